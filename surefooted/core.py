@@ -1,0 +1,94 @@
+"""The values that everything exchanges: points, what a victim said of them, and a number per example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import log
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+class Points(NamedTuple):
+    """Inputs in [0, 1] with their labels and their rows in the data set (the rows key every random draw)."""
+
+    x: Float[Tensor, "b *d"]
+    y: Int[Tensor, " b"]
+    i: Int[Tensor, " b"]
+
+    def take(self, rows: Int[Tensor, " n"] | Bool[Tensor, " b"] | slice) -> Points:
+        return Points(self.x[rows], self.y[rows], self.i[rows])
+
+    def to(self, device: torch.device | str) -> Points:
+        return Points(*(t.to(device, non_blocking=True) for t in self))
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """What a victim said about a batch.
+
+    Attributes:
+        logits: one slice per sample of the model: S = 1 for a plain network, M for an ensemble, T for dropout masks.
+        target: class indices, or a distribution over the classes.
+        clean: the logits at the unperturbed points, where a score asks for them.
+    """
+
+    logits: Float[Tensor, "s b k"]
+    target: Int[Tensor, " b"] | Float[Tensor, "b k"]
+    clean: Float[Tensor, "s b k"] | None = None
+
+    @cached_property
+    def log_p(self) -> Float[Tensor, "b k"]:
+        """Logarithm of the mean prediction. Differences of it are differences of logits when S = 1."""
+        return log_mean_softmax(self.logits)
+
+    @cached_property
+    def label(self) -> Int[Tensor, " b"]:
+        """The class that the target names, or holds most likely."""
+        return self.target if self.target.ndim == 1 else self.target.argmax(-1)
+
+    def at_clean(self) -> Forward:
+        """The forward pass of the unperturbed points, as if it were the one asked about."""
+        if self.clean is None:
+            raise ValueError("this forward pass carries no clean logits; declare the score with uses_clean=True")
+        return Forward(self.clean, self.target, self.clean)
+
+
+def log_mean_softmax(logits: Float[Tensor, "s b k"]) -> Float[Tensor, "b k"]:
+    log_p = logits.log_softmax(-1)
+    return log_p[0] if len(log_p) == 1 else log_p.logsumexp(0) - log(len(log_p))
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number per example, read off a forward pass: what training lowers, an attack raises, or a detector ranks by.
+
+    Scores add, subtract and scale: ``cross_entropy - 2 * entropy`` is the loss of EntM.
+
+    Attributes:
+        of: the function of the forward pass, differentiable in its logits.
+        uses_clean: whether it reads ``Forward.clean``; only then is the clean pass run.
+    """
+
+    of: Callable[[Forward], Float[Tensor, " b"]]
+    name: str = ""
+    uses_clean: bool = False
+    doc: str = field(default="", compare=False, repr=False)
+
+    def __call__(self, f: Forward) -> Float[Tensor, " b"]:
+        return self.of(f)
+
+    def __add__(self, other: Score) -> Score:
+        return Score(
+            lambda f: self.of(f) + other.of(f), f"{self.name} + {other.name}", self.uses_clean or other.uses_clean
+        )
+
+    def __sub__(self, other: Score) -> Score:
+        return self + (-1) * other
+
+    def __rmul__(self, scale: float) -> Score:
+        return Score(lambda f: scale * self.of(f), f"{scale:g} ({self.name})", self.uses_clean)
