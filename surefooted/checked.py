@@ -1,8 +1,8 @@
-"""Arguments with their ranges in the signature, checked where a component is made.
+"""Components: plain functions whose signature is the schema, whose docstring is the help, and whose result knows its name.
 
-A component (attack, method, network, ...) is a plain function that returns the thing. Its signature is the schema:
-the aliases below put ranges into it, ``@checked`` enforces them on every call, from Python and from the command line
-alike, and reports all that is wrong at once.
+An attack, method, network, ... is made by a function. The aliases below put ranges into its signature; ``@checked``
+enforces them on every call, from Python and from the command line alike, reports all that is wrong at once, and writes
+the call's name and complete arguments on what was made: the ``spec`` that captions, files and keys quote.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Annotated, ParamSpec, TypeVar, cast
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, ParamSpec, TypeVar, cast
 
 from pydantic import ConfigDict, Field, ValidationError, validate_call
+from pydantic_core import CoreSchema, core_schema
 
 from surefooted.errors import InputError, did_you_mean
 
@@ -27,9 +29,64 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Spec:
+    """A component by name, with its complete arguments: plain data, fit for a file and a key.
+
+    Attributes:
+        arguments: numbers, strings and lists; a component among them stands as its own ``{name: arguments}``.
+        version: of the component's code (``VERSION`` in its module); moves when its numbers do.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    version: int = 1
+
+    def json(self) -> dict[str, Any]:
+        """``{name: arguments}``, which ``spec.build`` reads back; ``name@2`` once its numbers have moved."""
+        return {self.name if self.version == 1 else f"{self.name}@{self.version}": self.arguments}
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(f'{k}={_brief(v)}' for k, v in self.arguments.items())})"
+
+
+class Component:
+    """Base of what components make. Where one is an argument of another, its name will do: ``pgd(objective="dlr")``.
+
+    Attributes:
+        package: where names of this kind are looked up.
+        spec: the call that made it; None if it was put together by hand.
+    """
+
+    package: ClassVar[str]
+    spec: Spec | None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        def read(value: Any) -> Any:
+            from surefooted.spec import build  # it imports every package of components; they import this module
+
+            return build(cls.package, value) if isinstance(value, str | dict) else value
+
+        return core_schema.no_info_before_validator_function(read, core_schema.is_instance_schema(cls))
+
+
 def checked(function: Callable[P, T]) -> Callable[P, T]:
-    """Check the arguments of every call against the signature; all faults in one ``InputError``."""
-    valid = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(function)
+    """Check the arguments of every call against the signature, and write the ``spec`` on the result."""
+    signature = inspect.signature(function)
+    version = function.__globals__.get("VERSION", 1)
+
+    @functools.wraps(function)
+    def named(*args: P.args, **kwargs: P.kwargs) -> T:
+        made = function(*args, **kwargs)
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        options = {k: plain(v) for k, v in given.arguments.items() if signature.parameters[k].kind.name == "KEYWORD_ONLY"}
+        if hasattr(made, "__dict__"):  # a metric's plain number carries no name
+            object.__setattr__(made, "spec", Spec(function.__name__, options, version))
+        return made
+
+    valid = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(named)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -39,6 +96,15 @@ def checked(function: Callable[P, T]) -> Callable[P, T]:
             raise InputError(explain(error, function)) from None
 
     return call
+
+
+def plain(value: Any) -> Any:
+    """An argument as plain data; a component as its spec."""
+    if isinstance(spec := getattr(value, "spec", None), Spec):
+        return spec.json()
+    if isinstance(value, tuple | list):
+        return [plain(v) for v in value]
+    return value
 
 
 def explain(error: ValidationError, function: Callable) -> str:
@@ -56,3 +122,10 @@ def explain(error: ValidationError, function: Callable) -> str:
             message = fault["msg"].removeprefix("Value error, ")
             lines.append(f"{function.__name__}: {where} = {fault['input']!r}: {message[:1].lower()}{message[1:]}.")
     return "\n".join(lines)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, dict) and len(value) == 1:
+        ((name, arguments),) = value.items()
+        return str(Spec(name, arguments)) if arguments else str(name)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from surefooted.checked import Component, Spec
+
 
 class Points(NamedTuple):
     """Inputs in [0, 1] with their labels and their rows in the data set (the rows key every random draw)."""
@@ -64,7 +66,7 @@ def log_mean_softmax(logits: Float[Tensor, "s b k"]) -> Float[Tensor, "b k"]:
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Component):
     """A number per example, read off a forward pass: what training lowers, an attack raises, or a detector ranks by.
 
     Scores add, subtract and scale: ``cross_entropy - 2 * entropy`` is the loss of EntM.
@@ -74,10 +76,12 @@ class Score:
         uses_clean: whether it reads ``Forward.clean``; only then is the clean pass run.
     """
 
+    package = "surefooted.scores"
+
     of: Callable[[Forward], Float[Tensor, " b"]]
     name: str = ""
     uses_clean: bool = False
-    doc: str = field(default="", compare=False, repr=False)
+    spec: Spec | None = field(default=None, compare=False, repr=False)
 
     def __call__(self, f: Forward) -> Float[Tensor, " b"]:
         return self.of(f)

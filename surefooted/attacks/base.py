@@ -1,0 +1,153 @@
+"""What an attack is: a search through an oracle, in a ball, raising a score, with a rule for what it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from surefooted.checked import Component, Spec
+from surefooted.core import Points, Score, log_mean_softmax
+from surefooted.errors import InputError
+from surefooted.geometry import Ball
+from surefooted.oracle import Adversarial, Keep, Oracle
+from surefooted.views import Mode, Victim, untouched, victim_of
+
+POOL_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class Attack(Component):
+    """An attack ready to run: ``attack(model, points)``.
+
+    Attributes:
+        search: asks the oracle, until it is content.
+        passes: forward passes that a row takes at most in one search, for plans and progress bars.
+        keep: see ``Oracle``. It changes what calibration under attack means, so every caption names it.
+        restarts: searches from fresh draws; later ones see only the rows that withstood the earlier.
+        away_from: the class to leave, the true ``label`` or the model's own ``prediction``.
+        clip: keep to the victim's box (pixels in [0, 1]).
+    """
+
+    package = "surefooted.attacks"
+
+    search: Callable[[Oracle], None]
+    ball: Ball
+    objective: Score
+    passes: int
+    keep: Keep = "found"
+    restarts: int = 1
+    away_from: Literal["label", "prediction"] = "label"
+    clip: bool = True
+    spec: Spec | None = field(default=None, compare=False, repr=False)
+
+    def __call__(
+        self,
+        model: nn.Module | Victim,
+        points: Points,
+        *,
+        seed: int = 0,
+        batch: int = 512,
+        mode: Mode = "eval",
+        progress: Callable[[int], None] | None = None,
+    ) -> Adversarial:
+        """Attack every point.
+
+        Rows are worked on in pools of some 256 MiB, from which ``batch`` at a time go through the model, so that
+        passes stay full while rows retire. Neither pool nor batch changes a row's result, up to kernel rounding.
+
+        Args:
+            model: a module from pixels in [0, 1] to logits, or a view of one.
+            seed: keys all draws, together with the row of each example.
+            progress: told how many of the ``len(points) * restarts * passes`` row-passes are done.
+
+        Raises:
+            InputError: where images are outside the box or not finite, or the model's answer does not fit the labels.
+        """
+        victim = victim_of(model)
+        _check(points, victim)
+        with untouched(victim, mode):
+            pool = max(batch, POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))
+            parts = [
+                self._attack(victim, points.take(slice(a, a + pool)), seed, batch, progress)
+                for a in range(0, len(points.y), pool)
+            ]
+        return Adversarial(*(torch.cat(column) for column in zip(*parts)))
+
+    def perturb(
+        self, model: nn.Module | Victim, points: Points, *, target: Tensor | None = None, seed: int, mode: Mode = "eval"
+    ) -> Float[Tensor, "b *z"]:
+        """The last iterate, for training: nothing is judged and nothing retires.
+
+        Args:
+            target: what the objective reads as the truth, such as softened labels; the labels by default.
+            seed: differs from step to step.
+        """
+        victim = victim_of(model)
+        with untouched(victim, mode):
+            lifted = points._replace(x=victim.lift(points.x))
+            oracle = self._oracle(victim, lifted, "last", seed, len(points.y), target=target, judging=False)
+            self.search(oracle)
+        return oracle.now.best
+
+    def _attack(
+        self, victim: Victim, points: Points, seed: int, batch: int, progress: Callable[[int], None] | None
+    ) -> Adversarial:
+        with torch.no_grad():
+            x = torch.cat([victim.lift(part) for part in points.x.split(batch)])
+            if self.away_from == "prediction":
+                y = torch.cat([log_mean_softmax(victim(part)).argmax(-1) for part in x.split(batch)])
+            else:
+                y = points.y
+        bar = _Bar(progress, len(y) * self.passes)
+        oracle = self._oracle(victim, Points(x, y, points.i), self.keep, seed, batch, tick=bar.advance)
+        for _ in range(self.restarts):
+            if oracle.active:
+                self.search(oracle)
+            bar.complete()
+        return oracle.result()
+
+    def _oracle(self, victim: Victim, points: Points, keep: Keep, seed: int, batch: int, **options) -> Oracle:
+        box = victim.box if self.clip else (-inf, inf)
+        return Oracle(
+            victim, points, ball=self.ball, objective=self.objective, keep=keep, seed=seed, box=box, batch=batch, **options
+        )
+
+
+class _Bar:
+    """Row-passes done, where rows that retire early count as done at the end of their search."""
+
+    def __init__(self, report: Callable[[int], None] | None, most: int) -> None:
+        self.report, self.most, self.done = report, most, 0
+
+    def advance(self, rows: int) -> None:
+        rows = min(rows, self.most - self.done)
+        self.done += rows
+        if self.report and rows:
+            self.report(rows)
+
+    def complete(self) -> None:
+        self.advance(self.most - self.done)
+        self.done = 0
+
+
+def _check(points: Points, victim: Victim) -> None:
+    x, y, _ = points
+    if not len(y):
+        raise InputError("there are no points to attack; give at least one image.")
+    low, high = (float(v) for v in torch.aminmax(x))
+    if not (low >= 0 and high <= 1):  # also catches NaN, which compares false
+        cure = "divide by 255" if high > 2 else "scale pixels to [0, 1] and normalise inside the model"
+        raise InputError(f"images go from {low:g} to {high:g}, not from 0 to 1; {cure}.")
+    with torch.no_grad(), untouched(victim):
+        logits = victim(victim.lift(x[:2]))
+    if logits.ndim != 3 or logits.shape[1] != len(x[:2]):
+        raise InputError(f"the model's logits have shape {tuple(logits.shape[1:])}; expected (batch, classes).")
+    classes = logits.shape[-1]
+    if int(y.min()) < 0 or int(y.max()) >= classes:
+        raise InputError(f"labels go from {int(y.min())} to {int(y.max())}, but the model has {classes} classes.")

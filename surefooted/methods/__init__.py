@@ -1,0 +1,27 @@
+"""Training methods. Each name is a function that fills the four slots of a ``Method``."""
+
+from surefooted.methods.adversarial import fgsm_at, pat, pat_entm, pat_ls, r_fgsm_at
+from surefooted.methods.custom import custom
+from surefooted.methods.entropy import entm
+from surefooted.methods.pat_ar_adals import pat_ar_adals
+from surefooted.methods.smoothing import adals, ar_adals, ls, vanilla
+from surefooted.methods.trades import trades, trades_entm
+from surefooted.methods.uncertainty_targeted import uta
+
+__all__ = [
+    "adals",
+    "ar_adals",
+    "custom",
+    "entm",
+    "fgsm_at",
+    "ls",
+    "pat",
+    "pat_ar_adals",
+    "pat_entm",
+    "pat_ls",
+    "r_fgsm_at",
+    "trades",
+    "trades_entm",
+    "uta",
+    "vanilla",
+]

@@ -1,0 +1,60 @@
+"""A training method is a few slots: what perturbs the points, how labels are softened, what is minimised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from surefooted.attacks.base import Attack
+from surefooted.checked import Component, Spec
+from surefooted.core import Forward, Points, Score
+from surefooted.methods.targets import State, Target, one_hot
+from surefooted.scores import at_clean
+from surefooted.views import Mode
+
+
+@dataclass(frozen=True)
+class Method(Component):
+    """How a classifier is trained.
+
+    Attributes:
+        loss: the outer minimisation, at the perturbed point; it reaches the clean one through ``at_clean``.
+        perturb: the inner maximisation, or None to train at the clean points.
+        target: how labels are softened.
+        mode: of batch norm and dropout while attacking.
+    """
+
+    package = "surefooted.methods"
+
+    loss: Score
+    perturb: Attack | None = None
+    target: Target = field(default_factory=one_hot)
+    mode: Mode = "eval"
+    spec: Spec | None = field(default=None, compare=False, repr=False)
+
+    def move(self, net: nn.Module, points: Points, target: Tensor, *, seed: int) -> Tensor:
+        """The inner maximisation: the points at which the loss is taken."""
+        if self.perturb is None:
+            return points.x
+        return self.perturb.perturb(net, points, target=target, seed=seed, mode=self.mode)
+
+    def objective(self, net: nn.Module, x: Tensor, clean: Tensor, target: Tensor) -> Tensor:
+        """The outer loss, averaged over the batch; the clean pass is run once, and only if the loss reads it."""
+        if self.perturb is None:
+            logits = net(x)[None]
+            return self.loss(Forward(logits, target, logits)).mean()
+        clean_logits = net(clean)[None] if self.loss.uses_clean else None
+        return self.loss(Forward(net(x)[None], target, clean_logits)).mean()
+
+    def soften(self, state: State, points: Points, classes: int) -> Tensor:
+        return self.target.apply(state, points, classes)
+
+
+def blend(loss: Score, clean_share: float) -> Score:
+    """A share of the loss at the clean point, the rest at the perturbed one (EntM eq. 2 and 5)."""
+    if clean_share == 0:
+        return loss
+    if clean_share == 1:
+        return at_clean(loss)
+    return clean_share * at_clean(loss) + (1 - clean_share) * loss

@@ -1,0 +1,29 @@
+"""Free combinations: fill the slots yourself."""
+
+from surefooted.attacks.base import Attack
+from surefooted.checked import Share, checked
+from surefooted.core import Score
+from surefooted.methods.base import Method, blend
+from surefooted.methods.targets import Target, one_hot
+from surefooted.scores import cross_entropy
+from surefooted.views import Mode
+
+
+@checked
+def custom(
+    *,
+    loss: Score = cross_entropy(),  # noqa: B008 - a value without state
+    perturb: Attack | None = None,
+    target: Target = one_hot(),  # noqa: B008
+    clean_share: Share = 0.0,
+    mode: Mode = "eval",
+) -> Method:
+    """Any perturbation with any target and any loss, such as UTA's attack with EntM's loss on AR-AdaLS labels.
+
+    Args:
+        loss: minimised at the perturbed point.
+        perturb: attack that moves the points; its last iterate is trained on, whatever its keep rule.
+        target: how labels are softened.
+        clean_share: share of the loss taken at the clean point.
+    """
+    return Method(blend(loss, clean_share) if perturb else loss, perturb, target, mode)

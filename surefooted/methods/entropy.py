@@ -1,0 +1,11 @@
+"""Entropy maximisation without adversarial training."""
+
+from surefooted.checked import NonNegative, checked
+from surefooted.methods.base import Method
+from surefooted.scores import entm_loss
+
+
+@checked
+def entm(*, lam: NonNegative = 2.0) -> Method:
+    """Entropy maximisation (EntM): cross-entropy less λ times the entropy of the prediction (EntM eq. 4)."""
+    return Method(entm_loss(lam=lam))

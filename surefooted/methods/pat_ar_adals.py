@@ -1,0 +1,30 @@
+"""A combination that nobody published: adversarial training on labels softened by robustness level."""
+
+from surefooted.attacks.base import Attack
+from surefooted.attacks.carlini_wagner import carlini_wagner
+from surefooted.attacks.pgd import pgd
+from surefooted.checked import Count, NonNegative, Positive, Share, checked
+from surefooted.geometry import Norm
+from surefooted.methods.base import Method, blend
+from surefooted.methods.targets import adaptive
+from surefooted.oracle import Start
+from surefooted.scores import cross_entropy
+
+
+@checked
+def pat_ar_adals(
+    *,
+    alpha: Positive = 0.005,
+    levels: Count = 10,
+    robustness: Attack = carlini_wagner(away_from="prediction"),  # noqa: B008 - a value without state
+    eps: NonNegative = 8 / 255,
+    steps: Count = 7,
+    step_size: Positive | None = 2 / 255,
+    norm: Norm = "linf",
+    start: Start = "uniform",
+    clean_share: Share = 0.5,
+) -> Method:
+    """PAT on AR-AdaLS labels: each robustness level's soft labels are read by the inner and the outer loss alike."""
+    attack = pgd(norm=norm, eps=eps, steps=steps, step_size=step_size, start=start, keep="last")
+    target = adaptive(alpha=alpha, levels=levels, robustness=robustness)
+    return Method(blend(cross_entropy(), clean_share), attack, target)

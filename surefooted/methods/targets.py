@@ -1,0 +1,144 @@
+"""Targets: how the labels of training examples are softened, and how that is learnt from epoch to epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import one_hot as to_one_hot
+
+from surefooted.attacks.base import Attack
+from surefooted.attacks.carlini_wagner import carlini_wagner
+from surefooted.checked import Component, Count, Positive, Share, Spec, checked
+from surefooted.core import Points
+from surefooted.errors import InputError
+
+__all__ = ["adaptive", "label_smoothing", "one_hot"]
+
+State = dict[str, Tensor]
+# The soft label of the true class stays above 1/Z: at 1/Z itself all classes would be equally true.
+ABOVE_UNIFORM = 1e-6
+
+
+@dataclass(frozen=True)
+class Target(Component):
+    """Pure functions over an explicit state.
+
+    Attributes:
+        init: state before the first epoch, from the levels of training and validation rows (see ``Levels``).
+        apply: what a batch is trained towards: class indices, or a distribution over the classes.
+        refresh: state after an epoch, from the predictions on the validation set.
+        levels: how many subsets are told apart; 1 is all alike.
+        robustness: the attack on a vanilla model whose perturbation sizes rank the examples; None without ranking.
+    """
+
+    package = "surefooted.methods.targets"
+
+    init: Callable[[Levels], State]
+    apply: Callable[[State, Points, int], Tensor]
+    refresh: Callable[[State, Float[Tensor, "n k"], Points], State]
+    levels: int = 1
+    robustness: Attack | None = None
+    spec: Spec | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def learns(self) -> bool:
+        """Whether it changes with the epochs, and so needs validation examples."""
+        return self.refresh is not _unchanged
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """The subset that each example belongs to, 0 = least robust, ranked apart for training and validation."""
+
+    train_rows: Int[Tensor, " n"]
+    train: Int[Tensor, " n"]
+    validation_rows: Int[Tensor, " m"]
+    validation: Int[Tensor, " m"]
+
+    @staticmethod
+    def single(train_rows: Tensor, validation_rows: Tensor) -> Levels:
+        return Levels(
+            train_rows, torch.zeros_like(train_rows), validation_rows, torch.zeros_like(validation_rows)
+        )
+
+    def by_row(self) -> Int[Tensor, " rows"]:
+        rows = torch.cat((self.train_rows, self.validation_rows))
+        table = torch.full((int(rows.max()) + 1,), -1, dtype=torch.int64, device=rows.device)
+        table[rows] = torch.cat((self.train, self.validation))
+        return table
+
+
+def _unchanged(state: State, log_p: Tensor, validation: Points) -> State:
+    return state
+
+
+@checked
+def one_hot() -> Target:
+    """Hard labels."""
+    return Target(lambda levels: {}, lambda state, points, classes: points.y, _unchanged)
+
+
+@checked
+def label_smoothing(*, eps: Share = 0.02) -> Target:
+    """Label smoothing (LS): one-hot · (1 − ε) + ε / Z for Z classes (AR-AdaLS eq. 1; EntM calls ε γ, eq. 6)."""
+
+    def apply(state: State, points: Points, classes: int) -> Tensor:
+        return smooth(points.y, torch.full_like(points.y, eps, dtype=torch.float32), classes)
+
+    return Target(lambda levels: {}, apply, _unchanged)
+
+
+@checked
+def adaptive(
+    *,
+    alpha: Positive = 0.005,
+    levels: Count = 10,
+    robustness: Attack = carlini_wagner(away_from="prediction"),  # noqa: B008 - a value without state
+) -> Target:
+    """Adaptive label smoothing per adversarial-robustness level (AR-AdaLS, algorithm 1); levels=1 is AdaLS.
+
+    The soft label p̃_r of the true class starts at 1; after each epoch p̃_r ← p̃_r − α (conf(S_r) − acc(S_r)) over the
+    validation examples of level r, clipped to (1/Z, 1].
+
+    Args:
+        alpha: learning rate of the soft labels.
+        levels: R, equally sized subsets by robustness.
+        robustness: attack on a vanilla model of the same network; the sizes it finds rank the examples.
+    """
+
+    def init(given: Levels) -> State:
+        counts = given.validation.bincount(minlength=levels)
+        if int(counts.min()) == 0:
+            raise InputError(
+                f"adaptive smoothing reads {levels} levels off the validation set, which has {len(given.validation)} "
+                f"examples; hold out more (--data.validation) or lower levels."
+            )
+        return {"p": torch.ones(levels, dtype=torch.float64, device=counts.device), "level": given.by_row()}
+
+    def apply(state: State, points: Points, classes: int) -> Tensor:
+        p = state["p"][state["level"][points.i]]
+        return smooth(points.y, eps_of(p, classes).float(), classes)
+
+    def refresh(state: State, log_p: Tensor, validation: Points) -> State:
+        confidence, answer = log_p.double().max(-1)
+        gap = confidence.exp() - (answer == validation.y).double()
+        level = state["level"][validation.i]
+        total = torch.zeros_like(state["p"]).index_add_(0, level, gap)
+        floor = 1 / log_p.shape[-1] + ABOVE_UNIFORM
+        return state | {"p": (state["p"] - alpha * total / level.bincount(minlength=levels)).clamp(floor, 1)}
+
+    return Target(init, apply, refresh, levels, robustness if levels > 1 else None)
+
+
+def eps_of(p: Float[Tensor, " b"], classes: int) -> Float[Tensor, " b"]:
+    """The smoothing ε that leaves probability p on the true class (AR-AdaLS eq. 4)."""
+    return (p - 1) * classes / (1 - classes)
+
+
+def smooth(y: Int[Tensor, " b"], eps: Float[Tensor, " b"], classes: int) -> Float[Tensor, "b k"]:
+    """One-hot labels softened towards uniform by each row's own ε (AR-AdaLS eq. 1)."""
+    return to_one_hot(y, classes) * (1 - eps[:, None]) + eps[:, None] / classes

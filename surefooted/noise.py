@@ -1,0 +1,85 @@
+"""Random draws as a function of (seed, row, step), never of the position in a batch.
+
+Philox-4x32-10 (Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, SC 2011): a keyed bijection of counters, so
+that any element of any draw can be had without the ones before it. Batch size, order, active set and number of workers
+then cannot change a result. Written in int64 tensor arithmetic: the same bits on every device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import pi, prod
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+MASK = 0xFFFFFFFF
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+ROUNDS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """A stream of draws for every row.
+
+    Args:
+        seed: any integer; its low 64 bits are the key.
+        rows: the rows of the data set that the batch holds.
+        step: which draw of a row this is; ``at`` moves on.
+        stream: keeps apart draws of different purpose under one seed.
+    """
+
+    seed: int
+    rows: Int[Tensor, " b"]
+    step: int = 0
+    stream: int = 0
+
+    def at(self, step: int) -> Noise:
+        return replace(self, step=step)
+
+    def uniform(self, *shape: int) -> Float[Tensor, "b *shape"]:
+        """Draws from [0, 1), in steps of 2⁻²⁴."""
+        return self._bits(prod(shape)).bitwise_right_shift_(8).float().mul_(2**-24).view(len(self.rows), *shape)
+
+    def normal(self, *shape: int) -> Float[Tensor, "b *shape"]:
+        """Draws from N(0, 1), by Box and Muller."""
+        n = prod(shape)
+        u = self._bits(n + n % 2).bitwise_right_shift_(8).float().mul_(2**-24)
+        half = u.shape[1] // 2
+        # 1 - u lies in (0, 1]: the logarithm is finite
+        radius = (-2 * (1 - u[:, :half]).log()).sqrt_()
+        angle = u[:, half:].mul(2 * pi)
+        draws = torch.cat((radius * angle.cos(), radius * angle.sin()), 1)
+        return draws[:, :n].reshape(len(self.rows), *shape)
+
+    def sign(self, *shape: int) -> Float[Tensor, "b *shape"]:
+        """Draws of -1 and 1, equally likely."""
+        return self._bits(prod(shape)).bitwise_and_(1).mul_(2).sub_(1).float().view(len(self.rows), *shape)
+
+    def _bits(self, n: int) -> Int[Tensor, "b n"]:
+        """Uniform integers in [0, 2³²), as int64."""
+        blocks = torch.arange(-(-n // 4), device=self.rows.device)
+        rows = self.rows[:, None]
+        step = torch.full_like(blocks, self.step & MASK)
+        counter = (blocks, step, rows & MASK, rows >> 32 & 0xFFFF | self.stream << 16)
+        words = philox(counter, (self.seed & MASK, self.seed >> 32 & MASK))
+        return torch.stack(words, -1).view(len(self.rows), -1)[:, :n]
+
+
+def philox(counter: tuple[Tensor, ...], key: tuple[int, int]) -> tuple[Tensor, ...]:
+    """Philox-4x32-10 on four int64 tensors of 32-bit words that broadcast against each other."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        # The product wraps at 64 bits, which leaves its bit pattern right; the mask takes off the sign's extension.
+        first, second = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
+        c0, c1, c2, c3 = (
+            (second >> 32 & MASK) ^ c1 ^ k0,
+            second & MASK,
+            (first >> 32 & MASK) ^ c3 ^ k1,
+            first & MASK,
+        )
+        k0, k1 = k0 + WEYL[0] & MASK, k1 + WEYL[1] & MASK
+    return c0, c1, c2, c3

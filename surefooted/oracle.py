@@ -1,0 +1,301 @@
+"""The oracle: the only way an attack reaches a model, and the place where all bookkeeping lives.
+
+It runs only the rows that are still active, judges *every* point it is asked about, keeps the best, counts queries and
+projects. What is left of an attack is its idea::
+
+    s = oracle.state(x=oracle.draw("uniform"))
+    for _ in oracle.rounds(steps, s):
+        s.x = oracle.project(s.x + step_size * oracle.ball.steepest(oracle.gradient(s.x)))
+    oracle.finish(s.x)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from surefooted.core import Forward, Points, Score
+from surefooted.geometry import Ball
+from surefooted.noise import Noise
+from surefooted.views import Victim
+
+Keep = Literal["found", "worst", "nearest", "last"]
+Start = Literal["clean", "uniform", "gaussian"]
+
+
+class Adversarial(NamedTuple):
+    """What an attack hands back, per example.
+
+    Attributes:
+        x: the point kept (which one, the attack's ``keep`` rule says).
+        found: whether the victim's answer there differs from the class that was attacked.
+        size: norm of the perturbation; 0 where the clean point was already wrong.
+        queries: forward passes asked for this row until it retired.
+    """
+
+    x: Float[Tensor, "b *z"]
+    found: Bool[Tensor, " b"]
+    size: Float[Tensor, " b"]
+    queries: Int[Tensor, " b"]
+
+
+class Rows:
+    """Tensors with one entry a row that shrink together as rows retire."""
+
+    def __init__(self, **tensors: Tensor) -> None:
+        self.__dict__.update(tensors)
+
+    def __getattr__(self, name: str) -> Tensor:  # for type checkers: every attribute is a tensor
+        raise AttributeError(name)
+
+    def __setattr__(self, name: str, value: Tensor) -> None:
+        self.__dict__[name] = value
+
+    def take(self, index: Tensor) -> Rows:
+        return Rows(**{name: t[index] for name, t in self.__dict__.items()})
+
+    def put(self, index: Tensor, rows: Rows) -> None:
+        for name, t in rows.__dict__.items():
+            self.__dict__[name][index] = t
+
+    def become(self, other: Rows) -> None:
+        self.__dict__.clear()
+        self.__dict__.update(other.__dict__)
+
+
+class Oracle:
+    """Answers an attack on a block of rows, and remembers the best answer for each.
+
+    Args:
+        victim: frozen and in its mode already (see ``views.untouched``).
+        points: the coordinates that are attacked, the class that each row should leave, the rows for the noise.
+        ball: what perturbations are allowed.
+        objective: what the attack raises.
+        keep: ``found`` retires a row when its goal is met; ``worst`` never retires and ranks by (goal met, objective);
+            ``nearest`` keeps the smallest perturbation that met the goal; ``last`` is the final iterate.
+        target: what the objective reads as the truth where that is not the class (soft labels in training).
+        batch: rows that one pass through the victim takes at most.
+        judging: without it nothing is remembered but the last iterate: training.
+        tick: told of the passes run, for a progress bar.
+    """
+
+    def __init__(
+        self,
+        victim: Victim,
+        points: Points,
+        *,
+        ball: Ball,
+        objective: Score,
+        keep: Keep,
+        seed: int,
+        box: tuple[float, float],
+        target: Tensor | None = None,
+        batch: int = 512,
+        judging: bool = True,
+        tick: Callable[[int], None] | None = None,
+    ) -> None:
+        self.victim, self.ball, self.objective, self.keep = victim, ball, objective, keep
+        self.box, self.seed, self.batch, self.judging, self.tick = box, seed, batch, judging, tick
+        self.draws = 0
+        x, y, i = points
+        n, like = len(y), {"device": x.device}
+        self.now = Rows(x0=x, y=y, i=i, target=y if target is None else target, row=torch.arange(n, **like))
+        if judging:
+            self.now.best = x.clone()
+            self.now.found = torch.zeros(n, dtype=torch.bool, **like)
+            self.now.idle = torch.zeros(n, dtype=torch.bool, **like)
+            self.now.value = torch.full((n,), -torch.inf, **like)
+            self.now.size = torch.full((n,), torch.inf, **like)
+            self.now.queries = torch.zeros(n, dtype=torch.int64, **like)
+        self.whole = Rows(**self.now.__dict__)
+        # Asking whether rows have retired makes a GPU wait, so it is asked less often there.
+        self.patience = 8 if x.is_cuda else 1
+        if judging or objective.uses_clean:
+            self._look()
+
+    @property
+    def x0(self) -> Float[Tensor, "a *z"]:
+        """The clean points of the active rows."""
+        return self.now.x0
+
+    @property
+    def y(self) -> Int[Tensor, " a"]:
+        """The classes that the active rows should leave."""
+        return self.now.y
+
+    @property
+    def active(self) -> int:
+        """How many rows are still attacked."""
+        return len(self.now.y)
+
+    def state(self, **tensors: Tensor) -> Rows:
+        """Tensors of the attack's own, with one entry for each active row."""
+        return Rows(**tensors)
+
+    def rounds(self, n: int, state: Rows) -> Iterator[int]:
+        """Up to ``n`` turns. Between them rows that are done leave, from the oracle and from ``state`` alike.
+
+        After the last turn rows set aside by ``rest`` are back, as they were when they left; rows that met their goal
+        under ``keep='found'`` are not.
+        """
+        entered, place = self.now.row, torch.arange(self.active, device=self.now.row.device)
+        whole: Rows | None = None
+        for k in range(n):
+            if self.judging and k % self.patience == 0 and self._worth_shrinking():
+                idle = self.now.idle
+                whole = whole or Rows(**{name: t.clone() for name, t in state.__dict__.items()})
+                whole.put(place[idle], state.take(idle))
+                place = place[~idle]
+                state.become(state.take(~idle))
+                self._shrink()
+            if not self.active:
+                break
+            yield k
+        if self.judging:
+            self._store(self.now)
+            if whole is not None:
+                whole.put(place, state)
+                state.become(whole)
+            back = self.whole.take(entered)
+            back.idle = back.found & (self.keep == "found")
+            self.now = back
+            if self.active and bool(back.idle.any()):
+                state.become(state.take(~back.idle))
+                self._shrink()
+
+    def value(self, x: Float[Tensor, "a *z"]) -> Float[Tensor, " a"]:
+        """The objective at ``x``; one forward pass."""
+        return self._ask(x, gradient=False)[0]
+
+    def gradient(self, x: Float[Tensor, "a *z"]) -> Float[Tensor, "a *z"]:
+        """The objective's gradient at ``x``; one forward and one backward pass."""
+        return self._ask(x, gradient=True)[1]
+
+    def value_and_grad(self, x: Float[Tensor, "a *z"]) -> tuple[Float[Tensor, " a"], Float[Tensor, "a *z"]]:
+        return self._ask(x, gradient=True)
+
+    def rest(self, rows: Bool[Tensor, " a"]) -> None:
+        """Set rows aside until the end of the current rounds."""
+        self.now.idle |= rows
+
+    def project(self, x: Float[Tensor, "a *z"]) -> Float[Tensor, "a *z"]:
+        """The nearest allowed point: into the ball, then into the box."""
+        return (self.x0 + self.ball.clip(x - self.x0)).clamp_(*self.box)
+
+    def draw(self, start: Start, sigma: float = 0.0) -> Float[Tensor, "a *z"]:
+        """A starting point: the clean one, uniform in the ball, or a Gaussian step of standard deviation sigma."""
+        if start == "clean":
+            return self.x0
+        shape = self.x0.shape[1:]
+        d = self.ball.draw(self.noise(), shape) if start == "uniform" else sigma * self.noise().normal(*shape)
+        return self.project(self.x0 + d)
+
+    def noise(self) -> Noise:
+        """A fresh draw for the active rows, the same for a row whatever else is active."""
+        self.draws += 1
+        return Noise(self.seed, self.now.i, self.draws)
+
+    def finish(self, x: Float[Tensor, "a *z"]) -> None:
+        """Judge the last iterate too: without it a k-step attack reports only k - 1 of its moves."""
+        if self.judging and self.active:
+            self._ask(x, gradient=False, last=True)
+            if self.keep == "found":
+                self._shrink()
+        elif not self.judging:
+            self.now.best = x
+
+    def result(self) -> Adversarial:
+        self._store(self.now)
+        w = self.whole
+        return Adversarial(w.best, w.found, self.ball.size(w.best - w.x0), w.queries)
+
+    def _look(self) -> None:
+        """Judge the clean points, and keep their logits where the objective compares with them."""
+        logits = []
+        for part in self._parts():
+            with torch.no_grad():
+                out = self.victim(self.x0[part])
+            if self.judging:
+                f = Forward(out, self.now.target[part], out)
+                self._judge(part, self.x0[part], f, self.objective(f))
+            logits.append(out)
+        if self.objective.uses_clean:
+            # Rows lead in every record, samples follow.
+            self.now.clean = self.whole.clean = torch.cat(logits, 1).transpose(0, 1)
+        if self.judging:
+            # A row that is wrong from the start is found at size 0, and nothing is nearer.
+            self.now.idle |= self.now.found & (self.keep in ("found", "nearest"))
+            self._shrink()
+
+    def _ask(self, x: Tensor, *, gradient: bool, last: bool = False) -> tuple[Tensor, Tensor]:
+        if not self.active:
+            return x.new_zeros(0), x
+        values, gradients = [], []
+        for part in self._parts():
+            point = x[part].detach()
+            with torch.set_grad_enabled(gradient):
+                point.requires_grad_(gradient)
+                clean = self.now.clean[part].transpose(0, 1) if self.objective.uses_clean else None
+                f = Forward(self.victim(point), self.now.target[part], clean)
+                value = self.objective(f)
+            if gradient:
+                gradients += torch.autograd.grad(value.sum(), point)
+            values.append(value.detach())
+            if self.judging and (last or self.keep != "last"):
+                with torch.no_grad():
+                    self._judge(part, point.detach(), f, values[-1])
+        if self.tick:
+            self.tick(self.active)
+        return _joined(values), _joined(gradients) if gradient else x
+
+    def _judge(self, part: slice, x: Tensor, f: Forward, value: Tensor) -> None:
+        """Keep this point where it is better than the best so far, by the ``keep`` rule."""
+        now = self.now
+        found, best, idle = now.found[part], now.value[part], now.idle[part]
+        wrong = f.log_p.argmax(-1) != now.y[part]
+        if self.keep == "nearest":
+            size = self.ball.size(x - now.x0[part])
+            better = wrong & (size < now.size[part])
+            now.size[part] = torch.where(better, size, now.size[part])
+        elif self.keep == "last":
+            better = torch.ones_like(wrong)
+        else:
+            better = (wrong & ~found) | ((wrong == found) & (value > best))
+        better &= ~idle
+        _overwrite(now.best[part], better, x)
+        _overwrite(best, better, value)
+        _overwrite(found, better, wrong)
+        now.queries[part] += ~idle
+        if self.keep == "found":
+            idle |= found
+
+    def _parts(self) -> Iterator[slice]:
+        return (slice(a, a + self.batch) for a in range(0, self.active, self.batch))
+
+    def _worth_shrinking(self) -> bool:
+        # Dropping a row copies the records of those that stay: wait until it pays.
+        return int(self.now.idle.sum()) * 16 > self.active
+
+    def _shrink(self) -> None:
+        idle = self.now.idle
+        if bool(idle.any()):
+            self._store(self.now.take(idle))
+            self.now = self.now.take(~idle)
+
+    def _store(self, rows: Rows) -> None:
+        if self.whole.row is self.now.row:
+            self.whole = Rows(**self.now.__dict__)  # nothing has left yet: the record is the block
+        else:
+            self.whole.put(rows.row, rows)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _overwrite(kept: Tensor, where: Bool[Tensor, " a"], new: Tensor) -> None:
+    torch.where(where.view(-1, *[1] * (kept.ndim - 1)), new, kept, out=kept)

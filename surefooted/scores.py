@@ -1,0 +1,138 @@
+"""Scores: numbers per example that training lowers, attacks raise and detectors rank by.
+
+All read the logarithm of the *mean* prediction, so that each means the same for one network, an ensemble, dropout
+masks or Gaussian-process draws. With one sample, differences of it are differences of logits.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from surefooted.checked import NonNegative, Share, checked
+from surefooted.core import Forward, Score
+
+__all__ = [
+    "cross_entropy",
+    "cw_margin",
+    "dlr",
+    "entm_loss",
+    "entropy",
+    "kl_from_clean",
+    "kl_to_clean",
+    "mutual_information",
+    "smoothed_cross_entropy",
+]
+
+
+@checked
+def cross_entropy() -> Score:
+    """Cross-entropy −Σ t log p̄ between the target t and the mean prediction p̄ (the log-loss of class y for labels)."""
+    return Score(_cross_entropy, "CE")
+
+
+@checked
+def smoothed_cross_entropy(*, gamma: Share = 0.1) -> Score:
+    """Cross-entropy against the target smoothed towards uniform: t − γ(t − u).
+
+    Label smoothing as EntM writes it (eq. 6); as an attack's objective, EntM's adaptive attack (section 5.2.2).
+    """
+
+    def of(f: Forward) -> Tensor:
+        return (1 - gamma) * _cross_entropy(f) - gamma * f.log_p.mean(-1)
+
+    return Score(of, f"CE(γ={gamma:g})")
+
+
+@checked
+def entropy() -> Score:
+    """Shannon entropy of the mean prediction, in nats: total predictive uncertainty (UTA eq. E, EntM eq. 4)."""
+    return Score(lambda f: _entropy(f.log_p), "H")
+
+
+@checked
+def entm_loss(*, lam: NonNegative = 2.0) -> Score:
+    """Cross-entropy less λ times the entropy of the prediction: EntM's regularised loss (EntM eq. 4)."""
+    return cross_entropy() - lam * entropy()
+
+
+@checked
+def mutual_information() -> Score:
+    """Entropy of the mean prediction less the mean entropy of the samples: epistemic uncertainty; 0 for one sample."""
+    return Score(lambda f: _entropy(f.log_p) - _entropy(f.logits.log_softmax(-1)).mean(0), "MI")
+
+
+@checked
+def cw_margin() -> Score:
+    """Best wrong logit less the true one, max_{i≠y} z_i − z_y: above 0 exactly when misclassified (Carlini and Wagner)."""
+    return Score(lambda f: _best_other(f.log_p, f.label) - _at(f.log_p, f.label), "CW")
+
+
+@checked
+def dlr() -> Score:
+    """Difference-of-logits ratio −(z_y − max_{i≠y} z_i) / (z₍₁₎ − z₍₃₎): unmoved by shift and scale of the logits.
+
+    Source: Croce and Hein, *Reliable evaluation of adversarial robustness*, ICML 2020, eq. 6. Needs three classes.
+    """
+
+    def of(f: Forward) -> Tensor:
+        top = f.log_p.topk(3, dim=-1).values
+        margin = _best_other(f.log_p, f.label) - _at(f.log_p, f.label)
+        return margin / (top[:, 0] - top[:, 2] + 1e-12)
+
+    return Score(of, "DLR")
+
+
+@checked
+def kl_from_clean() -> Score:
+    """KL(f(x) ‖ f(x')) from the clean prediction to the perturbed: TRADES as its reference code computes it."""
+    return Score(lambda f: _kl(f.at_clean().log_p, f.log_p), "KL(clean‖adv)", uses_clean=True)
+
+
+@checked
+def kl_to_clean() -> Score:
+    """KL(f(x') ‖ f(x)) from the perturbed prediction to the clean: TRADES as the EntM paper prints it (eq. 3)."""
+    return Score(lambda f: _kl(f.log_p, f.at_clean().log_p), "KL(adv‖clean)", uses_clean=True)
+
+
+def at_clean(score: Score) -> Score:
+    """The same score at the unperturbed point: ``0.5 * at_clean(ce) + 0.5 * ce`` is training half on clean images."""
+    return Score(lambda f: score(f.at_clean()), f"{score.name} at clean", uses_clean=True)
+
+
+def per_sample(score: Score) -> Score:
+    """Mean over the samples of the score of each alone: the loss of members that train independently."""
+
+    def of(f: Forward) -> Tensor:
+        alone = (
+            Forward(f.logits[s : s + 1], f.target, None if f.clean is None else f.clean[s : s + 1])
+            for s in range(len(f.logits))
+        )
+        return torch.stack([score(one) for one in alone]).mean(0)
+
+    return Score(of, f"mean over samples of {score.name}", score.uses_clean)
+
+
+def _cross_entropy(f: Forward) -> Float[Tensor, " b"]:
+    if f.target.ndim == 1:
+        return -_at(f.log_p, f.target)
+    return -(f.target * f.log_p).sum(-1)
+
+
+def _entropy(log_p: Float[Tensor, "*b k"]) -> Float[Tensor, "*b"]:
+    # From log-probabilities: p log p of a saturated softmax would be 0 · log 0, with a NaN for its gradient.
+    return -(log_p.exp() * log_p).sum(-1)
+
+
+def _kl(log_p: Float[Tensor, "b k"], log_q: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+def _at(z: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+    return z.gather(-1, y[:, None])[:, 0]
+
+
+def _best_other(z: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+    return z.masked_fill(one_hot(y, z.shape[-1]).bool(), -torch.inf).amax(-1)

@@ -1,0 +1,108 @@
+"""Names: from what a user writes to a component, and from a component to what it is called.
+
+The namespace is the registry. A name resolves in its package, its signature is the schema, its docstring the help,
+and the package's ``__all__`` the list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+from surefooted.errors import InputError, did_you_mean
+
+PACKAGES = {
+    "methods": "surefooted.methods",
+    "attacks": "surefooted.attacks",
+    "networks": "surefooted.nets",
+    "data": "surefooted.data",
+    "metrics": "surefooted.metrics",
+    "scores": "surefooted.scores",
+    "targets": "surefooted.methods.targets",
+    "augmentations": "surefooted.data.augment",
+    "recipes": "surefooted.recipes",
+    "studies": "surefooted.studies",
+}
+
+
+def names(package: str) -> list[str]:
+    """The components of a package."""
+    return sorted(importlib.import_module(package).__all__)
+
+
+def resolve(package: str, name: str) -> Callable[..., Any]:
+    """The component of that name; the error suggests the nearest."""
+    if name not in (known := names(package)):
+        kind = next((kind for kind, where in PACKAGES.items() if where == package), package)
+        raise InputError(f"there is no {name!r} among the {kind}.{did_you_mean(name, known)}")
+    return getattr(importlib.import_module(package), name)
+
+
+def build(package: str, given: str | Mapping[str, Any], *positional: Any) -> Any:
+    """Make a component from its name, or from ``{name: arguments}``. Faults of all arguments come in one error."""
+    name, arguments = split(given)
+    name = name.partition("@")[0]  # the version that numbers were made with; the code at hand is the current one
+    component = resolve(package, name)
+    return component(*positional, **{key: _sequence(value) for key, value in arguments.items()})
+
+
+def split(given: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and arguments of ``"pgd"`` or ``{"pgd": {"eps": 0.1}}``."""
+    if isinstance(given, str):
+        return given, {}
+    if len(given) != 1:
+        raise InputError(f"expected one component as {{name: arguments}}, got the keys {', '.join(map(str, given))}.")
+    ((name, arguments),) = given.items()
+    if not isinstance(arguments, Mapping | None):
+        raise InputError(f"the arguments of {name} are {arguments!r}; expected a table such as {{eps: 0.1}}.")
+    return name, dict(arguments or {})
+
+
+def describe(package: str, name: str) -> dict[str, Any]:
+    """What ``surefooted list`` prints: name, one-line summary, the rest of the help, and the arguments with their defaults."""
+    component = resolve(package, name)
+    summary, _, text = inspect.getdoc(component).partition("\n")  # type: ignore[union-attr]  # a test holds docstrings
+    return {"name": name, "summary": summary, "text": text.strip(), "arguments": _arguments(component)}
+
+
+def canonical(value: Any) -> str:
+    """One spelling for equal data: what keys are made from."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=True)
+
+
+def digest(value: Any) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def _arguments(component: Callable) -> list[dict[str, Any]]:
+    from surefooted.checked import plain
+
+    hints = get_type_hints(component, include_extras=True)
+    return [
+        {
+            "name": parameter.name,
+            "type": _spoken(hints[parameter.name]),
+            "default": None if parameter.default is parameter.empty else plain(parameter.default),
+            "required": parameter.default is parameter.empty,
+        }
+        for parameter in inspect.signature(component).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+
+
+def _spoken(hint: Any) -> str:
+    """A type in the reader's words: the choices of a Literal, the range of a number, the kind of a component."""
+    if hasattr(hint, "__metadata__"):
+        return next((m.description for m in hint.__metadata__ if getattr(m, "description", None)), _spoken(hint.__origin__))
+    if hasattr(hint, "__args__"):
+        between = ", " if getattr(hint, "__origin__", None) is tuple else " | "
+        return between.join(_spoken(part) for part in hint.__args__ if part is not ...)
+    return {type(None): "none"}.get(hint) or (hint.__name__.lower() if isinstance(hint, type) else str(hint))
+
+
+def _sequence(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,87 @@
+"""Victims: a classifier as attacks and metrics see it, ``(B, *D)`` points to ``(S, B, K)`` logits.
+
+A view says how to read a network: as it is; later as an ensemble, with dropout left on, or from a latent stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Mode = Literal["eval", "train"]
+
+
+class Victim(Protocol):
+    """What is attacked.
+
+    Attributes:
+        nets: the modules whose weights, buffers and modes must be left as they were found.
+        box: the least and greatest value of a coordinate that is attacked.
+    """
+
+    nets: tuple[nn.Module, ...]
+    box: tuple[float, float]
+
+    def lift(self, x: Float[Tensor, "b *d"]) -> Float[Tensor, "b *z"]:
+        """From pixels to the coordinates that are attacked (pixels themselves but for a latent view)."""
+
+    def __call__(self, z: Float[Tensor, "b *z"]) -> Float[Tensor, "s b k"]:
+        """Logits, one slice per sample of the model."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plain:
+    """One network as it is: S = 1, attacked in its pixels."""
+
+    net: nn.Module
+    box: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def nets(self) -> tuple[nn.Module, ...]:
+        return (self.net,)
+
+    def lift(self, x: Float[Tensor, "b *d"]) -> Float[Tensor, "b *d"]:
+        return x
+
+    def __call__(self, z: Float[Tensor, "b *d"]) -> Float[Tensor, "1 b k"]:
+        return self.net(z)[None]
+
+
+def victim_of(model: nn.Module | Victim) -> Victim:
+    """A bare module is read as it is."""
+    return Plain(model) if isinstance(model, nn.Module) else model
+
+
+@contextmanager
+def untouched(victim: Victim, mode: Mode = "eval") -> Iterator[None]:
+    """Freeze the weights and set the mode; on leaving, everything is as it was: flags, modes, buffers, random state.
+
+    Frozen weights save the gradients that nobody reads (a tenth of a step on a ResNet-18).
+    """
+    modules = [module for net in victim.nets for module in net.modules()]
+    modes = [module.training for module in modules]
+    trained = [weight for net in victim.nets for weight in net.parameters() if weight.requires_grad]
+    # In evaluation mode no buffer moves and no dropout draws: there is nothing to keep.
+    buffers = [(b, b.clone()) for net in victim.nets for b in net.buffers()] if mode == "train" else []
+    devices = {weight.device for net in victim.nets for weight in net.parameters() if weight.is_cuda}
+    with torch.random.fork_rng(devices=list(devices), enabled=mode == "train"):
+        try:
+            for net in victim.nets:
+                net.train(mode == "train")
+            for weight in trained:
+                weight.requires_grad_(False)
+            yield
+        finally:
+            for weight in trained:
+                weight.requires_grad_(True)
+            for module, training in zip(modules, modes):
+                module.training = training
+            with torch.no_grad():
+                for buffer, kept in buffers:
+                    buffer.copy_(kept)
