@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, ParamSpec, TypeVar, cast
 
 from pydantic import ConfigDict, Field, ValidationError, validate_call
@@ -74,6 +76,8 @@ class Component:
 def checked(function: Callable[P, T]) -> Callable[P, T]:
     """Check the arguments of every call against the signature, and write the ``spec`` on the result."""
     signature = inspect.signature(function)
+    # What is given by position only is what the component is made for (image shape, classes), not how.
+    described = {k for k, p in signature.parameters.items() if p.kind is not p.POSITIONAL_ONLY}
     version = function.__globals__.get("VERSION", 1)
 
     @functools.wraps(function)
@@ -81,8 +85,8 @@ def checked(function: Callable[P, T]) -> Callable[P, T]:
         made = function(*args, **kwargs)
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
-        options = {k: plain(v) for k, v in given.arguments.items() if signature.parameters[k].kind.name == "KEYWORD_ONLY"}
-        if hasattr(made, "__dict__"):  # a metric's plain number carries no name
+        if isinstance(made, Component) or callable(made):  # a metric's plain number carries no name
+            options = {k: plain(v) for k, v in given.arguments.items() if k in described}
             object.__setattr__(made, "spec", Spec(function.__name__, options, version))
         return made
 
@@ -104,7 +108,7 @@ def plain(value: Any) -> Any:
         return spec.json()
     if isinstance(value, tuple | list):
         return [plain(v) for v in value]
-    return value
+    return str(value) if isinstance(value, PurePath) else value
 
 
 def explain(error: ValidationError, function: Callable) -> str:
@@ -112,7 +116,8 @@ def explain(error: ValidationError, function: Callable) -> str:
     names = list(inspect.signature(function).parameters)
     lines = []
     for fault in error.errors(include_url=False):
-        where = ".".join(str(part) for part in fault["loc"])
+        first, *rest = fault["loc"]  # an argument given by position is told by its number
+        where = ".".join([names[first] if isinstance(first, int) else first, *map(str, rest)])
         if fault["type"] == "unexpected_keyword_argument":
             hint = did_you_mean(where, names) if names else " It takes none."
             lines.append(f"{function.__name__} has no argument {where!r}.{hint}")
@@ -120,7 +125,7 @@ def explain(error: ValidationError, function: Callable) -> str:
             lines.append(f"{function.__name__} needs the argument {where!r}.")
         else:
             message = fault["msg"].removeprefix("Value error, ")
-            lines.append(f"{function.__name__}: {where} = {fault['input']!r}: {message[:1].lower()}{message[1:]}.")
+            lines.append(f"{function.__name__}: {where} = {reprlib.repr(fault['input'])}: {message[:1].lower()}{message[1:].rstrip('.')}.")
     return "\n".join(lines)
 
 

@@ -65,7 +65,7 @@ class Noise:
         step = torch.full_like(blocks, self.step & MASK)
         counter = (blocks, step, rows & MASK, rows >> 32 & 0xFFFF | self.stream << 16)
         words = philox(counter, (self.seed & MASK, self.seed >> 32 & MASK))
-        return torch.stack(words, -1).view(len(self.rows), -1)[:, :n]
+        return torch.stack(words, -1).view(len(self.rows), 4 * len(blocks))[:, :n]
 
 
 def philox(counter: tuple[Tensor, ...], key: tuple[int, int]) -> tuple[Tensor, ...]:

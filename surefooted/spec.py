@@ -90,7 +90,7 @@ def _arguments(component: Callable) -> list[dict[str, Any]]:
             "required": parameter.default is parameter.empty,
         }
         for parameter in inspect.signature(component).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
+        if parameter.kind is not parameter.POSITIONAL_ONLY
     ]
 
 

@@ -47,9 +47,6 @@ class Method(Component):
         clean_logits = net(clean)[None] if self.loss.uses_clean else None
         return self.loss(Forward(net(x)[None], target, clean_logits)).mean()
 
-    def soften(self, state: State, points: Points, classes: int) -> Tensor:
-        return self.target.apply(state, points, classes)
-
 
 def blend(loss: Score, clean_share: float) -> Score:
     """A share of the loss at the clean point, the rest at the perturbed one (EntM eq. 2 and 5)."""

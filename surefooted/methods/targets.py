@@ -65,6 +65,9 @@ class Levels:
             train_rows, torch.zeros_like(train_rows), validation_rows, torch.zeros_like(validation_rows)
         )
 
+    def to(self, device: torch.device) -> Levels:
+        return Levels(*(t.to(device) for t in (self.train_rows, self.train, self.validation_rows, self.validation)))
+
     def by_row(self) -> Int[Tensor, " rows"]:
         rows = torch.cat((self.train_rows, self.validation_rows))
         table = torch.full((int(rows.max()) + 1,), -1, dtype=torch.int64, device=rows.device)

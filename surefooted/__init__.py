@@ -1,0 +1,38 @@
+"""Surefooted: classifiers that keep their footing under perturbation and are as sure as they should be.
+
+The names below are loaded when they are first used, so that ``import surefooted`` and ``--help`` need no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "surefooted.api": ["attack", "measure", "predict", "train"],
+    "surefooted.attacks": ["carlini_wagner", "fgsm", "pgd", "r_fgsm"],
+    "surefooted.core": ["Forward", "Points", "Score"],
+    "surefooted.data": ["cifar10", "digits", "fashion_mnist", "folder", "hub", "mnist", "npz", "parquet"],
+    "surefooted.errors": ["InputError"],
+    "surefooted.metrics.intervals": ["bootstrap", "Interval"],
+    "surefooted.metrics.levels": ["by_level", "levels_of"],
+    "surefooted.recipes": ["recipe"],
+    "surefooted.store": ["Store"],
+}
+_HOME = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'surefooted' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

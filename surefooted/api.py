@@ -1,0 +1,102 @@
+"""The Python interface: train a method, attack a model, read the metrics. As able as the command line, and as cached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from surefooted import metrics
+from surefooted.attacks.base import Attack
+from surefooted.cell import Train, data_of, training
+from surefooted.checkpoint import Entry
+from surefooted.core import Points
+from surefooted.data.images import Images, Splits
+from surefooted.execute import execute
+from surefooted.machine import Machine, Precision
+from surefooted.metrics.intervals import Interval, bootstrap
+from surefooted.metrics.predictions import Predictions
+from surefooted.oracle import Adversarial
+from surefooted.prediction import predict
+from surefooted.spec import build, resolve
+from surefooted.store import Store
+from surefooted.views import Victim
+
+__all__ = ["Trained", "attack", "measure", "predict", "train"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained network with all that made it.
+
+    Attributes:
+        net: from pixels in [0, 1] to logits, in evaluation mode.
+        history: one entry an epoch.
+        data: the splits it was trained on; ``data.test`` was not seen.
+        cell: the complete arguments; ``cell.key`` is its name in the store.
+    """
+
+    net: nn.Module
+    history: list[Entry]
+    data: Splits
+    cell: Train
+
+
+def train(
+    method: Any,
+    net: Any,
+    data: Any,
+    recipe: Any = "recipe",
+    *,
+    seed: int = 0,
+    precision: Precision = "fp32",
+    store: Store | None = None,
+    machine: Machine | None = None,
+) -> Trained:
+    """Train a network, or find it in the store; what it builds on (AR-AdaLS: a vanilla model and its levels) likewise.
+
+    Args:
+        method, net, data, recipe: names, ``{name: arguments}``, or what the functions of those names return.
+        machine: device and strategy; by default one process on a GPU, or on the CPU where there is none.
+
+    Raises:
+        InputError: for arguments that cannot be, all at once and before any work.
+    """
+    cell = training(method, net, data, recipe, seed=seed, precision=precision)
+    store = store or Store()
+    execute([cell], store, machine=machine)
+    return Trained(cell.load(store), cell.history(store), data_of(cell.data), cell)
+
+
+def attack(
+    name: str | Attack,
+    model: nn.Module | Victim,
+    images: Images | Points,
+    *,
+    seed: int = 0,
+    batch: int = 512,
+    **arguments: Any,
+) -> Adversarial:
+    """Attack every image: ``attack("pgd", model, data.test, eps=8/255)``. Results per example; see ``Adversarial``."""
+    made = name if isinstance(name, Attack) else build("surefooted.attacks", {name: arguments} if arguments else name)
+    points = images.points() if isinstance(images, Images) else images
+    return made(model, points, seed=seed, batch=batch)
+
+
+def measure(p: Predictions, names: Sequence[str] = (), *, draws: int = 1000, level: float = 0.95) -> dict[str, Interval]:
+    """Metrics of predictions with bootstrap intervals over the examples; all metrics where none is named.
+
+    Calibration errors get the basic interval, which for values near 0 covers far better than the percentile one.
+    """
+    chosen = {name: resolve("surefooted.metrics", name) for name in names or metrics.__all__}
+    return {
+        name: bootstrap(metric, p, draws=draws, level=level, kind=interval_kind(name))
+        for name, metric in chosen.items()
+    }
+
+
+def interval_kind(metric: str) -> Literal["basic", "percentile"]:
+    """Resampling adds to a calibration error what chance adds: the basic interval takes it off again."""
+    return "basic" if metric in ("ece", "classwise_ece", "max_calibration_error") else "percentile"

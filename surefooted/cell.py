@@ -1,0 +1,369 @@
+"""Cells: train → attack → predict. Each is plain data that names an artefact, and knows how to make it.
+
+A cell's key is the hash of its complete arguments, of the data's checksum and of the keys of the cells it needs: what was
+made once, by whatever study, is found by every other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from surefooted.checkpoint import load_weights
+from surefooted.core import Points
+from surefooted.data.images import Images, Splits
+from surefooted.errors import InputError
+from surefooted.files import read_json, read_tensors, write_json, write_tensors
+from surefooted.machine import Machine, Precision, provenance
+from surefooted.methods.targets import Levels
+from surefooted.metrics.levels import levels_of
+from surefooted.metrics.predictions import Predictions
+from surefooted.prediction import predict
+from surefooted.spec import build, canonical, digest, split
+from surefooted.store import Store
+from surefooted.training import fit, steps_of
+
+Named = dict[str, Any]
+Part = Literal["train", "validation", "test"]
+Tick = Callable[[int], None]
+_LOADED: dict[str, Splits] = {}
+
+
+class Cell(ABC):
+    """One artefact of the store."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """Everything that the artefact depends on, as plain data."""
+
+    @abstractmethod
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        """Write the artefact's files; what it needs is in the store by then."""
+
+    @abstractmethod
+    def work(self) -> int:
+        """How often ``tick`` is told of one more: steps, or row-passes."""
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return ()
+
+    @property
+    def label(self) -> str:
+        """A few words for progress bars."""
+        return self.kind
+
+    @cached_property
+    def key(self) -> str:
+        about = self.about()
+        if about.get("data"):  # where a data set lies is not what it holds; the checksum says that
+            ((name, arguments),) = about["data"].items()
+            about["data"] = {name: {k: v for k, v in arguments.items() if k not in ("path", "name")}}
+        return digest({"kind": self.kind, **about})
+
+    def path(self, store: Store) -> Path:
+        return store.path(self.kind, self.key)
+
+    def done(self, store: Store) -> bool:
+        return store.has(self.kind, self.key)
+
+    def run(self, store: Store, machine: Machine, tick: Tick = lambda n: None) -> None:
+        """Make the artefact, unless it is there."""
+        if self.done(store):
+            return
+        with store.making(self.kind, self.key, {"kind": self.kind, **self.about()}) as place:
+            if place is not None:
+                into, work = place
+                began = time.monotonic()
+                self.make(store, machine, into, work, tick)
+                write_json(into / "provenance.json", provenance() | {"seconds": round(time.monotonic() - began, 2)})
+
+
+@dataclass(frozen=True, eq=False)
+class Train(Cell):
+    """A network trained by a method. Make it with ``training``."""
+
+    method: Named
+    net: Named
+    data: Named
+    recipe: Named
+    seed: int
+    precision: Precision = "fp32"
+
+    kind = "train"
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "method": self.method,
+            "net": self.net,
+            "data": self.data,
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "precision": self.precision,
+            "checksum": data_of(self.data).checksum,
+            "needs": [cell.key for cell in self.needs],
+        }
+
+    @cached_property
+    def needs(self) -> tuple[Cell, ...]:  # type: ignore[override]
+        """The robustness of every example, where the method's labels ask for it: a vanilla model, attacked."""
+        attack = build("surefooted.methods", self.method).target.robustness
+        if attack is None:
+            return ()
+        vanilla = Train({"vanilla": {}}, self.net, self.data, self.recipe, self.seed, self.precision)
+        parts: tuple[Part, ...] = ("train", "validation")
+        return tuple(Attacked(vanilla, attack.spec.json(), part, keep_points=False) for part in parts)
+
+    @property
+    def label(self) -> str:
+        return f"train {split(self.method)[0]}, seed {self.seed}"
+
+    def work(self) -> int:
+        return steps_of(build("surefooted.recipes", self.recipe), len(data_of(self.data).train))
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        data, net = data_of(self.data), self.network()
+        history = fit(
+            build("surefooted.methods", self.method),
+            net,
+            data,
+            build("surefooted.recipes", self.recipe),
+            seed=self.seed,
+            levels=self._levels(store, data),
+            fabric=machine.fabric(self.precision),
+            checkpoint=work / "checkpoint.safetensors",
+            tick=tick,
+        )
+        about = self.about() | {"shape": data.train.shape, "classes": data.train.classes}
+        write_tensors(into / "weights.safetensors", net.state_dict(), about)
+        write_json(into / "history.json", history)
+
+    def network(self) -> nn.Module:
+        """The network before the first step."""
+        data = data_of(self.data)
+        return seeded_network(self.net, data.train.shape, len(data.train.classes), self.seed)
+
+    def load(self, store: Store) -> nn.Module:
+        return load_model(self.path(store) / "weights.safetensors")
+
+    def history(self, store: Store) -> list[dict[str, Any]]:
+        return read_json(self.path(store) / "history.json")
+
+    def _levels(self, store: Store, data: Splits) -> Levels | None:
+        if not self.needs:
+            return None
+        count = build("surefooted.methods", self.method).target.levels
+        ranked = []
+        for cell in self.needs:
+            assert isinstance(cell, Attacked)
+            found = cell.result(store)
+            ranked += [found["rows"], levels_of(found["size"], levels=count)]
+        return Levels(*ranked)
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A network from a file that some ``train`` wrote: a victim that needs no training."""
+
+    file: Path
+
+    @cached_property
+    def key(self) -> str:
+        if not self.file.is_file():
+            raise InputError(f"{self.file} is not there; expected a weights.safetensors that surefooted wrote.")
+        return hashlib.sha256(self.file.read_bytes()).hexdigest()
+
+    def load(self, store: Store) -> nn.Module:
+        return load_model(self.file)
+
+
+@dataclass(frozen=True, eq=False)
+class Attacked(Cell):
+    """Points of a split, moved by an attack on a victim. Make it with ``attacking``."""
+
+    victim: Train | Weights
+    attack: Named
+    part: Part
+    data: Named | None = None
+    limit: int = 0
+    seed: int = 0
+    keep_points: bool = True
+
+    kind = "attacked"
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "victim": self.victim.key,
+            "attack": self.attack,
+            "part": self.part,
+            "limit": self.limit,
+            "seed": self.seed,
+            "keep_points": self.keep_points,
+            **_data_about(self.victim, self.data),
+        }
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return (self.victim,) if isinstance(self.victim, Train) else ()
+
+    @property
+    def label(self) -> str:
+        trained = f" {split(self.victim.method)[0]}, seed {self.victim.seed}" if isinstance(self.victim, Train) else ""
+        return f"{split(self.attack)[0]} on{trained or ' weights'} ({self.part})"
+
+    def images(self) -> Images:
+        return images_of(self.victim, self.data, self.part, self.limit)
+
+    def work(self) -> int:
+        attack = build("surefooted.attacks", self.attack)
+        return len(self.images()) * attack.restarts * attack.passes
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        device = machine.device()
+        net = self.victim.load(store).to(device)
+        points = self.images().points(device=device)
+        found = build("surefooted.attacks", self.attack)(net, points, seed=self.seed, progress=tick)
+        tensors = {"rows": points.i, "y": points.y, "found": found.found, "size": found.size, "queries": found.queries}
+        write_tensors(into / "attacked.safetensors", tensors | ({"x": found.x} if self.keep_points else {}), {})
+
+    def result(self, store: Store) -> dict[str, Tensor]:
+        """Tensors by name: rows, y, found, size, queries, and x where points are kept."""
+        return read_tensors(self.path(store) / "attacked.safetensors")[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted(Cell):
+    """What a victim predicts on a split, or on points that an attack moved (perhaps away from another victim)."""
+
+    victim: Train | Weights
+    part: Part = "test"
+    moved: Attacked | None = None
+    data: Named | None = None
+    limit: int = 0
+
+    kind = "predicted"
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "victim": self.victim.key,
+            "part": self.part,
+            "moved": self.moved.key if self.moved else None,
+            "limit": self.limit,
+            **_data_about(self.victim, self.data),
+        }
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return tuple(cell for cell in (self.victim, self.moved) if isinstance(cell, Cell))
+
+    @property
+    def label(self) -> str:
+        return f"predict {'attacked' if self.moved else 'clean'} {self.part}"
+
+    def work(self) -> int:
+        return 1
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        net = self.victim.load(store).to(machine.device())
+        if self.moved is None:
+            p = predict(net, images_of(self.victim, self.data, self.part, self.limit))
+        else:
+            found = self.moved.result(store)
+            p = predict(net, Points(found["x"], found["y"], found["rows"]))
+        tick(1)
+        write_tensors(into / "predictions.safetensors", p._asdict(), {})
+
+    def result(self, store: Store) -> Predictions:
+        return Predictions(**read_tensors(self.path(store) / "predictions.safetensors")[0])
+
+
+def training(
+    method: Any, net: Any, data: Any, recipe: Any = "recipe", *, seed: int = 0, precision: Precision = "fp32"
+) -> Train:
+    """A training cell from names, ``{name: arguments}`` or components; all arguments checked and completed here.
+
+    A method is compared with others under one recipe, so the recipe is an argument of its own.
+    """
+    given = complete("surefooted.data", data)
+    if isinstance(data, Splits):
+        _LOADED[canonical(given)] = data
+    splits = data_of(given)
+    shape, classes = splits.train.shape, len(splits.train.classes)
+    with torch.device("meta"):  # checks the arguments without filling the weights
+        network = complete("surefooted.nets", net, shape, classes)
+    cell = Train(
+        complete("surefooted.methods", method), network, given, complete("surefooted.recipes", recipe), seed, precision
+    )
+    target = build("surefooted.methods", cell.method).target
+    if target.learns and len(splits.validation) < target.levels:
+        raise InputError(
+            f"{split(cell.method)[0]} learns its labels from {target.levels} validation subset(s), and the validation set has "
+            f"{len(splits.validation)} images; hold out more (--data.validation 0.1) or lower levels."
+        )
+    return cell
+
+
+def attacking(victim: Train | Weights, attack: Any, part: Part = "test", **options: Any) -> Attacked:
+    """An attack cell; ``options`` as in ``Attacked``."""
+    return Attacked(victim, complete("surefooted.attacks", attack), part, **options)
+
+
+def complete(package: str, given: Any, *positional: Any) -> Named:
+    """The complete spec of what was named, as plain data."""
+    component = build(package, given, *positional) if isinstance(given, str | dict) else given
+    spec = getattr(component, "spec", None)
+    if spec is None:
+        raise InputError(
+            f"{component!r} has no name; make it with a function of {package}, so that its arguments can be stored."
+        )
+    return spec.json()
+
+
+def data_of(given: Named) -> Splits:
+    """The data set, loaded once in a process."""
+    key = canonical(given)
+    if key not in _LOADED:
+        _LOADED[key] = build("surefooted.data", given)
+    return _LOADED[key]
+
+
+def images_of(victim: Train | Weights, data: Named | None, part: Part, limit: int) -> Images:
+    given = data or (victim.data if isinstance(victim, Train) else None)
+    if given is None:
+        raise InputError("weights from a file do not say which data to use; name it (--data).")
+    images: Images = getattr(data_of(given), part)
+    if not len(images):
+        raise InputError(f"the {part} split is empty; hold some images out (--data.validation 0.1), or use another split.")
+    return images.take(slice(0, limit)) if limit else images
+
+
+def seeded_network(net: Named, shape: tuple[int, int, int], classes: int, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build("surefooted.nets", net, shape, classes)
+
+
+def load_model(file: Path) -> nn.Module:
+    """The network that ``train`` wrote, in evaluation mode. Raises InputError where the file is not of that kind."""
+    tensors, about = read_tensors(file)
+    if not {"net", "shape", "classes"} <= about.keys():
+        raise InputError(f"{file} does not say which network it holds; expected a weights.safetensors that surefooted wrote.")
+    net = seeded_network(about["net"], tuple(about["shape"]), len(about["classes"]), 0)
+    load_weights(net, tensors, file)
+    return net.eval()
+
+
+def _data_about(victim: Train | Weights, data: Named | None) -> dict[str, Any]:
+    """Nothing where the data are the victim's own: its key covers them."""
+    return {"data": data, "checksum": data_of(data).checksum} if data else {}

@@ -1,0 +1,270 @@
+"""The command line: ``surefooted train | attack | measure | study | report | list``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from surefooted.errors import InputError
+
+if TYPE_CHECKING:
+    from surefooted.cell import Train, Weights
+    from surefooted.machine import Machine
+    from surefooted.store import Store
+
+app = typer.Typer(
+    name="surefooted",
+    help="Train, attack, measure and report on image classifiers: adversarial robustness and calibration together.",
+    epilog="Start with: surefooted study run demo · surefooted list methods",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+study_app = typer.Typer(name="study", help="Run a study: many trainings and attacks, and the report on them.", no_args_is_help=True)
+app.add_typer(study_app)
+
+# Options of components are not known before their names are: they arrive as words left over.
+OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+StoreAt = Annotated[Path | None, typer.Option("--store", help="Directory of artefacts [SUREFOOTED_STORE, or .surefooted].")]
+DataRoot = Annotated[Path | None, typer.Option(help="Directory that holds mnist/, cifar10/, ... [SUREFOOTED_DATA].")]
+Config = Annotated[Path | None, typer.Option(help="TOML or YAML file with the same options; flags win.")]
+Seed = Annotated[int, typer.Option(min=0, help="Keys every random draw.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars (there are none in a pipe anyway).")]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Model = Annotated[str | None, typer.Option(help="A trained network: a key of the store (its beginning will do), or a .safetensors file.")]
+Split = Annotated[str, typer.Option(help="train, validation or test.")]
+Limit = Annotated[int, typer.Option(min=0, help="Only the first so many images; 0 for all.")]
+
+
+def main() -> None:
+    """Entry point: an error that the user can mend is one message and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        _fail(error)
+
+
+def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Ctrl-C stops cleanly, and what cannot be used is said without a traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except InputError as error:
+            _fail(error)
+        except KeyboardInterrupt:
+            print("\nStopped. Nothing is lost: the same command goes on from here.", file=sys.stderr)
+            raise SystemExit(130) from None
+        except BrokenPipeError:  # the reader, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0) from None
+
+    return run
+
+
+@app.command(context_settings=OPEN)
+@guarded
+def train(
+    ctx: typer.Context,
+    method: Annotated[str | None, typer.Argument(help="A training method; see: surefooted list methods.")] = None,
+    net: Annotated[str | None, typer.Option(help="A network; see: surefooted list networks.")] = None,
+    data: Annotated[str | None, typer.Option(help="A data set; see: surefooted list data.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Optimiser and schedule; see: surefooted list recipes.")] = None,
+    seed: Seed = 0,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    accelerator: Accelerator = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Processes that train data-parallel.")] = 1,
+    strategy: Annotated[str, typer.Option(help="How they do: Lightning Fabric's name, such as ddp.")] = "auto",
+    config: Config = None,
+    out: Annotated[Path | None, typer.Option(help="Copy the weights here (.safetensors).")] = None,
+    store: StoreAt = None,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network by a method, or find it in the store; a killed run goes on where it was.
+
+    Options of components follow their slot: --method.eps 0.1 --net.width 32 --recipe.epochs 10 --data.validation 0.2
+    """
+    from surefooted.commands import report_training, trained_cell
+    from surefooted.execute import execute
+    from surefooted.machine import Machine
+
+    _use(data_root)
+    _choice("precision", precision, ("fp32", "bf16"))
+    named = {"method": method, "net": net, "data": data, "recipe": recipe}
+    cell = trained_cell(named, ctx.args, config, seed, precision)
+    machine = Machine(_accelerator(accelerator), devices, strategy)
+    place = _store(store)
+    execute([cell], place, machine=machine, quiet=quiet)
+    report_training(cell, place, out, as_json)
+
+
+@app.command(context_settings=OPEN)
+@guarded
+def attack(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="ATTACK", help="An attack; see: surefooted list attacks.")] = None,
+    model: Model = None,
+    data: Annotated[str | None, typer.Option(help="A data set; by default the one the model was trained on.")] = None,
+    split: Split = "test",
+    limit: Limit = 0,
+    seed: Seed = 0,
+    accelerator: Accelerator = "auto",
+    config: Config = None,
+    out: Annotated[Path | None, typer.Option(help="Copy the perturbed points here (.safetensors).")] = None,
+    store: StoreAt = None,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Attack a trained network and print its robust accuracy.
+
+    Options of the attack: --attack.eps 8/255 --attack.steps 40 --attack.objective cw_margin
+    """
+    from surefooted.commands import attacked_cell, report_attack
+    from surefooted.execute import execute
+
+    _use(data_root)
+    place = _store(store)
+    cell = attacked_cell({"attack": name, "data": data}, ctx.args, config, _victim(model, place), split, limit, seed)
+    execute([cell], place, machine=_machine(accelerator), quiet=quiet)
+    report_attack(cell, place, out, as_json)
+
+
+@app.command(context_settings=OPEN)
+@guarded
+def measure(
+    ctx: typer.Context,
+    model: Model = None,
+    data: Annotated[str | None, typer.Option(help="A data set; by default the one the model was trained on.")] = None,
+    split: Split = "test",
+    limit: Limit = 0,
+    attack: Annotated[str | None, typer.Option(help="Measure at the points that this attack moves.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="Repeat for several; all by default. See: surefooted list metrics.")] = None,
+    levels: Annotated[int, typer.Option(min=0, help="Also by so many adversarial-robustness levels (CW-L2).")] = 0,
+    draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws.")] = 1000,
+    seed: Seed = 0,
+    accelerator: Accelerator = "auto",
+    config: Config = None,
+    store: StoreAt = None,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a trained network's predictions: accuracy, calibration, uncertainty, with bootstrap intervals.
+
+    Options of metrics and of the attack: --ece.bins 20 --ece.edges equal_mass --attack.eps 0.1
+    """
+    from surefooted.commands import measured
+
+    _use(data_root)
+    place = _store(store)
+    named = {"attack": attack, "data": data}
+    options = {"split": split, "limit": limit, "levels": levels, "draws": draws, "seed": seed}
+    measured(named, ctx.args, config, _victim(model, place), metric or [], place, _machine(accelerator), quiet, as_json, **options)
+
+
+@study_app.command("run")
+@guarded
+def study_run(
+    name: Annotated[str, typer.Argument(help="A study; see: surefooted list studies.")],
+    size: Annotated[str | None, typer.Option(help="One of the study's sizes; its smallest by default.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Directory for the report; reports/NAME by default.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
+    accelerator: Accelerator = "auto",
+    store: StoreAt = None,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run all that a study needs and the store lacks, then write its report. Killed, it goes on where it was."""
+    from surefooted.commands import run_study
+
+    _use(data_root)
+    run_study(name, size, _store(store), _machine(accelerator), workers or os.cpu_count() or 1, report, quiet, as_json)
+
+
+@app.command()
+@guarded
+def report(
+    name: Annotated[str, typer.Argument(help="A study that was run.")],
+    size: Annotated[str | None, typer.Option(help="One of the study's sizes.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory for the report; reports/NAME by default.")] = None,
+    store: StoreAt = None,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a study's report from what is in the store; computes nothing anew."""
+    from surefooted.commands import write_report
+
+    _use(data_root)
+    write_report(name, size, _store(store), out, as_json)
+
+
+@app.command("list")
+@guarded
+def list_components(
+    kind: Annotated[str | None, typer.Argument(help="methods, attacks, networks, data, metrics, scores, ...")] = None,
+    name: Annotated[str | None, typer.Argument(help="One of them, with all its help.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the components, each with its meaning and its arguments."""
+    from surefooted.commands import show_components
+
+    show_components(kind, name, as_json)
+
+
+def _fail(error: InputError) -> None:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": str(error)}))
+    print(f"surefooted: {error}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _use(data_root: Path | None) -> None:
+    if data_root is not None:
+        from surefooted.data.paths import set_data_root
+
+        set_data_root(data_root)
+
+
+def _store(root: Path | None) -> Store:
+    from surefooted.store import Store
+
+    return Store(root)
+
+
+def _machine(accelerator: str) -> Machine:
+    from surefooted.machine import Machine
+
+    return Machine(_accelerator(accelerator))
+
+
+def _accelerator(name: str) -> Any:
+    return _choice("accelerator", name, ("auto", "cpu", "cuda", "mps"))
+
+
+def _choice(option: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise InputError(f"--{option} is {value!r}; expected {', '.join(choices[:-1])} or {choices[-1]}.")
+    return value
+
+
+def _victim(model: str | None, store: Store) -> Train | Weights:
+    from surefooted.commands import find_victim
+
+    if model is None:
+        raise InputError("which network? Give --model with a key that `surefooted train` printed, or a .safetensors file.")
+    return find_victim(model, store)

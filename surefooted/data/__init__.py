@@ -1,0 +1,10 @@
+"""Data sets: every source gives ``Splits`` of training, validation and test images."""
+
+from surefooted.data.digits import digits
+from surefooted.data.folder import folder
+from surefooted.data.hub import hub
+from surefooted.data.named import cifar10, fashion_mnist, mnist
+from surefooted.data.npz import npz
+from surefooted.data.parquet import parquet
+
+__all__ = ["cifar10", "digits", "fashion_mnist", "folder", "hub", "mnist", "npz", "parquet"]

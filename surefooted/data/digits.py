@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+
+from surefooted.checked import Share, Whole, checked
+from surefooted.data.images import Splits
+from surefooted.data.split import Cut, Source, Table, deal
+
+
+@checked
+def digits(
+    *,
+    test: Share = 0.25,
+    validation: Share = 0.1,
+    split_seed: Whole = 0,
+    train_limit: Whole = 0,
+    test_limit: Whole = 0,
+) -> Splits:
+    """Handwritten digits, 8×8 grey, 1,797 images, shipped with scikit-learn: needs no download.
+
+    Pixels are whole numbers from 0 to 16. The set has no official test part.
+
+    Args:
+        test: share of all images held out for testing.
+        validation: share of the rest held out for validation; 0 for none.
+        split_seed: seed of the split.
+        train_limit: train on the first so many only; 0 for all.
+        test_limit: test on the first so many only; 0 for all.
+
+    Source: E. Alpaydin, C. Kaynak. Optical Recognition of Handwritten Digits. UCI Machine Learning Repository, 1998.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    table = Table(bunch.images.astype(np.uint8)[:, None], bunch.target.astype(np.int64))
+    source = Source(table, None, None, tuple("0123456789"), scale=16.0)
+    cut = Cut(validation, split_seed, train_limit, test_limit, test)
+    return deal(source, cut, name="digits", title="Digits (scikit-learn, 8×8)")

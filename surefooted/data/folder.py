@@ -1,0 +1,93 @@
+"""Image files in a folder per class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from surefooted.checked import Share, Whole, checked
+from surefooted.data.cache import decoded, digest
+from surefooted.data.decode import Encoded
+from surefooted.data.images import Splits
+from surefooted.data.paths import contained, directory, locate
+from surefooted.data.split import Cut, Source, Table, deal
+from surefooted.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+@checked
+def folder(
+    path: str | Path,
+    *,
+    test: Share = 0.25,
+    validation: Share = 0.1,
+    split_seed: Whole = 0,
+    train_limit: Whole = 0,
+    test_limit: Whole = 0,
+) -> Splits:
+    """Folder of images, ``train/<class>/*.png`` and ``test/<class>/*.png``.
+
+    Classes are the folders in ``train``, in the order of their names; images are in the order of theirs. PNG, JPEG,
+    WebP and BMP files count, and what begins with a dot or ends otherwise is left out. Links out of the folder are
+    refused. Images are decoded once and kept in SUREFOOTED_CACHE (~/.cache/surefooted).
+
+    Args:
+        path: the folder; a relative one is looked up here, then under the data root.
+        test: share of the training images held out for testing, where there is no folder ``test``.
+        validation: share of the training images held out, where there is no folder ``validation``; 0 for none.
+        split_seed: seed of the split.
+        train_limit: train on the first so many only; 0 for all.
+        test_limit: test on the first so many only; 0 for all.
+    """
+    root = directory(locate(path))
+    if not (root / "train").is_dir():
+        raise InputError(f"There is no folder {str(root / 'train')!r}; train/<class>/*.png is expected.")
+    classes = tuple(sorted(directories(root / "train", root)))
+    parts = [part for part in ("train", "validation", "test") if (root / part).is_dir()]
+    tables = {part: read_table(root / part, root, classes) for part in parts}
+    source = Source(tables["train"], tables.get("validation"), tables.get("test"), classes)
+    name = root.resolve().name
+    return deal(source, Cut(validation, split_seed, train_limit, test_limit, test), name=name, title=name)
+
+
+def directories(part: Path, root: Path) -> set[str]:
+    return {entry.name for entry in contained(part, root).iterdir() if entry.is_dir() and entry.name[0] != "."}
+
+
+def read_table(part: Path, root: Path, classes: tuple[str, ...]) -> Table:
+    unknown = sorted(directories(part, root) - set(classes))
+    if unknown:
+        raise InputError(f"{str(part / unknown[0])!r} is none of the classes in train: {', '.join(classes)}.")
+    files, labels = [], []
+    for label, name in enumerate(classes):
+        found = images_in(part / name, root)
+        if not found and part.name == "train":
+            raise InputError(f"{str(part / name)!r} holds no images ({', '.join(SUFFIXES)}). Fill it or remove it.")
+        files += found
+        labels += [label] * len(found)
+    if not files:
+        raise InputError(f"{str(part)!r} holds no images; {part.name}/<class>/*.png is expected.")
+
+    def images() -> Iterator[Encoded]:
+        return ((str(file), contents(file)) for file in files)
+
+    key = digest(data for _, data in images())
+    return Table(decoded(images, len(files), key, str(part)), np.array(labels, np.int64))
+
+
+def images_in(kind: Path, root: Path) -> list[Path]:
+    if not kind.is_dir():
+        return []
+    entries = (entry for entry in contained(kind, root).iterdir() if entry.name[0] != ".")
+    files = [contained(entry, root) for entry in entries if entry.suffix.lower() in SUFFIXES]
+    return sorted(file for file in files if file.is_file())
+
+
+def contents(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{str(file)!r} cannot be read: {error.strerror}.") from None

@@ -1,0 +1,107 @@
+"""Data sets of the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from surefooted.checked import Share, Whole, checked
+from surefooted.data.cache import decoded, digest
+from surefooted.data.decode import Encoded
+from surefooted.data.images import Splits
+from surefooted.data.split import Cut, Source, Table, deal
+from surefooted.errors import InputError
+
+
+@checked
+def hub(
+    name: str,
+    *,
+    config: str = "",
+    revision: str = "",
+    image: str = "image",
+    label: str = "label",
+    train_split: str = "train",
+    test_split: str = "test",
+    test: Share = 0.25,
+    validation: Share = 0.1,
+    split_seed: Whole = 0,
+    train_limit: Whole = 0,
+    test_limit: Whole = 0,
+) -> Splits:
+    """Image classification set of the Hugging Face Hub, by its name there (needs the ``hub`` extra and a network).
+
+    Images are decoded once and kept in SUREFOOTED_CACHE (~/.cache/surefooted).
+
+    Args:
+        name: as in the Hub's address, ``uoft-cs/cifar10``.
+        config: the configuration, where the set has several.
+        revision: branch, tag or commit; empty for the newest.
+        image: name of the column of images.
+        label: name of the column of class labels.
+        train_split: the Hub's split to train on.
+        test_split: the Hub's split to test on; empty to hold out a share of the training split.
+        test: that share.
+        validation: share of the training images held out for validation; 0 for none.
+        split_seed: seed of the split.
+        train_limit: train on the first so many only; 0 for all.
+        test_limit: test on the first so many only; 0 for all.
+    """
+    found = load(name, config, revision)
+    for split in filter(None, (train_split, test_split)):
+        if split not in found:
+            raise InputError(f"{name} has no split {split!r}; it has {', '.join(found)}. Name one with train_split.")
+    classes = class_names(found[train_split], name, image, label)
+    train = read_table(found[train_split], image, label, f"{name}, {train_split}")
+    tests = read_table(found[test_split], image, label, f"{name}, {test_split}") if test_split else None
+    cut = Cut(validation, split_seed, train_limit, test_limit, test)
+    return deal(Source(train, None, tests, classes), cut, name=name, title=name)
+
+
+def load(name: str, config: str, revision: str) -> Any:
+    try:
+        import datasets
+    except ImportError:
+        raise InputError(
+            "Sets of the Hub need the library 'datasets': pip install 'surefooted[hub]'. "
+            "Or download the set's Parquet files and use parquet(path)."
+        ) from None
+    try:
+        return datasets.load_dataset(name, config or None, revision=revision or None)
+    except Exception as error:  # the library passes on errors of four network libraries
+        raise InputError(
+            f"The Hub set {name!r} could not be loaded ({type(error).__name__}: {error}). Check its name and the "
+            "network; without one, copy the set's Parquet files and use parquet(path)."
+        ) from None
+
+
+def class_names(split: Any, name: str, image: str, label: str) -> tuple[str, ...]:
+    features = split.features
+    names = getattr(features.get(label), "names", None)
+    if type(features.get(image)).__name__ != "Image" or names is None:
+        seen = ", ".join(f"{column} ({type(kind).__name__})" for column, kind in features.items())
+        raise InputError(
+            f"{name}: a column {image!r} of Image and a column {label!r} of ClassLabel are expected; there are {seen}. "
+            "Name the right ones with image=... and label=...."
+        )
+    return tuple(names)
+
+
+def read_table(split: Any, image: str, label: str, title: str) -> Table:
+    from datasets import Image
+
+    raw = split.select_columns([image]).cast_column(image, Image(decode=False))
+
+    def images() -> Iterator[Encoded]:
+        row = 0
+        for batch in raw.iter(batch_size=256):
+            for item in batch[image]:
+                if item["bytes"] is None:
+                    raise InputError(f"{title}, row {row}: no image bytes. Use a set that embeds its images.")
+                yield f"{title}, row {row}", item["bytes"]
+                row += 1
+
+    key = digest(data for _, data in images())
+    return Table(decoded(images, len(raw), key, title), np.asarray(split.with_format("numpy")[label][:], np.int64))

@@ -1,0 +1,97 @@
+"""Data sets known by name, as Parquet directories under the data root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from surefooted.checked import Share, Whole, checked
+from surefooted.data.decode import encoding
+from surefooted.data.images import Splits
+from surefooted.data.parquet import find_shards, read_images, read_source
+from surefooted.data.paths import data_root, directory
+from surefooted.data.split import Cut, Source, deal
+from surefooted.errors import InputError
+
+
+@checked
+def mnist(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole = 0, test_limit: Whole = 0) -> Splits:
+    """MNIST: handwritten digits, 28×28 grey, 60,000 to train and 10,000 to test on.
+
+    Read from ``mnist`` under the data root (--data-root or SUREFOOTED_DATA), a directory as ``parquet`` takes it.
+
+    Args:
+        validation: share of the training images held out for validation; 0 for none.
+        split_seed: seed of the split.
+        train_limit: train on the first so many only; 0 for all.
+        test_limit: test on the first so many only; 0 for all.
+
+    Source: Y. LeCun, C. Cortes, C. Burges. The MNIST database of handwritten digits, 1998.
+    """
+    cut = Cut(validation, split_seed, train_limit, test_limit)
+    return deal(read("mnist", "MNIST"), cut, name="mnist", title="MNIST")
+
+
+@checked
+def fashion_mnist(
+    *, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole = 0, test_limit: Whole = 0
+) -> Splits:
+    """Fashion-MNIST: articles of clothing, 28×28 grey, 60,000 to train and 10,000 to test on.
+
+    Read from ``fashion_mnist`` under the data root (--data-root or SUREFOOTED_DATA), a directory as ``parquet`` takes
+    it.
+
+    Args:
+        validation: share of the training images held out for validation; 0 for none.
+        split_seed: seed of the split.
+        train_limit: train on the first so many only; 0 for all.
+        test_limit: test on the first so many only; 0 for all.
+
+    Source: H. Xiao, K. Rasul, R. Vollgraf. Fashion-MNIST: a Novel Image Dataset, 2017, https://arxiv.org/abs/1708.07747
+    """
+    cut = Cut(validation, split_seed, train_limit, test_limit)
+    return deal(read("fashion_mnist", "Fashion-MNIST"), cut, name="fashion_mnist", title="Fashion-MNIST")
+
+
+@checked
+def cifar10(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole = 0, test_limit: Whole = 0) -> Splits:
+    """CIFAR-10: ten kinds of objects, 32×32 colour, 50,000 to train and 10,000 to test on.
+
+    Read from ``cifar10`` under the data root (--data-root or SUREFOOTED_DATA), a directory as ``parquet`` takes it. The
+    title names a lossy encoding: results on such a copy do not compare with published ones.
+
+    Args:
+        validation: share of the training images held out for validation; 0 for none.
+        split_seed: seed of the split.
+        train_limit: train on the first so many only; 0 for all.
+        test_limit: test on the first so many only; 0 for all.
+
+    Source: A. Krizhevsky. Learning Multiple Layers of Features from Tiny Images, 2009.
+    """
+    cut = Cut(validation, split_seed, train_limit, test_limit)
+    source = read("cifar10", "CIFAR-10")
+    _, first = next(read_images(find_shards(folder_of("cifar10", "CIFAR-10"), "train")[0], "image"))
+    found = encoding(first)
+    return deal(source, cut, name="cifar10", title=f"CIFAR-10 ({found})" if found.startswith("JPEG") else "CIFAR-10")
+
+
+def read(name: str, title: str) -> Source:
+    folder = folder_of(name, title)
+    source = read_source(folder)
+    if source.test is None:
+        raise InputError(f"No test-*.parquet in {str(folder)!r}: the copy of {title} is not complete. Copy it again.")
+    return source
+
+
+def folder_of(name: str, title: str) -> Path:
+    root = data_root()
+    if root is None:
+        raise InputError(
+            f"{title} is looked for under the data root, and none is given. Give --data-root, or set SUREFOOTED_DATA, "
+            f"to the directory that holds {name!r}. The data set 'digits' needs nothing."
+        )
+    if not (root / name).exists():
+        raise InputError(
+            f"{title} is not in the data root: there is no {str(root / name)!r}. Give another root with --data-root or "
+            "SUREFOOTED_DATA. The data set 'digits' needs nothing."
+        )
+    return directory(root / name)

@@ -1,0 +1,124 @@
+"""Arrays in a NumPy archive."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from surefooted.checked import Share, Whole, checked
+from surefooted.data.images import Splits
+from surefooted.data.paths import locate
+from surefooted.data.split import Cut, Source, Table, deal, numbered
+from surefooted.errors import InputError
+
+CHANNELS = (1, 3)
+
+
+@checked
+def npz(
+    path: str | Path,
+    *,
+    layout: Literal["auto", "nhwc", "nchw"] = "auto",
+    test: Share = 0.25,
+    validation: Share = 0.1,
+    split_seed: Whole = 0,
+    train_limit: Whole = 0,
+    test_limit: Whole = 0,
+) -> Splits:
+    """NumPy archive of arrays ``x_train, y_train, x_test, y_test``.
+
+    Images are (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 from 0 to 255 or floats from 0 to 1; labels are class
+    indices, (N,) or (N, 1). An array of strings, ``classes``, may name the classes. Nothing is unpickled.
+
+    Args:
+        path: the file; a relative one is looked up here, then under the data root.
+        layout: where the channels are; auto sees an axis of 1 or 3.
+        test: share of the training images held out for testing, where there is no ``x_test``.
+        validation: share of the training images held out for validation; 0 for none.
+        split_seed: seed of the split.
+        train_limit: train on the first so many only; 0 for all.
+        test_limit: test on the first so many only; 0 for all.
+    """
+    file = locate(path)
+    arrays = read_arrays(file)
+    train = table(arrays, "train", layout, file)
+    tests = table(arrays, "test", layout, file) if {"x_test", "y_test"} & set(arrays) else None
+    classes = class_names(arrays, [part.y for part in (train, tests) if part])
+    source = Source(train, None, tests, classes, 255.0 if train.x.dtype == np.uint8 else 1.0)
+    cut = Cut(validation, split_seed, train_limit, test_limit, test)
+    return deal(source, cut, name=file.stem, title=file.stem)
+
+
+def read_arrays(file: Path) -> dict[str, np.ndarray]:
+    try:
+        with zipfile.ZipFile(file):  # Before NumPy opens it: a single array or a pickle is no archive.
+            pass
+        with np.load(file, allow_pickle=False) as archive:
+            names = ("x_train", "y_train", "x_test", "y_test", "classes")
+            return {name: archive[name] for name in names if name in archive}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(
+            f"{str(file)!r} cannot be read as a NumPy archive ({error}). Write it with np.savez, without objects."
+        ) from None
+
+
+def table(arrays: dict[str, np.ndarray], part: str, layout: str, file: Path) -> Table:
+    x_name, y_name = f"x_{part}", f"y_{part}"
+    for name in (x_name, y_name):
+        if name not in arrays:
+            raise InputError(f"{str(file)!r} has no {name!r}; it has {', '.join(arrays) or 'none of the names known'}.")
+    x, y = arrays[x_name], arrays[y_name]
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+        raise InputError(f"{y_name} is {y.dtype} {y.shape}; class indices (N,) are expected. Of one-hot take argmax.")
+    if len(x) != len(y):
+        raise InputError(f"{x_name} has {len(x)} images, {y_name} {len(y)} labels; one label per image is expected.")
+    if len(y) == 0:
+        raise InputError(f"{x_name} is empty. At least one image is needed.")
+    pixels = channels_first(x, layout, x_name)
+    return Table(np.ascontiguousarray(values(pixels, x_name)), y.astype(np.int64))
+
+
+def channels_first(x: np.ndarray, layout: str, name: str) -> np.ndarray:
+    if x.ndim == 3:
+        return x[:, None]
+    if x.ndim != 4:
+        raise InputError(f"{name} is {x.shape}; (N, H, W), (N, H, W, C) or (N, C, H, W) is expected.")
+    if layout == "auto":
+        last, second = x.shape[3] in CHANNELS, x.shape[1] in CHANNELS
+        if last == second:
+            raise InputError(
+                f"{name} is {x.shape}: {'two axes' if last else 'no axis'} of 1 or 3 that may be the channels. "
+                "Give layout='nhwc' or 'nchw'."
+            )
+        layout = "nhwc" if last else "nchw"
+    return x.transpose(0, 3, 1, 2) if layout == "nhwc" else x
+
+
+def values(x: np.ndarray, name: str) -> np.ndarray:
+    if x.dtype == np.uint8:
+        return x
+    if not np.issubdtype(x.dtype, np.floating):
+        raise InputError(f"{name} is {x.dtype}; uint8 from 0 to 255 or floats from 0 to 1 are expected.")
+    bad = np.flatnonzero(~np.isfinite(x).all((1, 2, 3)))
+    if len(bad):
+        raise InputError(f"{name} holds {len(bad)} image(s) with NaN or infinity, the first at row {bad[0]}.")
+    low, high = x.min(), x.max()
+    if low < 0 or high > 1:
+        hint = "Divide by 255." if low >= 0 and 127 < high <= 255 else "Scale to [0, 1]."
+        raise InputError(f"{name} holds floats from {low:g} to {high:g}; [0, 1] is expected. {hint}")
+    return x.astype(np.float32)
+
+
+def class_names(arrays: dict[str, np.ndarray], labels: list[np.ndarray]) -> tuple[str, ...]:
+    if "classes" not in arrays:
+        return numbered(*labels)
+    names = arrays["classes"]
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise InputError(f"classes is {names.dtype} {names.shape}; a list of strings is expected.")
+    return tuple(str(name) for name in names)

@@ -1,0 +1,93 @@
+"""Files that are whole or not there: written to a temporary name, synced, renamed. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from surefooted.errors import InputError
+
+CURES = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again, it goes on where it was",
+    errno.EROFS: "the file system is read-only; choose another place (--store)",
+    errno.EACCES: "writing there is not allowed; choose another place (--store) or change its permissions",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+}
+
+
+def write(path: Path, data: bytes | str) -> None:
+    """Write so that a kill at any moment leaves the old file or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with explained(path):
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write(path, json.dumps(value, indent=1) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}); delete it, or restore it from a copy.") from None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Tensors as safetensors, with plain data about them in the header."""
+    from safetensors.torch import save
+
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write(path, save(held, {"about": json.dumps(about)}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and what was written about them.
+
+    Raises:
+        InputError: where the file is missing, truncated, a pickle (refused, never loaded) or not safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InputError(f"{path} is not there; expected a .safetensors file.")
+    with open(path, "rb") as file:
+        head = file.read(8)
+    if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") or zipfile.is_zipfile(path):
+        raise InputError(
+            f"{path} is a pickle (torch.save), which can run any code when it is read; it was not loaded. "
+            "Convert it where you trust it: safetensors.torch.save_file(state_dict, 'weights.safetensors')."
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {}).get("about", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 - not a dict
+    except (SafetensorError, ValueError) as error:
+        raise InputError(f"{path} is not a whole safetensors file ({error}); it may be truncated.") from None
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what a disk can refuse into an error with its cure."""
+    try:
+        yield
+    except OSError as error:
+        cure = CURES.get(error.errno or 0)
+        if cure is None:
+            raise
+        raise InputError(f"cannot write {path}: {cure}.") from None

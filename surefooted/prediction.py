@@ -1,0 +1,30 @@
+"""Victim × points → predictions."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from surefooted.core import Points, log_mean_softmax
+from surefooted.data.images import Images
+from surefooted.errors import InputError
+from surefooted.metrics.predictions import Predictions, predictions
+from surefooted.views import Victim, untouched, victim_of
+
+
+def predict(model: nn.Module | Victim, images: Images | Points, *, batch: int = 512) -> Predictions:
+    """Log-probabilities of the mean prediction for every image, in evaluation mode, on the model's device."""
+    victim = victim_of(model)
+    device = next((w.device for net in victim.nets for w in net.parameters()), torch.device("cpu"))
+    n = len(images.y)
+    if not n:
+        raise InputError("there are no images to predict; the split is empty (hold some out: --data.validation 0.1).")
+    rows, labels = (images.rows, images.y) if isinstance(images, Images) else (images.i, images.y)
+    parts = []
+    with untouched(victim), torch.no_grad():
+        for a in range(0, n, batch):
+            part = slice(a, a + batch)
+            points = images.points(part, device) if isinstance(images, Images) else images.take(part).to(device)
+            parts.append(log_mean_softmax(victim(victim.lift(points.x)).float()))
+    log_p = torch.cat(parts)
+    return predictions(log_p, labels.to(device), rows.to(device))

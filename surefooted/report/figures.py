@@ -1,0 +1,277 @@
+"""Drawings on matplotlib Axes from plain arrays, for the panels of a report and for notebooks.
+
+Accuracies and confidences are shares in [0, 1]. ``names`` is the list of all methods of a report: pass the same to
+every drawing, and a method has the same colour and marker in all of them (left out: the methods of this drawing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from surefooted.errors import InputError
+from surefooted.report.labels import End, name_lines, name_points, wrapped
+from surefooted.report.style import INK, MUTED, colour_of, marker_of, ordinal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+    from surefooted.report.page import Interval
+
+
+class Line(NamedTuple):
+    """Values y at x, with a band from low to high where there is one (an interval, or the spread over seeds)."""
+
+    x: ArrayLike
+    y: ArrayLike
+    low: ArrayLike | None = None
+    high: ArrayLike | None = None
+
+
+class Bins(NamedTuple):
+    """A reliability curve: mean confidence, accuracy and number of points n of each bin; empty bins have n = 0."""
+
+    confidence: ArrayLike
+    accuracy: ArrayLike
+    n: ArrayLike
+
+
+def reliability_diagram(ax: Axes, curves: Mapping[str, Bins], *, names: Sequence[str] = ()) -> None:
+    """Accuracy against confidence, the share of points below: one curve with its gaps, or several as lines."""
+    names = names or list(curves)
+    counts = split_off(ax, 0.22)
+    ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    for name, curve in curves.items():
+        confidence, accuracy, n = (np.asarray(values, float) for values in curve)
+        colour, full = colour_of(name, names), n > 0
+        if len(curves) == 1:
+            ax.vlines(confidence[full], accuracy[full], confidence[full], color=colour, alpha=0.45, linewidth=5)
+        ax.plot(confidence[full], accuracy[full], color=colour, marker=marker_of(name, names))
+        counts.plot(confidence[full], n[full] / n.sum(), color=colour, drawstyle="steps-mid", linewidth=1.2)
+        if len(curves) == 1:
+            counts.fill_between(confidence[full], n[full] / n.sum(), step="mid", color=colour, alpha=0.25)
+    ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="Accuracy")
+    counts.set(xlabel="Confidence", ylabel="Share", ylim=(0, None))
+    as_percent(ax.yaxis, counts.xaxis, counts.yaxis)
+    if len(curves) > 1:
+        name_lines(ax, {name: End(None, colour_of(name, names), marker_of(name, names)) for name in curves})
+
+
+def accuracy_vs_eps(
+    ax: Axes,
+    lines: Mapping[str, Line],
+    *,
+    names: Sequence[str] = (),
+    xlabel: str = "Perturbation size ε",
+    ylabel: str = "Accuracy",
+) -> None:
+    """Accuracy under attack over the size of the perturbation or the number of steps, a line with its band a method."""
+    names = names or list(lines)
+    for name, line in lines.items():
+        draw_line(ax, line, colour_of(name, names), marker_of(name, names))
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.set_ylim(0, min(1.02, ax.get_ylim()[1]))
+    as_percent(ax.yaxis)
+    name_lines(ax, {name: end_of(line, name, names) for name, line in lines.items()})
+
+
+def by_level(
+    ax: Axes,
+    accuracy: Mapping[str, Line],
+    confidence: Mapping[str, Line],
+    ece: Mapping[str, Line],
+    *,
+    names: Sequence[str] = (),
+    xlabel: str = "Adversarial robustness level",
+) -> None:
+    """Accuracy (solid) and confidence (dashed) above, ECE below, over robustness levels; level 1 is least robust."""
+    names = names or list(accuracy)
+    below = split_off(ax, 0.38)
+    for name in accuracy:
+        colour, marker = colour_of(name, names), marker_of(name, names)
+        draw_line(ax, accuracy[name], colour, marker)
+        draw_line(ax, confidence[name], colour, marker, linestyle=(0, (3, 2)))
+        draw_line(below, ece[name], colour, marker)
+    levels = np.unique(np.concatenate([np.asarray(line.x) for line in accuracy.values()]))
+    below.set(xlabel=xlabel, ylabel="ECE", xticks=levels, ylim=(0, None))
+    ax.set_ylim(top=min(1.02, ax.get_ylim()[1]))
+    as_percent(ax.yaxis)
+    if len(accuracy) == 1:
+        (name,) = accuracy
+        ends = {"accuracy": end_of(accuracy[name], name, names)}
+        ends["confidence"] = end_of(confidence[name], name, names)._replace(linestyle="--")
+        ax.set_ylabel("Accuracy, confidence")
+    else:
+        ends = {name: end_of(line, name, names)._replace(at=None) for name, line in accuracy.items()}
+        ax.set_ylabel("Accuracy (solid),\nconfidence (dashed)")
+    name_lines(ax, ends)
+
+
+def soft_labels(
+    ax: Axes,
+    epochs: ArrayLike,
+    trajectories: ArrayLike,
+    *,
+    ylabel: str = "Soft label of the true class",
+    levels: Sequence[str] = (),
+) -> None:
+    """Soft labels of the true class over epochs, a line a robustness level; ``trajectories`` is (levels, epochs)."""
+    rows = np.asarray(trajectories, float)
+    labels = levels or [f"level {r}" for r in range(1, len(rows) + 1)]
+    colours = ordinal(len(rows))
+    for row, colour in zip(rows, colours):
+        ax.plot(epochs, row, color=colour)
+    ax.set(xlabel="Epoch", ylabel=ylabel)
+    last = float(np.asarray(epochs)[-1])
+    ends = {label: End((last, float(row[-1])), colour) for label, row, colour in zip(labels, rows, colours)}
+    name_lines(ax, dict(reversed(ends.items())))  # the most robust on top, where ends coincide
+
+
+def perturbed_examples(
+    ax: Axes, clean: ArrayLike, perturbed: ArrayLike, captions: Sequence[tuple[str, str]], *, amplify: float = 10
+) -> None:
+    """Clean image, perturbed image and their amplified difference, a row an example, with a caption under each image.
+
+    Args:
+        clean, perturbed: (n, h, w) grey or (n, h, w, 3) RGB, in [0, 1].
+        captions: for each example the texts under the clean and the perturbed image, as ``7 (98 %)``.
+        amplify: what the difference is multiplied by; grey is no difference.
+    """
+    before, after = (np.asarray(images, float) for images in (clean, perturbed))
+    difference = np.clip(0.5 + amplify * (after - before), 0, 1)
+    ax.axis("off")
+    for row, texts in enumerate(captions):
+        y = -row * 1.3
+        under = (*texts, f"difference × {amplify:g}")
+        for column, image in enumerate((before[row], after[row], difference[row])):
+            x = column * 1.08
+            # The pixels as they are: the viewer enlarges them, without smoothing.
+            pixels = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
+            pixels = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
+            ax.imshow(pixels, extent=(x, x + 1, y, y + 1), interpolation="none")
+            ax.text(x + 0.5, y - 0.04, under[column], ha="center", va="top", fontsize=9)
+    ax.set(xlim=(0, 3.16), ylim=(-(len(captions) - 1) * 1.3 - 0.25, 1.02), aspect="equal")
+
+
+def bars_with_intervals(
+    ax: Axes, bars: Mapping[str, Interval], *, names: Sequence[str] = (), xlabel: str = "", digits: int = 3
+) -> None:
+    """A bar a method with its interval and its value, top to bottom in the order given."""
+    names = names or list(bars)
+    right = 0.0
+    for y, (name, bar) in enumerate(bars.items()):
+        value, low, high = value_and_bounds(bar)
+        ax.barh(y, value, height=0.62, color=colour_of(name, names), alpha=0.85, linewidth=0)
+        # Not an error bar: the interval of a biased measure, as ECE is, may lie beside its value.
+        ax.plot([low, high], [y, y], color=INK, linewidth=1, marker="|", markersize=7)
+        text, end = f"{value:.{digits}f}", max(value, high)
+        ax.annotate(text, (end, y), (6, 0), textcoords="offset points", va="center", fontsize=9)
+        right = max(right, end)
+    ax.set(
+        xlabel=xlabel,
+        yticks=range(len(bars)),
+        yticklabels=[wrapped(name) for name in bars],
+        ylim=(len(bars) - 0.45, -0.55),
+    )
+    ax.set_xlim(min(0, *ax.get_xlim()), right * 1.15 or 1)
+    ax.grid(False, axis="y")
+    ax.tick_params(axis="y", length=0)
+
+
+def trade_off(
+    ax: Axes,
+    points: Mapping[str, tuple[float | Interval, float | Interval]],
+    *,
+    names: Sequence[str] = (),
+    xlabel: str = "Accuracy",
+    ylabel: str = "ECE",
+    better: Literal["upper right", "lower right", "upper left", "lower left", ""] = "",
+) -> None:
+    """A point a method in two measures, each a number or an interval, named where no other point or name is covered.
+
+    Args:
+        better: the corner where the better methods lie; an arrow points there.
+    """
+    names = names or list(points)
+    at, bars = {}, []
+    for name, pair in points.items():
+        (x, left, right), (y, low, high) = (value_and_bounds(number) for number in pair)
+        colour, marker = colour_of(name, names), marker_of(name, names)
+        for ends in (((left, y), (right, y)), ((x, low), (x, high))):
+            ax.plot(*zip(*ends), color=colour, linewidth=1, alpha=0.6)
+            bars.append(ends)
+        ax.plot(x, y, color=colour, marker=marker, markersize=7, markeredgewidth=0)
+        at[name] = (x, y)
+    ax.margins(0.15, 0.18)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if better:
+        arrow = ARROWS[better]
+        ax.text(1, 1.02, f"better {arrow}", transform=ax.transAxes, ha="right", va="bottom", color=MUTED, fontsize=9)
+    name_points(ax, at, bars)
+
+
+ARROWS = {"upper right": "↗", "lower right": "↘", "upper left": "↖", "lower left": "↙"}
+
+
+def size_distribution(
+    ax: Axes,
+    sizes: Mapping[str, ArrayLike],
+    *,
+    names: Sequence[str] = (),
+    xlabel: str = "Size of the smallest perturbation found, ‖δ‖₂",
+    right: float | None = None,
+) -> None:
+    """Share of points whose perturbation is at most so large, a curve a method; sizes not found are infinite."""
+    names = names or list(sizes)
+    ends = {}
+    for name, values in sizes.items():
+        found = np.sort(np.asarray(values, float))
+        share = np.arange(1, len(found) + 1) / len(found)
+        # A hundred points show a curve as well as ten thousand.
+        keep = np.unique(np.linspace(0, len(found) - 1, 100).astype(int))
+        keep = keep[np.isfinite(found[keep])]
+        x, y = np.concatenate(([0], found[keep])), np.concatenate(([0], share[keep]))
+        ax.plot(x, y, color=colour_of(name, names), drawstyle="steps-post" if len(found) <= 100 else "default")
+        ends[name] = End(None, colour_of(name, names))
+    ax.set(xlabel=xlabel, ylabel="Share of points", ylim=(0, 1.02), xlim=(0, right))
+    as_percent(ax.yaxis)
+    name_lines(ax, ends)
+
+
+def draw_line(ax: Axes, line: Line, colour: str, marker: str, linestyle: object = "-") -> None:
+    ax.plot(line.x, line.y, color=colour, marker=marker, linestyle=linestyle, markeredgewidth=0)
+    if line.low is not None and line.high is not None:
+        ax.fill_between(line.x, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
+
+
+def end_of(line: Line, name: str, names: Sequence[str]) -> End:
+    at = (float(np.asarray(line.x)[-1]), float(np.asarray(line.y)[-1]))
+    return End(at, colour_of(name, names), marker_of(name, names))
+
+
+def value_and_bounds(number: Any) -> tuple[float, float, float]:
+    """A number or an interval as value, low, high; a bound that is not known is the value."""
+    value = float(getattr(number, "value", number))
+    low, high = (float(getattr(number, bound, value)) for bound in ("low", "high"))
+    return value, value if np.isnan(low) else low, value if np.isnan(high) else high
+
+
+def split_off(ax: Axes, share: float) -> Axes:
+    """New axes under the given ones, with the same x axis and a share of their height."""
+    spec = ax.get_subplotspec()
+    if spec is None:
+        raise InputError("this drawing needs Axes of a grid, to part them in two. Take them from Figure.subplots().")
+    grid = spec.subgridspec(2, 1, height_ratios=(1 - share, share), hspace=0.06)
+    ax.set_subplotspec(grid[0])
+    ax.tick_params(labelbottom=False)
+    return ax.figure.add_subplot(grid[1], sharex=ax)
+
+
+def as_percent(*axes: object) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    for axis in axes:
+        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))  # type: ignore[attr-defined]

@@ -1,0 +1,142 @@
+"""Cells of a table, as they are printed and as they are filed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import numbers
+from typing import Any, NamedTuple
+
+from surefooted.errors import InputError
+from surefooted.report.page import Column, Table, refuse_repeats
+
+MISSING = "–"
+
+
+class Cell(NamedTuple):
+    """A cell on the page: its text, the fainter text after it, and what it sorts by (None sorts last)."""
+
+    text: str
+    after: str = ""
+    sort: str | None = None
+    number: bool = False
+    best: bool = False
+    hint: str = ""
+
+
+def printed(table: Table) -> list[list[Cell]]:
+    """The rows as printed, the best of each column marked; values that print alike are best together."""
+    by_column = [print_column(column, [row.get(column.key) for row in table.rows], table) for column in table.columns]
+    return [list(row) for row in zip(*by_column)]
+
+
+def filed(table: Table) -> dict[str, list[Any]]:
+    """The columns at full precision; an interval parts into ``key``, ``key_low``, ``key_high``, ``key_n``."""
+    columns: list[tuple[str, list[Any]]] = []
+    for column in table.columns:
+        cells = [parts(row.get(column.key), column, table) for row in table.rows]
+        columns.append((column.key, [cell[""] for cell in cells]))
+        for part in ("low", "high", "spread", "n"):
+            if any(cell.get(part) is not None for cell in cells):
+                columns.append((f"{column.key}_{part}", [cell.get(part) for cell in cells]))
+    refuse_repeats(f"table {table.name!r}: with the columns of intervals, column", [key for key, _ in columns])
+    return dict(columns)
+
+
+def as_csv(table: Table) -> bytes:
+    columns = filed(table)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values()))
+    return text.getvalue().encode()
+
+
+def as_parquet(table: Table) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    arrays = {}
+    for key, values in filed(table).items():
+        kinds = {type(value) for value in values if value is not None}
+        if kinds == {bool}:
+            kind = pa.bool_()
+        elif kinds == {int}:
+            kind = pa.int64()
+        elif kinds and kinds <= {int, float}:
+            kind = pa.float64()
+        else:
+            kind = pa.string()
+            values = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+        arrays[key] = pa.array(values, kind)
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(pa.table(arrays), sink)
+    return sink.getvalue()
+
+
+def parts(cell: Any, column: Column, table: Table) -> dict[str, Any]:
+    """The value of a cell under ``""``, beside it the bounds, spread and n that it has."""
+    if hasattr(cell, "value") and (hasattr(cell, "spread") or (hasattr(cell, "low") and hasattr(cell, "high"))):
+        names = {"": "value", "low": "low", "high": "high", "spread": "spread", "n": "n"}
+        return {part: plain(getattr(cell, name, None), column, table) for part, name in names.items()}
+    return {"": plain(cell, column, table)}
+
+
+def plain(value: Any, column: Column, table: Table) -> str | bool | int | float | None:
+    """The value as Python's own type, whatever kind of number it was; NaN is a missing value."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return None if math.isnan(value) else float(value)
+    raise InputError(
+        f"table {table.name!r}: column {column.key!r} holds {value!r} of type {type(value).__name__}. "
+        "Expected a text, a number, an Interval, a Spread or None; turn tensors and arrays into numbers first."
+    )
+
+
+def print_column(column: Column, cells: list[Any], table: Table) -> list[Cell]:
+    split = [parts(cell, column, table) for cell in cells]
+    values = [cell[""] for cell in split if is_number(cell[""])]
+    whole = column.scale == 1 and all(isinstance(value, int) for value in values)
+    digits = 0 if whole else column.digits
+    best = None
+    if column.best and len(values) > 1:
+        best = decimal((max if column.best == "high" else min)(values), column.scale, digits)
+    return [print_cell(cell, column.scale, digits, best) for cell in split]
+
+
+def print_cell(cell: dict[str, Any], scale: float, digits: int, best: str | None) -> Cell:
+    value = cell[""]
+    if value is None:
+        return Cell(MISSING)
+    if isinstance(value, bool):
+        return Cell("yes" if value else "no", sort="yes" if value else "no")
+    if isinstance(value, str):
+        return Cell(value, sort=value)
+    text = decimal(value, scale, digits)
+    after = ""
+    if cell.get("low") is not None and cell.get("high") is not None:
+        after = f"[{decimal(cell['low'], scale, digits)}, {decimal(cell['high'], scale, digits)}]"
+    elif cell.get("spread") is not None:
+        after = f"± {decimal(cell['spread'], scale, digits)}"
+    hint = f"n = {cell['n']:,}" if cell.get("n") is not None else ""
+    sort = repr(value) if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
+    return Cell(text, after, sort, number=True, best=text == best, hint=hint)
+
+
+def decimal(value: float, scale: float, digits: int) -> str:
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    text = f"{value * scale:,.{digits}f}"
+    negative = text.startswith("-") and any(digit in text for digit in "123456789")
+    return ("−" if negative else "") + text.removeprefix("-")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,107 @@
+"""The store: artefacts under the hash of all that made them. What exists is never computed again.
+
+``<root>/artefacts/<kind>/<key>/`` appears whole, by a rename; ``<root>/work/<key>/`` holds what an unfinished
+computation needs to go on, under a lock that the system releases when its holder dies.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from surefooted.errors import InputError
+from surefooted.files import explained, read_json, write_json
+
+FORMAT = 1
+
+
+class Store:
+    """A directory of artefacts.
+
+    Args:
+        root: created when missing. By default ``SUREFOOTED_STORE``, or ``.surefooted`` in the working directory.
+
+    Raises:
+        InputError: where it was written by a newer version, or cannot be written to.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        self.root = Path(root or os.environ.get("SUREFOOTED_STORE") or ".surefooted").resolve()
+        stamp = self.root / "store.json"
+        with explained(self.root):
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise InputError(f"{self.root} is a file; a store is a directory (--store).") from None
+            if not stamp.exists():
+                write_json(stamp, {"format": FORMAT})
+        found = read_json(stamp)
+        version = found.get("format") if isinstance(found, dict) else None
+        if not isinstance(version, int) or version > FORMAT:
+            raise InputError(
+                f"the store {self.root} has format {version!r}, this version reads up to {FORMAT}; "
+                "upgrade surefooted or choose another store (--store)."
+            )
+
+    def path(self, kind: str, key: str) -> Path:
+        return self.root / "artefacts" / kind / key
+
+    def has(self, kind: str, key: str) -> bool:
+        return (self.path(kind, key) / "spec.json").exists()
+
+    def find(self, kind: str, prefix: str) -> Path:
+        """The artefact whose key begins so."""
+        if not prefix.isalnum():  # a key is hexadecimal: nothing with a dot or a slash may reach the file system
+            raise InputError(f"{prefix!r} is no key of an artefact; expected hexadecimal digits.")
+        found = sorted(self.path(kind, "").glob(f"{prefix}*"))
+        if len(found) == 1:
+            return found[0]
+        seen = f"{len(found)} artefacts" if found else "nothing"
+        raise InputError(f"{seen} in {self.root} under {kind} with a key that begins with {prefix!r}; expected one.")
+
+    @contextmanager
+    def making(self, kind: str, key: str, about: Any) -> Iterator[tuple[Path, Path] | None]:
+        """A place for the artefact's files and one for work that survives a kill; None if another process made it.
+
+        The artefact appears when the block ends without error; the work is then removed.
+        """
+        work = self.root / "work" / key
+        fresh = work / "artefact"
+        with explained(self.root):
+            work.mkdir(parents=True, exist_ok=True)
+            with _locked(work / "lock"):
+                if self.has(kind, key):
+                    shutil.rmtree(work, ignore_errors=True)
+                    yield None
+                    return
+                shutil.rmtree(fresh, ignore_errors=True)
+                fresh.mkdir()
+                yield fresh, work
+                write_json(fresh / "spec.json", about)
+                final = self.path(kind, key)
+                final.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(fresh, final)
+                _sync(final.parent)
+                shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Wait for the lock; the system lets go of it when its holder ends, however it ends."""
+    import fcntl
+
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

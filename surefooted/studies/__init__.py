@@ -1,0 +1,5 @@
+"""Studies: many cells, and the page that says what came of them."""
+
+from surefooted.studies.demo import demo
+
+__all__ = ["demo"]

@@ -1,0 +1,207 @@
+"""The one training loop, on Lightning Fabric: devices, precision and data-parallel strategy are its arguments.
+
+Every draw is a function of (seed, epoch, step, row), so a run killed at any moment goes on from its last checkpoint to the
+very weights of an uninterrupted run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from surefooted import metrics
+from surefooted.checkpoint import Entry, Standing, restore, save
+from surefooted.core import Points
+from surefooted.data.images import Images, Splits
+from surefooted.errors import InputError
+from surefooted.methods.base import Method
+from surefooted.methods.targets import Levels
+from surefooted.noise import Noise
+from surefooted.prediction import predict
+from surefooted.recipes import Recipe
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+SECONDS_BETWEEN_CHECKPOINTS = 30.0
+
+def fit(
+    method: Method,
+    net: nn.Module,
+    data: Splits,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    levels: Levels | None = None,
+    fabric: Fabric | None = None,
+    checkpoint: Path | None = None,
+    tick: Callable[[int], None] | None = None,
+) -> list[Entry]:
+    """Train ``net`` in place.
+
+    Args:
+        levels: the robustness level of every example, for methods that soften labels by it.
+        fabric: a launched Fabric; by default one CPU process.
+        checkpoint: file to go on from, and to write after every epoch and every 30 seconds. No pickle.
+        tick: told of every step taken, for a progress bar.
+
+    Returns:
+        One entry an epoch: mean training loss, learning rate, accuracy, NLL and ECE on the validation set, and the
+        soft labels of methods that learn them.
+
+    Raises:
+        InputError: when the loss is no longer finite; the last good checkpoint stays.
+    """
+    fabric = fabric or _one_cpu()
+    _fit_normalisation(net, data.train)
+    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+        return _run(method, net, data, recipe, seed, _levels(levels, method, data), fabric, checkpoint, tick)
+
+
+def _run(
+    method: Method,
+    net: nn.Module,
+    data: Splits,
+    recipe: Recipe,
+    seed: int,
+    levels: Levels,
+    fabric: Fabric,
+    checkpoint: Path | None,
+    tick: Callable[[int], None] | None,
+) -> list[Entry]:
+    device, rank, world = fabric.device, fabric.global_rank, fabric.world_size
+    model, optimiser = fabric.setup(Outer(method, net), recipe.optimiser(net))
+    train, validation = data.train.to(device), data.validation.to(device)
+    at = Standing(target=method.target.init(levels.to(device)))
+    if checkpoint and checkpoint.exists():
+        restore(checkpoint, net, optimiser, at)
+    starts = _starts(len(train), recipe.batch)
+    saved = time.monotonic()
+    for epoch in range(at.epoch, recipe.epochs):
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(_mix(seed, epoch)))
+        if at.step == 0:
+            at.losses = torch.zeros(len(starts), device=device)
+        net.train()
+        for step in range(at.step, len(starts)):
+            rows = order[starts[step] : starts[step] + recipe.batch]
+            rows = rows[: len(rows) // world * world][rank::world]
+            when = epoch * len(starts) + step
+            rate = recipe.rate(when / len(starts))
+            # For dropout alone: attacks and augmentations draw from streams of their own.
+            torch.manual_seed(_mix(seed, when, rank))
+            points = _augmented(train.points(rows), recipe, seed, epoch)
+            target = method.target.apply(at.target, points, len(train.classes))
+            with fabric.autocast():
+                moved = method.move(net, points, target, seed=_mix(seed, when))
+            loss = model(moved, points.x, target)
+            at.losses[step] = loss.detach()
+            # Reading the loss makes a GPU wait, so there it is read once in many steps.
+            if device.type == "cpu" or step % 50 == 49 or step == len(starts) - 1:
+                _check_finite(at.losses[: step + 1], epoch, rate)
+            optimiser.zero_grad()
+            fabric.backward(loss)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.step()
+            at.step = step + 1
+            if tick:
+                tick(1)
+            if checkpoint and rank == 0 and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+                _check_finite(at.losses[: step + 1], epoch, rate)
+                save(checkpoint, net, optimiser, at)
+                saved = time.monotonic()
+        _agree(fabric, net)
+        at.history.append(_epoch_entry(method, net, validation, at, recipe.rate(epoch + 1 - 1 / len(starts))))
+        at.epoch, at.step = epoch + 1, 0
+        if checkpoint and rank == 0:
+            save(checkpoint, net, optimiser, at)
+            saved = time.monotonic()
+    return at.history
+
+
+class Outer(nn.Module):
+    """The outer minimisation as one module, so that data-parallel wrappers see one forward pass a step."""
+
+    def __init__(self, method: Method, net: nn.Module) -> None:
+        super().__init__()
+        self.method, self.net = method, net
+
+    def forward(self, x: Tensor, clean: Tensor, target: Tensor) -> Tensor:
+        return self.method.objective(self.net, x, clean, target)
+
+
+def _augmented(points: Points, recipe: Recipe, seed: int, epoch: int) -> Points:
+    for k, augment in enumerate(recipe.augment):
+        points = points._replace(x=augment(points, Noise(seed, points.i, epoch, stream=16 + k)))
+    return points
+
+
+def steps_of(recipe: Recipe, examples: int) -> int:
+    """Optimiser steps of a whole run."""
+    return recipe.epochs * len(_starts(examples, recipe.batch))
+
+
+def _epoch_entry(method: Method, net: nn.Module, validation: Images, at: Standing, rate: float) -> Entry:
+    entry: Entry = {"epoch": at.epoch + 1, "loss": float(at.losses.mean()), "lr": rate}
+    if len(validation):
+        p = predict(net, validation)
+        entry |= {name: getattr(metrics, name)(p) for name in ("accuracy", "nll", "ece")}
+        at.target = method.target.refresh(at.target, p.log_p, Points(p.log_p, p.y, p.i))
+        if "p" in at.target:
+            entry["soft_labels"] = at.target["p"].tolist()
+    return entry
+
+
+def _levels(levels: Levels | None, method: Method, data: Splits) -> Levels:
+    if method.target.learns and not len(data.validation):
+        raise InputError("this method learns its labels on the validation set, which is empty; set --data.validation 0.1.")
+    if method.target.levels == 1:
+        return Levels.single(data.train.rows, data.validation.rows)
+    if levels is None:
+        raise InputError("this method needs the robustness level of every example; train it through surefooted.train.")
+    return levels
+
+
+def _fit_normalisation(net: nn.Module, train: Images) -> None:
+    from surefooted.nets.normalise import Normalise
+
+    for module in net.modules():
+        if isinstance(module, Normalise) and module.how != "none":
+            module.fit(train.points().x)
+
+
+def _starts(examples: int, batch: int) -> range:
+    """First rows of the batches. A last batch of one is left out: batch norm cannot train on it."""
+    return range(0, examples - 1 if examples % batch == 1 and examples > 1 else examples, batch)
+
+
+def _check_finite(losses: Tensor, epoch: int, rate: float) -> None:
+    bad = (~losses.isfinite()).nonzero()
+    if len(bad):
+        raise InputError(
+            f"the loss became {float(losses[bad[0]])} in epoch {epoch + 1}, step {int(bad[0]) + 1}, at learning rate "
+            f"{rate:g}. The last good checkpoint is kept; lower the rate (--recipe.lr) and train again."
+        )
+
+
+def _agree(fabric: Fabric, net: nn.Module) -> None:
+    """Batch-norm statistics differ by process; those of the first are everybody's."""
+    if fabric.world_size > 1:
+        for buffer in net.buffers():
+            buffer.copy_(fabric.broadcast(buffer))
+
+
+def _one_cpu() -> Fabric:
+    from lightning_fabric import Fabric
+
+    return Fabric(accelerator="cpu", devices=1)
+
+
+def _mix(seed: int, when: int, rank: int = 0) -> int:
+    """One 63-bit number for a place in a run."""
+    return (seed & 0x7FFFFFFF) | (when & 0xFFFFFF) << 31 | (rank & 0x7F) << 55

@@ -1,0 +1,396 @@
+"""Images, splits and the sources: what holds for every one of them."""
+
+import dataclasses
+import inspect
+import json
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from surefooted import data
+from surefooted.data import images as images_module
+from surefooted.data.images import Images, Mapped, Splits
+from surefooted.data.paths import set_data_root
+from surefooted.data.split import shuffled
+from surefooted.errors import InputError
+
+CLASSES = ("cat", "dog", "eel")
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUREFOOTED_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SUREFOOTED_DATA", raising=False)
+    yield
+    set_data_root(None)
+
+
+def png(array, kind="PNG", **options):
+    import io
+
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def drawn(n, seed, shape=(5, 6)):
+    """Pictures and sorted labels, as an image folder would number them."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (n, *shape), dtype=np.uint8), np.sort(rng.integers(0, len(CLASSES), n))
+
+
+def metadata(names):
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": list(names)}}
+    return {"huggingface": json.dumps({"info": {"features": features}})}
+
+
+def write_parquet(path, pictures, labels, names=CLASSES, encode=png):
+    encoded = [{"bytes": encode(p), "path": f"{i}.png"} for i, p in enumerate(pictures)]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array(encoded, kind), "label": pa.array(labels, pa.int64())})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.replace_schema_metadata(metadata(names) if names else None), path)
+
+
+def write_parquet_set(root, train, test, **options):
+    write_parquet(root / "train-00000-of-00001.parquet", *train, **options)
+    write_parquet(root / "test-00000-of-00001.parquet", *test, **options)
+    return root
+
+
+def write_folder(root, train, test):
+    for part, (pictures, labels) in {"train": train, "test": test}.items():
+        for row, (picture, label) in enumerate(zip(pictures, labels)):
+            file = root / part / CLASSES[label] / f"{row:04}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(png(picture))
+    return root
+
+
+def write_npz(file, train, test):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(file, x_train=train[0], y_train=train[1], x_test=test[0], y_test=test[1], classes=np.array(CLASSES))
+    return file
+
+
+class HubSplit:
+    """As much of a ``datasets.Dataset`` as the source reads."""
+
+    def __init__(self, pictures, labels):
+        self.pictures, self.labels = pictures, labels
+        image, label = type("Image", (), {})(), types.SimpleNamespace(names=list(CLASSES))
+        self.features = {"image": image, "label": label}
+
+    def select_columns(self, columns):
+        return self
+
+    def cast_column(self, column, kind):
+        return self
+
+    def with_format(self, kind):
+        return {"label": self.labels}
+
+    def __len__(self):
+        return len(self.pictures)
+
+    def iter(self, batch_size):
+        for start in range(0, len(self), batch_size):
+            yield {"image": [{"bytes": png(p)} for p in self.pictures[start : start + batch_size]]}
+
+
+def fake_hub(monkeypatch, load):
+    library = types.ModuleType("datasets")
+    library.load_dataset = load
+    library.Image = lambda decode: None
+    monkeypatch.setitem(sys.modules, "datasets", library)
+
+
+@pytest.fixture(params=data.__all__)
+def source(request, tmp_path, monkeypatch):
+    """Every source, on the same tiny set where it reads one."""
+    name = request.param
+    train, test = drawn(40, 0), drawn(12, 1)
+    root = tmp_path / "root"
+    if name in ("mnist", "fashion_mnist", "cifar10"):
+        write_parquet_set(root / name, train, test)
+        set_data_root(root)
+        return getattr(data, name)
+    if name == "parquet":
+        path = write_parquet_set(root / "tiny", train, test)
+    elif name == "folder":
+        path = write_folder(root / "tiny", train, test)
+    elif name == "npz":
+        path = write_npz(root / "tiny.npz", train, test)
+    elif name == "hub":
+        fake_hub(monkeypatch, lambda *_, **__: {"train": HubSplit(*train), "test": HubSplit(*test)})
+        path = "someone/tiny"
+    else:
+        return getattr(data, name)
+    return lambda **options: getattr(data, name)(path, **options)
+
+
+def parts(splits):
+    return splits.train, splits.validation, splits.test
+
+
+# Laws that every source keeps
+
+
+def test_every_source_gives_whole_images_in_range(source):
+    splits = source()
+    assert isinstance(splits, Splits) and splits.title and splits.name and len(splits.checksum) == 64
+    for part in parts(splits):
+        points = part.points()
+        assert len(part) == len(part.x) == len(part.y) == len(part.rows) == len(points.x) > 0
+        assert part.x.dtype == torch.uint8 and part.y.dtype == part.rows.dtype == torch.int64
+        assert points.x.dtype == torch.float32 and points.x.min() >= 0 and points.x.max() <= 1
+        assert part.shape == points.x.shape[1:] == splits.train.shape
+        assert part.y.min() >= 0 and part.y.max() < len(part.classes)
+        torch.testing.assert_close(points.x * part.scale, part.x.float())
+
+
+def test_no_row_occurs_twice(source):
+    splits = source()
+    rows = torch.cat([part.rows for part in parts(splits)])
+    assert sorted(rows.tolist()) == list(range(len(rows)))
+
+
+def test_same_seed_same_split_and_another_seed_another(source):
+    first, again, other = source(), source(), source(split_seed=1)
+    for a, b in zip(parts(first), parts(again)):
+        assert torch.equal(a.rows, b.rows) and torch.equal(a.x, b.x) and torch.equal(a.y, b.y)
+    assert not torch.equal(first.train.rows, other.train.rows)
+    assert first.checksum == again.checksum == other.checksum
+
+
+def test_rows_name_the_same_image_in_every_split(source):
+    def table(splits):
+        return {int(r): (x.numpy().tobytes(), int(y)) for p in parts(splits) for x, y, r in zip(p.x, p.y, p.rows)}
+
+    assert table(source()) == table(source(split_seed=5, validation=0.3))
+
+
+def test_a_smaller_limit_is_a_prefix_of_a_larger(source):
+    whole, many, few = source(), source(train_limit=9, test_limit=6), source(train_limit=4, test_limit=2)
+    for part, counts in (("train", (9, 4)), ("test", (6, 2))):
+        rows = [getattr(s, part).rows.tolist() for s in (whole, many, few)]
+        assert rows[1] == rows[0][: counts[0]] and rows[2] == rows[0][: counts[1]]
+    assert torch.equal(whole.validation.rows, few.validation.rows)
+    assert len(source(train_limit=10**6).train) == len(whole.train)
+
+
+def test_the_validation_share_does_not_change_which_images_come_first(source):
+    large, none = source(validation=0.3), source(validation=0)
+    assert len(none.validation) == 0 and none.validation.points().x.shape == (0, *none.train.shape)
+    assert torch.equal(none.train.rows[: len(large.train)], large.train.rows)
+    assert len(large.validation) == round(0.3 * len(none.train))
+
+
+@pytest.mark.parametrize(
+    "options", [{"validation": 1.5}, {"split_seed": -1}, {"train_limit": "many"}, {"valdation": 0.1}]
+)
+def test_faulty_options_are_named(source, options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        source(**options)
+
+
+def test_shares_that_leave_nothing_are_refused(source):
+    with pytest.raises(InputError, match="leaves none to train on"):
+        source(validation=1.0)
+    with pytest.raises(InputError, match=r"less than one image.*validation = 0 to hold none out"):
+        source(validation=0.0001)
+
+
+@pytest.mark.parametrize("name", data.__all__)
+def test_all_sources_share_the_options(name):
+    options = {p.name: p.default for p in inspect.signature(getattr(data, name)).parameters.values()}
+    shared = {"validation": 0.1, "split_seed": 0, "train_limit": 0, "test_limit": 0}
+    assert shared.items() <= options.items()
+
+
+# Known answers
+
+
+def test_digits_are_those_of_scikit_learn():
+    splits, bunch = data.digits(), load_digits()
+    for part in parts(splits):
+        assert torch.equal(part.points().x[:, 0].double() * 16, torch.from_numpy(bunch.images)[part.rows])
+        assert part.y.tolist() == bunch.target[part.rows].tolist()
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (1213, 135, 449)
+    assert splits.train.scale == 16 and splits.train.shape == (1, 8, 8)
+
+
+def test_the_same_content_has_the_same_checksum_however_stored(tmp_path):
+    train, test = drawn(20, 2), drawn(6, 3)
+    made = [
+        data.folder(write_folder(tmp_path / "folder", train, test)),
+        data.npz(write_npz(tmp_path / "a.npz", train, test)),
+        data.parquet(write_parquet_set(tmp_path / "parquet", train, test)),
+    ]
+    assert len({splits.checksum for splits in made}) == 1
+    for splits in made:
+        assert splits.train.classes == CLASSES
+        for part, (pictures, labels), offset in ((splits.train, train, 0), (splits.test, test, 20)):
+            at = part.rows.numpy() - offset
+            assert np.array_equal(part.x[:, 0].numpy(), pictures[at]) and part.y.tolist() == labels[at].tolist()
+
+
+@pytest.mark.parametrize("change", ["pixel", "label", "class"])
+def test_the_checksum_sees_every_change(tmp_path, change):
+    (x, y), test = drawn(20, 2), drawn(6, 3)
+    before = data.parquet(write_parquet_set(tmp_path / "a", (x, y), test)).checksum
+    x, y, names = x.copy(), y.copy(), CLASSES
+    if change == "pixel":
+        x[7, 2, 2] ^= 1
+    elif change == "label":
+        y[7] = (y[7] + 1) % 3
+    else:
+        names = ("cat", "dog", "carp")
+    assert data.parquet(write_parquet_set(tmp_path / "b", (x, y), test, names=names)).checksum != before
+
+
+def test_the_shuffle_is_even():
+    """Every row is equally likely at every place: chi-square over 2,000 seeds, 25 cells, 16 degrees of freedom."""
+    counts = np.zeros((5, 5))
+    for seed in range(2000):
+        counts[np.arange(5), shuffled(5, seed, stream=0).numpy()] += 1
+    assert ((counts - 400) ** 2 / 400).sum() < 39.3  # 0.1 % of the distribution lies beyond
+
+
+# Images
+
+
+def ramp(n=4):
+    x = torch.arange(n * 6, dtype=torch.uint8).view(n, 1, 2, 3)
+    return Images(x, torch.arange(n) % 2, torch.arange(n) + 100, 255.0, ("a", "b"))
+
+
+@pytest.mark.parametrize("index", [slice(1, 3), torch.tensor([1, 2]), torch.tensor([False, True, True, False])])
+def test_points_and_take_pick_the_same_rows(index):
+    table = ramp()
+    for chosen in (table.points(index), table.take(index).points(), table.points().take(index)):
+        assert chosen.i.tolist() == [101, 102] and chosen.y.tolist() == [1, 0]
+        assert torch.equal(chosen.x, torch.arange(6, 18).view(2, 1, 2, 3) / 255)
+
+
+def test_points_of_floats_do_not_share_memory_with_the_table():
+    table = dataclasses.replace(ramp(), x=torch.full((4, 1, 2, 3), 0.5), scale=1.0)
+    table.points().x.zero_()
+    assert table.x.min() == 0.5
+
+
+def test_all_pixel_values_become_what_division_gives():
+    x = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    got = Images(x, torch.zeros(1).long(), torch.zeros(1).long(), 255.0, ("a",)).points().x.flatten().numpy()
+    assert np.array_equal(got, np.arange(256, dtype=np.float32) / np.float32(255)) and got.max() == 1
+
+
+def test_large_sets_stay_on_disk_and_give_the_same_points(tmp_path, monkeypatch):
+    root = write_parquet_set(tmp_path / "a", drawn(30, 4), drawn(10, 5))
+    held = data.parquet(root)
+    monkeypatch.setattr(images_module, "RESIDENT_LIMIT", 500)
+    mapped = data.parquet(root)
+    assert isinstance(mapped.train.x, Mapped) and isinstance(mapped.train.to("cpu").x, Mapped)
+    assert isinstance(mapped.test.x, torch.Tensor), "300 bytes are below the limit"
+    index = torch.tensor([3, 0, 3])
+    for a, b in zip(parts(held), parts(mapped)):
+        assert a.shape == b.shape and len(a.x) == len(b.x)
+        assert torch.equal(a.points().x, b.points().x)
+        for pick in (index if len(a) > 3 else index * 0, slice(1, 3)):
+            assert torch.equal(a.points(pick).x, b.points(pick).x)
+            assert torch.equal(a.take(pick).points().x, b.take(pick).points().x)
+    assert held.checksum == mapped.checksum
+
+
+# The data root and names
+
+
+def test_a_missing_data_root_says_how_to_give_it():
+    with pytest.raises(
+        InputError, match=r"CIFAR-10.*none is given.*--data-root.*SUREFOOTED_DATA.*'digits' needs nothing"
+    ):
+        data.cifar10()
+
+
+def test_a_set_that_is_not_in_the_root_says_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUREFOOTED_DATA", str(tmp_path))
+    with pytest.raises(InputError, match=rf"Fashion-MNIST is not in.*{tmp_path}/fashion_mnist.*--data-root"):
+        data.fashion_mnist()
+
+
+def test_a_named_set_without_test_files_is_refused(tmp_path):
+    write_parquet(tmp_path / "mnist" / "train-0.parquet", *drawn(5, 0))
+    set_data_root(tmp_path)
+    with pytest.raises(InputError, match="No test-"):
+        data.mnist()
+
+
+def test_set_data_root_goes_before_the_environment(tmp_path, monkeypatch):
+    write_parquet_set(tmp_path / "one" / "mnist", drawn(20, 0), drawn(5, 1))
+    monkeypatch.setenv("SUREFOOTED_DATA", str(tmp_path / "nowhere"))
+    set_data_root(tmp_path / "one")
+    assert len(data.mnist().test) == 5
+    assert data.parquet("mnist").checksum == data.mnist().checksum
+    with pytest.raises(InputError, match="There is no"):
+        set_data_root(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "kind, options, title",
+    [
+        ("PNG", {}, "CIFAR-10"),
+        ("JPEG", {"quality": 75}, "CIFAR-10 (JPEG q75)"),
+        ("JPEG", {"quality": 90}, "CIFAR-10 (JPEG q90)"),
+        ("JPEG", {"qtables": [[7] * 64, [9] * 64]}, "CIFAR-10 (JPEG)"),
+    ],
+)
+def test_the_title_of_cifar10_tells_a_lossy_copy(tmp_path, kind, options, title):
+    write_parquet_set(
+        tmp_path / "cifar10",
+        drawn(10, 0, (8, 8, 3)),
+        drawn(3, 1, (8, 8, 3)),
+        encode=lambda picture: png(picture, kind, **options),
+    )
+    set_data_root(tmp_path)
+    assert data.cifar10().title == title
+
+
+# The Hub
+
+
+def test_the_hub_without_its_library(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(InputError, match=r"pip install 'surefooted\[hub\]'"):
+        data.hub("uoft-cs/cifar10")
+
+
+def test_the_hub_without_a_network(monkeypatch):
+    def load(*_, **__):
+        raise ConnectionError("no route")
+
+    fake_hub(monkeypatch, load)
+    with pytest.raises(InputError, match=r"could not be loaded \(ConnectionError: no route\).*network"):
+        data.hub("uoft-cs/cifar10")
+
+
+def test_the_hub_with_other_columns_or_splits(monkeypatch):
+    split = HubSplit(*drawn(5, 0))
+    fake_hub(monkeypatch, lambda *_, **__: {"train": split})
+    with pytest.raises(InputError, match="no split 'test'; it has train"):
+        data.hub("a/b")
+    with pytest.raises(InputError, match=r"there are image \(Image\), label"):
+        data.hub("a/b", test_split="", image="img")
+    assert len(data.hub("a/b", test_split="", test=0.4, validation=0).test) == 2
+
+
+def test_paths_may_be_strings_or_paths(tmp_path):
+    file = write_npz(tmp_path / "a.npz", drawn(20, 2), drawn(6, 3))
+    assert data.npz(str(file)).checksum == data.npz(Path(file)).checksum

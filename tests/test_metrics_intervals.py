@@ -1,0 +1,149 @@
+"""Intervals: known values, determinism, and coverage."""
+
+from functools import partial
+from math import inf, isnan, nan
+
+import pytest
+import torch
+from scipy import stats
+from test_metrics import CASES, sample
+
+from surefooted import metrics
+from surefooted.errors import InputError
+from surefooted.metrics.intervals import Interval, binomial_interval, bootstrap, seed_interval
+from surefooted.metrics.predictions import Predictions, predictions
+
+CALIBRATION = ("ece", "classwise_ece", "max_calibration_error")
+
+
+@pytest.mark.parametrize("metric", CASES.values(), ids=CASES)
+def test_bootstrap_is_a_function_of_the_seed_and_not_of_the_order(metric):
+    p = sample(200)
+    interval = bootstrap(metric, p, draws=100, seed=3)
+    assert bootstrap(metric, p, draws=100, seed=3) == interval
+    assert bootstrap(metric, p, draws=100, seed=4) != interval
+    shuffled = bootstrap(
+        metric, p.take(torch.randperm(200, generator=torch.Generator().manual_seed(0))), draws=100, seed=3
+    )
+    assert shuffled == pytest.approx(interval, abs=1e-12)
+    assert interval.n == 200 and interval.value == metric(p) and interval.low < interval.high
+
+
+@pytest.mark.parametrize("kind", ["percentile", "basic"])
+@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith(CALIBRATION)])
+def test_bootstrap_holds_the_value(name, kind):
+    interval = bootstrap(CASES[name], sample(), draws=200, kind=kind)
+    assert interval.low <= interval.value <= interval.high
+
+
+@pytest.mark.parametrize("metric", CASES.values(), ids=CASES)
+def test_weighted_form_draws_the_rows_that_a_plain_function_would_get(metric):
+    p = sample(50)
+    assert bootstrap(lambda p: metric(p), p, draws=20) == pytest.approx(bootstrap(metric, p, draws=20), abs=1e-12)
+
+
+def test_bootstrap_of_accuracy_is_binomial():
+    """Its draws are Binomial(n, accuracy) / n, whose quantiles are known."""
+    p = sample(400)
+    accuracy = metrics.accuracy(p)
+    interval = bootstrap(metrics.accuracy, p, draws=4000, level=0.9)
+    low, high = stats.binom(400, accuracy).ppf([0.05, 0.95]) / 400
+    assert interval.low == pytest.approx(low, abs=0.006) and interval.high == pytest.approx(high, abs=0.006)
+
+
+@pytest.mark.parametrize("kind", ["percentile", "basic"])
+@pytest.mark.parametrize("metric", [metrics.accuracy, metrics.brier])
+def test_coverage(metric, kind):
+    truth = metric(sample(200_000, seed=1000))
+    hits = 0
+    for seed in range(300):
+        interval = bootstrap(metric, sample(150, seed=seed), draws=200, seed=seed, level=0.9, kind=kind)
+        hits += interval.low <= truth <= interval.high
+    assert 0.84 <= hits / 300 <= 0.95  # ± 3.5 standard errors, less the little that 150 examples cost
+
+
+def test_basic_interval_mirrors_the_percentile_interval():
+    p = sample()
+    percentile, basic = (bootstrap(metrics.ece, p, draws=100, kind=kind) for kind in ("percentile", "basic"))
+    assert basic.low == 2 * percentile.value - percentile.high and basic.high == 2 * percentile.value - percentile.low
+
+
+def test_resamples_of_a_calibrated_model_have_a_higher_ece():
+    generator = torch.Generator().manual_seed(0)
+    log_p = torch.randn(1000, 10, generator=generator).log_softmax(-1)
+    p = predictions(log_p, torch.multinomial(log_p.exp(), 1, generator=generator).squeeze(1))
+    percentile = bootstrap(metrics.ece, p, draws=200)
+    assert (percentile.low + percentile.high) / 2 > percentile.value
+    assert bootstrap(metrics.ece, p, draws=200, kind="basic").low < 0.01
+
+
+def test_rows_of_one_example_are_drawn_together():
+    p = sample(100)
+    five_times = Predictions(p.log_p.repeat(5, 1), p.y.repeat(5), p.i.repeat(5))
+    assert bootstrap(metrics.brier, five_times, draws=100) == pytest.approx(
+        bootstrap(metrics.brier, p, draws=100), abs=1e-12
+    )
+    as_if_independent = bootstrap(metrics.brier, predictions(five_times.log_p, five_times.y), draws=100)
+    assert as_if_independent.high - as_if_independent.low < 0.6 * (
+        bootstrap(metrics.brier, p, draws=100).high - bootstrap(metrics.brier, p, draws=100).low
+    )
+
+
+def test_one_example_has_no_interval():
+    value, low, high, n = bootstrap(metrics.brier, sample(1))
+    assert n == 1 and value == metrics.brier(sample(1)) and isnan(low) and isnan(high)
+
+
+def test_infinite_nll_is_infinite_only_where_drawn():
+    p = predictions(torch.tensor([[1.0, 0.0]] * 4).log(), torch.tensor([0, 0, 0, 1]))
+    interval = bootstrap(metrics.nll, p)
+    assert interval == Interval(inf, 0.0, inf, 4)
+
+
+def test_options_travel_in_partial():
+    p = sample()
+    assert bootstrap(partial(metrics.ece, bins=3), p, draws=50).value == metrics.ece(p, bins=3)
+    assert bootstrap(partial(partial(metrics.ece, bins=3), bins=5), p, draws=50) == bootstrap(
+        partial(metrics.ece, bins=5), p, draws=50
+    )
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 10), (10, 10), (3, 10), (950, 1000), (1, 1)])
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_binomial_interval_agrees_with_scipy(successes, n, level):
+    interval = binomial_interval(successes, n, level=level)
+    theirs = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
+    assert interval == pytest.approx((successes / n, theirs.low, theirs.high, n), abs=1e-12)
+
+
+def test_seed_interval_agrees_with_scipy():
+    values = [0.91, 0.93, 0.9, 0.955]
+    low, high = stats.t.interval(0.9, 3, loc=sum(values) / 4, scale=stats.sem(values))
+    assert seed_interval(values, level=0.9) == pytest.approx((0.92375, low, high, 4))
+
+
+def test_one_seed_has_no_interval():
+    value, low, high, n = seed_interval([0.9])
+    assert (value, n) == (0.9, 1) and isnan(low) and isnan(high)
+
+
+@pytest.mark.parametrize("odd", [nan, inf])
+def test_diverged_seed_is_not_hidden(odd):
+    value, low, high, _ = seed_interval([0.9, odd, 0.8])
+    assert value == pytest.approx(odd, nan_ok=True) and isnan(low) and isnan(high)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: seed_interval([]), "at least one seed"),
+        (lambda: binomial_interval(11, 10), "11 of 10"),
+        (lambda: binomial_interval(0, n=0), "n = 0"),
+        (lambda: bootstrap(metrics.ece, sample(), level=1.0), "level = 1.0"),
+        (lambda: bootstrap(metrics.ece, sample(), draws=0), "draws = 0"),
+        (lambda: bootstrap(metrics.ece, sample().log_p), "needs Predictions, not Tensor"),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()

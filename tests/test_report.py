@@ -1,0 +1,455 @@
+"""The report: what is written is what was given, escaped, at full precision, and the same bytes every time."""
+
+from __future__ import annotations
+
+import atexit
+import csv
+import functools
+import html.parser
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from surefooted.errors import InputError
+from surefooted.report import (
+    Column,
+    Figure,
+    Finding,
+    Interval,
+    Page,
+    Panel,
+    Section,
+    Spread,
+    Table,
+    figures,
+    tables,
+    write,
+)
+
+METHODS = (
+    "Vanilla", "LS", "AdaLS", "AR-AdaLS", "AR-AdaLS of Ensemble", "EntM", "PAT", "TRADES-EntM", "UTA-AT",
+)  # fmt: skip
+EPS = np.arange(0, 17, 2)
+LEVELS = np.arange(1, 11)
+
+
+def sample() -> Page:
+    """A page with made-up but likely numbers: 9 methods, 10 levels, 3 seeds."""
+    rng = np.random.default_rng(7)
+    robust = dict(zip(METHODS, (0, 0.02, 0.01, 0.04, 0.06, 0.31, 0.45, 0.52, 0.40)))
+    clean = dict(zip(METHODS, (0.931, 0.929, 0.932, 0.930, 0.946, 0.915, 0.862, 0.842, 0.889)))
+    ece = dict(zip(METHODS, (0.041, 0.032, 0.021, 0.012, 0.009, 0.121, 0.082, 0.064, 0.028)))
+    rows = tuple(
+        {
+            "method": name,
+            "clean": Interval(clean[name], clean[name] - 0.006, clean[name] + 0.005, 10_000),
+            "robust": Interval(robust[name], max(0, robust[name] - 0.01), robust[name] + 0.01, 1_000),
+            "published": None if name in ("LS", "UTA-AT") else round(clean[name] + 0.004, 3),
+            "ece": Spread(ece[name], ece[name] / 9, 3),
+            "adversarial_ece": Spread(ece[name] * 3.1, ece[name] / 5, 3),
+            "nll": float(ece[name] * 5 + 0.11),
+            "variance": ece[name] * 0.09,
+            "queries": 20 * (i + 1) ** 3,
+            "stop": "found" if i % 2 else "worst",
+        }
+        for i, name in enumerate(METHODS)
+    )
+    caption = (
+        "Made-up numbers. CIFAR-10 test set, n = 10,000 (robust: 1,000), 3 seeds. PGD-20, L∞, ε = 8/255, step 2/255, "
+        "keep = found. Brackets: 95 % Wilson interval; ±: standard deviation over seeds."
+    )
+    main = Table(
+        "main",
+        "Accuracy and calibration, clean and under attack",
+        (
+            Column("method", "Method"),
+            Column("clean", "Clean", "%", 1, "high", "Accuracy on the test set.", 100),
+            Column("robust", "PGD-20", "%", 1, "high", "Accuracy where the attack found nothing.", 100),
+            Column("published", "Published", "%", 1, scale=100, help="Clean accuracy that the paper prints."),
+            Column("ece", "ECE", digits=3, best="low", help="15 equal-width bins, (lo, hi]."),
+            Column("adversarial_ece", "ECE, PGD-20", digits=3, best="low"),
+            Column("nll", "NLL", "nats", 3, "low"),
+            Column("variance", "Variance", "×10⁻²", 2, "low", scale=100),
+            Column("queries", "Queries"),
+            Column("stop", "Keep"),
+        ),
+        rows,
+        caption,
+    )
+    small = Table(
+        "checks",
+        "Checks of the evaluation",
+        (Column("check", "Check"), Column("passed", "Passed"), Column("worst", "Worst", digits=4)),
+        (
+            {"check": "More steps find no more", "passed": True, "worst": 0.0021},
+            {"check": "Black box finds less than white box", "passed": True, "worst": -0.013},
+            {"check": "A large ε breaks every point", "passed": False, "worst": float("inf")},
+            {"check": "Attack leaves no trace", "passed": True},
+        ),
+        "Flags of evaluations that cannot be trusted.",
+    )
+
+    def line(x, y, width):
+        return figures.Line(x, y, np.clip(y - width, 0, 1), np.clip(y + width, 0, 1))
+
+    under_attack = {m: line(EPS, clean[m] * np.exp(-((EPS / (2 + 22 * robust[m])) ** 1.5)), 0.012) for m in METHODS}
+    bins = np.linspace(0.15, 0.97, 12)
+
+    def reliability(name):
+        count = np.rint(np.exp(4 * bins) * 20)
+        bent = bins - 4 * ece[name] * bins * (1.15 - bins) * 2
+        return figures.Bins(bins, np.clip(bent + rng.normal(0, 0.01, 12), 0, 1), count)
+
+    curves = {name: reliability(name) for name in ("Vanilla", "AR-AdaLS", "EntM")}
+
+    def levels(name):
+        accuracy = np.clip(clean[name] - 0.35 * np.exp(-(LEVELS - 1) / 1.6), 0, 1)
+        confidence = np.clip(accuracy + ece[name] * 5 * np.exp(-(LEVELS - 1) / 2.5), 0, 1)
+        return line(LEVELS, accuracy, 0.012), line(LEVELS, confidence, 0.008), line(LEVELS, confidence - accuracy, 0.01)
+
+    def level_panel(*methods, title=""):
+        triples = {name: levels(name) for name in methods}
+        parts = [{name: triple[i] for name, triple in triples.items()} for i in range(3)]
+        return Panel(lambda ax: figures.by_level(ax, *parts, names=METHODS), title, (4.8, 4.6))
+
+    epochs = np.arange(1, 201)
+    labels = np.array([1 - 0.32 * np.exp(-r / 2.2) * (1 - np.exp(-epochs / 45)) for r in range(10)])
+    grid = np.add.outer(np.arange(8), np.arange(8))
+    digits = np.stack([(grid * (k + 1) % 9) / 8 for k in range(3)])
+    colour = np.stack([digits, digits[:, ::-1], digits[:, :, ::-1]], -1)
+    noise = 0.03 * np.sign(rng.normal(size=colour.shape))
+    sizes = {m: rng.gamma(2.5, 0.05 + 0.5 * robust[m], 2_000) for m in METHODS}
+    points = {m: (row["clean"], Interval(ece[m], ece[m] * 0.9, ece[m] * 1.1)) for m, row in zip(METHODS, rows)}
+    plots = Section(
+        "Figures",
+        "",
+        (
+            Figure(
+                "accuracy-eps",
+                "Accuracy over the size of the perturbation",
+                (
+                    Panel(
+                        lambda ax: figures.accuracy_vs_eps(ax, under_attack, names=METHODS, xlabel="ε (1/255)"),
+                        "PGD-20",
+                    ),
+                    Panel(
+                        lambda ax: figures.size_distribution(ax, sizes, names=METHODS, right=1.5),
+                        "Smallest perturbation",
+                    ),
+                ),
+                caption,
+                "Accuracy falls with ε for every method, slowest for TRADES-EntM.",
+            ),
+            Figure(
+                "trade-off",
+                "Accuracy against calibration",
+                (
+                    Panel(
+                        lambda ax: figures.trade_off(
+                            ax, points, names=METHODS, xlabel="Clean accuracy", better="lower right"
+                        ),
+                        "",
+                        (4.8, 3.8),
+                    ),
+                    Panel(
+                        lambda ax: figures.bars_with_intervals(
+                            ax, {m: points[m][1] for m in METHODS}, names=METHODS, xlabel="ECE"
+                        ),
+                        "",
+                        (4.8, 3.8),
+                    ),
+                ),
+                caption,
+                "AR-AdaLS of Ensemble is best in both.",
+            ),
+            Figure(
+                "levels",
+                "Accuracy, confidence and ECE over robustness levels",
+                (
+                    level_panel("Vanilla", title="Vanilla"),
+                    level_panel("Vanilla", "AR-AdaLS", "EntM", title="Three methods"),
+                ),
+                "Bands: lowest and highest of 3 seeds. " + caption,
+                "The least robust level is the least calibrated.",
+            ),
+            Figure(
+                "reliability",
+                "Reliability",
+                tuple(
+                    Panel(functools.partial(figures.reliability_diagram, curves={m: c}, names=METHODS), m, (3.4, 4))
+                    for m, c in curves.items()
+                ),
+                caption,
+                "EntM is underconfident.",
+            ),
+            Figure(
+                "soft-labels",
+                "Soft labels in training",
+                Panel(lambda ax: figures.soft_labels(ax, epochs, labels)),
+                "AR-AdaLS, α = 0.005.",
+                "Soft labels of the least robust level fall the most.",
+            ),
+            Figure(
+                "examples",
+                "Perturbed examples",
+                tuple(
+                    Panel(
+                        functools.partial(
+                            figures.perturbed_examples,
+                            clean=images[k : k + 1],
+                            perturbed=(images + shift)[k : k + 1].clip(0, 1),
+                            captions=[(f"{k + 3} (98 %)", f"{k + 5} (71 %)")],
+                        ),
+                        "",
+                        (3.6, 1.5),
+                    )
+                    for images, shift in ((digits, noise[..., 0]), (colour, noise))
+                    for k in range(3)
+                ),
+                "Class and confidence under each image.",
+                "Six images before and after.",
+            ),
+        ),
+    )
+    return Page(
+        "Do robust classifiers know what they do not know?",
+        "A comparison of nine training methods on CIFAR-10; made-up numbers for a test of the page.",
+        (
+            Finding(
+                "Adaptive smoothing by robustness level halves ECE.", "holds", "0.041 → 0.012, 3 of 3 seeds.", "main"
+            ),
+            Finding(
+                "Entropy maximisation alone is robust to PGD with many steps.", "does not hold", "31 % → 4 %.", "main"
+            ),
+            Finding("UTA-AT trades less clean accuracy than PAT.", "unclear", "Intervals overlap.", "accuracy-eps"),
+        ),
+        (
+            Section("Results", "All methods share net, data and budget.\n\nThe attack is white-box.", (main, small)),
+            plots,
+        ),
+        {
+            "version": "0.1.0",
+            "commit": "0123abc",
+            "data": {"cifar10": "sha256:12ab"},
+            "seeds": [0, 1, 2],
+            "device": "CPU",
+        },
+    )
+
+
+def small() -> Page:
+    """One table and one figure of each way of placing labels."""
+    rows = ({"method": "LS", "ece": Interval(0.1, 0.05, 0.2, 7)}, {"method": "PAT", "ece": None})
+    table = Table("t", "T", (Column("method", "Method"), Column("ece", "ECE", best="low")), rows)
+    lines = {"LS": figures.Line([0, 1, 2], [0.9, 0.5, 0.2]), "PAT": figures.Line([0, 1, 2], [0.8, 0.7, 0.2])}
+    images = np.arange(16).reshape(1, 4, 4) / 15
+    panels = (
+        Panel(lambda ax: figures.accuracy_vs_eps(ax, lines), "Lines"),
+        Panel(lambda ax: figures.trade_off(ax, {"LS": (0.9, 0.1), "PAT": (0.91, 0.11)}), "Points"),
+        Panel(lambda ax: figures.perturbed_examples(ax, images, 1 - images, [("3", "5")]), "Images", (3.6, 1.5)),
+    )
+    return Page("Small", sections=(Section("S", items=(table, Figure("f", "F", panels))),), provenance={"seeds": [0]})
+
+
+@functools.cache
+def written() -> Path:
+    folder = tempfile.mkdtemp(prefix="report-")
+    atexit.register(shutil.rmtree, folder)  # shared by the test files, so no fixture of one of them owns it
+    return write(sample(), folder)
+
+
+class Parsed(NamedTuple):
+    tags: list[tuple[str, dict[str, str | None]]]
+    text: str
+
+
+def parsed(page: str) -> Parsed:
+    tags, texts = [], []
+    parser = html.parser.HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))  # type: ignore[method-assign]
+    parser.handle_startendtag = parser.handle_starttag  # type: ignore[method-assign]
+    parser.handle_data = texts.append  # type: ignore[method-assign]
+    parser.feed(page)
+    parser.close()
+    return Parsed(tags, "".join(texts))
+
+
+def one_table(column: Column, *cells: Any) -> Table:
+    return Table("t", "T", (column,), tuple({column.key: cell} for cell in cells))
+
+
+def test_every_table_and_figure_has_its_files():
+    folder = written().parent
+    for item in sample().items:
+        kind, suffixes = ("tables", ("csv", "parquet")) if isinstance(item, Table) else ("figures", ("svg", "png"))
+        for suffix in suffixes:
+            assert (folder / kind / f"{item.name}.{suffix}").stat().st_size > 100
+            assert f'href="{kind}/{item.name}.{suffix}"' in written().read_text()
+    assert not list(folder.rglob(".*")), "a temporary file was left"
+
+
+def test_ids_are_unique_and_links_lead_somewhere():
+    tags = parsed(written().read_text()).tags
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    local = [a["href"][1:] for tag, a in tags if (a.get("href") or "").startswith("#")]
+    assert len(local) > 20
+    assert set(local) <= set(ids)
+    clips = re.findall(r"url\(#([^)]*)\)", written().read_text())
+    assert clips
+    assert set(clips) <= set(ids)
+
+
+def test_inline_figures_take_the_colours_of_the_page():
+    page = written().read_text()
+    svgs = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(svgs) == sum(len(item.panels) for item in sample().items if isinstance(item, Figure))
+    for svg in svgs:
+        colours = set(re.findall(r"(?:fill|stroke): ?([^;\"]+)", svg)) | set(
+            re.findall(r'(?:fill|stroke)="([^"]+)"', svg)
+        )
+        fixed = {
+            c for c in colours if c not in ("none", "currentColor", "var(--paper)") and not c.startswith("var(--c-")
+        }
+        assert not fixed
+        assert re.search(r'<svg[^>]* role="img"', svg)
+        assert re.search(r'<svg[^>]* aria-label="[^"]+"', svg)
+        assert not re.search(r"<svg[^>]* (width|height)=", svg), "an inline figure scales to the width"
+    dark = page[page.index("@media screen and (prefers-color-scheme: dark) {\n  :root { --c-") :]
+    for name in set(re.findall(r"var\((--c-[0-9a-f]{6}),", page)):
+        assert f"{name}: #" in dark
+
+
+HOSTILE = "<script>alert(1)</script>"
+QUOTED = "\"><img src=x onerror='alert(1)'> & 'so' on"
+
+
+def test_texts_are_printed_not_obeyed(tmp_path):
+    lines = {HOSTILE: figures.Line([0, 1], [0.9, 0.1]), "$\\frac{": figures.Line([0, 1], [0.5, 0.3])}
+    lines |= {"_hidden": figures.Line([0, 1], [0.4, 0.2]), "bell\x07 $x$": figures.Line([0, 1], [0.4, 0.1])}
+    panels = (
+        Panel(lambda ax: figures.accuracy_vs_eps(ax, lines, xlabel=QUOTED), HOSTILE),
+        Panel(lambda ax: figures.trade_off(ax, dict.fromkeys(lines, (0.5, 0.1))), QUOTED),
+        Panel(lambda ax: figures.bars_with_intervals(ax, dict.fromkeys(lines, Interval(0.2, 0.1, 0.3)))),
+    )
+    table = Table(
+        "t",
+        QUOTED,
+        (Column("m", HOSTILE, QUOTED, help=HOSTILE), Column("v", QUOTED)),
+        ({"m": HOSTILE, "v": QUOTED}, {"m": QUOTED, "v": 1.0}),
+        QUOTED,
+    )
+    figure = Figure("f", HOSTILE, panels, QUOTED, QUOTED)
+    findings = (Finding(HOSTILE, "unclear", QUOTED, "t"),)
+    sections = (Section(HOSTILE, f"{QUOTED}\n\n{HOSTILE}", (table, figure)),)
+    page = Page(HOSTILE, QUOTED, findings, sections, {HOSTILE: QUOTED, "deep": {QUOTED: [HOSTILE]}})
+    tags, text = parsed(write(page, tmp_path).read_text())
+    assert [tag for tag, _ in tags].count("script") == 1, "only the page's own"
+    assert not [tag for tag, _ in tags if tag in ("img", "iframe", "object", "embed")]
+    assert not [key for _, attributes in tags for key in attributes if key.startswith("on")]
+    assert text.count(HOSTILE) >= 8
+    assert text.count(QUOTED) >= 8
+    assert "$\\frac{" in text
+    assert "_hidden" in text
+    for svg in (tmp_path / "figures").glob("*.svg"):
+        assert b"<script" not in svg.read_bytes()
+
+
+def test_csv_and_parquet_give_back_what_was_given():
+    folder = written().parent / "tables"
+    for table in (item for item in sample().items if isinstance(item, Table)):
+        expected = tables.filed(table)
+        parquet = pyarrow.parquet.read_table(folder / f"{table.name}.parquet").to_pydict()
+        assert parquet == expected
+        with open(folder / f"{table.name}.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for key, values in expected.items():
+            for row, value in zip(rows, values, strict=True):
+                kind = {float: float, int: int}.get(type(value), str)
+                assert row[key] == "" if value is None else kind(row[key]) == (str(value) if kind is str else value)
+
+
+def test_intervals_part_into_columns_at_full_precision():
+    table = one_table(Column("a", "A", digits=1), Interval(1 / 3, 0.1, 2 / 3, 12), np.float32(0.5), None, math.nan)
+    assert tables.filed(table) == {
+        "a": [1 / 3, 0.5, None, None],
+        "a_low": [0.1, None, None, None],
+        "a_high": [2 / 3, None, None, None],
+        "a_n": [12, None, None, None],
+    }
+    assert list(tables.filed(one_table(Column("a", "A"), Spread(1.0, 0.1)))) == ["a", "a_spread"]
+
+
+def test_numbers_are_printed_as_told():
+    def texts(column, *cells):
+        return [f"{cell.text} {cell.after}".strip() for (cell,) in tables.printed(one_table(column, *cells))]
+
+    share = Column("a", "A", digits=1, scale=100)
+    assert texts(share, Interval(0.931, 0.92, 0.942)) == ["93.1 [92.0, 94.2]"]
+    assert texts(share, Spread(0.931, 0.004), None, math.nan) == ["93.1 ± 0.4", "–", "–"]
+    assert texts(Column("a", "A"), -0.001, -1.5, math.inf, -math.inf) == ["0.00", "−1.50", "∞", "−∞"]
+    assert texts(Column("a", "A"), np.int64(12345), 7) == ["12,345", "7"]
+    assert texts(Column("a", "A"), 3, 0.5, "n/a", True, np.True_) == ["3.00", "0.50", "n/a", "yes", "yes"]
+
+
+@pytest.mark.parametrize(("best", "expected"), [("high", [1, 2]), ("low", [3]), ("", [])])
+def test_values_that_print_alike_are_best_together(best, expected):
+    table = one_table(Column("a", "A", digits=1, best=best), None, 0.941, Interval(0.94, 0.9, 1.0), 0.2, math.nan)
+    assert [row for row, (cell,) in enumerate(tables.printed(table)) if cell.best] == expected
+
+
+def test_the_same_page_gives_the_same_bytes_in_any_process(tmp_path):
+    def contents(folder):
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    write(small(), tmp_path / "here")
+    write(small(), tmp_path / "again")
+    write(small(), tmp_path / "again")  # over what is there
+    code = "import sys, test_report as t; t.write(t.small(), sys.argv[1])"
+    environment = {**os.environ, "PYTHONHASHSEED": "99", "PYTHONPATH": str(Path(__file__).parent)}
+    subprocess.run([sys.executable, "-c", code, tmp_path / "there"], check=True, env=environment)
+    here = contents(tmp_path / "here")
+    assert len(here) == 5
+    assert contents(tmp_path / "again") == here
+    assert contents(tmp_path / "there") == here
+
+
+def test_importing_the_report_loads_neither_torch_nor_matplotlib():
+    code = "import sys, surefooted.report.figures; assert not {'torch', 'matplotlib', 'pyarrow'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Table("a/b", "T", (), ()), "table name 'a/b'"),
+        (lambda: Figure("../x", "F", Panel(print)), "figure name '../x'"),
+        (lambda: Figure("x", "F", ()), "has no panel"),
+        (lambda: Finding("It works.", "perhaps"), "verdict = 'perhaps'"),
+        (lambda: Column("a", "A", best="most"), "best = 'most'"),
+        (lambda: Table("t", "T", (Column("ece", "E"),), ({"ecee": 1},)), "Did you mean 'ece'"),
+        (lambda: Table("t", "T", (Column("a", "A"), Column("a", "B")), ()), "column 'a' stands there 2 times"),
+        (lambda: Page("P", findings=(Finding("F", "holds", see="t"),)), "neither table nor figure"),
+        (lambda: Page("P", sections=(Section("S", items=(one_table(Column("a", "A")),) * 2),)), "name 't'"),
+        (lambda: tables.filed(one_table(Column("a", "A"), [1, 2])), "holds [1, 2] of type list"),
+        (
+            lambda: tables.filed(
+                Table("t", "T", (Column("a", "A"), Column("a_n", "B")), ({"a": Interval(1, 0, 2, 3), "a_n": 4},))
+            ),
+            "column 'a_n'",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_named(build, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        build()
