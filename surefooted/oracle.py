@@ -114,6 +114,8 @@ class Oracle:
         self.whole = Rows(**self.now.__dict__)
         # Asking whether rows have retired makes a GPU wait, so it is asked less often there.
         self.patience = 8 if x.is_cuda else 1
+        # A search that leaves the ball to come back to it sets this: finds outside do not count.
+        self.roaming = False
         if judging or objective.uses_clean:
             self._look()
 
@@ -178,6 +180,11 @@ class Oracle:
     def value_and_grad(self, x: Float[Tensor, "a *z"]) -> tuple[Float[Tensor, " a"], Float[Tensor, "a *z"]]:
         return self._ask(x, gradient=True)
 
+    def pursue(self, objective: Score) -> None:
+        """Go on with another objective. What was found stays found; values of the old one are forgotten."""
+        self.objective = objective
+        self.now.value.fill_(-torch.inf)
+
     def rest(self, rows: Bool[Tensor, " a"]) -> None:
         """Set rows aside until the end of the current rounds."""
         self.now.idle |= rows
@@ -214,7 +221,7 @@ class Oracle:
         return Adversarial(w.best, w.found, self.ball.size(w.best - w.x0), w.queries)
 
     def _look(self) -> None:
-        """Judge the clean points, and keep their logits where the objective compares with them."""
+        """Judge the clean points, and keep their logits for objectives that compare with them."""
         logits = []
         for part in self._parts():
             with torch.no_grad():
@@ -223,9 +230,8 @@ class Oracle:
                 f = Forward(out, self.now.target[part], out)
                 self._judge(part, self.x0[part], f, self.objective(f))
             logits.append(out)
-        if self.objective.uses_clean:
-            # Rows lead in every record, samples follow.
-            self.now.clean = self.whole.clean = torch.cat(logits, 1).transpose(0, 1)
+        # Rows lead in every record, samples follow.
+        self.now.clean = self.whole.clean = torch.cat(logits, 1).transpose(0, 1)
         if self.judging:
             # A row that is wrong from the start is found at size 0, and nothing is nearer.
             self.now.idle |= self.now.found & (self.keep in ("found", "nearest"))
@@ -239,8 +245,7 @@ class Oracle:
             point = x[part].detach()
             with torch.set_grad_enabled(gradient):
                 point.requires_grad_(gradient)
-                clean = self.now.clean[part].transpose(0, 1) if self.objective.uses_clean else None
-                f = Forward(self.victim(point), self.now.target[part], clean)
+                f = Forward(self.victim(point), self.now.target[part], self._clean(part))
                 value = self.objective(f)
             if gradient:
                 gradients += torch.autograd.grad(value.sum(), point)
@@ -252,11 +257,16 @@ class Oracle:
             self.tick(self.active)
         return _joined(values), _joined(gradients) if gradient else x
 
+    def _clean(self, part: slice) -> Tensor | None:
+        return self.now.clean[part].transpose(0, 1) if self.objective.uses_clean else None
+
     def _judge(self, part: slice, x: Tensor, f: Forward, value: Tensor) -> None:
         """Keep this point where it is better than the best so far, by the ``keep`` rule."""
         now = self.now
         found, best, idle = now.found[part], now.value[part], now.idle[part]
         wrong = f.log_p.argmax(-1) != now.y[part]
+        if self.roaming:
+            wrong &= self.ball.size(x - now.x0[part]) <= self.ball.eps * (1 + 1e-6)
         if self.keep == "nearest":
             size = self.ball.size(x - now.x0[part])
             better = wrong & (size < now.size[part])
