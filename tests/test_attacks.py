@@ -1,0 +1,230 @@
+"""The laws that every attack obeys, run over all names of ``surefooted.attacks``."""
+
+import inspect
+
+import pytest
+import torch
+from torch import nn
+
+from surefooted import attacks
+from surefooted.core import Points
+from surefooted.data import digits
+from surefooted.errors import InputError
+from surefooted.prediction import predict
+
+# Enough to meet the laws; the strength of attacks has tests of its own.
+CHEAP = {"eps": 0.15, "steps": 12, "queries": 60, "draws": 60, "targets": 3, "search_steps": 2}
+NAMES = attacks.__all__
+
+
+def make(name, **options):
+    component = getattr(attacks, name)
+    takes = inspect.signature(component).parameters
+    if name == "worst_of":
+        options = {"attacks": ({"fgsm": {"eps": 0.15}}, {"pgd": {"eps": 0.15, "steps": 3}})} | options
+    return component(**{k: v for k, v in {**CHEAP, **options}.items() if k in takes})
+
+
+class Net(nn.Module):
+    """Batch norm, dropout and a buffer that moves: all that an attack could leave traces on."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.2),
+            nn.Linear(128, 10),
+        )
+
+    def forward(self, x):
+        return self.body(x)
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    net, train = Net(), digits().train.points()
+    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
+    for _ in range(60):
+        rows = torch.randint(len(train.y), (128,))
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(net(train.x[rows]), train.y[rows]).backward()
+        optimiser.step()
+    net.zero_grad()
+    return net
+
+
+@pytest.fixture(scope="module")
+def points():
+    return digits().test.points(slice(0, 48))
+
+
+def same(a, b):
+    return all(torch.equal(s, t) for s, t in zip(a, b))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_points_stay_in_the_ball_and_in_the_box(name, net, points):
+    attack = make(name)
+    found = attack(net, points)
+    assert found.x.min() >= 0 and found.x.max() <= 1
+    assert (found.size <= attack.ball.eps * (1 + 1e-5)).all()
+    assert torch.allclose(found.size, attack.ball.size(found.x - points.x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_found_is_what_the_victim_says(name, net, points):
+    found = make(name)(net, points)
+    y = predict(net, points).log_p.argmax(-1) if make(name).away_from == "prediction" else points.y
+    said = predict(net, Points(found.x, y, points.i)).log_p.argmax(-1) != y
+    assert torch.equal(found.found, said)
+    assert found.found.any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_that_are_wrong_from_the_start_are_found_at_size_zero(name, net, points):
+    wrong = points._replace(y=(points.y + 1) % 10)
+    start = predict(net, wrong).log_p.argmax(-1) != wrong.y
+    found = make(name)(net, wrong)
+    assert start.sum() > 40 and found.found[start].all() and (found.size[start] == 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_bits(name, net, points):
+    attack = make(name)
+    assert same(attack(net, points, seed=3), attack(net, points, seed=3))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_batch_size_and_order_change_nothing(name, net, points):
+    """Up to kernel rounding; on this network no row of 48 differs."""
+    attack = make(name)
+    whole, parts = attack(net, points, batch=500), attack(net, points, batch=7)
+    order = torch.randperm(len(points.y), generator=torch.Generator().manual_seed(0))
+    turned = attack(net, points.take(order))
+    assert torch.equal(whole.found, parts.found) and torch.equal(whole.found[order], turned.found)
+    assert torch.allclose(whole.size, parts.size, atol=1e-4) and torch.allclose(whole.size[order], turned.size, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_an_attack_leaves_no_trace(name, mode, net, points):
+    net.train()
+    net.body[0].weight.requires_grad_(False)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    flags = [p.requires_grad for p in net.parameters()]
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    make(name)(net, points.take(slice(0, 8)), mode=mode)
+    after = net.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    assert [p.requires_grad for p in net.parameters()] == flags and all(p.grad is None for p in net.parameters())
+    assert all(m.training for m in net.modules()) and torch.equal(torch.get_rng_state(), state)
+    net.body[0].weight.requires_grad_(True)
+    net.eval()
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if "keep" in inspect.signature(getattr(attacks, n)).parameters])
+def test_the_active_set_finds_what_the_full_run_finds(name, net, points):
+    retiring, staying = make(name, keep="found")(net, points), make(name, keep="worst")(net, points)
+    assert torch.equal(retiring.found, staying.found)
+    assert (retiring.queries <= staying.queries).all() and retiring.queries.sum() < staying.queries.sum()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_progress_adds_up_to_the_plan(name, net, points):
+    attack, told = make(name), []
+    attack(net, points, progress=told.append)
+    assert sum(told) == len(points.y) * attack.passes * attack.restarts
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_cannot_be_attacked_is_refused(name, net, points):
+    attack = make(name)
+    with pytest.raises(InputError, match="divide by 255"):
+        attack(net, points._replace(x=points.x * 255))
+    with pytest.raises(InputError, match="from 0 to 1"):
+        attack(net, points._replace(x=points.x.clone().index_fill_(0, torch.tensor([3]), torch.nan)))
+    with pytest.raises(InputError, match="10 classes"):
+        attack(net, points._replace(y=points.y + 5))
+    with pytest.raises(InputError, match="no points"):
+        attack(net, points.take(slice(0, 0)))
+
+
+def linear(classes=2, dimensions=12, rows=60):
+    """A linear victim with points well inside the box, and the exact distances to the other class."""
+    torch.manual_seed(1)
+    net = nn.Linear(dimensions, classes)
+    x = torch.rand(rows, dimensions) * 0.3 + 0.35
+    y = net(x).argmax(1)
+    weights, bias = net.weight.detach(), net.bias.detach()
+    gap = (weights[y] - weights[1 - y]), bias[y] - bias[1 - y]
+    height = (x * gap[0]).sum(1) + gap[1]
+    return net, Points(x, y, torch.arange(rows)), height / gap[0].abs().sum(1), height / gap[0].norm(dim=1)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_pgd_breaks_just_the_rows_of_a_linear_victim_that_can_be_broken(norm):
+    net, points, by_linf, by_l2 = linear()
+    exact = by_linf if norm == "linf" else by_l2
+    eps = float(exact.median())
+    found = attacks.pgd(norm=norm, eps=eps, steps=40)(net, points).found
+    assert found[exact < eps / 1.02].all() and not found[exact > eps * 1.001].any()
+
+
+@pytest.mark.parametrize("away_from", ["label", "prediction"])
+def test_carlini_wagner_comes_within_a_tenth_of_the_nearest_point_of_a_linear_victim(away_from):
+    net, points, _, exact = linear()
+    found = attacks.carlini_wagner(away_from=away_from)(net, points)
+    far = exact > 0.02  # nearer rows lie within one Adam step
+    assert found.found.all() and far.sum() > 40
+    assert (found.size >= exact * (1 - 1e-4)).all() and (found.size[far] <= 1.1 * exact[far]).all()
+
+
+def test_an_attack_that_finds_nothing_says_so():
+    class Stubborn(nn.Module):
+        def forward(self, x):
+            return torch.tensor([[9.0, 0.0]]).expand(len(x), 2) + 0 * x.sum()
+
+    points = Points(torch.rand(5, 4), torch.zeros(5, dtype=torch.int64), torch.arange(5))
+    for attack in (attacks.pgd(eps=1.0, steps=3), attacks.carlini_wagner(steps=20)):
+        assert not attack(Stubborn(), points).found.any()
+
+
+def test_restarts_see_only_the_rows_that_withstood(net, points):
+    one, five = (attacks.pgd(eps=0.08, steps=5, restarts=n)(net, points) for n in (1, 5))
+    assert five.found[one.found].all() and five.found.sum() >= one.found.sum()
+    assert torch.equal(five.queries[one.found], one.queries[one.found])
+
+
+def test_worst_ranks_by_goal_then_objective(net, points):
+    worst = attacks.pgd(eps=0.1, steps=20, keep="worst")(net, points)
+    last = attacks.pgd(eps=0.1, steps=20, keep="last")(net, points)
+
+    def loss(x):
+        return nn.functional.cross_entropy(net.eval()(x), points.y, reduction="none")
+
+    both = worst.found & last.found
+    assert (loss(worst.x)[both] >= loss(last.x)[both] - 1e-5).all() and (worst.found >= last.found).all()
+
+
+def test_fgsm_is_one_sign_step_from_the_clean_point(net, points):
+    net.eval()
+    x = points.x.clone().requires_grad_()
+    (g,) = torch.autograd.grad(nn.functional.cross_entropy(net(x), points.y, reduction="sum"), x)
+    by_hand = (points.x + 0.1 * g.sign()).clamp(0, 1)
+    assert torch.allclose(attacks.fgsm(eps=0.1, keep="last")(net, points).x, by_hand, atol=1e-6)
+
+
+def test_the_triangular_schedule_goes_up_and_down():
+    """A victim with gradient one everywhere writes down the steps it was given."""
+    seen = []
+
+    class Ramp(nn.Module):
+        def forward(self, x):
+            seen.append(float(x.detach()[0, 0]))
+            return torch.stack([-x[:, 0], x[:, 0] - 10], 1)
+
+    points = Points(torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64), torch.arange(1))
+    attacks.pgd(eps=0.5, steps=5, step_size=0.02, schedule="triangular", start="clean", keep="worst")(Ramp(), points)
+    walked = seen[-6:]
+    assert [b - a for a, b in zip(walked, walked[1:])] == pytest.approx([0.02, 0.06, 0.1, 0.06, 0.02], abs=1e-6)

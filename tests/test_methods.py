@@ -1,0 +1,245 @@
+"""Methods fill their slots as the papers' equations say; soft labels follow algorithm 1."""
+
+from math import log
+
+import pytest
+import torch
+from torch import nn
+
+from surefooted import methods
+from surefooted.core import Points
+from surefooted.errors import InputError
+from surefooted.methods import targets
+from surefooted.methods.targets import Levels, adaptive, eps_of, label_smoothing
+
+ALL = methods.__all__
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(16, 1, 6, 6, generator=generator)
+    return Points(x, torch.randint(5, (16,), generator=generator), torch.arange(16))
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 24), nn.ReLU(), nn.Linear(24, 5))
+
+
+def start(method, points):
+    """The state before the first epoch, with examples spread over the levels in turn."""
+    r = method.target.levels
+    return method.target.init(Levels(points.i, points.i % r, points.i + 16, points.i % r))
+
+
+def loss_of(method, net, points):
+    target = method.target.apply(start(method, points), points, 5)
+    moved = method.move(net, points, target, seed=1)
+    return method.objective(net, moved, points.x, target), moved, target
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_method_gives_weights_a_finite_gradient_and_lowers_its_loss(name, net, batch):
+    method = getattr(methods, name)()
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.05)
+    losses = []
+    for _ in range(12):
+        loss, _, _ = loss_of(method, net, batch)
+        optimiser.zero_grad()
+        loss.backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_points_that_are_trained_on_lie_in_ball_and_box(name, net, batch):
+    method = getattr(methods, name)()
+    _, moved, _ = loss_of(method, net, batch)
+    if method.perturb is None:
+        assert torch.equal(moved, batch.x)
+    else:
+        size = method.perturb.ball.size(moved - batch.x)
+        assert (size <= method.perturb.ball.eps * (1 + 1e-5)).all() and size.max() > 0
+        assert moved.min() >= 0 and moved.max() <= 1 and not moved.requires_grad
+
+
+def ce(net, x, y, weight=1.0):
+    return nn.functional.cross_entropy(net(x), y)
+
+
+def entropy(net, x):
+    return torch.distributions.Categorical(logits=net(x)).entropy().mean()
+
+
+def test_losses_are_those_of_the_papers(net, batch):
+    y, x = batch.y, batch.x
+
+    def check(method, by_hand):
+        loss, moved, _ = loss_of(method, net, batch)
+        assert loss.item() == pytest.approx(by_hand(moved).item(), rel=1e-5)
+
+    check(methods.vanilla(), lambda m: ce(net, x, y))
+    check(methods.ls(eps=0.3), lambda m: nn.functional.cross_entropy(net(x), y, label_smoothing=0.3))
+    check(methods.entm(lam=2), lambda m: ce(net, x, y) - 2 * entropy(net, x))
+    check(methods.pat(), lambda m: 0.5 * ce(net, x, y) + 0.5 * ce(net, m, y))
+    check(methods.fgsm_at(), lambda m: ce(net, m, y))
+    check(methods.uta(), lambda m: ce(net, m, y))
+
+    def entm(x):
+        return ce(net, x, y) - 2 * entropy(net, x)
+
+    check(methods.pat_entm(lam=2), lambda m: 0.5 * entm(x) + 0.5 * entm(m))
+
+    def kl(p, q):
+        return nn.functional.kl_div(net(q).log_softmax(-1), net(p).softmax(-1), reduction="batchmean")
+
+    check(methods.trades(beta=3), lambda m: ce(net, x, y) + 3 * kl(x, m))
+    check(methods.trades(beta=3, divergence="to_clean"), lambda m: ce(net, x, y) + 3 * kl(m, x))
+    check(methods.trades_entm(lam=2, beta=3), lambda m: entm(x) + 3 * kl(x, m))
+
+
+def test_uta_raises_the_entropy_and_never_reads_the_labels(net, batch):
+    method = methods.uta(eps=0.2, step_size=0.02)
+    _, moved, _ = loss_of(method, net, batch)
+    _, again, _ = loss_of(method, net, batch._replace(y=(batch.y + 1) % 5))
+    assert torch.equal(moved, again) and entropy(net, moved) > entropy(net, batch.x)
+
+
+def test_uta_takes_the_steps_of_algorithm_1(net, batch):
+    """Two sign steps up the entropy from the clean point, written out."""
+    x = batch.x
+    for _ in range(2):
+        x = x.detach().requires_grad_()
+        (g,) = torch.autograd.grad(entropy(net, x), x)
+        x = (batch.x + (x + 0.03 * g.sign() - batch.x).clamp(-0.05, 0.05)).clamp(0, 1)
+    _, moved, _ = loss_of(methods.uta(eps=0.05, step_size=0.03, steps=2), net, batch)
+    assert torch.allclose(moved, x.detach(), atol=1e-6)
+
+
+def test_inner_losses_read_the_softened_labels(net, batch):
+    """PAT-LS's perturbation differs from PAT's, and PAT on one-hot AR-AdaLS labels starts out as PAT's."""
+    options = {"start": "clean", "eps": 0.1, "step_size": 0.03}
+    plain, smooth = (loss_of(m(**options), net, batch)[1] for m in (methods.pat, methods.pat_ls))
+    adaptive_labels = loss_of(methods.pat_ar_adals(**options), net, batch)[1]
+    assert not torch.equal(plain, smooth) and torch.equal(plain, adaptive_labels)
+
+
+def test_the_clean_pass_of_trades_is_run_once_a_batch_not_once_a_step(net, batch):
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net, self.passes = net, 0
+
+        def forward(self, x):
+            self.passes += 1
+            return self.net(x)
+
+    counting = Counting()
+    loss_of(methods.trades(steps=7), counting, batch)
+    # One clean and seven perturbed inside, one clean and one perturbed outside.
+    assert counting.passes == 1 + 7 + 2
+
+
+@pytest.mark.parametrize("target", targets.__all__)
+def test_targets_are_distributions_whose_greatest_class_is_the_label(target, batch):
+    made = getattr(targets, target)()
+    r = made.levels
+    state = made.init(Levels(batch.i, batch.i % r, batch.i + 16, batch.i % r))
+    soft = made.apply(state, batch, 5)
+    if soft.ndim == 1:
+        assert torch.equal(soft, batch.y)
+    else:
+        assert torch.allclose(soft.sum(1), torch.ones(16)) and torch.equal(soft.argmax(1), batch.y)
+
+
+def test_label_smoothing_by_hand():
+    soft = label_smoothing(eps=0.2).apply({}, Points(torch.zeros(1, 1), torch.tensor([2]), torch.tensor([0])), 4)
+    assert soft[0].tolist() == pytest.approx([0.05, 0.05, 0.85, 0.05])
+
+
+def worked_example():
+    """Two levels of two validation examples, four classes.
+
+    Level 1: confidence (0.7 + 0.9) / 2 = 0.8, accuracy 0.5. Level 2: confidence (0.5 + 0.6) / 2 = 0.55, accuracy 1.
+    """
+    p = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.9, 0.1, 0.0, 0.0], [0.5, 0.3, 0.1, 0.1], [0.2, 0.6, 0.1, 0.1]])
+    validation = Points(p, torch.tensor([0, 3, 0, 1]), torch.tensor([10, 11, 12, 13]))
+    levels = Levels(torch.arange(4), torch.tensor([0, 1, 1, 0]), validation.i, torch.tensor([0, 0, 1, 1]))
+    return p.log(), validation, levels
+
+
+def test_ar_adals_follows_a_hand_worked_algorithm_1():
+    log_p, validation, levels = worked_example()
+    target = adaptive(alpha=0.1, levels=2)
+    state = target.init(levels)
+    assert state["p"].tolist() == [1, 1]
+    state = target.refresh(state, log_p, validation)
+    # 1 − 0.1 · (0.8 − 0.5) = 0.97; 1 − 0.1 · (0.55 − 1) = 1.045, clipped to 1
+    assert state["p"].tolist() == pytest.approx([0.97, 1.0])
+    state = target.refresh(state, log_p, validation)
+    assert state["p"].tolist() == pytest.approx([0.94, 1.0])
+    # ε = (0.94 − 1) · 4 / (1 − 4) = 0.08: the true class gets 0.94, the others 0.02; level 2 stays one-hot
+    train = Points(torch.zeros(4, 1), torch.tensor([0, 1, 2, 3]), torch.arange(4))
+    assert eps_of(torch.tensor(0.94), 4).item() == pytest.approx(0.08)
+    soft = target.apply(state, train, 4)
+    assert soft[0].tolist() == pytest.approx([0.94, 0.02, 0.02, 0.02])
+    assert soft[1].tolist() == pytest.approx([0, 1, 0, 0])
+    assert soft[3].tolist() == pytest.approx([0.02, 0.02, 0.02, 0.94])
+
+
+def test_adals_is_the_same_with_one_level():
+    log_p, validation, levels = worked_example()
+    target = adaptive(alpha=0.2, levels=1)
+    state = target.init(Levels.single(levels.train_rows, levels.validation_rows))
+    state = target.refresh(state, log_p, validation)
+    # confidence 2.7 / 4 = 0.675, accuracy 0.75: p would rise above 1
+    assert state["p"].tolist() == [1.0]
+    wrong = validation._replace(y=torch.tensor([3, 3, 3, 3]))
+    state = target.refresh(state, log_p, wrong)
+    # confidence 0.675, accuracy 0
+    assert state["p"].tolist() == pytest.approx([1 - 0.2 * 0.675])
+
+
+def test_soft_labels_stay_above_uniform():
+    log_p, validation, levels = worked_example()
+    target = adaptive(alpha=100, levels=1)
+    state = target.init(Levels.single(levels.train_rows, levels.validation_rows))
+    state = target.refresh(state, log_p, validation._replace(y=torch.full((4,), 3)))
+    assert 0.25 < state["p"].item() < 0.2501 and 0 < eps_of(state["p"], 4).item() < 1
+
+
+def test_a_level_without_validation_examples_is_refused():
+    rows = torch.arange(4)
+    with pytest.raises(InputError, match="levels off the validation set"):
+        adaptive(levels=3).init(Levels(rows, rows % 3, rows + 4, rows % 2))
+
+
+def test_free_combinations(net, batch):
+    """UTA's attack with EntM's loss on AR-AdaLS labels: nobody published it, and it needs no new code."""
+    method = methods.custom(
+        perturb={"pgd": {"objective": "entropy", "eps": 0.2, "steps": 5, "start": "clean"}},
+        loss={"entm_loss": {"lam": 1}},
+        target={"adaptive": {"levels": 4}},
+    )
+    loss, moved, _ = loss_of(method, net, batch)
+    assert loss.isfinite() and entropy(net, moved) > entropy(net, batch.x)
+    assert method.spec.arguments["target"]["adaptive"]["levels"] == 4
+
+
+def test_entropy_maximisation_prefers_uncertain_predictions():
+    """At λ = 2 the loss is least where the prediction is not one-hot: EntM's non-maximal probabilities are above 0."""
+    logits = torch.zeros(10, requires_grad=True)
+    optimiser = torch.optim.Adam([logits], 0.05)
+    for _ in range(600):
+        optimiser.zero_grad()
+        log_p = logits.log_softmax(-1)
+        (-log_p[0] + 2 * (log_p.exp() * log_p).sum()).backward()
+        optimiser.step()
+    p = logits.softmax(-1).detach()
+    # The label smoothing γ that gives the same non-maximal probabilities is the paper's 0.74 for ten classes.
+    assert 10 * float(p[1:].mean()) == pytest.approx(0.74, abs=0.01)
+    assert float(-(p * p.log()).sum()) < log(10)
