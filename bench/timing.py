@@ -1,4 +1,4 @@
-"""Alternate what is compared in one process, and report medians: on shared cores only ratios of one run mean anything."""
+"""Alternate what is compared in one process and report medians: on shared cores only ratios within a run mean much."""
 
 from __future__ import annotations
 

@@ -53,7 +53,9 @@ def main() -> None:
             optimiser.zero_grad()
 
     times = alternate({"floor": floor, "trainer": trainer}, options.repeats)
-    print(f"{options.method}, 7 inner steps, {options.net}, batch {options.batch}, {options.steps} steps; {environment()}")
+    print(
+        f"{options.method}, 7 inner steps, {options.net}, batch {options.batch}, {options.steps} steps; {environment()}"
+    )
     for name, t in times.items():
         print(f"{name:>8}: {t.wall / options.steps:8.3f} s wall a step, {t.cpu / options.steps:8.3f} s CPU")
     wall, cpu = (times["trainer"][k] / times["floor"][k] for k in (0, 1))

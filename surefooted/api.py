@@ -85,7 +85,9 @@ def attack(
     return made(model, points, seed=seed, batch=batch)
 
 
-def measure(p: Predictions, names: Sequence[str] = (), *, draws: int = 1000, level: float = 0.95) -> dict[str, Interval]:
+def measure(
+    p: Predictions, names: Sequence[str] = (), *, draws: int = 1000, level: float = 0.95
+) -> dict[str, Interval]:
     """Metrics of predictions with bootstrap intervals over the examples; all metrics where none is named.
 
     Calibration errors get the basic interval, which for values near 0 covers far better than the percentile one.

@@ -344,7 +344,9 @@ def images_of(victim: Train | Weights, data: Named | None, part: Part, limit: in
         raise InputError("weights from a file do not say which data to use; name it (--data).")
     images: Images = getattr(data_of(given), part)
     if not len(images):
-        raise InputError(f"the {part} split is empty; hold some images out (--data.validation 0.1), or use another split.")
+        raise InputError(
+            f"the {part} split is empty; hold some images out (--data.validation 0.1), or use another split."
+        )
     return images.take(slice(0, limit)) if limit else images
 
 
@@ -358,7 +360,9 @@ def load_model(file: Path) -> nn.Module:
     """The network that ``train`` wrote, in evaluation mode. Raises InputError where the file is not of that kind."""
     tensors, about = read_tensors(file)
     if not {"net", "shape", "classes"} <= about.keys():
-        raise InputError(f"{file} does not say which network it holds; expected a weights.safetensors that surefooted wrote.")
+        raise InputError(
+            f"{file} does not say which network it holds; expected a weights.safetensors that surefooted wrote."
+        )
     net = seeded_network(about["net"], tuple(about["shape"]), len(about["classes"]), 0)
     load_weights(net, tensors, file)
     return net.eval()

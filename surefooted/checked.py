@@ -125,7 +125,9 @@ def explain(error: ValidationError, function: Callable) -> str:
             lines.append(f"{function.__name__} needs the argument {where!r}.")
         else:
             message = fault["msg"].removeprefix("Value error, ")
-            lines.append(f"{function.__name__}: {where} = {reprlib.repr(fault['input'])}: {message[:1].lower()}{message[1:].rstrip('.')}.")
+            lines.append(
+                f"{function.__name__}: {where} = {reprlib.repr(fault['input'])}: {message[:1].lower()}{message[1:].rstrip('.')}."
+            )
     return "\n".join(lines)
 
 

@@ -28,20 +28,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-study_app = typer.Typer(name="study", help="Run a study: many trainings and attacks, and the report on them.", no_args_is_help=True)
+study_app = typer.Typer(
+    name="study", help="Run a study: many trainings and attacks, and the report on them.", no_args_is_help=True
+)
 app.add_typer(study_app)
 
 # Options of components are not known before their names are: they arrive as words left over.
 OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-StoreAt = Annotated[Path | None, typer.Option("--store", help="Directory of artefacts [SUREFOOTED_STORE, or .surefooted].")]
+StoreAt = Annotated[
+    Path | None, typer.Option("--store", help="Directory of artefacts [SUREFOOTED_STORE, or .surefooted].")
+]
 DataRoot = Annotated[Path | None, typer.Option(help="Directory that holds mnist/, cifar10/, ... [SUREFOOTED_DATA].")]
 Config = Annotated[Path | None, typer.Option(help="TOML or YAML file with the same options; flags win.")]
 Seed = Annotated[int, typer.Option(min=0, help="Keys every random draw.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars (there are none in a pipe anyway).")]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Model = Annotated[str | None, typer.Option(help="A trained network: a key of the store (its beginning will do), or a .safetensors file.")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="A trained network: a key of the store (its beginning will do), or a .safetensors file."),
+]
 Split = Annotated[str, typer.Option(help="train, validation or test.")]
 Limit = Annotated[int, typer.Option(min=0, help="Only the first so many images; 0 for all.")]
 
@@ -115,7 +122,9 @@ def train(
 @guarded
 def attack(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="ATTACK", help="An attack; see: surefooted list attacks.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="ATTACK", help="An attack; see: surefooted list attacks.")
+    ] = None,
     model: Model = None,
     data: Annotated[str | None, typer.Option(help="A data set; by default the one the model was trained on.")] = None,
     split: Split = "test",
@@ -152,7 +161,9 @@ def measure(
     split: Split = "test",
     limit: Limit = 0,
     attack: Annotated[str | None, typer.Option(help="Measure at the points that this attack moves.")] = None,
-    metric: Annotated[list[str] | None, typer.Option(help="Repeat for several; all by default. See: surefooted list metrics.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Repeat for several; all by default. See: surefooted list metrics.")
+    ] = None,
     levels: Annotated[int, typer.Option(min=0, help="Also by so many adversarial-robustness levels (CW-L2).")] = 0,
     draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws.")] = 1000,
     seed: Seed = 0,
@@ -173,7 +184,18 @@ def measure(
     place = _store(store)
     named = {"attack": attack, "data": data}
     options = {"split": split, "limit": limit, "levels": levels, "draws": draws, "seed": seed}
-    measured(named, ctx.args, config, _victim(model, place), metric or [], place, _machine(accelerator), quiet, as_json, **options)
+    measured(
+        named,
+        ctx.args,
+        config,
+        _victim(model, place),
+        metric or [],
+        place,
+        _machine(accelerator),
+        quiet,
+        as_json,
+        **options,
+    )
 
 
 @study_app.command("run")
@@ -266,5 +288,7 @@ def _victim(model: str | None, store: Store) -> Train | Weights:
     from surefooted.commands import find_victim
 
     if model is None:
-        raise InputError("which network? Give --model with a key that `surefooted train` printed, or a .safetensors file.")
+        raise InputError(
+            "which network? Give --model with a key that `surefooted train` printed, or a .safetensors file."
+        )
     return find_victim(model, store)

@@ -30,13 +30,17 @@ from surefooted.store import Store
 PARTS = ("train", "validation", "test")
 
 
-def trained_cell(named: Mapping[str, str | None], words: Sequence[str], config: Path | None, seed: int, precision: Any) -> Train:
+def trained_cell(
+    named: Mapping[str, str | None], words: Sequence[str], config: Path | None, seed: int, precision: Any
+) -> Train:
     given = gather(("method", "net", "data", "recipe"), named, words, config)
     default = {"data": "digits", "recipe": "recipe"}
     for slot in ("method", "net"):
         if slot not in given or _nameless(given[slot], slot):
             kind = {"method": "methods", "net": "networks"}[slot]
-            raise InputError(f"which {slot}? Name one (surefooted list {kind}), such as {'pat' if slot == 'method' else '--net lenet'}.")
+            raise InputError(
+                f"which {slot}? Name one (surefooted list {kind}), such as {'pat' if slot == 'method' else '--net lenet'}."
+            )
     chosen = {slot: _with_default(given.get(slot), default.get(slot), slot) for slot in named}
     return training(**chosen, seed=seed, precision=precision)
 
@@ -52,7 +56,11 @@ def report_training(cell: Train, store: Store, out: Path | None, as_json: bool) 
     grid = _grid(f"{split(cell.method)[0]} on {data_of(cell.data).title}, seed {cell.seed}", "", "last epoch")
     for name, value in last.items():
         grid.add_row(name.replace("_", " "), _brief(value))
-    _say(grid, f"[dim]key[/] {cell.key[:12]}   [dim]weights[/] {out or weights}", f"Next: surefooted attack pgd --model {cell.key[:12]}")
+    _say(
+        grid,
+        f"[dim]key[/] {cell.key[:12]}   [dim]weights[/] {out or weights}",
+        f"Next: surefooted attack pgd --model {cell.key[:12]}",
+    )
 
 
 def find_victim(model: str, store: Store) -> Train | Weights:
@@ -145,7 +153,13 @@ def measured(
         document["by_level"] = {name: by_level(metric, p, level).tolist() for name, metric in bound.items()}
     if as_json:
         return _print_json(document)
-    grid = _grid(f"{part} split{', attacked' if moved else ''}, n = {len(p.y)}", "metric", "value", "95 % interval", *map(str, range(1, levels + 1)))
+    grid = _grid(
+        f"{part} split{', attacked' if moved else ''}, n = {len(p.y)}",
+        "metric",
+        "value",
+        "95 % interval",
+        *map(str, range(1, levels + 1)),
+    )
     for name, value in values.items():
         row = document.get("by_level", {}).get(name, [])
         grid.add_row(name, f"{value.value:.4f}", f"[{value.low:.4f}, {value.high:.4f}]", *(f"{v:.3f}" for v in row))
@@ -153,14 +167,23 @@ def measured(
 
 
 def run_study(
-    name: str, size: str | None, store: Store, machine: Machine, workers: int, out: Path | None, quiet: bool, as_json: bool
+    name: str,
+    size: str | None,
+    store: Store,
+    machine: Machine,
+    workers: int,
+    out: Path | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     study = resolve("surefooted.studies", name)(**_size(size))
     cells = list(study.cells())
     todo = plan(cells, store)
     if not as_json:
         kinds = ", ".join(f"{sum(c.kind == k for c in todo)} {k}" for k in dict.fromkeys(c.kind for c in todo))
-        Console(stderr=True).print(f"[bold]{name}[/]: {f'to make: {kinds}' if todo else 'everything is in the store'}", highlight=False)
+        Console(stderr=True).print(
+            f"[bold]{name}[/]: {f'to make: {kinds}' if todo else 'everything is in the store'}", highlight=False
+        )
     made = execute(cells, store, machine=machine, workers=workers, quiet=quiet)
     write_report(name, size, store, out, as_json, made=made)
 
@@ -176,7 +199,9 @@ def write_report(name: str, size: str | None, store: Store, out: Path | None, as
     with explained(out or Path("reports") / name):
         index = write(page, out or Path("reports") / name)
     if as_json:
-        return _print_json({"study": name, "made": made, "report": str(index), "findings": [vars(f) for f in page.findings]})
+        return _print_json(
+            {"study": name, "made": made, "report": str(index), "findings": [vars(f) for f in page.findings]}
+        )
     _say(*(f"[bold]{finding.verdict}[/]: {finding.text} [dim]({finding.evidence})[/]" for finding in page.findings))
     _say(f"report: {index}")
 
@@ -189,7 +214,9 @@ def show_components(kind: str | None, name: str | None, as_json: bool) -> None:
         grid = _grid("Components", "kind", "names")
         for k, found in counts.items():
             grid.add_row(k, ", ".join(found))
-        return _say(grid, "surefooted list KIND for meanings and arguments; surefooted list KIND NAME for all of one's help")
+        return _say(
+            grid, "surefooted list KIND for meanings and arguments; surefooted list KIND NAME for all of one's help"
+        )
     if kind not in PACKAGES:
         raise InputError(f"there is no kind {kind!r}.{did_you_mean(kind, PACKAGES)}")
     found = [describe(PACKAGES[kind], n) for n in ([name] if name else names(PACKAGES[kind]))]
@@ -201,7 +228,12 @@ def show_components(kind: str | None, name: str | None, as_json: bool) -> None:
             default = "required" if argument["required"] else f"= {_brief(argument['default'])}"
             grid.add_row(f"[cyan]{argument['name']}[/]", default, f"[dim]{argument['type']}[/]")
         text = (f"\n{component['text']}",) if name and component["text"] else ()
-        _say(f"[bold]{component['name']}[/]  {_escape(component['summary'])}", *map(_escape, text), *([grid] if component["arguments"] else []), "")
+        _say(
+            f"[bold]{component['name']}[/]  {_escape(component['summary'])}",
+            *map(_escape, text),
+            *([grid] if component["arguments"] else []),
+            "",
+        )
 
 
 def _size(size: str | None) -> dict[str, str]:
@@ -263,7 +295,11 @@ def _brief(value: Any) -> str:
         return f"[{', '.join(_brief(v) for v in value)}]"
     if isinstance(value, dict) and len(value) == 1:
         ((name, arguments),) = value.items()
-        return f"{name}({', '.join(f'{k}={_brief(v)}' for k, v in arguments.items())})" if isinstance(arguments, dict) and arguments else str(name)
+        return (
+            f"{name}({', '.join(f'{k}={_brief(v)}' for k, v in arguments.items())})"
+            if isinstance(arguments, dict) and arguments
+            else str(name)
+        )
     return "none" if value is None else str(value)
 
 

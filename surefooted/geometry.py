@@ -1,10 +1,10 @@
-"""Balls: how large a perturbation is, which way is steepest, and how to come back inside. Sizes are in pixels' [0, 1]."""
+"""Balls: how large a perturbation is, which way is steepest, how to come back inside. Sizes are in pixels' [0, 1]."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -16,10 +16,13 @@ from surefooted.noise import Noise
 Norm = Literal["linf", "l2"]
 
 
+@runtime_checkable
 class Ball(Protocol):
     """All perturbations up to size ``eps``; ``inf`` is a ball without an edge."""
 
-    eps: float
+    @property
+    def eps(self) -> float:
+        """The radius."""
 
     def size(self, d: Float[Tensor, "b *d"]) -> Float[Tensor, " b"]:
         """The norm of each perturbation."""
@@ -81,7 +84,7 @@ class L2:
 
 
 def ball(norm: Norm, eps: float) -> Ball:
-    return {"linf": Linf, "l2": L2}[norm](eps)
+    return Linf(eps) if norm == "linf" else L2(eps)
 
 
 def _like(per_row: Float[Tensor, " b"], d: Float[Tensor, "b *d"]) -> Tensor:

@@ -41,7 +41,9 @@ class Machine:
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "cpu"
         if name == "cuda" and not torch.cuda.is_available():
-            raise InputError("no CUDA device is visible to torch; use --accelerator cpu, or install a CUDA build of torch.")
+            raise InputError(
+                "no CUDA device is visible to torch; use --accelerator cpu, or install a CUDA build of torch."
+            )
         return torch.device(name)
 
     def fabric(self, precision: Precision) -> Fabric:
@@ -49,9 +51,7 @@ class Machine:
         from lightning_fabric import Fabric
 
         exact: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[precision]
-        fabric = Fabric(
-            accelerator=self.device().type, devices=self.devices, strategy=self.strategy, precision=exact
-        )
+        fabric = Fabric(accelerator=self.device().type, devices=self.devices, strategy=self.strategy, precision=exact)
         if self.devices > 1:
             fabric.launch()
         return fabric

@@ -1,8 +1,8 @@
 """Random draws as a function of (seed, row, step), never of the position in a batch.
 
-Philox-4x32-10 (Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, SC 2011): a keyed bijection of counters, so
-that any element of any draw can be had without the ones before it. Batch size, order, active set and number of workers
-then cannot change a result. Written in int64 tensor arithmetic: the same bits on every device.
+Philox-4x32-10 (Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, SC 2011): a keyed bijection of counters,
+so that any element of any draw can be had without the ones before it. Batch size, order, active set and number of
+workers then cannot change a result. Written in int64 tensor arithmetic: the same bits on every device.
 """
 
 from __future__ import annotations

@@ -102,15 +102,15 @@ class Oracle:
         self.box, self.seed, self.batch, self.judging, self.tick = box, seed, batch, judging, tick
         self.draws = 0
         x, y, i = points
-        n, like = len(y), {"device": x.device}
-        self.now = Rows(x0=x, y=y, i=i, target=y if target is None else target, row=torch.arange(n, **like))
+        n, device = len(y), x.device
+        self.now = Rows(x0=x, y=y, i=i, target=y if target is None else target, row=torch.arange(n, device=device))
         if judging:
             self.now.best = x.clone()
-            self.now.found = torch.zeros(n, dtype=torch.bool, **like)
-            self.now.idle = torch.zeros(n, dtype=torch.bool, **like)
-            self.now.value = torch.full((n,), -torch.inf, **like)
-            self.now.size = torch.full((n,), torch.inf, **like)
-            self.now.queries = torch.zeros(n, dtype=torch.int64, **like)
+            self.now.found = torch.zeros(n, dtype=torch.bool, device=device)
+            self.now.idle = torch.zeros(n, dtype=torch.bool, device=device)
+            self.now.value = torch.full((n,), -torch.inf, device=device)
+            self.now.size = torch.full((n,), torch.inf, device=device)
+            self.now.queries = torch.zeros(n, dtype=torch.int64, device=device)
         self.whole = Rows(**self.now.__dict__)
         # Asking whether rows have retired makes a GPU wait, so it is asked less often there.
         self.patience = 8 if x.is_cuda else 1
@@ -240,7 +240,8 @@ class Oracle:
     def _ask(self, x: Tensor, *, gradient: bool, last: bool = False) -> tuple[Tensor, Tensor]:
         if not self.active:
             return x.new_zeros(0), x
-        values, gradients = [], []
+        values: list[Tensor] = []
+        gradients: list[Tensor] = []
         for part in self._parts():
             point = x[part].detach()
             with torch.set_grad_enabled(gradient):

@@ -11,8 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from surefooted.checked import NonNegative, Share, checked
+from surefooted.checked import Count, NonNegative, Share, checked
 from surefooted.core import Forward, Score
+from surefooted.errors import InputError
 
 __all__ = [
     "cross_entropy",
@@ -24,6 +25,7 @@ __all__ = [
     "kl_to_clean",
     "mutual_information",
     "smoothed_cross_entropy",
+    "targeted_dlr",
 ]
 
 
@@ -66,7 +68,7 @@ def mutual_information() -> Score:
 
 @checked
 def cw_margin() -> Score:
-    """Best wrong logit less the true one, max_{i≠y} z_i − z_y: above 0 exactly when misclassified (Carlini and Wagner)."""
+    """Best wrong logit less the true one, max_{i≠y} z_i − z_y: above 0 just when misclassified (Carlini and Wagner)."""
     return Score(lambda f: _best_other(f.log_p, f.label) - _at(f.log_p, f.label), "CW")
 
 
@@ -74,15 +76,38 @@ def cw_margin() -> Score:
 def dlr() -> Score:
     """Difference-of-logits ratio −(z_y − max_{i≠y} z_i) / (z₍₁₎ − z₍₃₎): unmoved by shift and scale of the logits.
 
-    Source: Croce and Hein, *Reliable evaluation of adversarial robustness*, ICML 2020, eq. 6. Needs three classes.
+    Needs three classes. Source: Croce and Hein, *Reliable evaluation of adversarial robustness*, ICML 2020, eq. 6.
     """
 
     def of(f: Forward) -> Tensor:
+        _check_classes("dlr", f, 3)
         top = f.log_p.topk(3, dim=-1).values
         margin = _best_other(f.log_p, f.label) - _at(f.log_p, f.label)
         return margin / (top[:, 0] - top[:, 2] + 1e-12)
 
     return Score(of, "DLR")
+
+
+@checked
+def targeted_dlr(*, rank: Count = 1) -> Score:
+    """Targeted difference-of-logits ratio −(z_y − z_t) / (z₍₁₎ − (z₍₃₎ + z₍₄₎) / 2): raised, it leads from y to t.
+
+    Needs four classes. Source: Croce and Hein, *Reliable evaluation of adversarial robustness*, ICML 2020, eq. 7.
+
+    Args:
+        rank: t is the wrong class that is the ``rank``-th likeliest at the clean point.
+    """
+
+    def of(f: Forward) -> Tensor:
+        _check_classes("targeted_dlr", f, 4)
+        if rank >= f.log_p.shape[-1]:
+            raise InputError(f"targeted_dlr has rank {rank}, but there are {f.log_p.shape[-1] - 1} wrong classes.")
+        wrong = _without(f.at_clean().log_p, f.label)
+        t = wrong.topk(rank, dim=-1).indices[:, -1]
+        top = f.log_p.topk(4, dim=-1).values
+        return (_at(f.log_p, t) - _at(f.log_p, f.label)) / (top[:, 0] - top[:, 2:].mean(-1) + 1e-12)
+
+    return Score(of, f"DLR to target {rank}", uses_clean=True)
 
 
 @checked
@@ -135,4 +160,13 @@ def _at(z: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
 
 
 def _best_other(z: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
-    return z.masked_fill(one_hot(y, z.shape[-1]).bool(), -torch.inf).amax(-1)
+    return _without(z, y).amax(-1)
+
+
+def _without(z: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Float[Tensor, "b k"]:
+    return z.masked_fill(one_hot(y, z.shape[-1]).bool(), -torch.inf)
+
+
+def _check_classes(name: str, f: Forward, least: int) -> None:
+    if f.log_p.shape[-1] < least:
+        raise InputError(f"{name} needs {least} classes; the model has {f.log_p.shape[-1]}. Use cw_margin instead.")

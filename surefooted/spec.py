@@ -97,7 +97,9 @@ def _arguments(component: Callable) -> list[dict[str, Any]]:
 def _spoken(hint: Any) -> str:
     """A type in the reader's words: the choices of a Literal, the range of a number, the kind of a component."""
     if hasattr(hint, "__metadata__"):
-        return next((m.description for m in hint.__metadata__ if getattr(m, "description", None)), _spoken(hint.__origin__))
+        return next(
+            (m.description for m in hint.__metadata__ if getattr(m, "description", None)), _spoken(hint.__origin__)
+        )
     if hasattr(hint, "__args__"):
         between = ", " if getattr(hint, "__origin__", None) is tuple else " | "
         return between.join(_spoken(part) for part in hint.__args__ if part is not ...)

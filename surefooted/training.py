@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
+
 def fit(
     method: Method,
     net: nn.Module,
@@ -159,7 +160,9 @@ def _epoch_entry(method: Method, net: nn.Module, validation: Images, at: Standin
 
 def _levels(levels: Levels | None, method: Method, data: Splits) -> Levels:
     if method.target.learns and not len(data.validation):
-        raise InputError("this method learns its labels on the validation set, which is empty; set --data.validation 0.1.")
+        raise InputError(
+            "this method learns its labels on the validation set, which is empty; set --data.validation 0.1."
+        )
     if method.target.levels == 1:
         return Levels.single(data.train.rows, data.validation.rows)
     if levels is None:

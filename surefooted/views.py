@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 Mode = Literal["eval", "train"]
 
 
+@runtime_checkable
 class Victim(Protocol):
     """What is attacked.
 
@@ -25,8 +26,11 @@ class Victim(Protocol):
         box: the least and greatest value of a coordinate that is attacked.
     """
 
-    nets: tuple[nn.Module, ...]
-    box: tuple[float, float]
+    @property
+    def nets(self) -> tuple[nn.Module, ...]: ...
+
+    @property
+    def box(self) -> tuple[float, float]: ...
 
     def lift(self, x: Float[Tensor, "b *d"]) -> Float[Tensor, "b *z"]:
         """From pixels to the coordinates that are attacked (pixels themselves but for a latent view)."""
@@ -55,7 +59,9 @@ class Plain:
 
 def victim_of(model: nn.Module | Victim) -> Victim:
     """A bare module is read as it is."""
-    return Plain(model) if isinstance(model, nn.Module) else model
+    if isinstance(model, nn.Module):
+        return Plain(model)
+    return model
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The laws that every attack obeys, run over all names of ``surefooted.attacks``."""
 
 import inspect
+from itertools import pairwise
 
 import pytest
 import torch
@@ -31,7 +32,12 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.2),
+            nn.Conv2d(1, 8, 3, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(0.2),
             nn.Linear(128, 10),
         )
 
@@ -102,7 +108,9 @@ def test_batch_size_and_order_change_nothing(name, net, points):
     order = torch.randperm(len(points.y), generator=torch.Generator().manual_seed(0))
     turned = attack(net, points.take(order))
     assert torch.equal(whole.found, parts.found) and torch.equal(whole.found[order], turned.found)
-    assert torch.allclose(whole.size, parts.size, atol=1e-4) and torch.allclose(whole.size[order], turned.size, atol=1e-4)
+    assert torch.allclose(whole.size, parts.size, atol=1e-4) and torch.allclose(
+        whole.size[order], turned.size, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -227,4 +235,4 @@ def test_the_triangular_schedule_goes_up_and_down():
     points = Points(torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64), torch.arange(1))
     attacks.pgd(eps=0.5, steps=5, step_size=0.02, schedule="triangular", start="clean", keep="worst")(Ramp(), points)
     walked = seen[-6:]
-    assert [b - a for a, b in zip(walked, walked[1:])] == pytest.approx([0.02, 0.06, 0.1, 0.06, 0.02], abs=1e-6)
+    assert [b - a for a, b in pairwise(walked)] == pytest.approx([0.02, 0.06, 0.1, 0.06, 0.02], abs=1e-6)

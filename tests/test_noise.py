@@ -32,7 +32,13 @@ def test_a_row_draws_the_same_in_any_batch(kind):
 
 def test_seed_row_step_and_stream_each_change_the_draw():
     base = Noise(1, torch.tensor([4]), 0)
-    others = [Noise(2, base.rows), Noise(1, torch.tensor([5])), base.at(1), Noise(1, base.rows, 0, 1), Noise(1 + 2**32, base.rows)]
+    others = [
+        Noise(2, base.rows),
+        Noise(1, torch.tensor([5])),
+        base.at(1),
+        Noise(1, base.rows, 0, 1),
+        Noise(1 + 2**32, base.rows),
+    ]
     draws = [n.uniform(8) for n in (base, *others)]
     assert len({tuple(d.flatten().tolist()) for d in draws}) == len(draws)
 

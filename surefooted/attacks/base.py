@@ -115,7 +115,15 @@ class Attack(Component):
     def _oracle(self, victim: Victim, points: Points, keep: Keep, seed: int, batch: int, **options) -> Oracle:
         box = victim.box if self.clip else (-inf, inf)
         return Oracle(
-            victim, points, ball=self.ball, objective=self.objective, keep=keep, seed=seed, box=box, batch=batch, **options
+            victim,
+            points,
+            ball=self.ball,
+            objective=self.objective,
+            keep=keep,
+            seed=seed,
+            box=box,
+            batch=batch,
+            **options,
         )
 
 

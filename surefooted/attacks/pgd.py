@@ -36,9 +36,9 @@ def pgd(
         norm: of the ball, linf or l2.
         eps: its radius, in pixels' [0, 1]: 8/255, not 8.
         step_size: α; by default 2.5 · eps / steps (Madry).
-        schedule: triangular goes linearly from α to max(α, eps / 5) at half of the steps and back (UTA, SVHN and latent).
+        schedule: triangular goes linearly from α to max(α, eps / 5) at half the steps and back (UTA: SVHN, latent).
         start: clean, uniform in the ball (Madry), or a Gaussian step (EntM: sigma 0.005; TRADES: 0.001).
-        objective: the score to raise: cross_entropy (PGD), cw_margin (EntM's CW), kl_from_clean (TRADES), entropy (UTA).
+        objective: the score to raise: cross_entropy, cw_margin (EntM's CW), kl_from_clean (TRADES), entropy (UTA).
         keep: found, worst, nearest or last; see ``surefooted.oracle.Oracle``.
 
     Source: Madry et al., *Towards deep learning models resistant to adversarial attacks*, ICLR 2018.

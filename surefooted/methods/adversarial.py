@@ -14,8 +14,10 @@ from surefooted.views import Mode
 
 
 @checked
-def fgsm_at(*, eps: NonNegative = 8 / 255, norm: Norm = "linf", clean_share: Share = 0.0, mode: Mode = "eval") -> Method:
-    """FGSM adversarial training: one step of size ε, trained at the perturbed point. Prone to catastrophic overfitting."""
+def fgsm_at(
+    *, eps: NonNegative = 8 / 255, norm: Norm = "linf", clean_share: Share = 0.0, mode: Mode = "eval"
+) -> Method:
+    """FGSM adversarial training: one step of size ε, trained there. Prone to catastrophic overfitting."""
     return Method(blend(cross_entropy(), clean_share), fgsm(norm=norm, eps=eps, keep="last"), mode=mode)
 
 
@@ -44,7 +46,7 @@ def pat(
     clean_share: Share = 0.5,
     mode: Mode = "eval",
 ) -> Method:
-    """PGD adversarial training (PAT): a share of the loss at the clean point, the rest at its PGD perturbation (EntM eq. 2).
+    """PGD adversarial training (PAT): part of the loss at the clean point, the rest where PGD moves it (EntM eq. 2).
 
     Args:
         step_size: None for 2.5 · eps / steps.
@@ -67,7 +69,7 @@ def pat_ls(
     clean_share: Share = 0.5,
     mode: Mode = "eval",
 ) -> Method:
-    """PAT on smoothed labels (PAT-LS): the inner and the outer loss both read them. γ = 0.74 for 10 classes, 0.84 for 100."""
+    """PAT on smoothed labels (PAT-LS), read by inner and outer loss. γ = 0.74 for 10 classes, 0.84 for 100."""
     attack = pgd(norm=norm, eps=eps, steps=steps, step_size=step_size, start=start, keep="last")
     return Method(blend(cross_entropy(), clean_share), attack, label_smoothing(eps=smoothing), mode)
 

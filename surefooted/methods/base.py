@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from surefooted.attacks.base import Attack
 from surefooted.checked import Component, Spec
 from surefooted.core import Forward, Points, Score
-from surefooted.methods.targets import State, Target, one_hot
+from surefooted.methods.targets import Target, one_hot
 from surefooted.scores import at_clean
 from surefooted.views import Mode
 

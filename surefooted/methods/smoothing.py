@@ -16,7 +16,7 @@ def vanilla() -> Method:
 
 @checked
 def ls(*, eps: Share = 0.02) -> Method:
-    """Label smoothing (LS) with one fixed ε. AR-AdaLS: 0.02, swept on validation; EntM: 0.74 (10 classes), 0.84 (100)."""
+    """Label smoothing (LS) with one fixed ε. AR-AdaLS: 0.02, swept; EntM: 0.74 (10 classes), 0.84 (100)."""
     return Method(cross_entropy(), target=label_smoothing(eps=eps))
 
 
@@ -35,13 +35,13 @@ def ar_adals(
 ) -> Method:
     """Adversarial-robustness based adaptive label smoothing (AR-AdaLS): a learnt ε for each robustness level.
 
-    The levels are pre-computed: a vanilla model of the same network, data, recipe and seed is trained and attacked first.
+    The levels are pre-computed: a vanilla model of the same network, data, recipe and seed is attacked first.
 
     Args:
         alpha: learning rate of the soft labels (CIFAR-10: 0.005).
         levels: R = 10 in the paper.
         robustness: attack that measures each example's distance to another answer.
 
-    Source: Qin et al., *Improving uncertainty estimates through the relationship with adversarial robustness*, algorithm 1.
+    Source: Qin et al., *Improving uncertainty estimates through the relationship with adversarial robustness*.
     """
     return Method(cross_entropy(), target=adaptive(alpha=alpha, levels=levels, robustness=robustness))

@@ -61,9 +61,7 @@ class Levels:
 
     @staticmethod
     def single(train_rows: Tensor, validation_rows: Tensor) -> Levels:
-        return Levels(
-            train_rows, torch.zeros_like(train_rows), validation_rows, torch.zeros_like(validation_rows)
-        )
+        return Levels(train_rows, torch.zeros_like(train_rows), validation_rows, torch.zeros_like(validation_rows))
 
     def to(self, device: torch.device) -> Levels:
         return Levels(*(t.to(device) for t in (self.train_rows, self.train, self.validation_rows, self.validation)))
@@ -137,7 +135,7 @@ def adaptive(
     return Target(init, apply, refresh, levels, robustness if levels > 1 else None)
 
 
-def eps_of(p: Float[Tensor, " b"], classes: int) -> Float[Tensor, " b"]:
+def eps_of(p: Float[Tensor, "*b"], classes: int) -> Float[Tensor, "*b"]:
     """The smoothing ε that leaves probability p on the true class (AR-AdaLS eq. 4)."""
     return (p - 1) * classes / (1 - classes)
 

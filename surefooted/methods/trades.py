@@ -24,11 +24,11 @@ def trades(
     divergence: Divergence = "from_clean",
     mode: Mode = "eval",
 ) -> Method:
-    """TRADES: cross-entropy at the clean point plus β · KL to the prediction at the point that raises that KL (EntM eq. 3).
+    """TRADES: cross-entropy at the clean point plus β · KL to the prediction where that KL is worst (EntM eq. 3).
 
     Args:
         beta: 3 in EntM, 6 in TRADES.
-        divergence: from_clean is KL(f(x) ‖ f(x')), the reference code's; to_clean is KL(f(x') ‖ f(x)), as EntM prints it.
+        divergence: from_clean is KL(f(x) ‖ f(x')), the reference code's; to_clean is KL(f(x') ‖ f(x)), EntM's.
 
     Source: Zhang et al., *Theoretically principled trade-off between robustness and accuracy*, ICML 2019.
     """

@@ -28,7 +28,7 @@ def uta(
 ) -> Method:
     """Uncertainty-targeted adversarial training (UTA-AT): trained where the prediction is least sure, not most wrong.
 
-    From δ = 0, sign steps of size α up the entropy of the prediction; the labels play no part in the attack (UTA, algorithm 1).
+    From δ = 0, sign steps of size α up the entropy of the prediction; labels play no part in it (UTA, algorithm 1).
 
     Args:
         steps: K; by default ε / α (MNIST and Fashion-MNIST). One step with step_size = eps is the paper's fast variant.

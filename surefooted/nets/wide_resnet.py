@@ -84,7 +84,9 @@ def wide_resnet28_10(
 
 
 @checked
-def wide_resnet34_10(shape: Shape, classes: Count, /, *, dropout: Share = 0.0, normalise: How = "none") -> nn.Sequential:
+def wide_resnet34_10(
+    shape: Shape, classes: Count, /, *, dropout: Share = 0.0, normalise: How = "none"
+) -> nn.Sequential:
     """WRN-34-10 as EntM and TRADES train it: ``wide_resnet`` with depth 34, widen 10, shortcuts from the activation.
 
     Stages and arguments are those of ``wide_resnet``. 46,160,474 parameters for RGB and 10 classes. Convolutions start

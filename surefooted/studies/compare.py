@@ -1,4 +1,4 @@
-"""Methods side by side over seeds: clean and attacked predictions, robustness levels, and the tables and figures of them."""
+"""Methods side by side over seeds: predictions clean and attacked, robustness levels, and their tables and figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from surefooted.api import measure
 from surefooted.cell import Attacked, Cell, Predicted, Train, attacking, data_of, training
-from surefooted.metrics import accuracy, brier, confidence, ece, nll
+from surefooted.metrics import accuracy, brier, classwise_ece, confidence, ece, nll
 from surefooted.metrics.levels import by_level, levels_of
 from surefooted.metrics.predictions import Predictions
 from surefooted.metrics.reliability import reliability_curve
@@ -22,6 +22,8 @@ from surefooted.metrics.stability import variance_by_level
 from surefooted.report import Column, Figure, Panel, Spread, Table
 from surefooted.report import figures as draw
 from surefooted.store import Store
+
+NORMS = {"linf": "L∞", "l2": "L2"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +82,15 @@ class Comparison:
         """Data, n, seeds, attack and stop rule."""
         splits = data_of(self.runs[self.names[0]][0].train.data)
         text = (
-            f"{splits.title}: {len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} test "
-            f"images; {self.seeds} seeds."
+            f"{splits.title}: {len(splits.train)} training, {len(splits.validation)} validation, "
+            f"{len(splits.test)} test images; {self.seeds} seeds."
         )
         if attack:
             a = self.runs[self.names[0]][0].attacked[self.ladder[0]][0].attack["pgd"]
             text += (
-                f" PGD-{a['steps']}, {a['norm']}, {a['start']} start, {a['restarts']} restart(s); keep rule “{a['keep']}”: "
-                "a row retires when it is misclassified, one that withstands is the point of highest objective."
+                f" PGD-{a['steps']}, {NORMS[a['norm']]}, {a['start']} start, {a['restarts']} restart(s); keep rule "
+                f"“{a['keep']}”: a row retires when it is misclassified; of one that withstands, the point of highest "
+                "objective is kept."
             )
         return text
 
@@ -108,7 +111,8 @@ class Results:
     def robust(self, name: str, eps: float) -> list[float]:
         """Robust accuracy, one a seed."""
         return [
-            robust_accuracy(run.attacked[eps][0].result(self.store)["found"]).value for run in self.comparison.runs[name]
+            robust_accuracy(run.attacked[eps][0].result(self.store)["found"]).value
+            for run in self.comparison.runs[name]
         ]
 
     def sizes(self, name: str) -> list[Tensor]:
@@ -135,22 +139,24 @@ def summary(r: Results, eps: float) -> Table:
     columns = (
         Column("method", "Method"),
         Column("accuracy", "Accuracy", "%", 1, "high", scale=100),
-        Column("robust", f"Robust accuracy, ε = {eps:g}", "%", 1, "high", scale=100),
+        Column("robust", f"Robust, ε = {eps:g}", "%", 1, "high", scale=100),
         Column("nll", "NLL", "nats", 3, "low"),
         Column("brier", "Brier", "", 3, "low"),
         Column("ece", "ECE", "%", 2, "low", "15 equal-width bins, right-closed", scale=100),
         Column("classwise_ece", "Classwise ECE", "%", 2, "low", scale=100),
         Column("ece_attacked", "ECE under attack", "%", 1, "low", "at the points that the attack kept", scale=100),
-        Column("size", "Median ‖δ‖₂", "", 3, "high", "smallest perturbation that changes the model's own answer (CW-L2)"),
+        Column(
+            "size", "Median ‖δ‖₂", "", 3, "high", "smallest perturbation that changes the model's own answer (CW-L2)"
+        ),
         Column("n", "Test images", digits=0),
         Column("seeds", "Seeds", digits=0),
     )
-    from surefooted.metrics import classwise_ece
-
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in r.comparison.names:
         clean = r.clean(name)
-        row = {m.__name__: spread([m(p) for p in clean]) for m in (accuracy, nll, brier, ece, classwise_ece)}
+        row: dict[str, Any] = {
+            m.__name__: spread([m(p) for p in clean]) for m in (accuracy, nll, brier, ece, classwise_ece)
+        }
         row |= {
             "method": name,
             "robust": spread(r.robust(name, eps)),
@@ -227,8 +233,8 @@ def level_figure(r: Results, names: Sequence[str]) -> Figure:
         "levels",
         "Accuracy, confidence and calibration by adversarial-robustness level",
         tuple(panel(name) for name in names),
-        f"Level 1 holds the test images whose answer is easiest to change (CW-L2 on the {r.comparison.names[0]} model of the "
-        f"same seed). Mean over seeds, band from least to greatest. {r.comparison.caption()}",
+        f"Level 1 holds the test images whose answer is easiest to change (CW-L2 on the {r.comparison.names[0]} model "
+        f"of the same seed). Mean over seeds, band from least to greatest. {r.comparison.caption()}",
         "Accuracy and confidence rise with the robustness level; the calibration error falls.",
     )
 
@@ -243,8 +249,8 @@ def reliability_figure(r: Results, names: Sequence[str]) -> Figure:
         "reliability",
         "Reliability diagrams",
         tuple(panel(name) for name in names),
-        f"Accuracy by confidence of the predicted class, 15 equal-width bins, seeds pooled; below, the share of images. Points "
-        f"below the diagonal are over-confident. {r.comparison.caption()}",
+        "Accuracy by confidence of the predicted class, 15 equal-width bins, seeds pooled; below, the share of images. "
+        f"Points below the diagonal are over-confident. {r.comparison.caption()}",
         "Reliability diagrams, a panel a method.",
     )
 
@@ -263,7 +269,8 @@ def label_figure(r: Results, names: Sequence[str]) -> Figure:
         "soft-labels",
         "What the labels became",
         tuple(panel(name) for name in names),
-        f"Soft label of the true class after each epoch, seed 0, by robustness level (1: least robust). {r.comparison.caption()}",
+        "Soft label of the true class after each epoch, seed 0, by robustness level (1: least robust). "
+        + r.comparison.caption(),
         "Trajectories of soft labels over the epochs.",
     )
 
@@ -274,16 +281,14 @@ def size_figure(r: Results) -> Figure:
         "sizes",
         "How far examples are from another answer",
         Panel(lambda ax: draw.size_distribution(ax, sizes, names=r.comparison.names), size=(6.4, 4.2)),
-        f"Share of test images whose answer changes within ‖δ‖₂, by CW-L2 from each model's own prediction; seeds pooled. "
-        f"{r.comparison.caption()}",
+        "Share of test images whose answer changes within ‖δ‖₂, by CW-L2 from each model's own prediction; seeds "
+        f"pooled. {r.comparison.caption()}",
         "Cumulative distribution of the size of minimal perturbations, a curve a method.",
     )
 
 
 def trade_off_figure(r: Results, eps: float) -> Figure:
-    points = {
-        name: (fmean(r.robust(name, eps)), fmean(ece(p) for p in r.clean(name))) for name in r.comparison.names
-    }
+    points = {name: (fmean(r.robust(name, eps)), fmean(ece(p) for p in r.clean(name))) for name in r.comparison.names}
     return Figure(
         "trade-off",
         "Robustness and calibration together",
@@ -308,8 +313,8 @@ def example_figure(r: Results, names: Sequence[str], eps: float, count: int = 3)
         before, after = r.clean(name)[0].take(rows), r.attacked(name, eps)[0].take(rows)
         moved = r.comparison.runs[name][0].attacked[eps][0].result(r.store)["x"][rows]
         texts = [(said(b), said(a)) for b, a in zip(before.log_p, after.log_p)]
-        pictures = [picture(splits.test.points(rows).x), picture(moved)]
-        return Panel(lambda ax: draw.perturbed_examples(ax, *pictures, texts, amplify=3), name, (3.2, 3.8))
+        shown, changed = picture(splits.test.points(rows).x), picture(moved)
+        return Panel(lambda ax: draw.perturbed_examples(ax, shown, changed, texts, amplify=3), name, (3.2, 3.8))
 
     def said(log_p: Tensor) -> str:
         value, label = log_p.max(-1)
@@ -319,8 +324,8 @@ def example_figure(r: Results, names: Sequence[str], eps: float, count: int = 3)
         "examples",
         "What the perturbations look like",
         tuple(panel(name) for name in names),
-        f"Clean image, image after the attack at ε = {eps:g}, and the difference times 3; below, the answer and its confidence. "
-        f"Seed 0. {r.comparison.caption(attack=True)}",
+        f"Clean image, image after the attack at ε = {eps:g}, and the difference times 3; below, the answer and its "
+        f"confidence. Seed 0. {r.comparison.caption(attack=True)}",
         "Clean and perturbed images with the answers given to them.",
     )
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-
 from surefooted.checked import Count, checked
 from surefooted.machine import provenance
 from surefooted.metrics import accuracy, ece
 from surefooted.report import Finding, Page, Section
-from surefooted.store import Store
 from surefooted.studies import compare
 from surefooted.studies.base import Study, finding
 from surefooted.studies.compare import Comparison, Results
@@ -33,7 +31,7 @@ METHODS = {
 
 @checked
 def demo(*, size: Literal["full", "smoke"] = "full", seeds: Count = 3) -> Study:
-    """Nine methods on 8×8 digits, three seeds: calibration, robustness, and how they hang together (minutes, two cores).
+    """Nine methods on 8×8 digits, three seeds: calibration, robustness, and how they hang together; some minutes.
 
     Args:
         size: smoke trains for a few epochs only: it shows that all runs, its numbers mean nothing.
@@ -64,7 +62,7 @@ def page(r: Results) -> Page:
             Section("Robustness", "", (compare.ladder(r), compare.accuracy_figure(r), compare.size_figure(r))),
             Section(
                 "Robustness and calibration",
-                "Images whose answer is easy to change are those on which the models err and are too sure of themselves.",
+                "Where the answer is easy to change: how often are the models right there, and how sure are they?",
                 (compare.level_figure(r, shown), compare.reliability_figure(r, (*shown, "EntM", "UTA-AT"))),
             ),
             Section("Adaptive labels", "", (compare.label_figure(r, smoothed),)),
@@ -76,39 +74,56 @@ def page(r: Results) -> Page:
 
 def findings(r: Results) -> list[Finding]:
     """Claims of the three papers, judged on these runs."""
-    level_ece = r.per_level("Vanilla", ece)
-    half = r.comparison.levels // 2
-    worse = level_ece[:, 0] - level_ece[:, half:].mean(1)
-    variance = r.stability("Vanilla")
     clean = {name: [accuracy(p) for p in r.clean(name)] for name in r.comparison.names}
-    robust = {name: r.robust(name, EPS) for name in r.comparison.names}
-    wide = {name: r.robust(name, 2 * EPS) for name in r.comparison.names}
-    sure = {name: [ece(p) for p in r.clean(name)] for name in r.comparison.names}
+    error = {name: [ece(p) for p in r.clean(name)] for name in r.comparison.names}
+    robust, wide = ({name: r.robust(name, eps) for name in r.comparison.names} for eps in (EPS, 2 * EPS))
 
-    def more(measure: dict[str, list[float]], one: str, other: str) -> list[float]:
-        return [a - b for a, b in zip(measure[one], measure[other])]
+    def claim(text: str, measure: str, high: str, low: str, values: dict[str, list[float]], see: str) -> Finding:
+        gains = [a - b for a, b in zip(values[high], values[low])]
+        return finding(text, gains, f"{measure}, {high} less {low}", see=see, scale=100, unit=" points")
 
-    points: dict[str, object] = {"scale": 100, "unit": " points"}
     return [
-        finding("The least robust tenth of images is worse calibrated than the more robust half (AR-AdaLS, figure 1).",
-                worse.tolist(), "ECE, level 1 less levels 6–10", see="levels", **points),
-        Finding("The least robust tenth of images has the least stable predictions (AR-AdaLS, figure 1).",
-                "holds" if int(variance.argmax()) == 0 else "does not hold",
-                f"variance over seeds × 100 by level: {', '.join(f'{100 * float(v):.2f}' for v in variance)}", "levels"),
-        finding("AR-AdaLS is better calibrated than training on hard labels.", more(sure, "Vanilla", "AR-AdaLS"),
-                "ECE, vanilla less AR-AdaLS", see="summary", **points),
-        finding("AR-AdaLS is better calibrated than AdaLS, which does without robustness levels.",
-                more(sure, "AdaLS", "AR-AdaLS"), "ECE, AdaLS less AR-AdaLS", see="summary", **points),
-        finding("Entropy maximisation alone is less robust than adversarial training (EntM, table 1).",
-                more(robust, "PAT", "EntM"), f"robust accuracy at {EPS:g}, PAT less EntM", see="robust-accuracy", **points),
-        finding("Entropy maximisation on top of adversarial training helps at perturbations larger than those trained on "
-                "(EntM, table 1).", more(wide, "PAT-EntM", "PAT"), f"robust accuracy at {2 * EPS:g}, PAT-EntM less PAT",
-                see="robust-accuracy", **points),
-        finding("Entropy maximisation keeps or raises clean accuracy beside adversarial training.",
-                more(clean, "PAT-EntM", "PAT"), "accuracy, PAT-EntM less PAT", see="summary", **points),
-        finding("UTA-AT keeps clean accuracy at twice the radius that PAT trains on (UTA, figure 2).",
-                more(clean, "UTA-AT", "PAT"), "accuracy, UTA-AT less PAT", see="summary", **points),
-        finding("Methods that maximise entropy are under-confident by design.",
-                [-float((p.top()[0] - p.top()[1]).mean()) for p in r.clean("PAT-EntM")],
-                "accuracy less confidence, PAT-EntM", see="reliability", **points),
+        *by_level(r),
+        claim("AR-AdaLS is better calibrated than hard labels.", "ECE", "Vanilla", "AR-AdaLS", error, "summary"),
+        claim("AR-AdaLS is better calibrated than AdaLS.", "ECE", "AdaLS", "AR-AdaLS", error, "summary"),
+        claim(
+            "Entropy maximisation alone is less robust than adversarial training (EntM, table 1).",
+            *(f"robust accuracy at {EPS:g}", "PAT", "EntM", robust, "robust-accuracy"),
+        ),
+        claim(
+            "Beside adversarial training it helps at perturbations larger than those trained on (EntM, table 1).",
+            *(f"robust accuracy at {2 * EPS:g}", "PAT-EntM", "PAT", wide, "robust-accuracy"),
+        ),
+        claim("It raises clean accuracy there too (EntM, table 1).", "accuracy", "PAT-EntM", "PAT", clean, "summary"),
+        claim(
+            "Trained at twice the radius, UTA-AT has a clean accuracy above PAT's (UTA, figure 2).",
+            *("accuracy", "UTA-AT", "PAT", clean, "summary"),
+        ),
+        claim(
+            "What entropy maximisation gains in robustness it pays in calibration.",
+            *("ECE", "PAT-EntM", "PAT", error, "trade-off"),
+        ),
+    ]
+
+
+def by_level(r: Results) -> list[Finding]:
+    """AR-AdaLS's observation that everything else is built on."""
+    errors, variance = r.per_level("Vanilla", ece), r.stability("Vanilla")
+    half = r.comparison.levels // 2
+    stable = ", ".join(f"{100 * float(v):.2f}" for v in variance)
+    return [
+        finding(
+            "The least robust tenth of images is worse calibrated than the more robust half (AR-AdaLS, figure 1).",
+            (errors[:, 0] - errors[:, half:].mean(1)).tolist(),
+            f"ECE, level 1 less levels {half + 1} to {r.comparison.levels}",
+            see="levels",
+            scale=100,
+            unit=" points",
+        ),
+        Finding(
+            "The least robust tenth of images has the least stable predictions (AR-AdaLS, figure 1).",
+            "holds" if int(variance.argmax()) == 0 else "does not hold",
+            f"variance over seeds × 100, level 1 to {r.comparison.levels}: {stable}",
+            "levels",
+        ),
     ]
