@@ -21,12 +21,15 @@ _WHERE = {
     "surefooted.recipes": ["recipe"],
     "surefooted.store": ["Store"],
 }
+_PACKAGES = ["attacks", "data", "methods", "metrics", "nets", "scores"]
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"surefooted.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'surefooted' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)

@@ -34,19 +34,19 @@ def demo(*, size: Literal["full", "smoke"] = "full", seeds: Count = 3) -> Study:
     """Nine methods on 8×8 digits, three seeds: calibration, robustness, and how they hang together; some minutes.
 
     Args:
-        size: smoke trains for a few epochs only: it shows that all runs, its numbers mean nothing.
+        size: smoke is for tests: a few epochs, a hundred images, short attacks. Its numbers mean nothing.
     """
     smoke = size == "smoke"
     comparison = Comparison(
         METHODS,
         net={"small_convnet": {"width": 16}},
         # Few training images and half of the set for testing: mistakes and over-confidence become visible.
-        data={"digits": {"test": 0.5, "validation": 0.3, "train_limit": 300}},
+        data={"digits": {"test": 0.5, "validation": 0.3, "train_limit": 300, "test_limit": 100 if smoke else 0}},
         recipe={"recipe": {"epochs": 3 if smoke else 100, "batch": 64}},
         seeds=seeds,
         ladder=(0.05, EPS, 0.15, 2 * EPS),
-        attack={"steps": 40},
-        nearest=NEAREST,
+        attack={"steps": 5 if smoke else 40},
+        nearest={"carlini_wagner": {"steps": 20, "lr": 0.05, "away_from": "prediction"}} if smoke else NEAREST,
     )
     return Study(comparison.cells, lambda store: page(Results(comparison, store)))
 

@@ -1,0 +1,65 @@
+"""Studies: the demo runs whole in its smallest size, is not computed twice, and says what it found."""
+
+import json
+
+import pytest
+
+from surefooted.cell import Attacked, Predicted, Train
+from surefooted.execute import execute, plan
+from surefooted.machine import Machine
+from surefooted.report import write
+from surefooted.store import Store
+from surefooted.studies import demo
+from surefooted.studies.base import finding
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    store, study = Store(tmp_path_factory.mktemp("store")), demo(size="smoke", seeds=2)
+    execute(study.cells(), store, machine=Machine("cpu", threads=1), quiet=True)
+    return store, study
+
+
+def test_the_demo_holds_what_the_issue_asks_for():
+    trained = [cell for cell in demo().cells() if isinstance(cell, Train)]
+    assert {next(iter(cell.method)) for cell in trained} >= {
+        *("vanilla", "ls", "adals", "ar_adals", "entm", "pat", "pat_entm", "trades", "uta")
+    }
+    assert {cell.seed for cell in trained} == {0, 1, 2}
+    attacks = {next(iter(cell.attack)) for cell in demo().cells() if isinstance(cell, Attacked)}
+    assert attacks == {"pgd", "carlini_wagner"}
+
+
+def test_nothing_is_computed_twice(ran):
+    store, study = ran
+    assert plan(study.cells(), store) == []
+    again = demo(size="smoke", seeds=3)
+    fresh = plan(again.cells(), store)
+    assert fresh and all(getattr(c, "seed", None) == 2 or isinstance(c, Predicted | Attacked) for c in fresh)
+
+
+def test_the_report_is_whole_and_the_same_twice(ran, tmp_path):
+    store, study = ran
+    index = write(study.page(store), tmp_path / "one")
+    again = write(study.page(store), tmp_path / "two")
+    assert index.read_bytes() == again.read_bytes()
+    text = index.read_text()
+    for name in ("Vanilla", "AR-AdaLS", "PAT-EntM", "UTA-AT", "100 test images", "PGD-5", "2 seeds"):
+        assert name in text
+    assert {p.stem for p in (tmp_path / "one" / "tables").glob("*.csv")} == {"summary", "intervals", "robust-accuracy"}
+
+
+def test_findings_are_judged_by_their_interval():
+    assert finding("a", [1.0, 1.1, 0.9], "gain").verdict == "holds"
+    assert finding("a", [-1.0, -1.1, -0.9], "gain").verdict == "does not hold"
+    assert finding("a", [1.0, -1.1, 0.5], "gain").verdict == "unclear"
+    assert finding("a", [1.0], "gain").verdict == "unclear"
+
+
+def test_what_made_an_artefact_is_on_record(ran):
+    store, study = ran
+    cell = next(c for c in study.cells() if isinstance(c, Attacked))
+    about = json.loads((cell.path(store) / "spec.json").read_text())
+    assert about["attack"]["pgd"]["steps"] == 5 and about["victim"] == cell.victim.key
+    made = json.loads((cell.path(store) / "provenance.json").read_text())
+    assert {"torch", "surefooted", "device", "seconds"} <= made.keys()
