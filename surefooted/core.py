@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from surefooted.checked import Component, Spec
+from surefooted.errors import InputError
 
 
 class Points(NamedTuple):
@@ -27,6 +28,14 @@ class Points(NamedTuple):
 
     def to(self, device: torch.device | str) -> Points:
         return Points(*(t.to(device, non_blocking=True) for t in self))
+
+
+def check_pixels(x: Tensor) -> None:
+    """Refuse images that are not finite numbers in [0, 1]."""
+    low, high = (float(v) for v in torch.aminmax(x))
+    if not (low >= 0 and high <= 1):  # also catches NaN, which compares false
+        cure = "divide by 255" if high > 2 else "scale pixels to [0, 1] and normalise inside the model"
+        raise InputError(f"images go from {low:g} to {high:g}, not from 0 to 1; {cure}.")
 
 
 @dataclass(frozen=True, eq=False)

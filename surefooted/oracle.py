@@ -12,6 +12,7 @@ projects. What is left of an attack is its idea::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Literal, NamedTuple
 
 import torch
@@ -21,10 +22,13 @@ from torch import Tensor
 from surefooted.core import Forward, Points, Score
 from surefooted.geometry import Ball
 from surefooted.noise import Noise
+from surefooted.scores import cw_margin
 from surefooted.views import Victim
 
 Keep = Literal["found", "worst", "nearest", "last"]
 Start = Literal["clean", "uniform", "gaussian"]
+
+MARGIN = cw_margin()
 
 
 class Adversarial(NamedTuple):
@@ -80,6 +84,7 @@ class Oracle:
         target: what the objective reads as the truth where that is not the class (soft labels in training).
         batch: rows that one pass through the victim takes at most.
         judging: without it nothing is remembered but the last iterate: training.
+        eot: passes that each answer is the mean of, for victims that draw at random; judged by their mean prediction.
         tick: told of the passes run, for a progress bar.
     """
 
@@ -96,11 +101,12 @@ class Oracle:
         target: Tensor | None = None,
         batch: int = 512,
         judging: bool = True,
+        eot: int = 1,
         tick: Callable[[int], None] | None = None,
     ) -> None:
         self.victim, self.ball, self.objective, self.keep = victim, ball, objective, keep
         self.box, self.seed, self.batch, self.judging, self.tick = box, seed, batch, judging, tick
-        self.draws = 0
+        self.draws, self.eot = 0, eot
         x, y, i = points
         n, device = len(y), x.device
         self.now = Rows(x0=x, y=y, i=i, target=y if target is None else target, row=torch.arange(n, device=device))
@@ -110,12 +116,16 @@ class Oracle:
             self.now.idle = torch.zeros(n, dtype=torch.bool, device=device)
             self.now.value = torch.full((n,), -torch.inf, device=device)
             self.now.size = torch.full((n,), torch.inf, device=device)
+            self.now.near, self.now.past = (torch.full((n,), -torch.inf, device=device) for _ in range(2))
             self.now.queries = torch.zeros(n, dtype=torch.int64, device=device)
         self.whole = Rows(**self.now.__dict__)
         # Asking whether rows have retired makes a GPU wait, so it is asked less often there.
         self.patience = 8 if x.is_cuda else 1
-        # A search that leaves the ball to come back to it sets this: finds outside do not count.
+        # A search that leaves the ball to come back to it sets this: points outside do not count.
         self.roaming = False
+        # Less than infinity, rounds set rows aside that have little hope: what is left of the way to their goal is more
+        # than so many times what the latter half of the rounds brought.
+        self.outlook = inf
         if judging or objective.uses_clean:
             self._look()
 
@@ -134,6 +144,13 @@ class Oracle:
         """How many rows are still attacked."""
         return len(self.now.y)
 
+    @property
+    def classes(self) -> int:
+        """How many classes the victim tells apart."""
+        if "clean" not in self.now.__dict__:
+            self._look()
+        return self.now.clean.shape[-1]
+
     def state(self, **tensors: Tensor) -> Rows:
         """Tensors of the attack's own, with one entry for each active row."""
         return Rows(**tensors)
@@ -146,7 +163,13 @@ class Oracle:
         """
         entered, place = self.now.row, torch.arange(self.active, device=self.now.row.device)
         whole: Rows | None = None
+        looks = {n // 10, n // 5, 2 * n // 5, 4 * n // 5} if self.outlook < inf else set()
+        if looks:
+            self.now.near, self.now.past = (torch.full_like(self.now.size, -inf) for _ in range(2))
         for k in range(n):
+            if k in looks:
+                self.rest(-self.now.near > self.outlook * (self.now.near - self.now.past))
+                self.now.past = self.now.near.clone()
             if self.judging and k % self.patience == 0 and self._worth_shrinking():
                 idle = self.now.idle
                 whole = whole or Rows(**{name: t.clone() for name, t in state.__dict__.items()})
@@ -183,7 +206,10 @@ class Oracle:
     def pursue(self, objective: Score) -> None:
         """Go on with another objective. What was found stays found; values of the old one are forgotten."""
         self.objective = objective
-        self.now.value.fill_(-torch.inf)
+        if self.judging:
+            self.now.value.fill_(-torch.inf)
+        elif objective.uses_clean and "clean" not in self.now.__dict__:
+            self._look()
 
     def rest(self, rows: Bool[Tensor, " a"]) -> None:
         """Set rows aside until the end of the current rounds."""
@@ -225,7 +251,7 @@ class Oracle:
         logits = []
         for part in self._parts():
             with torch.no_grad():
-                out = self.victim(self.x0[part])
+                out = torch.cat([self.victim(self.x0[part]) for _ in range(self.eot)])
             if self.judging:
                 f = Forward(out, self.now.target[part], out)
                 self._judge(part, self.x0[part], f, self.objective(f))
@@ -244,19 +270,32 @@ class Oracle:
         gradients: list[Tensor] = []
         for part in self._parts():
             point = x[part].detach()
+            f, value, gradient_here = self._answer(point, part, gradient)
+            values.append(value)
+            gradients += gradient_here
+            if self.judging and (last or self.keep != "last"):
+                with torch.no_grad():
+                    self._judge(part, point.detach(), f, values[-1])
+        if self.tick:
+            self.tick(self.active * self.eot)
+        return _joined(values), _joined(gradients) if gradient else x
+
+    def _answer(self, point: Tensor, part: slice, gradient: bool) -> tuple[Forward, Tensor, list[Tensor]]:
+        """All that was said about a point in ``eot`` passes, with the means of the objective and of its gradient."""
+        logits: list[Tensor] = []
+        values: list[Tensor] = []
+        gradients: list[Tensor] = []
+        point.requires_grad_(gradient)
+        for _ in range(self.eot):
             with torch.set_grad_enabled(gradient):
-                point.requires_grad_(gradient)
                 f = Forward(self.victim(point), self.now.target[part], self._clean(part))
                 value = self.objective(f)
             if gradient:
                 gradients += torch.autograd.grad(value.sum(), point)
             values.append(value.detach())
-            if self.judging and (last or self.keep != "last"):
-                with torch.no_grad():
-                    self._judge(part, point.detach(), f, values[-1])
-        if self.tick:
-            self.tick(self.active)
-        return _joined(values), _joined(gradients) if gradient else x
+            logits.append(f.logits.detach())
+        whole = f if self.eot == 1 else Forward(torch.cat(logits), f.target)
+        return whole, _mean(values), [_mean(gradients)] if gradient else []
 
     def _clean(self, part: slice) -> Tensor | None:
         return self.now.clean[part].transpose(0, 1) if self.objective.uses_clean else None
@@ -266,8 +305,6 @@ class Oracle:
         now = self.now
         found, best, idle = now.found[part], now.value[part], now.idle[part]
         wrong = f.log_p.argmax(-1) != now.y[part]
-        if self.roaming:
-            wrong &= self.ball.size(x - now.x0[part]) <= self.ball.eps * (1 + 1e-6)
         if self.keep == "nearest":
             size = self.ball.size(x - now.x0[part])
             better = wrong & (size < now.size[part])
@@ -277,12 +314,18 @@ class Oracle:
         else:
             better = (wrong & ~found) | ((wrong == found) & (value > best))
         better &= ~idle
+        if self.roaming:
+            better &= self.ball.size(x - now.x0[part]) <= self.ball.eps * (1 + 1e-6)
         _overwrite(now.best[part], better, x)
         _overwrite(best, better, value)
         _overwrite(found, better, wrong)
-        now.queries[part] += ~idle
+        now.queries[part] += self.eot * ~idle
         if self.keep == "found":
             idle |= found
+        if self.outlook < inf:
+            # To the goal it is 0: from outside the ball the distance to its edge, from inside the margin.
+            outside = torch.where(wrong, self.ball.eps - self.ball.size(x - now.x0[part]), -inf)
+            torch.maximum(now.near[part], outside if self.roaming else MARGIN(f), out=now.near[part])
 
     def _parts(self) -> Iterator[slice]:
         return (slice(a, a + self.batch) for a in range(0, self.active, self.batch))
@@ -302,6 +345,10 @@ class Oracle:
             self.whole = Rows(**self.now.__dict__)  # nothing has left yet: the record is the block
         else:
             self.whole.put(rows.row, rows)
+
+
+def _mean(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

@@ -26,6 +26,7 @@ __all__ = [
     "mutual_information",
     "smoothed_cross_entropy",
     "targeted_dlr",
+    "targeted_margin",
 ]
 
 
@@ -100,14 +101,28 @@ def targeted_dlr(*, rank: Count = 1) -> Score:
 
     def of(f: Forward) -> Tensor:
         _check_classes("targeted_dlr", f, 4)
-        if rank >= f.log_p.shape[-1]:
-            raise InputError(f"targeted_dlr has rank {rank}, but there are {f.log_p.shape[-1] - 1} wrong classes.")
-        wrong = _without(f.at_clean().log_p, f.label)
-        t = wrong.topk(rank, dim=-1).indices[:, -1]
+        t = _wrong_class("targeted_dlr", f, rank)
         top = f.log_p.topk(4, dim=-1).values
         return (_at(f.log_p, t) - _at(f.log_p, f.label)) / (top[:, 0] - top[:, 2:].mean(-1) + 1e-12)
 
     return Score(of, f"DLR to target {rank}", uses_clean=True)
+
+
+@checked
+def targeted_margin(*, rank: Count = 1) -> Score:
+    """Logit of one wrong class less the true one, z_t − z_y: 0 on the boundary between the two that FAB-T linearises.
+
+    Source: Croce and Hein, *Minimally distorted adversarial examples with a fast adaptive boundary attack*, ICML 2020,
+    and its targeted form in AutoAttack.
+
+    Args:
+        rank: t is the wrong class that is the ``rank``-th likeliest at the clean point.
+    """
+
+    def of(f: Forward) -> Tensor:
+        return _at(f.log_p, _wrong_class("targeted_margin", f, rank)) - _at(f.log_p, f.label)
+
+    return Score(of, f"margin to target {rank}", uses_clean=True)
 
 
 @checked
@@ -153,6 +168,13 @@ def _entropy(log_p: Float[Tensor, "*b k"]) -> Float[Tensor, "*b"]:
 
 def _kl(log_p: Float[Tensor, "b k"], log_q: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
     return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+def _wrong_class(score: str, f: Forward, rank: int) -> Int[Tensor, " b"]:
+    """The wrong class that is the ``rank``-th likeliest at the clean point."""
+    if rank >= f.log_p.shape[-1]:
+        raise InputError(f"{score} has rank {rank}, but there are {f.log_p.shape[-1] - 1} wrong classes.")
+    return _without(f.at_clean().log_p, f.label).topk(rank, dim=-1).indices[:, -1]
 
 
 def _at(z: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Float[Tensor, " b"]:

@@ -65,10 +65,11 @@ def victim_of(model: nn.Module | Victim) -> Victim:
 
 
 @contextmanager
-def untouched(victim: Victim, mode: Mode = "eval") -> Iterator[None]:
+def untouched(victim: Victim, mode: Mode = "eval", seed: int | None = None) -> Iterator[None]:
     """Freeze the weights and set the mode; on leaving, everything is as it was: flags, modes, buffers, random state.
 
-    Frozen weights save the gradients that nobody reads (a tenth of a step on a ResNet-18).
+    Frozen weights save the gradients that nobody reads (a tenth of a step on a ResNet-18). A victim that draws at
+    random does so from ``seed``, where one is given.
     """
     modules = [module for net in victim.nets for module in net.modules()]
     modes = [module.training for module in modules]
@@ -76,7 +77,11 @@ def untouched(victim: Victim, mode: Mode = "eval") -> Iterator[None]:
     # In evaluation mode no buffer moves and no dropout draws: there is nothing to keep.
     buffers = [(b, b.clone()) for net in victim.nets for b in net.buffers()] if mode == "train" else []
     devices = {weight.device for net in victim.nets for weight in net.parameters() if weight.is_cuda}
-    with torch.random.fork_rng(devices=list(devices), enabled=mode == "train"):
+    with torch.random.fork_rng(devices=list(devices)):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed & 0x7FFFFFFFFFFFFFFF)
+            for device in devices:
+                torch.cuda.default_generators[device.index].manual_seed(seed & 0x7FFFFFFFFFFFFFFF)
         try:
             for net in victim.nets:
                 net.train(mode == "train")

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from surefooted.checked import Component, Spec
-from surefooted.core import Points, Score, log_mean_softmax
+from surefooted.core import Points, Score, check_pixels, log_mean_softmax
 from surefooted.errors import InputError
 from surefooted.geometry import Ball
 from surefooted.oracle import Adversarial, Keep, Oracle
@@ -32,6 +32,7 @@ class Attack(Component):
         restarts: searches from fresh draws; later ones see only the rows that withstood the earlier.
         away_from: the class to leave, the true ``label`` or the model's own ``prediction``.
         clip: keep to the victim's box (pixels in [0, 1]).
+        eot: forward passes that each answer is the mean of (expectation over transformations), for random victims.
     """
 
     package = "surefooted.attacks"
@@ -44,6 +45,7 @@ class Attack(Component):
     restarts: int = 1
     away_from: Literal["label", "prediction"] = "label"
     clip: bool = True
+    eot: int = 1
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
     def __call__(
@@ -71,7 +73,7 @@ class Attack(Component):
         """
         victim = victim_of(model)
         _check(points, victim)
-        with untouched(victim, mode):
+        with untouched(victim, mode, seed):
             pool = max(batch, POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))
             parts = [
                 self._attack(victim, points.take(slice(a, a + pool)), seed, batch, progress)
@@ -123,6 +125,7 @@ class Attack(Component):
             seed=seed,
             box=box,
             batch=batch,
+            eot=self.eot,
             **options,
         )
 
@@ -148,10 +151,7 @@ def _check(points: Points, victim: Victim) -> None:
     x, y, _ = points
     if not len(y):
         raise InputError("there are no points to attack; give at least one image.")
-    low, high = (float(v) for v in torch.aminmax(x))
-    if not (low >= 0 and high <= 1):  # also catches NaN, which compares false
-        cure = "divide by 255" if high > 2 else "scale pixels to [0, 1] and normalise inside the model"
-        raise InputError(f"images go from {low:g} to {high:g}, not from 0 to 1; {cure}.")
+    check_pixels(x)
     with torch.no_grad(), untouched(victim):
         logits = victim(victim.lift(x[:2]))
     if logits.ndim != 3 or logits.shape[1] != len(x[:2]):

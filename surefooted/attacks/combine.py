@@ -1,0 +1,134 @@
+"""Several attacks as one search: each sees only the rows that withstood those before. AutoAttack is such a list."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from math import inf
+from typing import Literal
+
+from surefooted.attacks.apgd import apgd, apgd_t
+from surefooted.attacks.base import Attack
+from surefooted.attacks.fab import fab
+from surefooted.attacks.square import square
+from surefooted.checked import Count, NonNegative, checked
+from surefooted.errors import InputError, ReducedAttack
+from surefooted.geometry import Norm
+from surefooted.oracle import Oracle
+from surefooted.scores import cw_margin, dlr
+
+Part = Literal["apgd_ce", "apgd_dlr", "apgd_t", "fab_t", "square"]
+Version = Literal["standard", "rand", "custom"]
+
+Budget = Literal["full", "lean", "quick"]
+
+VERSIONS: dict[str, tuple[Part, ...]] = {
+    "standard": ("apgd_ce", "apgd_t", "fab_t", "square"),
+    "rand": ("apgd_ce", "apgd_dlr"),
+}
+# The parts that come last and find least.
+LAST = ("fab_t", "square")
+OUTLOOK = 4.0
+# Classes that the difference-of-logits ratios need.
+LEAST: dict[str, int] = {"apgd_dlr": 3, "apgd_t": 4}
+
+
+@checked
+def worst_of(*, attacks: tuple[Attack, ...]) -> Attack:
+    """The worst of several attacks (union): each runs on the rows that withstood those before, the cheapest first best.
+
+    The clean pass is run once, and a row retires as soon as one attack breaks it, whatever the attacks' own ``keep``.
+
+    Raises:
+        InputError: for no attacks, or for such that differ in ball, clip or the class that a row should leave.
+    """
+    if not attacks:
+        raise InputError("worst_of has no attacks; give at least one.")
+    first = attacks[0]
+    for what in ("ball", "away_from", "clip"):
+        seen = [getattr(attack, what) for attack in attacks]
+        if any(one != seen[0] for one in seen):
+            raise InputError(f"the attacks of worst_of differ in {what}: {', '.join(map(str, seen))}. Make them agree.")
+    passes = sum(attack.passes * attack.restarts for attack in attacks)
+
+    def search(oracle: Oracle) -> None:
+        for turn, attack in enumerate(attacks):
+            run(attack, oracle, turn)
+
+    return Attack(search, first.ball, first.objective, passes, away_from=first.away_from, clip=first.clip)
+
+
+@checked
+def autoattack(
+    *,
+    norm: Norm = "linf",
+    eps: NonNegative = 8 / 255,
+    version: Version = "standard",
+    attacks: tuple[Part, ...] = (),
+    budget: Budget = "full",
+    steps: Count = 100,
+    targets: Count = 9,
+    queries: Count = 5000,
+    eot: Count = 20,
+) -> Attack:
+    """AutoAttack (AA): APGD-CE, targeted APGD, targeted FAB and Square in turn, each on the rows still robust.
+
+    On fewer than 4 classes the targeted difference-of-logits ratio is not defined (nor on 2 the plain one): APGD on
+    the margin stands in, and a ``ReducedAttack`` warning says so. Of ``targets`` there are no more than wrong classes.
+
+    Args:
+        norm: of the ball, linf or l2.
+        eps: its radius, in pixels' [0, 1]: 8/255, not 8.
+        version: standard; rand for victims that draw at random (APGD-CE and APGD-DLR, each answer the mean of ``eot``
+            passes); custom runs ``attacks``.
+        attacks: the parts of version custom, by name.
+        budget: full, as published; lean, where FAB and Square give up on rows that at their pace would not break in
+            four times as long; quick, a sketch for monitoring: half the steps, the 3 likeliest targets, no FAB, a tenth
+            of the queries.
+        steps: of APGD and FAB.
+        targets: wrong classes that targeted attacks try, the likeliest first.
+        queries: of Square.
+
+    Source: Croce and Hein, *Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
+    attacks*, ICML 2020.
+    """
+    if (version == "custom") != bool(attacks):
+        raise InputError(f"autoattack takes attacks with version='custom' and only then; got {version!r}, {attacks}.")
+    parts: Sequence[Part] = attacks or VERSIONS[version]
+    if budget == "quick":
+        steps, targets, queries = max(steps // 2, 1), min(targets, 3), max(queries // 10, 2)
+        parts = [part for part in parts if part != "fab_t"] or parts
+    mean_of = eot if version == "rand" else 1
+    made: dict[str, Attack] = {
+        "apgd_ce": apgd(norm=norm, eps=eps, steps=steps, eot=mean_of),
+        "apgd_dlr": apgd(norm=norm, eps=eps, steps=steps, objective=dlr(), eot=mean_of),
+        "apgd_t": apgd_t(norm=norm, eps=eps, steps=steps, targets=targets),
+        "fab_t": fab(norm=norm, eps=eps, steps=steps, targets=targets),
+        "square": square(norm=norm, eps=eps, queries=queries),
+    }
+    stand_in = apgd(norm=norm, eps=eps, steps=steps, objective=cw_margin(), eot=mean_of)
+
+    def search(oracle: Oracle) -> None:
+        missing = [part for part in parts if oracle.classes < LEAST.get(part, 0)]
+        if missing:
+            warnings.warn(
+                f"autoattack on {oracle.classes} classes: {', '.join(missing)} cannot be; APGD on the margin stands in.",
+                ReducedAttack,
+                stacklevel=2,
+            )
+        for k, part in enumerate(parts):
+            oracle.outlook = inf if budget == "full" or part not in LAST else OUTLOOK
+            run(stand_in if part in missing else made[part], oracle, k)
+
+    passes = sum(made[part].passes for part in parts)
+    return Attack(search, made[parts[0]].ball, made[parts[0]].objective, passes, eot=mean_of)
+
+
+def run(attack: Attack, oracle: Oracle, turn: int) -> None:
+    """One attack on what is still active."""
+    # Draws of its own: what an attack does must not depend on how long the one before took.
+    oracle.draws, oracle.eot = turn << 24, attack.eot
+    oracle.pursue(attack.objective)
+    for _ in range(attack.restarts):
+        if oracle.active:
+            attack.search(oracle)

@@ -1,0 +1,39 @@
+"""Random search: as many uniform draws as it takes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from surefooted.attacks.base import Attack
+from surefooted.checked import Count, NonNegative, checked
+from surefooted.geometry import Norm, ball
+from surefooted.oracle import Oracle
+from surefooted.scores import cw_margin
+
+
+@checked
+def random_search(
+    *,
+    norm: Norm = "linf",
+    eps: NonNegative = 8 / 255,
+    draws: Count = 10_000,
+    keep: Literal["found", "worst", "nearest"] = "found",
+) -> Attack:
+    """Random search: draws from the ball, uniform and independent, cut to the box. Asks for no gradient.
+
+    A weak attack that betrays strong-looking defences: where it breaks rows that withstood PGD, gradients are masked
+    (EntM, table 10).
+
+    Args:
+        norm: of the ball, linf or l2.
+        eps: its radius, in pixels' [0, 1]: 8/255, not 8.
+        draws: forward passes a row.
+        keep: found, worst or nearest; see ``surefooted.oracle.Oracle``.
+    """
+
+    def search(oracle: Oracle) -> None:
+        for _ in oracle.rounds(draws - 1, oracle.state()):
+            oracle.value(oracle.draw("uniform"))
+        oracle.finish(oracle.draw("uniform"))
+
+    return Attack(search, ball(norm, eps), cw_margin(), draws, keep)

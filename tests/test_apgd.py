@@ -1,0 +1,232 @@
+"""Auto-PGD: its schedule, its walk against a row-by-row account, exact linear victims, targets, and random victims."""
+
+import pytest
+import torch
+from torch import nn
+
+from surefooted.attacks.apgd import apgd, apgd_t, checkpoints
+from surefooted.core import Forward, Points
+from surefooted.errors import InputError
+from surefooted.geometry import ball
+from surefooted.oracle import Oracle
+from surefooted.scores import cross_entropy, dlr, targeted_dlr
+from surefooted.views import Plain
+
+
+class Witness(nn.Module):
+    """Writes down every point it is asked about."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.seen = net, []
+
+    def forward(self, x):
+        self.seen.append(x.detach().clone())
+        return self.net(x)
+
+
+def small_net(classes=10, dimensions=12):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(dimensions, 20), nn.Tanh(), nn.Linear(20, classes)).eval()
+
+
+def own_points(net, rows=20, dimensions=12):
+    x = torch.rand(rows, dimensions, generator=torch.Generator().manual_seed(1))
+    return Points(x, net(x).argmax(1), torch.arange(rows))
+
+
+def linear(classes=2, dimensions=12, rows=60):
+    """A linear victim with points well inside the box, and the exact distances to the other class."""
+    torch.manual_seed(1)
+    net = nn.Linear(dimensions, classes)
+    x = torch.rand(rows, dimensions) * 0.3 + 0.35
+    y = net(x).argmax(1)
+    w, b = net.weight.detach(), net.bias.detach()
+    normal = w[y] - w[1 - y]
+    height = (x * normal).sum(1) + b[y] - b[1 - y]
+    return net, Points(x, y, torch.arange(rows)), {"linf": height / normal.abs().sum(1), "l2": height / normal.norm(dim=1)}
+
+
+def test_checks_come_ever_closer():
+    assert list(checkpoints(100)) == [22, 41, 57, 70, 80, 87, 93, 99]
+    assert list(checkpoints(100).values()) == [22, 19, 16, 13, 10, 7, 6, 6]
+    assert list(checkpoints(12)) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11] and checkpoints(1) == {}
+
+
+def by_hand(net, x0, y, start, loss, norm, eps, steps):
+    """The points that APGD visits from ``start`` for one row, in plain words."""
+    sphere = ball(norm, eps)
+
+    def look(x):
+        x = x.clone().requires_grad_()
+        value = loss(Forward(net(x)[None], y))
+        return float(value.detach()), torch.autograd.grad(value.sum(), x)[0]
+
+    def inside(x):
+        return (x0 + sphere.clip(x - x0)).clamp(0, 1)
+
+    def direction(g):
+        return g.sign() if norm == "linf" else g / g.norm()
+
+    x = before = best = start
+    top, g = look(x)
+    best_g, alpha, values, halved, last_top = g, 2 * eps, [], True, top
+    visited = [x]
+    for k in range(steps):
+        ahead = inside(x + alpha * direction(g))
+        new = inside(x + (0.75 if k else 1) * (ahead - x) + (0.25 if k else 0) * (x - before))
+        before, x = x, new
+        value, g = look(x)
+        visited.append(x)
+        values.append(value)
+        if value > top:
+            top, best, best_g = value, x, g
+        if k + 1 in (windows := checkpoints(steps)):
+            # The step before the first one counts as 0.
+            window = [0.0, *values][-windows[k + 1] - 1 :]
+            slow = sum(b > a for a, b in zip(window, window[1:])) <= 0.75 * windows[k + 1]
+            stuck = not halved and top <= last_top
+            halved, last_top = slow or stuck, top
+            if halved:
+                alpha, x, g = alpha / 2, best, best_g
+    return torch.cat(visited)
+
+
+@pytest.mark.parametrize("norm, eps", [("linf", 0.02), ("l2", 0.06)])
+@pytest.mark.parametrize("loss", [cross_entropy(), dlr()], ids=["ce", "dlr"])
+def test_the_walk_is_that_of_each_row_alone(norm, eps, loss):
+    net = small_net()
+    points, steps = own_points(net), 40
+    witness = Witness(net)
+    found = apgd(norm=norm, eps=eps, steps=steps, objective=loss, keep="worst")(witness, points).found
+    walk = torch.stack(witness.seen[-steps - 1 :])
+    # Beyond the boundary the ratio of a third-placed class stands still, and its gradient is rounding.
+    rows = (~found).nonzero()[:, 0].tolist()
+    alone = [
+        by_hand(net, points.x[r, None], points.y[r, None], walk[0, r, None], loss, norm, eps, steps) for r in rows
+    ]
+    apart = (walk[:, rows] - torch.stack(alone, 1)).abs().amax((0, 2))
+    # Where a score stands still, rounding decides whether it rose: not every walk stays together to its end.
+    assert len(rows) > 10 and (apart < 1e-4).float().mean() > 0.8
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_it_starts_on_the_edge_of_the_ball(norm):
+    net = Witness(small_net())
+    points = own_points(net)
+    net.seen.clear()
+    apgd(norm=norm, eps=0.2, steps=1, keep="worst", clip=False)(net, points)
+    start = net.seen[-2]
+    assert torch.allclose(ball(norm, 0.2).size(start - points.x), torch.full((20,), 0.2), atol=1e-6)
+    assert not torch.equal(start[0] - points.x[0], start[1] - points.x[1])
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_it_breaks_just_the_rows_of_a_linear_victim_that_can_be_broken(norm, share):
+    net, points, exact = linear()
+    eps = float(exact[norm].quantile(share))
+    found = apgd(norm=norm, eps=eps)(net, points).found
+    assert found[exact[norm] < eps * 0.999].all() and not found[exact[norm] > eps * 1.001].any()
+
+
+def test_targeted_dlr_by_hand():
+    now = torch.tensor([[[4.0, 1.0, 3.0, 0.0, 2.0], [1.0, 2.0, 5.0, 3.0, 0.0]]])
+    clean = torch.tensor([[[9.0, 5.0, 1.0, 7.0, 3.0], [0.0, 8.0, 1.0, 2.0, 3.0]]])
+    f = Forward(now, torch.tensor([0, 1]), clean)
+    # Likeliest wrong classes of the clean rows: 3, 1, 4, 2 and 4, 3, 2, 0; denominators 4 - (2 + 1) / 2 and 5 - (2 + 1) / 2.
+    for rank, moved in ((1, (-4.0, -2.0)), (2, (-3.0, 1.0)), (3, (-2.0, 3.0)), (4, (-1.0, -1.0))):
+        expected = torch.tensor([moved[0] / 2.5, moved[1] / 3.5])
+        assert torch.allclose(targeted_dlr(rank=rank)(f), expected, atol=1e-6)
+    with pytest.raises(InputError, match="rank 5, but there are 4"):
+        targeted_dlr(rank=5)(f)
+
+
+class Stubborn(nn.Module):
+    """Never errs, and its logits still move."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, x):
+        return nn.functional.pad(5 + x[:, :1], (0, self.classes - 1)) + 0.1 * x[:, : self.classes]
+
+
+@pytest.mark.parametrize("classes, tried", [(4, 3), (5, 4), (12, 9)])
+def test_targets_are_no_more_than_wrong_classes(classes, tried):
+    points = Points(torch.rand(6, 12), torch.zeros(6, dtype=torch.int64), torch.arange(6))
+    found = apgd_t(eps=0.1, steps=3)(Stubborn(classes), points)
+    assert not found.found.any() and (found.queries == 1 + tried * 4).all()
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_too_few_classes_are_said_so(classes):
+    points = Points(torch.rand(6, 12), torch.zeros(6, dtype=torch.int64), torch.arange(6))
+    with pytest.raises(InputError, match=f"needs 4 classes; the model has {classes}"):
+        apgd_t(eps=0.1, steps=3)(Stubborn(classes), points)
+    if classes == 2:
+        with pytest.raises(InputError, match="dlr needs 3 classes"):
+            apgd(eps=0.1, steps=3, objective="dlr")(Stubborn(classes), points)
+
+
+def test_later_targets_see_only_the_rows_that_withstood():
+    net = small_net()
+    points = own_points(net, rows=200)
+    one, all_of_them = (apgd_t(eps=0.08, steps=10, targets=n)(net, points) for n in (1, 3))
+    assert one.found.any() and all_of_them.found.sum() > one.found.sum() and all_of_them.found[one.found].all()
+    assert torch.equal(all_of_them.queries[one.found], one.queries[one.found])
+    assert torch.equal(all_of_them.x[one.found], one.x[one.found])
+
+
+def test_it_serves_as_an_inner_maximisation():
+    net = small_net()
+    points = own_points(net)
+    for attack in (apgd(eps=0.1, steps=5), apgd_t(eps=0.1, steps=5, targets=2)):
+        x = attack.perturb(net, points, seed=0)
+        assert (net(x).argmax(1) != points.y).any() and ((x - points.x).abs() <= 0.1 + 1e-6).all()
+
+
+class Restless(nn.Module):
+    """Draws at random, whatever its mode."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.passes = net, 0
+
+    def forward(self, x):
+        self.passes += 1
+        return self.net(x + 0.05 * torch.randn_like(x))
+
+
+def test_a_random_victim_is_seeded_and_leaves_the_global_state_alone():
+    net = Restless(small_net())
+    points = own_points(net.net)
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    first = apgd(eps=0.1, steps=5, eot=4)(net, points, seed=1)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(4)
+    again = apgd(eps=0.1, steps=5, eot=4)(net, points, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(first, again))
+
+
+def test_an_answer_is_the_mean_of_as_many_passes_as_asked():
+    class Growing(nn.Module):
+        passes = 0
+
+        def forward(self, x):
+            self.passes += 1
+            return self.passes * x
+
+    points = Points(torch.tensor([[0.1, 0.3]]), torch.tensor([1]), torch.tensor([0]))
+    net = Growing()
+    options = {"ball": ball("linf", 0.1), "objective": cross_entropy(), "keep": "worst", "seed": 0, "box": (0, 1)}
+    oracle = Oracle(Plain(net), points, eot=3, **options)
+    net.passes = 0
+    x = points.x.clone().requires_grad_()
+    alone = [nn.functional.cross_entropy(k * x, points.y) for k in (1, 2, 3)]
+    value, gradient = oracle.value_and_grad(points.x)
+    assert torch.allclose(value, torch.stack(alone).mean())
+    assert torch.allclose(gradient, torch.autograd.grad(sum(alone) / 3, x)[0])
+    assert oracle.result().queries.tolist() == [6]
