@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "surefooted.api": ["attack", "measure", "predict", "train"],
     "surefooted.attacks": ["carlini_wagner", "fgsm", "pgd", "r_fgsm"],
+    "surefooted.auditing": ["audit"],
     "surefooted.core": ["Forward", "Points", "Score"],
     "surefooted.data": ["cifar10", "digits", "fashion_mnist", "folder", "hub", "mnist", "npz", "parquet"],
     "surefooted.errors": ["InputError"],

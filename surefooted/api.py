@@ -1,4 +1,4 @@
-"""The Python interface: train a method, attack a model, read the metrics. As able as the command line, and as cached."""
+"""The Python interface: train a method, attack a model, read the metrics. As able as the command line, as cached."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Cells: train → attack → predict. Each is plain data that names an artefact, and knows how to make it.
 
-A cell's key is the hash of its complete arguments, of the data's checksum and of the keys of the cells it needs: what was
-made once, by whatever study, is found by every other.
+A cell's key is the hash of its complete arguments, of the data's checksum and of the keys of the cells it needs: what
+was made once, by whatever study, is found by every other.
 """
 
 from __future__ import annotations
@@ -9,32 +9,39 @@ from __future__ import annotations
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from surefooted.checkpoint import load_weights
+from surefooted.attacks.base import Attack
+from surefooted.checked import Whole, checked
+from surefooted.checks import PROBED, Flag, Probe, of_probe, probe
 from surefooted.core import Points
 from surefooted.data.images import Images, Splits
 from surefooted.errors import InputError
 from surefooted.files import read_json, read_tensors, write_json, write_tensors
-from surefooted.machine import Machine, Precision, provenance
+from surefooted.foreign import Foreign, Live
+from surefooted.machine import Machine, Precision, Tick, provenance
 from surefooted.methods.targets import Levels
 from surefooted.metrics.levels import levels_of
 from surefooted.metrics.predictions import Predictions
 from surefooted.prediction import predict
-from surefooted.spec import build, canonical, digest, split
+from surefooted.spec import build, canonical, complete, digest, split
 from surefooted.store import Store
-from surefooted.training import fit, steps_of
+from surefooted.training import Seed, fit, steps_of
+from surefooted.weights import described, load_model, seeded_network
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Named = dict[str, Any]
 Part = Literal["train", "validation", "test"]
-Tick = Callable[[int], None]
+# Row-passes between two writings of an attack's results, and the least rows that keep a device busy.
+BLOCK_WORK, BLOCK_LEAST = 2**18, {"cpu": 256, "cuda": 2048}
 _LOADED: dict[str, Splits] = {}
 
 
@@ -87,7 +94,8 @@ class Cell(ABC):
                 into, work = place
                 began = time.monotonic()
                 self.make(store, machine, into, work, tick)
-                write_json(into / "provenance.json", provenance() | {"seconds": round(time.monotonic() - began, 2)})
+                took = {"devices": machine.devices, "seconds": round(time.monotonic() - began, 2)}
+                write_json(into / "provenance.json", provenance() | took)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +129,9 @@ class Train(Cell):
         attack = build("surefooted.methods", self.method).target.robustness
         if attack is None:
             return ()
-        vanilla = Train({"vanilla": {}}, self.net, self.data, self.recipe, self.seed, self.precision)
+        vanilla = Train(
+            complete("surefooted.methods", "vanilla"), self.net, self.data, self.recipe, self.seed, self.precision
+        )
         parts: tuple[Part, ...] = ("train", "validation")
         return tuple(Attacked(vanilla, attack.spec.json(), part, keep_points=False) for part in parts)
 
@@ -133,21 +143,7 @@ class Train(Cell):
         return steps_of(build("surefooted.recipes", self.recipe), len(data_of(self.data).train))
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
-        data, net = data_of(self.data), self.network()
-        history = fit(
-            build("surefooted.methods", self.method),
-            net,
-            data,
-            build("surefooted.recipes", self.recipe),
-            seed=self.seed,
-            levels=self._levels(store, data),
-            fabric=machine.fabric(self.precision),
-            checkpoint=work / "checkpoint.safetensors",
-            tick=tick,
-        )
-        about = self.about() | {"shape": data.train.shape, "classes": data.train.classes}
-        write_tensors(into / "weights.safetensors", net.state_dict(), about)
-        write_json(into / "history.json", history)
+        machine.launch(self.precision, _train, self, store.root, into, work, tick=tick)
 
     def network(self) -> nn.Module:
         """The network before the first step."""
@@ -160,15 +156,15 @@ class Train(Cell):
     def history(self, store: Store) -> list[dict[str, Any]]:
         return read_json(self.path(store) / "history.json")
 
-    def _levels(self, store: Store, data: Splits) -> Levels | None:
+    def levels(self, store: Store) -> Levels | None:
+        """The robustness level of every example, where the method asks for it."""
         if not self.needs:
             return None
         count = build("surefooted.methods", self.method).target.levels
         ranked = []
         for cell in self.needs:
             assert isinstance(cell, Attacked)
-            found = cell.result(store)
-            ranked += [found["rows"], levels_of(found["size"], levels=count)]
+            ranked += [cell.result(store)["rows"], levels_of(cell.sizes(store), levels=count)]
         return Levels(*ranked)
 
 
@@ -192,7 +188,7 @@ class Weights:
 class Attacked(Cell):
     """Points of a split, moved by an attack on a victim. Make it with ``attacking``."""
 
-    victim: Train | Weights
+    victim: Source
     attack: Named
     part: Part
     data: Named | None = None
@@ -220,7 +216,7 @@ class Attacked(Cell):
     @property
     def label(self) -> str:
         trained = f" {split(self.victim.method)[0]}, seed {self.victim.seed}" if isinstance(self.victim, Train) else ""
-        return f"{split(self.attack)[0]} on{trained or ' weights'} ({self.part})"
+        return f"{split(self.attack)[0]} on{trained or f' {self.victim}'} ({self.part})"
 
     def images(self) -> Images:
         return images_of(self.victim, self.data, self.part, self.limit)
@@ -231,22 +227,55 @@ class Attacked(Cell):
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
         device = machine.device()
-        net = self.victim.load(store).to(device)
-        points = self.images().points(device=device)
-        found = build("surefooted.attacks", self.attack)(net, points, seed=self.seed, progress=tick)
-        tensors = {"rows": points.i, "y": points.y, "found": found.found, "size": found.size, "queries": found.queries}
-        write_tensors(into / "attacked.safetensors", tensors | ({"x": found.x} if self.keep_points else {}), {})
+        net, images = self.victim.load(store).to(device), self.images()
+        attack = build("surefooted.attacks", self.attack)
+        step = _block(attack, device)
+        files = [work / f"rows_{a}_{step}.safetensors" for a in range(0, len(images), step)]
+        for k, file in enumerate(files):
+            rows = slice(k * step, (k + 1) * step)
+            if file.exists():  # made before a kill: a row's result does not depend on its neighbours
+                tick(len(images.y[rows]) * attack.restarts * attack.passes)
+                continue
+            points = images.points(rows, device)
+            found = attack(net, points, seed=self.seed, progress=tick)
+            tensors = {
+                "rows": points.i,
+                "y": points.y,
+                "found": found.found,
+                "size": found.size,
+                "queries": found.queries,
+            }
+            write_tensors(file, tensors | ({"x": found.x} if self.keep_points else {}), {})
+        parts = [read_tensors(file)[0] for file in files]
+        write_tensors(
+            into / "attacked.safetensors", {name: torch.cat([p[name] for p in parts]) for name in parts[0]}, {}
+        )
 
     def result(self, store: Store) -> dict[str, Tensor]:
         """Tensors by name: rows, y, found, size, queries, and x where points are kept."""
         return read_tensors(self.path(store) / "attacked.safetensors")[0]
+
+    @property
+    def probed(self) -> Probed:
+        """The checks of the same victim on the same data, whose flags go with the robust accuracy."""
+        return Probed(self.victim, self.part, self.data)
+
+    @property
+    def eot(self) -> int:
+        """Forward passes that each answer is the mean of."""
+        return build("surefooted.attacks", self.attack).eot
+
+    def sizes(self, store: Store) -> Tensor:
+        """How far each answer is from another: the size of what changed it, infinite where nothing did."""
+        found = self.result(store)
+        return torch.where(found["found"], found["size"], torch.inf)
 
 
 @dataclass(frozen=True, eq=False)
 class Predicted(Cell):
     """What a victim predicts on a split, or on points that an attack moved (perhaps away from another victim)."""
 
-    victim: Train | Weights
+    victim: Source
     part: Part = "test"
     moved: Attacked | None = None
     data: Named | None = None
@@ -288,46 +317,96 @@ class Predicted(Cell):
         return Predictions(**read_tensors(self.path(store) / "predictions.safetensors")[0])
 
 
+@dataclass(frozen=True, eq=False)
+class Probed(Cell):
+    """What the checks ask a victim about a few clean points: the flags that go with every robust accuracy."""
+
+    victim: Source
+    part: Part = "test"
+    data: Named | None = None
+
+    kind = "probed"
+
+    def about(self) -> dict[str, Any]:
+        return {"victim": self.victim.key, "part": self.part, **_data_about(self.victim, self.data)}
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return (self.victim,) if isinstance(self.victim, Train) else ()
+
+    def work(self) -> int:
+        return 1
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        net = self.victim.load(store).to(machine.device())
+        points = images_of(self.victim, self.data, self.part, PROBED).points(device=machine.device())
+        write_json(into / "probe.json", probe(net, points).json())
+        tick(1)
+
+    def result(self, store: Store) -> Probe:
+        return Probe(**read_json(self.path(store) / "probe.json"))
+
+    def flags(self, store: Store, *, eot: int = 1) -> list[Flag]:
+        """All that the probe raises; ``eot`` as the attack has it."""
+        return of_probe(self.result(store), eot=eot)
+
+
+Source = Train | Weights | Foreign | Live
+"""What a victim is loaded from."""
+
+
+@checked
 def training(
-    method: Any, net: Any, data: Any, recipe: Any = "recipe", *, seed: int = 0, precision: Precision = "fp32"
+    method: Any, net: Any, data: Any, recipe: Any = "recipe", *, seed: Seed = 0, precision: Precision = "fp32"
 ) -> Train:
     """A training cell from names, ``{name: arguments}`` or components; all arguments checked and completed here.
 
     A method is compared with others under one recipe, so the recipe is an argument of its own.
     """
-    given = complete("surefooted.data", data)
-    if isinstance(data, Splits):
-        _LOADED[canonical(given)] = data
-    splits = data_of(given)
-    shape, classes = splits.train.shape, len(splits.train.classes)
-    with torch.device("meta"):  # checks the arguments without filling the weights
-        network = complete("surefooted.nets", net, shape, classes)
-    cell = Train(
-        complete("surefooted.methods", method), network, given, complete("surefooted.recipes", recipe), seed, precision
-    )
-    target = build("surefooted.methods", cell.method).target
+    faults = []
+
+    def each(package: str, given: Any) -> Named:
+        try:
+            return complete(package, given)
+        except InputError as error:
+            faults.append(str(error))
+            return {}
+
+    chosen, schedule = each("surefooted.methods", method), each("surefooted.recipes", recipe)
+    table = each("surefooted.data", data)
+    if table:
+        if isinstance(data, Splits):
+            _LOADED[canonical(table)] = data
+        splits = data_of(table)
+        try:
+            network = described(net, splits.train.shape, len(splits.train.classes))
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError("\n".join(faults))
+    target = build("surefooted.methods", chosen).target
     if target.learns and len(splits.validation) < target.levels:
         raise InputError(
-            f"{split(cell.method)[0]} learns its labels from {target.levels} validation subset(s), and the validation set has "
-            f"{len(splits.validation)} images; hold out more (--data.validation 0.1) or lower levels."
+            f"{split(chosen)[0]} learns its labels from {target.levels} validation subset(s), and the validation set "
+            f"has {len(splits.validation)} images; hold out more (--data.validation 0.1) or lower levels."
         )
-    return cell
+    return Train(chosen, network, table, schedule, seed, precision)
 
 
-def attacking(victim: Train | Weights, attack: Any, part: Part = "test", **options: Any) -> Attacked:
-    """An attack cell; ``options`` as in ``Attacked``."""
-    return Attacked(victim, complete("surefooted.attacks", attack), part, **options)
-
-
-def complete(package: str, given: Any, *positional: Any) -> Named:
-    """The complete spec of what was named, as plain data."""
-    component = build(package, given, *positional) if isinstance(given, str | dict) else given
-    spec = getattr(component, "spec", None)
-    if spec is None:
-        raise InputError(
-            f"{component!r} has no name; make it with a function of {package}, so that its arguments can be stored."
-        )
-    return spec.json()
+@checked
+def attacking(
+    victim: Any,
+    attack: Any,
+    part: Part = "test",
+    *,
+    data: Named | None = None,
+    limit: Whole = 0,
+    seed: Whole = 0,
+    keep_points: bool = True,
+) -> Attacked:
+    """An attack cell; its options as in ``Attacked``."""
+    named = complete("surefooted.attacks", attack)
+    return Attacked(victim, named, part, data, limit, seed, keep_points)
 
 
 def data_of(given: Named) -> Splits:
@@ -338,7 +417,17 @@ def data_of(given: Named) -> Splits:
     return _LOADED[key]
 
 
-def images_of(victim: Train | Weights, data: Named | None, part: Part, limit: int) -> Images:
+def known_data(data: Any) -> Named | None:
+    """The complete spec of a data set; one that is in memory already is not read again."""
+    if data is None:
+        return None
+    given = complete("surefooted.data", data)
+    if isinstance(data, Splits):
+        _LOADED[canonical(given)] = data
+    return given
+
+
+def images_of(victim: Source, data: Named | None, part: Part, limit: int) -> Images:
     given = data or (victim.data if isinstance(victim, Train) else None)
     if given is None:
         raise InputError("weights from a file do not say which data to use; name it (--data).")
@@ -350,24 +439,32 @@ def images_of(victim: Train | Weights, data: Named | None, part: Part, limit: in
     return images.take(slice(0, limit)) if limit else images
 
 
-def seeded_network(net: Named, shape: tuple[int, int, int], classes: int, seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build("surefooted.nets", net, shape, classes)
+def _train(fabric: Fabric, cell: Train, root: Path, into: Path, work: Path, tick: Tick | None) -> None:
+    """What each process of a data-parallel training runs; the first one writes."""
+    data, net, store = data_of(cell.data), cell.network(), Store(root)
+    history = fit(
+        build("surefooted.methods", cell.method),
+        net,
+        data,
+        build("surefooted.recipes", cell.recipe),
+        seed=cell.seed,
+        levels=cell.levels(store),
+        fabric=fabric,
+        checkpoint=work / "checkpoint.safetensors",
+        tick=tick,
+    )
+    if fabric.global_rank == 0:
+        about = cell.about() | {"shape": data.train.shape, "classes": data.train.classes}
+        write_tensors(into / "weights.safetensors", net.state_dict(), about)
+        write_json(into / "history.json", history)
 
 
-def load_model(file: Path) -> nn.Module:
-    """The network that ``train`` wrote, in evaluation mode. Raises InputError where the file is not of that kind."""
-    tensors, about = read_tensors(file)
-    if not {"net", "shape", "classes"} <= about.keys():
-        raise InputError(
-            f"{file} does not say which network it holds; expected a weights.safetensors that surefooted wrote."
-        )
-    net = seeded_network(about["net"], tuple(about["shape"]), len(about["classes"]), 0)
-    load_weights(net, tensors, file)
-    return net.eval()
+def _block(attack: Attack, device: torch.device) -> int:
+    """Rows that are attacked between two writings."""
+    least = BLOCK_LEAST.get(device.type, BLOCK_LEAST["cuda"])
+    return max(least, BLOCK_WORK // (attack.passes * attack.restarts))
 
 
-def _data_about(victim: Train | Weights, data: Named | None) -> dict[str, Any]:
+def _data_about(victim: Source, data: Named | None) -> dict[str, Any]:
     """Nothing where the data are the victim's own: its key covers them."""
     return {"data": data, "checksum": data_of(data).checksum} if data else {}

@@ -1,4 +1,4 @@
-"""Components: plain functions whose signature is the schema, whose docstring is the help, and whose result knows its name.
+"""Components: plain functions. The signature is the schema, the docstring the help, and the result knows its name.
 
 An attack, method, network, ... is made by a function. The aliases below put ranges into its signature; ``@checked``
 enforces them on every call, from Python and from the command line alike, reports all that is wrong at once, and writes
@@ -125,9 +125,9 @@ def explain(error: ValidationError, function: Callable) -> str:
             lines.append(f"{function.__name__} needs the argument {where!r}.")
         else:
             message = fault["msg"].removeprefix("Value error, ")
-            lines.append(
-                f"{function.__name__}: {where} = {reprlib.repr(fault['input'])}: {message[:1].lower()}{message[1:].rstrip('.')}."
-            )
+            end = "" if message.endswith((".", "?")) else "."
+            seen = reprlib.repr(fault["input"])
+            lines.append(f"{function.__name__}: {where} = {seen}: {message[:1].lower()}{message[1:]}{end}")
     return "\n".join(lines)
 
 

@@ -61,6 +61,11 @@ def restore(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: St
 
 def load_weights(net: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     """Strictly: every tensor of the network, of its shape, and no other."""
+    check_fit(net, weights, path)
+    net.load_state_dict(weights)
+
+
+def check_fit(net: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     own = net.state_dict()
     faults = {
         "missing": sorted(own.keys() - weights.keys()),
@@ -70,6 +75,5 @@ def load_weights(net: nn.Module, weights: dict[str, Tensor], path: Path) -> None
     seen = [f"{len(names)} {kind} ({names[0]})" for kind, names in faults.items() if names]
     if seen:
         raise InputError(
-            f"{path} does not fit the network; of its tensors {', '.join(seen)}. Give the network that it was made with."
+            f"{path} does not fit the network; of its tensors {', '.join(seen)}. Give the network it was made with."
         )
-    net.load_state_dict(weights)

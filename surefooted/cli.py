@@ -1,4 +1,4 @@
-"""The command line: ``surefooted train | attack | measure | study | report | list``."""
+"""The command line: ``surefooted train | attack | measure | audit | study | report | list``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -40,8 +40,10 @@ StoreAt = Annotated[
     Path | None, typer.Option("--store", help="Directory of artefacts [SUREFOOTED_STORE, or .surefooted].")
 ]
 DataRoot = Annotated[Path | None, typer.Option(help="Directory that holds mnist/, cifar10/, ... [SUREFOOTED_DATA].")]
-Config = Annotated[Path | None, typer.Option(help="TOML or YAML file with the same options; flags win.")]
-Seed = Annotated[int, typer.Option(min=0, help="Keys every random draw.")]
+Config = Annotated[
+    Path | None, typer.Option(help="TOML or YAML file with the components and their options; flags win.")
+]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Keys every random draw.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars (there are none in a pipe anyway).")]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -56,23 +58,27 @@ Limit = Annotated[int, typer.Option(min=0, help="Only the first so many images; 
 def main() -> None:
     """Entry point: an error that the user can mend is one message and exit code 2."""
     try:
-        app()
-    except InputError as error:
-        _fail(error)
+        raise SystemExit(app(standalone_mode=False) or 0)
+    except Exception as error:
+        # What the parser of the command line refuses; its classes differ between versions, this method does not.
+        if not hasattr(error, "format_message"):
+            raise
+        _fail(error.format_message(), "--json" in sys.argv)
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     """Ctrl-C stops cleanly, and what cannot be used is said without a traceback."""
 
     @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> None:
+        as_json = kwargs["as_json"]
         try:
-            return command(*args, **kwargs)
+            command(*args, **kwargs)
+            sys.stdout.flush()  # a pipe that was closed is noticed here, not when the interpreter ends
         except InputError as error:
-            _fail(error)
+            _fail(str(error), as_json)
         except KeyboardInterrupt:
-            print("\nStopped. Nothing is lost: the same command goes on from here.", file=sys.stderr)
-            raise SystemExit(130) from None
+            _fail("stopped. Nothing is lost: the same command goes on from here.", as_json, 130)
         except BrokenPipeError:  # the reader, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
@@ -92,7 +98,7 @@ def train(
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     accelerator: Accelerator = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Processes that train data-parallel.")] = 1,
-    strategy: Annotated[str, typer.Option(help="How they do: Lightning Fabric's name, such as ddp.")] = "auto",
+    strategy: Annotated[str, typer.Option(help="How they do: auto, ddp or ddp_spawn.")] = "auto",
     config: Config = None,
     out: Annotated[Path | None, typer.Option(help="Copy the weights here (.safetensors).")] = None,
     store: StoreAt = None,
@@ -105,15 +111,16 @@ def train(
     Options of components follow their slot: --method.eps 0.1 --net.width 32 --recipe.epochs 10 --data.validation 0.2
     """
     from surefooted.commands import report_training, trained_cell
+    from surefooted.console import check_place
     from surefooted.execute import execute
     from surefooted.machine import Machine
 
     _use(data_root)
-    _choice("precision", precision, ("fp32", "bf16"))
-    named = {"method": method, "net": net, "data": data, "recipe": recipe}
-    cell = trained_cell(named, ctx.args, config, seed, precision)
-    machine = Machine(_accelerator(accelerator), devices, strategy)
+    check_place(out)
+    machine = Machine(accelerator, devices, strategy)  # type: ignore[arg-type]  # it checks them
     place = _store(store)
+    named = {"net": net, "data": data, "recipe": recipe}
+    cell = trained_cell(named, _words(method, ctx), config, seed, precision)
     execute([cell], place, machine=machine, quiet=quiet)
     report_training(cell, place, out, as_json)
 
@@ -143,12 +150,15 @@ def attack(
     Options of the attack: --attack.eps 8/255 --attack.steps 40 --attack.objective cw_margin
     """
     from surefooted.commands import attacked_cell, report_attack
+    from surefooted.console import check_place
     from surefooted.execute import execute
 
     _use(data_root)
-    place = _store(store)
-    cell = attacked_cell({"attack": name, "data": data}, ctx.args, config, _victim(model, place), split, limit, seed)
-    execute([cell], place, machine=_machine(accelerator), quiet=quiet)
+    check_place(out)
+    machine, place = _machine(accelerator), _store(store)
+    victim = _victim(model, place)
+    cell = attacked_cell({"data": data}, _words(name, ctx), config, victim, split, limit, seed)
+    execute([cell, cell.probed], place, machine=machine, quiet=quiet)
     report_attack(cell, place, out, as_json)
 
 
@@ -183,7 +193,6 @@ def measure(
     _use(data_root)
     place = _store(store)
     named = {"attack": attack, "data": data}
-    options = {"split": split, "limit": limit, "levels": levels, "draws": draws, "seed": seed}
     measured(
         named,
         ctx.args,
@@ -194,7 +203,78 @@ def measure(
         _machine(accelerator),
         quiet,
         as_json,
-        **options,
+        part=split,
+        limit=limit,
+        levels=levels,
+        draws=draws,
+        seed=seed,
+    )
+
+
+@app.command(context_settings=OPEN)
+@guarded
+def audit(
+    ctx: typer.Context,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="MODULE:FUNCTION (a factory in Python), FILE.pt2 (torch.export), FILE.onnx, timm:NAME, "
+            "transformers:NAME, or a network of ours by its key or .safetensors file."
+        ),
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="The factory's weights (.safetensors).")] = None,
+    data: Annotated[str | None, typer.Option(help="A data set; see: surefooted list data.")] = None,
+    eps: Annotated[str, typer.Option(help="Size of AutoAttack, in pixels' [0, 1]; the ladder is around it.")] = "8/255",
+    norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
+    budget: Annotated[str, typer.Option(help="quick (256 images), standard (1,000) or full (all).")] = "standard",
+    mean: Annotated[str | None, typer.Option(help="Of each channel, for a classifier of normalised pixels.")] = None,
+    std: Annotated[str | None, typer.Option(help="Of each channel, likewise: 0.2,0.2,0.2.")] = None,
+    outputs: Annotated[str, typer.Option(help="logits, or probabilities if it ends in a softmax.")] = "logits",
+    eot: Annotated[int, typer.Option(min=1, help="Draws that each answer is the mean of; 20 if it is random.")] = 1,
+    levels: Annotated[int, typer.Option(min=1, help="Adversarial-robustness levels.")] = 10,
+    temperature: Annotated[str, typer.Option(help="Fitted on: validation, halves of the images, or auto.")] = "auto",
+    split: Split = "test",
+    limit: Annotated[int, typer.Option(min=0, help="Only so many images; 0 for the budget's number.")] = 0,
+    seed: Seed = 0,
+    accelerator: Accelerator = "auto",
+    config: Config = None,
+    report: Annotated[Path | None, typer.Option(help="Directory for the report; reports/audit by default.")] = None,
+    store: StoreAt = None,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Audit any classifier: accuracy, calibration, robustness, and whether the numbers can be trusted.
+
+    Pixels come in [0, 1]. Says beforehand how long it will take; killed, the same command goes on where it was.
+    """
+    from surefooted.commands import report_audit
+    from surefooted.options import parse
+
+    _use(data_root)
+    report_audit(
+        model,
+        {"data": data},
+        ctx.args,
+        config,
+        _store(store),
+        _machine(accelerator),
+        report,
+        quiet,
+        as_json,
+        weights=weights,
+        mean=mean,
+        std=std,
+        outputs=outputs,
+        eps=parse(eps),
+        norm=norm,
+        budget=budget,
+        eot=eot,
+        levels=levels,
+        temperature=temperature,
+        part=split,
+        limit=limit,
+        seed=seed,
     )
 
 
@@ -248,11 +328,16 @@ def list_components(
     show_components(kind, name, as_json)
 
 
-def _fail(error: InputError) -> None:
-    if "--json" in sys.argv:
-        print(json.dumps({"error": str(error)}))
-    print(f"surefooted: {error}", file=sys.stderr)
-    raise SystemExit(2)
+def _fail(message: str, as_json: bool, code: int = 2) -> NoReturn:
+    if as_json:
+        print(json.dumps({"error": message}))
+    print(f"surefooted: {message}", file=sys.stderr)
+    raise SystemExit(code) from None
+
+
+def _words(first: str | None, ctx: typer.Context) -> list[str]:
+    """All words of components, as typed: what the parser took for the argument may be an option that came first."""
+    return [*([first] if first is not None else []), *ctx.args]
 
 
 def _use(data_root: Path | None) -> None:
@@ -271,17 +356,7 @@ def _store(root: Path | None) -> Store:
 def _machine(accelerator: str) -> Machine:
     from surefooted.machine import Machine
 
-    return Machine(_accelerator(accelerator))
-
-
-def _accelerator(name: str) -> Any:
-    return _choice("accelerator", name, ("auto", "cpu", "cuda", "mps"))
-
-
-def _choice(option: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise InputError(f"--{option} is {value!r}; expected {', '.join(choices[:-1])} or {choices[-1]}.")
-    return value
+    return Machine(accelerator)  # type: ignore[arg-type]  # it checks them
 
 
 def _victim(model: str | None, store: Store) -> Train | Weights:

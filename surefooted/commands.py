@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table as Grid
 
 from surefooted import metrics
 from surefooted.api import interval_kind
-from surefooted.cell import Attacked, Named, Part, Predicted, Train, Weights, attacking, complete, data_of, training
+from surefooted.cell import Attacked, Named, Part, Predicted, Train, Weights, attacking, data_of, images_of, training
+from surefooted.checks import Flag
+from surefooted.console import Grid, brief, check_place, copy, escape, grid, options, print_json, say, tell
 from surefooted.errors import InputError, did_you_mean
 from surefooted.execute import execute, plan
 from surefooted.files import explained, read_json
+from surefooted.foreign.victim import is_foreign
 from surefooted.machine import Machine
-from surefooted.metrics.intervals import Interval, bootstrap
+from surefooted.metrics.intervals import bootstrap
 from surefooted.metrics.levels import by_level, levels_of
+from surefooted.metrics.predictions import predictions
 from surefooted.metrics.robustness import robust_accuracy, size_quantiles
 from surefooted.options import gather
-from surefooted.spec import PACKAGES, describe, names, resolve, split
+from surefooted.spec import PACKAGES, complete, describe, names, resolve, split
 from surefooted.store import Store
 
 PARTS = ("train", "validation", "test")
@@ -33,32 +34,29 @@ PARTS = ("train", "validation", "test")
 def trained_cell(
     named: Mapping[str, str | None], words: Sequence[str], config: Path | None, seed: int, precision: Any
 ) -> Train:
-    given = gather(("method", "net", "data", "recipe"), named, words, config)
     default = {"data": "digits", "recipe": "recipe"}
-    for slot in ("method", "net"):
-        if slot not in given or _nameless(given[slot], slot):
-            kind = {"method": "methods", "net": "networks"}[slot]
-            raise InputError(
-                f"which {slot}? Name one (surefooted list {kind}), such as {'pat' if slot == 'method' else '--net lenet'}."
-            )
-    chosen = {slot: _with_default(given.get(slot), default.get(slot), slot) for slot in named}
-    return training(**chosen, seed=seed, precision=precision)
+    given = gather(("method", *named), named, words, config, defaults=default, bare="method")
+    for slot, kind, example in (("method", "methods", "pat"), ("net", "networks", "--net lenet")):
+        if slot not in given:
+            raise InputError(f"which {slot}? Name one (surefooted list {kind}), such as {example}.")
+    return training(**given, seed=seed, precision=precision)
 
 
 def report_training(cell: Train, store: Store, out: Path | None, as_json: bool) -> None:
     weights = cell.path(store) / "weights.safetensors"
     if out is not None:
-        _copy(weights, out)
+        copy(weights, out)
     last = cell.history(store)[-1]
     document = {"key": cell.key, "weights": str(out or weights), "last_epoch": last, **cell.about()}
     if as_json:
-        return _print_json(document)
-    grid = _grid(f"{split(cell.method)[0]} on {data_of(cell.data).title}, seed {cell.seed}", "", "last epoch")
+        return print_json(document)
+    table = grid("", "last epoch")
     for name, value in last.items():
-        grid.add_row(name.replace("_", " "), _brief(value))
-    _say(
-        grid,
-        f"[dim]key[/] {cell.key[:12]}   [dim]weights[/] {out or weights}",
+        table.add_row(name.replace("_", " "), brief(value))
+    say(
+        f"[bold]{split(cell.method)[0]} on {escape(data_of(cell.data).title)}, seed {cell.seed}[/]",
+        table,
+        f"[dim]key[/] {cell.key[:12]}   [dim]weights[/] {escape(str(out or weights))}",
         f"Next: surefooted attack pgd --model {cell.key[:12]}",
     )
 
@@ -67,8 +65,18 @@ def find_victim(model: str, store: Store) -> Train | Weights:
     """A file where there is one, else the artefact whose key begins so."""
     if Path(model).suffix or "/" in model:
         return Weights(Path(model))
-    about = read_json(store.find("train", model) / "spec.json")
-    return Train(**{slot: about[slot] for slot in ("method", "net", "data", "recipe", "seed", "precision")})
+    place = store.find("train", model)
+    about = read_json(place / "spec.json")
+    try:
+        cell = Train(**{slot: about[slot] for slot in ("method", "net", "data", "recipe", "seed", "precision")})
+    except (KeyError, TypeError):
+        raise InputError(f"{place / 'spec.json'} is damaged; delete {place} and train again.") from None
+    if cell.key != place.name:
+        raise InputError(
+            f"the data, or the code of a component, are no longer those that {model} was trained with. Train again, or "
+            f"give the weights themselves: --model {place / 'weights.safetensors'} --data NAME"
+        )
+    return cell
 
 
 def attacked_cell(
@@ -80,16 +88,17 @@ def attacked_cell(
     limit: int,
     seed: int,
 ) -> Attacked:
-    given = gather(("attack", "data"), named, words, config)
-    if "attack" not in given or _nameless(given["attack"], "attack"):
+    given = gather(("attack", "data"), named, words, config, bare="attack")
+    if "attack" not in given:
         raise InputError("which attack? Name one (surefooted list attacks), such as pgd.")
     return attacking(victim, given["attack"], _part(part), data=_data(given), limit=limit, seed=seed)
 
 
 def report_attack(cell: Attacked, store: Store, out: Path | None, as_json: bool) -> None:
     found = cell.result(store)
+    flags = cell.probed.flags(store, eot=cell.eot)
     if out is not None:
-        _copy(cell.path(store) / "attacked.safetensors", out)
+        copy(cell.path(store) / "attacked.safetensors", out)
     name, arguments = split(cell.attack)
     robust = robust_accuracy(found["found"])
     sizes = size_quantiles(found["size"], found["found"])
@@ -99,17 +108,80 @@ def report_attack(cell: Attacked, store: Store, out: Path | None, as_json: bool)
         "split": cell.part,
         "n": len(found["y"]),
         "robust_accuracy": robust._asdict(),
-        "size_quartiles": [float(v) if v.isfinite() else None for v in sizes],
+        "size_quartiles": [float(v) for v in sizes],
         "mean_queries": float(found["queries"].float().mean()),
+        "flags": [vars(flag) for flag in flags],
     }
     if as_json:
-        return _print_json(document)
-    grid = _grid(f"{name} on the {cell.part} split", "", "value")
+        return print_json(document)
+    table = grid("", "value")
     away = arguments.get("away_from") == "prediction"
-    grid.add_row("answers unchanged" if away else "robust accuracy", _percent(robust))
-    grid.add_row("smallest size that breaks 25, 50, 75 %", ", ".join(f"{float(v):.4g}" for v in sizes))
-    grid.add_row("mean queries an image", f"{document['mean_queries']:.1f}")
-    _say(grid, f"[dim]{', '.join(f'{k}={_brief(v)}' for k, v in arguments.items())}; 95 % Wilson interval[/]")
+    table.add_row("answers unchanged" if away else "robust accuracy", escape(_percent(robust._asdict())))
+    table.add_row("smallest size that breaks 25, 50, 75 %", ", ".join(f"{float(v):.4g}" for v in sizes))
+    table.add_row("mean queries an image", f"{document['mean_queries']:.1f}")
+    heading = f"[bold]{name} on the {cell.part} split, n = {len(found['y'])}[/]"
+    say(heading, table, f"[dim]{escape(options(arguments))}; 95 % Wilson interval[/]")
+    say(*map(_flagged, flags))
+
+
+def report_audit(
+    model: str | None,
+    named: Mapping[str, str | None],
+    words: Sequence[str],
+    config: Path | None,
+    store: Store,
+    machine: Machine,
+    out: Path | None,
+    quiet: bool,
+    as_json: bool,
+    *,
+    weights: Path | None,
+    mean: str | None,
+    std: str | None,
+    outputs: str,
+    **arguments: Any,
+) -> None:
+    from surefooted.auditing import audited, prepare, victim_of
+    from surefooted.report import write
+    from surefooted.studies.audit import audit_of
+
+    if model is None:
+        raise InputError(
+            "which classifier? Give --model MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME, transformers:NAME, a key "
+            "of the store or a .safetensors file that surefooted wrote."
+        )
+    data = _data(gather(("data",), named, words, config))
+    door = {"mean": _numbers("mean", mean), "std": _numbers("std", std), "outputs": outputs, "weights": weights}
+    if is_foreign(model):
+        victim: Any = victim_of(model, data, **door)
+    elif any(door[name] for name in ("mean", "std", "weights")) or outputs != "logits":
+        raise InputError("--mean, --std, --outputs and --weights are for other classifiers than ours; leave them out.")
+    else:
+        victim = find_victim(model, store)
+    made = audit_of(model=victim, data=data, **arguments)
+    out = out or Path("reports") / "audit"
+    check_place(out / "index.html")
+    prepare(made, store, machine, quiet=quiet)
+    execute(made.cells, store, machine=machine, quiet=quiet)
+    found = audited(made, store)
+    with explained(out):
+        index = write(found.page, out)
+    if as_json:
+        return print_json(found.numbers | {"report": str(index)})
+    shown = found.numbers["calibration"]
+    table = grid(f"{made.part} split, n = {found.numbers['n']}", "as it is", "temperature-scaled", "under AutoAttack")
+    for name in shown["clean"]:
+        values = (row[name] for row in shown.values())
+        table.add_row(name, *(escape(f"{v['value']:.4f} [{v['low']:.4f}, {v['high']:.4f}]") for v in values))
+    say(table)
+    table = grid("attack", "eps", "robust accuracy")
+    for one in found.numbers["attacks"]:
+        table.add_row(one["name"], f"{one['eps']:.4g}", escape(_percent(one["robust_accuracy"])))
+    say(table)
+    say(f"[dim]{escape(found.numbers['temperature'])}; 95 % intervals[/]", *map(_flagged, found.flags))
+    for finding in found.page.findings:
+        say(f"[bold]{finding.verdict}[/]: {escape(finding.text)} [dim]({escape(finding.evidence)})[/]")
+    say(f"report: {escape(str(index))}")
 
 
 def measured(
@@ -123,47 +195,46 @@ def measured(
     quiet: bool,
     as_json: bool,
     *,
-    split: str,
+    part: str,
     limit: int,
     levels: int,
     draws: int,
     seed: int,
 ) -> None:
     chosen = chosen or metrics.__all__
-    functions = {name: resolve("surefooted.metrics", name) for name in chosen}
-    given = gather(("attack", "data", *functions), named, words, config)
-    data, part = _data(given), _part(split)
+    for name in chosen:
+        resolve("surefooted.metrics", name)
+    given = gather(("attack", "data", *chosen), named, words, config, defaults={name: name for name in chosen})
+    bound = {name: _with_options(name, given[name]) for name in chosen}
+    data, split = _data(given), _part(part)
+    cells: list[Any] = []
     moved = None
     if "attack" in given:
-        if _nameless(given["attack"], "attack"):
-            raise InputError("options of an attack were given, but no attack; add --attack pgd.")
-        moved = attacking(victim, given["attack"], part, data=data, limit=limit, seed=seed)
-    ranked = attacking(
-        victim, {"carlini_wagner": {"away_from": "prediction"}}, part, data=data, limit=limit, keep_points=False
-    )
-    cell = Predicted(victim, part, moved, data, limit)
-    execute([cell, *([ranked] if levels else [])], store, machine=machine, quiet=quiet)
-    p = cell.result(store)
-    bound = {name: _with_options(function, given.get(name, {})) for name, function in functions.items()}
-    values = {name: bootstrap(metric, p, draws=draws, kind=interval_kind(name)) for name, metric in bound.items()}
-    document: dict[str, Any] = {"n": len(p.y), "split": part, "attack": moved and moved.attack}
-    document["metrics"] = {name: value._asdict() for name, value in values.items()}
+        moved = attacking(victim, given["attack"], split, data=data, limit=limit, seed=seed)
+    cells.append(cell := Predicted(victim, split, moved, data, limit))
     if levels:
-        level = levels_of(ranked.result(store)["size"], levels=levels)
+        if levels > (n := len(images_of(victim, data, split, limit))):
+            raise InputError(f"--levels is {levels}, and there are {n} images; each level needs one at least.")
+        nearest = {"carlini_wagner": {"away_from": "prediction"}}
+        cells.append(ranked := attacking(victim, nearest, split, data=data, limit=limit, keep_points=False))
+    execute(cells, store, machine=machine, quiet=quiet)
+    p = cell.result(store)
+    values = {name: bootstrap(metric, p, draws=draws, kind=interval_kind(name)) for name, metric in bound.items()}
+    document: dict[str, Any] = {"n": len(p.y), "split": split, "attack": moved and moved.attack}
+    document["metrics"] = {name: {**value._asdict(), "options": given[name][name]} for name, value in values.items()}
+    if levels:
+        level = levels_of(ranked.sizes(store), levels=levels)
         document["by_level"] = {name: by_level(metric, p, level).tolist() for name, metric in bound.items()}
     if as_json:
-        return _print_json(document)
-    grid = _grid(
-        f"{part} split{', attacked' if moved else ''}, n = {len(p.y)}",
-        "metric",
-        "value",
-        "95 % interval",
-        *map(str, range(1, levels + 1)),
-    )
+        return print_json(document)
+    table = grid("metric", "value", "95 % interval", *map(str, range(1, levels + 1)))
     for name, value in values.items():
         row = document.get("by_level", {}).get(name, [])
-        grid.add_row(name, f"{value.value:.4f}", f"[{value.low:.4f}, {value.high:.4f}]", *(f"{v:.3f}" for v in row))
-    _say(grid, *(["[dim]columns 1, 2, ...: adversarial-robustness levels, 1 = least robust[/]"] if levels else []))
+        interval = escape(f"[{value.low:.4f}, {value.high:.4f}]")
+        table.add_row(name, f"{value.value:.4f}", interval, *(f"{v:.3f}" for v in row))
+    heading = f"[bold]{split} split{f', attacked by {brief(moved.attack)}' if moved else ''}, n = {len(p.y)}[/]"
+    legend = ["[dim]columns 1, 2, ...: adversarial-robustness levels, 1 = least robust[/]"] if levels else []
+    say(heading, table, *legend)
 
 
 def run_study(
@@ -181,9 +252,7 @@ def run_study(
     todo = plan(cells, store)
     if not as_json:
         kinds = ", ".join(f"{sum(c.kind == k for c in todo)} {k}" for k in dict.fromkeys(c.kind for c in todo))
-        Console(stderr=True).print(
-            f"[bold]{name}[/]: {f'to make: {kinds}' if todo else 'everything is in the store'}", highlight=False
-        )
+        tell(f"[bold]{name}[/]: {f'to make: {kinds}' if todo else 'everything is in the store'}")
     made = execute(cells, store, machine=machine, workers=workers, quiet=quiet)
     write_report(name, size, store, out, as_json, made=made)
 
@@ -199,41 +268,61 @@ def write_report(name: str, size: str | None, store: Store, out: Path | None, as
     with explained(out or Path("reports") / name):
         index = write(page, out or Path("reports") / name)
     if as_json:
-        return _print_json(
+        return print_json(
             {"study": name, "made": made, "report": str(index), "findings": [vars(f) for f in page.findings]}
         )
-    _say(*(f"[bold]{finding.verdict}[/]: {finding.text} [dim]({finding.evidence})[/]" for finding in page.findings))
-    _say(f"report: {index}")
+    for finding in page.findings:
+        say(f"[bold]{finding.verdict}[/]: {escape(finding.text)} [dim]({escape(finding.evidence)})[/]")
+    say(f"report: {escape(str(index))}")
 
 
 def show_components(kind: str | None, name: str | None, as_json: bool) -> None:
     if kind is None:
         counts = {k: names(package) for k, package in PACKAGES.items()}
         if as_json:
-            return _print_json(counts)
-        grid = _grid("Components", "kind", "names")
-        for k, found in counts.items():
-            grid.add_row(k, ", ".join(found))
-        return _say(
-            grid, "surefooted list KIND for meanings and arguments; surefooted list KIND NAME for all of one's help"
+            return print_json(counts)
+        table = grid("kind", "names")
+        for k, known in counts.items():
+            table.add_row(k, ", ".join(known))
+        return say(
+            table, "surefooted list KIND for meanings and arguments; surefooted list KIND NAME for all of one's help"
         )
     if kind not in PACKAGES:
         raise InputError(f"there is no kind {kind!r}.{did_you_mean(kind, PACKAGES)}")
     found = [describe(PACKAGES[kind], n) for n in ([name] if name else names(PACKAGES[kind]))]
     if as_json:
-        return _print_json(found)
+        return print_json(found)
     for component in found:
-        grid = Grid(box=None, padding=(0, 2, 0, 2), show_header=False)
+        table = Grid(box=None, padding=(0, 2, 0, 2), show_header=False)
         for argument in component["arguments"]:
-            default = "required" if argument["required"] else f"= {_brief(argument['default'])}"
-            grid.add_row(f"[cyan]{argument['name']}[/]", default, f"[dim]{argument['type']}[/]")
+            default = "required" if argument["required"] else f"= {brief(argument['default'])}"
+            table.add_row(f"[cyan]{argument['name']}[/]", escape(default), f"[dim]{escape(argument['type'])}[/]")
         text = (f"\n{component['text']}",) if name and component["text"] else ()
-        _say(
-            f"[bold]{component['name']}[/]  {_escape(component['summary'])}",
-            *map(_escape, text),
-            *([grid] if component["arguments"] else []),
+        say(
+            f"[bold]{component['name']}[/]  {escape(component['summary'])}",
+            *map(escape, text),
+            *([table] if component["arguments"] else []),
             "",
         )
+
+
+def _percent(share: Mapping[str, float]) -> str:
+    return f"{100 * share['value']:.2f} % [{100 * share['low']:.2f}, {100 * share['high']:.2f}]"
+
+
+def _flagged(flag: Flag) -> str:
+    """A flag as printed beside a robust accuracy."""
+    colour = "red" if flag.severity == "serious" else "yellow"
+    name = flag.name.replace("_", " ")
+    return f"[{colour}]{flag.severity}: {name}[/] {escape(flag.seen)}; [bold]{escape(flag.cure)}[/]"
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...]:
+    """``0.49,0.48,0.45`` as numbers."""
+    try:
+        return tuple(float(Fraction(part.strip())) for part in text.split(",")) if text else ()
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"--{option} is {text!r}; expected a number for each channel, as in 0.49,0.48,0.45.") from None
 
 
 def _size(size: str | None) -> dict[str, str]:
@@ -247,74 +336,18 @@ def _part(split: str) -> Part:
 
 
 def _data(given: Mapping[str, Any]) -> Named | None:
-    return complete("surefooted.data", _with_default(given["data"], None, "data")) if "data" in given else None
+    return complete("surefooted.data", given["data"]) if "data" in given else None
 
 
-def _nameless(value: Any, slot: str) -> bool:
-    """Whether only arguments were given: their component has to be named or known."""
-    return isinstance(value, dict) and not (len(value) == 1 and isinstance(next(iter(value.values())), dict))
-
-
-def _with_default(value: Any, default: str | None, slot: str) -> Any:
-    if value is None:
-        return default
-    if _nameless(value, slot):
-        if default is None:
-            raise InputError(f"options of {slot} were given, but not which; add --{slot} NAME.")
-        return {default: value}
-    return value
-
-
-def _with_options(metric: Any, options: Mapping[str, Any]) -> Any:
-    from functools import partial
-
-    return partial(metric, **options) if options else metric
-
-
-def _copy(source: Path, target: Path) -> None:
-    with explained(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-
-
-def _grid(title: str, *columns: str) -> Grid:
-    grid = Grid(title=title, title_justify="left", title_style="bold")
-    for k, column in enumerate(columns):
-        grid.add_column(column, justify="left" if k == 0 else "right")
-    return grid
-
-
-def _percent(value: Interval) -> str:
-    return f"{100 * value.value:.2f} % [{100 * value.low:.2f}, {100 * value.high:.2f}]"
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list):
-        return f"[{', '.join(_brief(v) for v in value)}]"
-    if isinstance(value, dict) and len(value) == 1:
-        ((name, arguments),) = value.items()
-        return (
-            f"{name}({', '.join(f'{k}={_brief(v)}' for k, v in arguments.items())})"
-            if isinstance(arguments, dict) and arguments
-            else str(name)
-        )
-    return "none" if value is None else str(value)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def _say(*what: Any) -> None:
-    console = Console()
-    for one in what:
-        console.print(one, highlight=False)
-
-
-def _print_json(document: Any) -> None:
-    json.dump(document, sys.stdout, indent=1, default=lambda v: v.tolist() if isinstance(v, torch.Tensor) else str(v))
-    print()
+def _with_options(name: str, given: Named) -> Callable[..., float]:
+    """The metric with its options, which are tried on made-up predictions: a fault must not wait for the real ones."""
+    metric = resolve("surefooted.metrics", name)
+    chosen, options = split(given)
+    if chosen != name:
+        raise InputError(f"--{name} is {chosen!r}; the options of a metric are written --{name}.OPTION VALUE.")
+    if not options:
+        return metric
+    log_p = torch.linspace(0.6, 0.9, 64)[:, None].expand(64, 2).clone()
+    log_p[:, 1] = 1 - log_p[:, 0]
+    metric(predictions(log_p.log(), torch.arange(64) % 2), **options)
+    return partial(metric, **options)

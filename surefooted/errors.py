@@ -13,6 +13,10 @@ class InputError(ValueError):
     """Something given by the user cannot be used; the message says what was seen, what was expected, what to do."""
 
 
+class ReducedAttack(UserWarning):
+    """An attack runs with less than its name says, because the model does not allow more; the message says what."""
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """`` Did you mean 'pgd'?``, or what there is to choose from when nothing is near."""
     names = sorted(names)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
-import time
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -23,7 +22,8 @@ from rich.progress import (
 )
 
 from surefooted.cell import Cell
-from surefooted.machine import Machine
+from surefooted.errors import InputError
+from surefooted.machine import ENDED, Beginning, Machine, no_orphans
 from surefooted.store import Store
 
 
@@ -72,45 +72,35 @@ def plan(cells: Iterable[Cell], store: Store) -> list[Cell]:
 
 def _in_processes(todo: list[Cell], store: Store, machine: Machine, workers: int, bars: _Bars) -> None:
     share = replace(machine, threads=machine.threads or max(1, (os.cpu_count() or 1) // workers))
+    beginning = Beginning.here(share.threads)
     # Spawned, not forked: a forked child hangs in torch's thread pool.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker, (os.getpid(),))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), beginning.begin)
     waiting, running = list(todo), dict[Future[None], Cell]()
     missing = {cell.key for cell in todo}
     try:
-        while waiting or running:
-            ready = [cell for cell in waiting if not any(need.key in missing for need in cell.needs)]
-            for cell in ready[: 2 * workers - len(running)]:
-                waiting.remove(cell)
-                bars.begin(cell, here=False)
-                running[pool.submit(_run, cell, store.root, share)] = cell
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                cell = running.pop(future)
-                future.result()
-                missing.discard(cell.key)
-                bars.end()
+        with no_orphans():
+            while waiting or running:
+                ready = [cell for cell in waiting if not any(need.key in missing for need in cell.needs)]
+                for cell in ready[: 2 * workers - len(running)]:
+                    waiting.remove(cell)
+                    bars.begin(cell, here=False)
+                    running[pool.submit(_run, cell, store.root, share)] = cell
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    cell = running.pop(future)
+                    future.result()
+                    missing.discard(cell.key)
+                    bars.end()
+    except BrokenProcessPool:
+        raise InputError(f"{ENDED}.") from None
     except BaseException:
-        # Ctrl-C or an error in one cell: stop the others where they stand; their checkpoints stay.
-        for process in multiprocessing.active_children():
-            process.terminate()
+        # Ctrl-C or an error in one cell: the others stop where they stand; their checkpoints stay.
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
 
 
 def _run(cell: Cell, root: os.PathLike[str], machine: Machine) -> None:
-    machine.settle()
     cell.run(Store(root), machine)
-
-
-def _begin_worker(parent: int) -> None:
-    """End with the parent, however it ends: a killed study must not go on in the background."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 class _Bars(AbstractContextManager):

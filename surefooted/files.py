@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import reprlib
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,9 +18,13 @@ from surefooted.errors import InputError
 
 CURES = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again, it goes on where it was",
-    errno.EROFS: "the file system is read-only; choose another place (--store)",
-    errno.EACCES: "writing there is not allowed; choose another place (--store) or change its permissions",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EROFS: "the file system is read-only; choose another place",
+    errno.EACCES: "that is not allowed; choose another place, or change its permissions",
+    errno.EPERM: "that is not allowed; choose another place, or change its permissions",
+    errno.EISDIR: "it is a directory; give the name of a file",
+    errno.ENOTDIR: "a part of its path is a file; choose another place",
+    errno.EEXIST: "a file is in its place; choose another place",
 }
 
 
@@ -33,8 +38,9 @@ def write(path: Path, data: bytes | str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-        finally:
+        except BaseException:
             temporary.unlink(missing_ok=True)
+            raise
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -44,7 +50,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON ({error}); delete it, or restore it from a copy.") from None
 
 
@@ -66,28 +72,34 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     if not path.is_file():
         raise InputError(f"{path} is not there; expected a .safetensors file.")
-    with open(path, "rb") as file:
-        head = file.read(8)
-    if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") or zipfile.is_zipfile(path):
-        raise InputError(
-            f"{path} is a pickle (torch.save), which can run any code when it is read; it was not loaded. "
-            "Convert it where you trust it: safetensors.torch.save_file(state_dict, 'weights.safetensors')."
-        )
     try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {}).get("about", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 - not a dict
-    except (SafetensorError, ValueError) as error:
-        raise InputError(f"{path} is not a whole safetensors file ({error}); it may be truncated.") from None
+        with open(path, "rb") as file:
+            head = file.read(8)
+        if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") or zipfile.is_zipfile(path):
+            raise InputError(
+                f"{path} is a pickle (torch.save), which can run any code when it is read; it was not loaded. "
+                "Convert it where you trust it: safetensors.torch.save_file(state_dict, 'weights.safetensors')."
+            )
+        with safe_open(path, "pt") as tensors:
+            about = json.loads((tensors.metadata() or {}).get("about", "{}"))
+            if not isinstance(about, dict):
+                raise InputError(f"{path} says of itself {reprlib.repr(about)}; expected a file that surefooted wrote.")
+            return {name: tensors.get_tensor(name) for name in tensors.keys()}, about  # noqa: SIM118 - not a dict
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except InputError:
+        raise
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} is not a whole safetensors file ({error}); it may be truncated. Delete it, or restore a copy."
+        ) from None
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what a disk can refuse into an error with its cure."""
+    """Turn what a disk refuses into an error with its cure."""
     try:
         yield
     except OSError as error:
-        cure = CURES.get(error.errno or 0)
-        if cure is None:
-            raise
+        cure = CURES.get(error.errno or 0, f"{error.strerror or error}; choose another place")
         raise InputError(f"cannot write {path}: {cure}.") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from surefooted.core import Points, log_mean_softmax
+from surefooted.core import Points, check_pixels, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.metrics.predictions import Predictions, predictions
@@ -19,6 +19,8 @@ def predict(model: nn.Module | Victim, images: Images | Points, *, batch: int = 
     n = len(images.y)
     if not n:
         raise InputError("there are no images to predict; the split is empty (hold some out: --data.validation 0.1).")
+    if isinstance(images, Points):
+        check_pixels(images.x)
     rows, labels = (images.rows, images.y) if isinstance(images, Images) else (images.i, images.y)
     parts = []
     with untouched(victim), torch.no_grad():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field, PlainValidator
 from torch import nn
 
 from surefooted.checked import Component, Count, NonNegative, Positive, Share, Spec, checked
@@ -14,6 +15,20 @@ from surefooted.errors import InputError
 from surefooted.spec import build
 
 __all__ = ["ar_adals_cifar10", "edward2_wide_resnet", "entm_mnist", "entm_resnet18", "recipe", "uta_lenet"]
+
+
+def _augmentation(given: Any) -> Callable:
+    made = build("surefooted.data.augment", given) if isinstance(given, str | Mapping) else given
+    if not isinstance(getattr(made, "spec", None), Spec):
+        raise ValueError("expected the name of an augmentation, {name: arguments}, or what its function returns")
+    return made
+
+
+Augmented = Annotated[Any, PlainValidator(_augmentation), Field(description="augmentation")]
+
+
+# Above it the products in optimisers leave the range of floats.
+Rate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False, description="number above 0")]
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,7 @@ def recipe(
     epochs: Count = 30,
     batch: Count = 128,
     optimiser: Literal["adam", "sgd"] = "adam",
-    lr: Positive = 1e-3,
+    lr: Rate = 1e-3,
     momentum: Share = 0.9,
     nesterov: bool = False,
     weight_decay: NonNegative = 0.0,
@@ -44,7 +59,7 @@ def recipe(
     schedule: Literal["constant", "steps", "cyclic", "cosine"] = "constant",
     drops: tuple[tuple[NonNegative, Positive], ...] = (),
     warmup: NonNegative = 0.0,
-    augment: tuple[Any, ...] = (),
+    augment: tuple[Augmented, ...] = (),
 ) -> Recipe:
     """A recipe of your own.
 
@@ -78,7 +93,7 @@ def recipe(
             return torch.optim.Adam(groups, lr=lr)
         return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
 
-    return Recipe(epochs, batch, make, rate, tuple(build("surefooted.data.augment", a) for a in augment))
+    return Recipe(epochs, batch, make, rate, augment)
 
 
 @checked
@@ -91,7 +106,7 @@ def entm_mnist(*, epochs: Count = 40) -> Recipe:
 
 @checked
 def entm_resnet18(*, adversarial: bool = True, epochs: Count | None = None) -> Recipe:
-    """EntM table 5, ResNet-18: SGD 0.1, batch 64, weight decay 1e-4; 120 epochs with adversarial training, 200 without."""
+    """EntM table 5, ResNet-18: SGD 0.1, batch 64, weight decay 1e-4; 120 epochs with adversarial training, 200 else."""
     total, drops = (120, (60, 84, 100)) if adversarial else (200, (100, 150))
     epochs = epochs or total
     return recipe(
@@ -143,7 +158,7 @@ def edward2_wide_resnet(*, epochs: Count = 200, batch: Count = 128) -> Recipe:
 
 @checked
 def uta_lenet(*, epochs: Count = 100, batch: Count = 128) -> Recipe:
-    """UTA: Adam 1e-3, constant, 100 epochs for Fashion-MNIST (50 are our choice for MNIST, where the paper prints none)."""
+    """UTA: Adam 1e-3, constant, 100 epochs for Fashion-MNIST. For MNIST, where the paper prints none, we take 50."""
     return recipe(epochs=epochs, batch=batch)
 
 

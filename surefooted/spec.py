@@ -10,8 +10,10 @@ import hashlib
 import importlib
 import inspect
 import json
+import reprlib
 from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from surefooted.errors import InputError, did_you_mean
 
@@ -42,28 +44,52 @@ def resolve(package: str, name: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(package), name)
 
 
-def build(package: str, given: str | Mapping[str, Any], *positional: Any) -> Any:
+def build(package: str, given: Any, *positional: Any) -> Any:
     """Make a component from its name, or from ``{name: arguments}``. Faults of all arguments come in one error."""
     name, arguments = split(given)
     name = name.partition("@")[0]  # the version that numbers were made with; the code at hand is the current one
     component = resolve(package, name)
-    return component(*positional, **{key: _sequence(value) for key, value in arguments.items()})
+    hints = get_type_hints(component)
+    return component(*positional, **{key: _read(value, hints.get(key)) for key, value in arguments.items()})
 
 
-def split(given: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def complete(package: str, given: Any) -> dict[str, Any]:
+    """The complete spec of what was named, or of a component, as plain data."""
+    component = build(package, given) if isinstance(given, str | Mapping) else given
+    spec = getattr(component, "spec", None)
+    if spec is None:
+        raise InputError(
+            f"{reprlib.repr(component)} has no name; make it with a function of {package}, so that it can be stored "
+            "and found again."
+        )
+    try:
+        canonical(spec.json())
+    except TypeError:
+        raise InputError(
+            f"{spec.name} has an argument that was put together by hand; make it with a function of its package, so "
+            "that it can be stored and found again."
+        ) from None
+    return spec.json()
+
+
+def split(given: Any) -> tuple[str, dict[str, Any]]:
     """Name and arguments of ``"pgd"`` or ``{"pgd": {"eps": 0.1}}``."""
     if isinstance(given, str):
         return given, {}
+    if not isinstance(given, Mapping):
+        raise InputError(f"expected a name or {{name: arguments}}, got {reprlib.repr(given)}.")
     if len(given) != 1:
         raise InputError(f"expected one component as {{name: arguments}}, got the keys {', '.join(map(str, given))}.")
     ((name, arguments),) = given.items()
+    if not isinstance(name, str):
+        raise InputError(f"expected the name of a component, got {reprlib.repr(name)}.")
     if not isinstance(arguments, Mapping | None):
         raise InputError(f"the arguments of {name} are {arguments!r}; expected a table such as {{eps: 0.1}}.")
     return name, dict(arguments or {})
 
 
 def describe(package: str, name: str) -> dict[str, Any]:
-    """What ``surefooted list`` prints: name, one-line summary, the rest of the help, and the arguments with their defaults."""
+    """What ``surefooted list`` prints: name, one-line summary, rest of the help, and arguments with their defaults."""
     component = resolve(package, name)
     summary, _, text = inspect.getdoc(component).partition("\n")  # type: ignore[union-attr]  # a test holds docstrings
     return {"name": name, "summary": summary, "text": text.strip(), "arguments": _arguments(component)}
@@ -106,5 +132,17 @@ def _spoken(hint: Any) -> str:
     return {type(None): "none"}.get(hint) or (hint.__name__.lower() if isinstance(hint, type) else str(hint))
 
 
-def _sequence(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _read(value: Any, hint: Any) -> Any:
+    """What a command line or a TOML file can only write as the word none, where it means None."""
+    if isinstance(value, str) and value.lower() in ("none", "null") and type(None) in _alternatives(hint):
+        return None
+    return "none" if value is None and "none" in _alternatives(hint) else value
+
+
+def _alternatives(hint: Any) -> set[Any]:
+    """The members of a union and the words of a Literal."""
+    if get_origin(hint) is Literal:
+        return set(get_args(hint))
+    if isinstance(hint, UnionType) or get_origin(hint) is Union:
+        return set().union(*map(_alternatives, get_args(hint)))
+    return {hint}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from surefooted.errors import InputError
 from surefooted.files import explained, read_json, write_json
@@ -32,13 +33,13 @@ class Store:
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         self.root = Path(root or os.environ.get("SUREFOOTED_STORE") or ".surefooted").resolve()
         stamp = self.root / "store.json"
-        with explained(self.root):
-            try:
+        try:
+            with explained(self.root):
                 self.root.mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError):
-                raise InputError(f"{self.root} is a file; a store is a directory (--store).") from None
-            if not stamp.exists():
-                write_json(stamp, {"format": FORMAT})
+                if not stamp.exists():
+                    write_json(stamp, {"format": FORMAT})
+        except InputError as error:
+            raise InputError(f"{error} A store is a directory that can be written to (--store).") from None
         found = read_json(stamp)
         version = found.get("format") if isinstance(found, dict) else None
         if not isinstance(version, int) or version > FORMAT:
@@ -60,8 +61,16 @@ class Store:
         found = sorted(self.path(kind, "").glob(f"{prefix}*"))
         if len(found) == 1:
             return found[0]
-        seen = f"{len(found)} artefacts" if found else "nothing"
-        raise InputError(f"{seen} in {self.root} under {kind} with a key that begins with {prefix!r}; expected one.")
+        if found:
+            some = ", ".join(path.name[: len(prefix) + 8] for path in found[:4])
+            raise InputError(
+                f"{len(found)} keys of {self.root} begin with {prefix!r} ({some}); give more of its digits."
+            )
+        kept = sorted(self.path(kind, "").glob("*"), key=lambda path: path.stat().st_mtime)
+        some = f"; the latest: {', '.join(path.name[:12] for path in kept[:-5:-1])}" if kept else ""
+        raise InputError(
+            f"no {kind} artefact in {self.root} has a key that begins with {prefix!r}; it has {len(kept)}{some}."
+        )
 
     @contextmanager
     def making(self, kind: str, key: str, about: Any) -> Iterator[tuple[Path, Path] | None]:
@@ -72,31 +81,43 @@ class Store:
         work = self.root / "work" / key
         fresh = work / "artefact"
         with explained(self.root):
-            work.mkdir(parents=True, exist_ok=True)
-            with _locked(work / "lock"):
-                if self.has(kind, key):
-                    shutil.rmtree(work, ignore_errors=True)
-                    yield None
-                    return
+            lock = _locked(work / "lock")
+        with lock:
+            if self.has(kind, key):
+                shutil.rmtree(work, ignore_errors=True)
+                yield None
+                return
+            with explained(self.root):
                 shutil.rmtree(fresh, ignore_errors=True)
+                for left in work.glob(".*"):  # half-written files of a killed run
+                    left.unlink(missing_ok=True)
                 fresh.mkdir()
-                yield fresh, work
-                write_json(fresh / "spec.json", about)
+            yield fresh, work
+            write_json(fresh / "spec.json", about)
+            with explained(self.root):
                 final = self.path(kind, key)
                 final.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(fresh, final)
                 _sync(final.parent)
-                shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(work, ignore_errors=True)
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Wait for the lock; the system lets go of it when its holder ends, however it ends."""
+def _locked(path: Path) -> IO[str]:
+    """Wait for the lock and hold it until the file is closed; the system lets go of it however its holder ends."""
     import fcntl
 
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = open(path, "w")  # noqa: SIM115 - the caller closes it
+        except FileNotFoundError:  # another process has just finished, and removed the directory
+            continue
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Another process is at work on {path.parent.name[:12]}; waiting for it.", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        return file
 
 
 def _sync(directory: Path) -> None:

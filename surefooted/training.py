@@ -1,7 +1,7 @@
 """The one training loop, on Lightning Fabric: devices, precision and data-parallel strategy are its arguments.
 
-Every draw is a function of (seed, epoch, step, row), so a run killed at any moment goes on from its last checkpoint to the
-very weights of an uninterrupted run.
+Every draw is a function of (seed, epoch, step, row), so a run killed at any moment goes on from its last checkpoint to
+the very weights of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from surefooted import metrics
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
+KEPT = "The last good checkpoint is kept; lower the rate (--recipe.lr) and train again."
+# 31 bits, so that a seed, a place in a run and a process fit one number (``_mix``).
+Seed = Annotated[int, Field(ge=0, lt=2**31, description="whole number from 0")]
 
 
 def fit(
@@ -81,7 +85,7 @@ def _run(
     at = Standing(target=method.target.init(levels.to(device)))
     if checkpoint and checkpoint.exists():
         restore(checkpoint, net, optimiser, at)
-    starts = _starts(len(train), recipe.batch)
+    starts = _starts(len(train), recipe.batch, world)
     saved = time.monotonic()
     for epoch in range(at.epoch, recipe.epochs):
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(_mix(seed, epoch)))
@@ -100,7 +104,7 @@ def _run(
             with fabric.autocast():
                 moved = method.move(net, points, target, seed=_mix(seed, when))
             loss = model(moved, points.x, target)
-            at.losses[step] = loss.detach()
+            at.losses[step] = cast(Tensor, fabric.all_reduce(loss.detach().clone(), reduce_op="mean"))
             # Reading the loss makes a GPU wait, so there it is read once in many steps.
             if device.type == "cpu" or step % 50 == 49 or step == len(starts) - 1:
                 _check_finite(at.losses[: step + 1], epoch, rate)
@@ -112,12 +116,15 @@ def _run(
             at.step = step + 1
             if tick:
                 tick(1)
-            if checkpoint and rank == 0 and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-                _check_finite(at.losses[: step + 1], epoch, rate)
+            due = rank == 0 and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
+            # Were it not finite, the next steps would end the run in all processes: the last good checkpoint stays.
+            if checkpoint and due and bool(at.losses[: step + 1].isfinite().all()) and _finite(net):
                 save(checkpoint, net, optimiser, at)
                 saved = time.monotonic()
         _agree(fabric, net)
-        at.history.append(_epoch_entry(method, net, validation, at, recipe.rate(epoch + 1 - 1 / len(starts))))
+        rate = recipe.rate(epoch + 1 - 1 / len(starts))
+        _check_finite(at.losses, epoch, rate, net)
+        at.history.append(_epoch_entry(method, net, validation, at, rate))
         at.epoch, at.step = epoch + 1, 0
         if checkpoint and rank == 0:
             save(checkpoint, net, optimiser, at)
@@ -150,7 +157,10 @@ def steps_of(recipe: Recipe, examples: int) -> int:
 def _epoch_entry(method: Method, net: nn.Module, validation: Images, at: Standing, rate: float) -> Entry:
     entry: Entry = {"epoch": at.epoch + 1, "loss": float(at.losses.mean()), "lr": rate}
     if len(validation):
-        p = predict(net, validation)
+        try:
+            p = predict(net, validation)
+        except InputError as error:
+            raise InputError(f"after epoch {at.epoch + 1}, at learning rate {rate:g}: {error} {KEPT}") from None
         entry |= {name: getattr(metrics, name)(p) for name in ("accuracy", "nll", "ece")}
         at.target = method.target.refresh(at.target, p.log_p, Points(p.log_p, p.y, p.i))
         if "p" in at.target:
@@ -178,25 +188,36 @@ def _fit_normalisation(net: nn.Module, train: Images) -> None:
             module.fit(train.points().x)
 
 
-def _starts(examples: int, batch: int) -> range:
-    """First rows of the batches. A last batch of one is left out: batch norm cannot train on it."""
-    return range(0, examples - 1 if examples % batch == 1 and examples > 1 else examples, batch)
+def _starts(examples: int, batch: int, world: int = 1) -> range:
+    """First rows of the batches. A last batch of less than two rows a process is left out: batch norm needs two."""
+    if batch < 2 * world and world > 1:
+        raise InputError(
+            f"a batch of {batch} leaves {world} processes less than two images each; raise --recipe.batch."
+        )
+    left = examples % batch
+    return range(0, examples - left if 0 < left < 2 * world and left < examples else examples, batch)
 
 
-def _check_finite(losses: Tensor, epoch: int, rate: float) -> None:
+def _check_finite(losses: Tensor, epoch: int, rate: float, net: nn.Module | None = None) -> None:
     bad = (~losses.isfinite()).nonzero()
     if len(bad):
-        raise InputError(
-            f"the loss became {float(losses[bad[0]])} in epoch {epoch + 1}, step {int(bad[0]) + 1}, at learning rate "
-            f"{rate:g}. The last good checkpoint is kept; lower the rate (--recipe.lr) and train again."
-        )
+        seen = f"the loss became {float(losses[bad[0]])} in epoch {epoch + 1}, step {int(bad[0]) + 1}"
+    elif net is not None and not _finite(net):
+        seen = f"weights became infinite or NaN in epoch {epoch + 1}, by step {len(losses)}"
+    else:
+        return
+    raise InputError(f"{seen}, at learning rate {rate:g}. {KEPT}")
+
+
+def _finite(net: nn.Module) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in net.state_dict().values())
 
 
 def _agree(fabric: Fabric, net: nn.Module) -> None:
     """Batch-norm statistics differ by process; those of the first are everybody's."""
     if fabric.world_size > 1:
         for buffer in net.buffers():
-            buffer.copy_(fabric.broadcast(buffer))
+            torch.distributed.broadcast(buffer, 0)
 
 
 def _one_cpu() -> Fabric:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite, nan
 from statistics import fmean, stdev
 from typing import Any
 
@@ -331,7 +332,8 @@ def example_figure(r: Results, names: Sequence[str], eps: float, count: int = 3)
 
 
 def spread(values: Sequence[float]) -> Spread:
-    return Spread(fmean(values), stdev(values) if len(values) > 1 else float("nan"), len(values))
+    known = len(values) > 1 and all(map(isfinite, values))  # an infinite size has no spread
+    return Spread(fmean(values), stdev(values) if known else nan, len(values))
 
 
 def line(x: Sequence[float] | range, values: Sequence[Sequence[float]]) -> draw.Line:

@@ -1,0 +1,215 @@
+"""Audit any classifier: refuse what cannot be audited, say what it will cost, run it or go on with it, report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from surefooted.cell import Attacked, Named, Source, Train, images_of, known_data
+from surefooted.checks import PROBED, Flag, admit
+from surefooted.errors import InputError
+from surefooted.execute import execute, plan
+from surefooted.foreign import Foreign, Live, is_foreign
+from surefooted.foreign.victim import Outputs
+from surefooted.geometry import Norm
+from surefooted.machine import Machine
+from surefooted.report import Page, write
+from surefooted.store import Store
+from surefooted.studies.audit import Audit, audit_of
+from surefooted.studies.audit_page import Findings
+
+# Attacks that ask for no gradient.
+BLIND = ("square", "random_search")
+
+
+@dataclass(frozen=True, eq=False)
+class Audited:
+    """What an audit found.
+
+    Attributes:
+        numbers: all of it as plain data.
+        flags: signs that the robust accuracies should not be trusted.
+        page: the report.
+    """
+
+    numbers: dict[str, Any]
+    flags: list[Flag]
+    page: Page
+
+    def write(self, directory: str | Path) -> Path:
+        """Write the report; returns the path of its page."""
+        return write(self.page, directory)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is left to do, at most: rows that break early ask for less.
+
+    Attributes:
+        seconds: passes times what they took on this machine just now.
+        passes: of one image through the classifier.
+        forward, backward: seconds an image.
+    """
+
+    seconds: float
+    passes: int
+    forward: float
+    backward: float
+
+    def __str__(self) -> str:
+        return (
+            f"at most about {spoken(self.seconds)}: {self.passes:,} image-passes of {1e3 * self.forward:.3g} ms, and "
+            f"{1e3 * self.backward:.3g} ms more with a gradient; images that break early take less"
+        )
+
+
+def audit(
+    model: nn.Module | Source | str,
+    data: Any = None,
+    *,
+    eps: float = 8 / 255,
+    norm: Norm = "linf",
+    budget: str = "standard",
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+    outputs: Outputs = "logits",
+    weights: Path | None = None,
+    store: Store | None = None,
+    machine: Machine | None = None,
+    quiet: bool = False,
+    **options: Any,
+) -> Audited:
+    """Audit a classifier, ours or not: accuracy, calibration, robustness, robustness levels, and flags.
+
+    What was computed before is found in the store; killed half-way, the same call goes on where it was.
+
+    Args:
+        model: any module from pixels in [0, 1] to logits; or ``module:function``, a ``.pt2`` or ``.onnx`` file,
+            ``timm:NAME``, ``transformers:NAME``; or a victim of a cell.
+        data: a data set by name, ``{name: arguments}``, or what the functions of ``surefooted.data`` return.
+        eps: the size of AutoAttack, in pixels' [0, 1]; the ladder goes from a quarter of it to twice as much.
+        budget: quick, standard or full.
+        mean, std: of each channel, where the classifier reads normalised pixels.
+        outputs: ``probabilities`` where it ends in a softmax.
+        weights: safetensors file for the factory's module.
+        quiet: neither the estimate of the time nor progress on standard error.
+        options: part, limit, levels, eot, temperature, seed; see ``surefooted.studies.audit``.
+
+    Raises:
+        InputError: for a classifier or data that cannot be audited, before any work; see ``checks.admit``.
+    """
+    named = known_data(data)
+    door: dict[str, Any] = {"mean": tuple(mean), "std": tuple(std), "outputs": outputs}
+    victim = victim_of(model, named, weights=weights, **door)
+    made = audit_of(model=victim, data=named, eps=eps, norm=norm, budget=budget, **options)
+    store = store or Store()
+    machine = machine or _machine(made.model)
+    prepare(made, store, machine, quiet=quiet)
+    execute(made.cells, store, machine=machine, quiet=quiet)
+    return audited(made, store)
+
+
+def audited(made: Audit, store: Store) -> Audited:
+    """Read from the store what an audit found."""
+    found = Findings(made, store)
+    return Audited(found.numbers(), found.flags, found.page())
+
+
+def prepare(made: Audit, store: Store, machine: Machine, *, quiet: bool) -> None:
+    """Before anything is computed: refuse what cannot be audited, and say how long it will take."""
+    if isinstance(made.model, Train) or not plan(made.cells, store):
+        return  # one of ours may not even be trained yet
+    net = made.model.load(store).to(machine.device())
+    points = images_of(made.model, made.data, made.part, PROBED).points(device=machine.device())
+    admit(net, points, len(made.splits.test.classes))
+    if not quiet:
+        from surefooted.console import tell
+
+        tell(f"[bold]audit of {made.model}[/]: {estimate(made, store, net, points.x)}")
+
+
+def estimate(made: Audit, store: Store, net: nn.Module, x: torch.Tensor) -> Estimate:
+    """Time a forward and a backward pass, and multiply by the passes that are left."""
+    forward, both = _seconds(net, x, backward=False), _seconds(net, x, backward=True)
+    seconds, passes = 0.0, 0
+    for cell in plan(made.cells, store):
+        if isinstance(cell, Attacked):
+            blind = _forward_only(cell)
+            steep = cell.work() - blind
+            seconds += blind * forward + steep * both
+            passes += blind + steep
+    return Estimate(seconds, passes, forward, both - forward)
+
+
+def victim_of(model: Any, data: Named | None, *, weights: Path | None = None, **door: Any) -> Source:
+    """A victim for cells, from what a user calls a model."""
+    if isinstance(model, nn.Module | str) and data is None:
+        raise InputError("which data? A classifier that is not ours does not say; name a data set (--data digits).")
+    if isinstance(model, nn.Module):
+        return Live(model, shape_of(data), **door)
+    if isinstance(model, str):
+        if not is_foreign(model):
+            raise InputError(
+                f"{model!r} names no classifier; expected MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME or "
+                "transformers:NAME."
+            )
+        return Foreign(model, shape_of(data), weights, **door)
+    return model
+
+
+def shape_of(data: Named | None) -> tuple[int, int, int]:
+    from surefooted.cell import data_of
+
+    assert data is not None
+    return data_of(data).test.shape
+
+
+def spoken(seconds: float) -> str:
+    """Seconds as people say them."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(1, seconds):.0f} seconds"
+
+
+def _forward_only(cell: Attacked) -> int:
+    """Row-passes of a cell that ask for no gradient."""
+    ((name, arguments),) = cell.attack.items()
+    name = name.partition("@")[0]
+    if name in BLIND:
+        return cell.work()
+    if name == "autoattack" and arguments.get("version", "standard") == "standard":
+        return min(cell.work(), len(cell.images()) * int(arguments.get("queries", 0)))
+    return 0
+
+
+def _seconds(net: nn.Module, x: torch.Tensor, *, backward: bool) -> float:
+    """Seconds that an image takes, the better of two tries after a first."""
+    from surefooted.views import Plain, untouched
+
+    times = []
+    with untouched(Plain(net)):
+        for _ in range(3):
+            point = x.detach().clone().requires_grad_(backward)
+            began = time.perf_counter()
+            with torch.set_grad_enabled(backward):
+                out = net(point)
+                if backward and out.requires_grad:
+                    out = torch.autograd.grad(out.sum(), point, allow_unused=True)[0]
+            if out is not None:
+                out.sum().item()  # waits for the device
+            times.append(time.perf_counter() - began)
+    return min(times[1:]) / len(x)
+
+
+def _machine(victim: Source) -> Machine:
+    """A module stays on the device that it is on."""
+    if isinstance(victim, Live):
+        device = next((w.device.type for w in victim.net.parameters()), "cpu")
+        return Machine(device)  # type: ignore[arg-type]  # it checks them
+    return Machine()

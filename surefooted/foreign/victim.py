@@ -1,0 +1,237 @@
+"""Foreign victims: any classifier as a cell's victim, named by its content and read from pixels in [0, 1]."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from surefooted.checkpoint import load_weights
+from surefooted.errors import InputError
+from surefooted.files import read_tensors
+from surefooted.foreign.hubs import HUBS, from_hub
+
+if TYPE_CHECKING:
+    from surefooted.store import Store
+
+Outputs = Literal["logits", "probabilities"]
+FILES = (".pt2", ".onnx")
+TINY = 1e-30
+
+
+class Door(nn.Module):
+    """What stands between pixels in [0, 1] and a classifier that reads and says something else.
+
+    Args:
+        net: the classifier.
+        mean, std: of each channel, taken from the pixels before the classifier reads them; empty for none.
+        outputs: ``probabilities`` are made logits by their logarithm.
+    """
+
+    def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], outputs: Outputs) -> None:
+        super().__init__()
+        self.net, self.outputs = net, outputs
+        self.mean = nn.Buffer(torch.tensor(mean).view(-1, 1, 1), persistent=False) if mean else None
+        self.std = nn.Buffer(torch.tensor(std).view(-1, 1, 1), persistent=False) if std else None
+        self.training = net.training  # the mode that it came in is for the checks to see
+
+    def forward(self, x: Float[Tensor, "b *d"]) -> Any:
+        if self.mean is not None and self.std is not None:
+            x = (x - self.mean) / self.std
+        out = self.net(x)
+        # A probability of 0 has no logarithm: the least one stands for it.
+        return out.clamp_min(TINY).log() if self.outputs == "probabilities" else out
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """A module in memory.
+
+    Attributes:
+        net: from pixels, normalised by ``mean`` and ``std`` where they are given, to what ``outputs`` says.
+        shape: (C, H, W) of the images it will see.
+    """
+
+    net: nn.Module
+    shape: tuple[int, ...]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    outputs: Outputs = "logits"
+
+    def __post_init__(self) -> None:
+        _check(self.mean, self.std, self.outputs)
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of the weights, of the code that is not torch's, and of the answers to a few fixed images.
+
+        Code and weights do not tell all that a module may depend on; its answers catch what they miss.
+        """
+        sha = hashlib.sha256(repr((self.mean, self.std, self.outputs, self.net)).encode())
+        for part in _code(self.net):
+            sha.update(part.encode())
+        for name, tensor in self.net.state_dict().items():
+            sha.update(name.encode())
+            sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        sha.update(repr(_answers(self.net, self.shape)).encode())
+        return sha.hexdigest()
+
+    def load(self, store: Store | None = None) -> nn.Module:
+        return Door(self.net, self.mean, self.std, self.outputs) if self.mean or self.outputs != "logits" else self.net
+
+    def __str__(self) -> str:
+        return type(self.net).__name__
+
+
+@dataclass(frozen=True, eq=False)
+class Foreign:
+    """A classifier that is not ours, by where it comes from.
+
+    Attributes:
+        source: ``module:function`` (a factory in Python, called without arguments), a ``.pt2`` file of torch.export, an
+            ``.onnx`` file, ``timm:NAME`` or ``transformers:NAME``.
+        weights: safetensors file with the factory's weights.
+        mean, std: of each channel, for a classifier that reads normalised pixels; a hub's own where none are given.
+        outputs: ``probabilities`` where the classifier ends in a softmax: their logarithms are its logits.
+        shape: (C, H, W) of the images it will see.
+    """
+
+    source: str
+    shape: tuple[int, ...]
+    weights: Path | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    outputs: Outputs = "logits"
+
+    def __post_init__(self) -> None:
+        _check(self.mean, self.std, self.outputs)
+
+    @cached_property
+    def key(self) -> str:
+        if Path(self.source).suffix in FILES:
+            content = hashlib.sha256(_file(Path(self.source)).read_bytes()).hexdigest()
+            return hashlib.sha256(repr((content, self.mean, self.std, self.outputs)).encode()).hexdigest()
+        return self._live.key
+
+    @cached_property
+    def _live(self) -> Live:
+        net, mean, std = self._open()
+        return Live(net, self.shape, self.mean or mean, self.std or std, self.outputs)
+
+    def load(self, store: Store | None = None) -> nn.Module:
+        return self._live.load(store)
+
+    def __str__(self) -> str:
+        return Path(self.source).name if Path(self.source).suffix in FILES else self.source
+
+    def _open(self) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+        """The module, with the mean and std that its source says it needs."""
+        path = Path(self.source)
+        if self.weights is not None and (path.suffix in FILES or self.source.partition(":")[0] in HUBS):
+            raise InputError(f"--weights goes with a factory (MODULE:FUNCTION); {self.source} brings its own.")
+        if path.suffix == ".pt2":
+            from surefooted.foreign.program import read_program
+
+            return read_program(_file(path)), (), ()
+        if path.suffix == ".onnx":
+            from surefooted.foreign.onnx import read_onnx
+
+            return read_onnx(_file(path)), (), ()
+        before, _, after = self.source.partition(":")
+        if before in HUBS:
+            return from_hub(before, after)
+        net = _made(before, after)
+        if self.weights is not None:
+            load_weights(net, read_tensors(self.weights)[0], self.weights)
+        return net, (), ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Other processes open it anew: a module may not travel."""
+        return {name: value for name, value in self.__dict__.items() if name != "_live"}
+
+
+def is_foreign(source: str) -> bool:
+    """Whether a word on the command line names a classifier that is not ours."""
+    return ":" in source or Path(source).suffix in FILES
+
+
+def _made(module: str, function: str) -> nn.Module:
+    """Call a factory; modules in the working directory are found, as by ``python -m``."""
+    if not function.isidentifier():
+        raise InputError(
+            f"--model {module}:{function} names no function; write MODULE:FUNCTION, such as mymodels:resnet."
+        )
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(
+            f"the module {module!r} cannot be imported ({error}); run where it lies, or set PYTHONPATH to its folder."
+        ) from None
+    factory = getattr(found, function, None)
+    if not callable(factory):
+        raise InputError(
+            f"{module} has no function {function!r}; expected one that takes no arguments and returns a module."
+        )
+    net = factory()
+    if not isinstance(net, nn.Module):
+        raise InputError(f"{module}:{function} returned a {type(net).__name__}; expected a torch.nn.Module.")
+    return net
+
+
+def _code(net: nn.Module) -> Iterator[str]:
+    """Source of the classes that are not torch's, where it can be had."""
+    for kind in sorted({type(m) for m in net.modules()}, key=lambda kind: (kind.__module__, kind.__qualname__)):
+        yield f"{kind.__module__}.{kind.__qualname__}"
+        if kind.__module__.partition(".")[0] != "torch":
+            try:
+                yield inspect.getsource(kind)
+            except (OSError, TypeError):  # made in a console, or compiled
+                continue
+
+
+def _answers(net: nn.Module, shape: tuple[int, ...]) -> list[Any]:
+    """What the module says of four fixed images, to five digits; what it cannot answer is for others to say."""
+    from surefooted.noise import Noise
+    from surefooted.views import Plain, untouched
+
+    device = next((w.device for w in net.parameters()), torch.device("cpu"))
+    x = Noise(0, torch.arange(4)).uniform(*shape).to(device)
+    with torch.no_grad(), untouched(Plain(net), seed=0):
+        try:
+            out = net(x)
+        except Exception:
+            return []
+    return [f"{v:.5g}" for v in out.flatten().tolist()] if isinstance(out, Tensor) else []
+
+
+def _check(mean: tuple[float, ...], std: tuple[float, ...], outputs: str) -> None:
+    if len(mean) != len(std):
+        raise InputError(f"--mean has {len(mean)} numbers and --std {len(std)}; give both, a number for each channel.")
+    if not all(isfinite(v) for v in mean) or not all(isfinite(v) and v > 0 for v in std):
+        raise InputError(f"--mean is {mean} and --std {std}; expected finite numbers, and --std above 0.")
+    if any(v > 2 for v in (*mean, *std)):
+        raise InputError(
+            f"--mean is {mean} and --std {std}, which looks like pixels from 0 to 255; divide both by 255."
+        )
+    if outputs not in get_args(Outputs):
+        raise InputError(f"--outputs is {outputs!r}; expected logits or probabilities.")
+
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path} is not there; expected a file that torch.export.save or an ONNX exporter wrote.")
+    return path

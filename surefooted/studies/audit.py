@@ -1,0 +1,187 @@
+"""The audit: what one classifier is worth, whoever made it, and whether its numbers can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod, sqrt
+from typing import Any, Literal
+
+from surefooted.cell import Attacked, Cell, Named, Part, Predicted, Probed, Source, Train, attacking, data_of
+from surefooted.checked import Count, Positive, Whole, checked
+from surefooted.data.images import Splits
+from surefooted.errors import InputError
+from surefooted.geometry import Norm
+from surefooted.studies.audit_page import Findings
+from surefooted.studies.base import Study
+
+RUNGS = (0.25, 0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much an audit asks.
+
+    Attributes:
+        images: at most so many; 0 for all.
+        steps: of APGD along the ladder of ε; the check of convergence takes twice as many.
+        strongest: options of AutoAttack.
+        queries: of Square, on all rows, to compare with the attacks that follow gradients.
+        nearest: the minimal-norm attack that ranks examples.
+        draws: of the bootstrap.
+    """
+
+    images: int
+    steps: int
+    strongest: Named
+    queries: int
+    nearest: Named
+    draws: int = 1000
+
+
+BUDGETS = {
+    "quick": Budget(256, 20, {"budget": "quick"}, 200, {"ddn": {"steps": 40}}),
+    "standard": Budget(1000, 40, {}, 1000, {"ddn": {"steps": 100}}),
+    "full": Budget(0, 100, {}, 5000, {"carlini_wagner": {}}),
+    # Shows that all runs; its numbers mean little.
+    "smoke": Budget(64, 10, {"steps": 5, "targets": 2, "queries": 40}, 40, {"ddn": {"steps": 20}}, 100),
+}
+
+
+@checked
+def audit(
+    *,
+    model: Any,
+    data: Any = None,
+    eps: Positive = 8 / 255,
+    norm: Norm = "linf",
+    budget: Literal["quick", "standard", "full", "smoke"] = "standard",
+    part: Part = "test",
+    limit: Whole = 0,
+    levels: Count = 10,
+    eot: Count = 1,
+    temperature: Literal["auto", "validation", "halves"] = "auto",
+    seed: Whole = 0,
+) -> Study:
+    """Audit of one classifier: accuracy, calibration, robustness, robustness levels, and flags; ``surefooted audit``.
+
+    Args:
+        model: what a cell takes for a victim; ``surefooted.audit`` makes one of any module.
+        data: a data set with its options; by default the one that a network of ours was trained on.
+        eps: the size of AutoAttack; the ladder goes from a quarter of it to twice as much.
+        budget: quick, standard or full; smoke shows that all runs, its numbers mean little.
+        limit: at most so many images; 0 for the budget's number.
+        levels: subsets by robustness (AR-AdaLS).
+        eot: forward passes that each answer to an attack is the mean of; above 1 for classifiers that draw at random.
+        temperature: fitted on the validation images, or on each half of the audited images for the other; auto takes
+            the validation images only for networks of ours: a stranger may have been trained on them.
+    """
+    made = Audit(model, data, BUDGETS[budget], eps, norm, part, limit, levels, eot, temperature, seed)
+    return Study(lambda: made.cells, lambda store: Findings(made, store).page())
+
+
+def audit_of(**arguments: Any) -> Audit:
+    """The same as a description, with the arguments of ``audit`` checked and completed."""
+    spec = audit(**arguments).spec
+    assert spec is not None
+    return Audit(**{**spec.arguments, "budget": BUDGETS[spec.arguments["budget"]]})
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What an audit computes; arguments as in ``audit``."""
+
+    model: Source
+    data: Named | None
+    budget: Budget
+    eps: float
+    norm: Norm
+    part: Part = "test"
+    limit: int = 0
+    levels: int = 10
+    eot: int = 1
+    temperature: Literal["auto", "validation", "halves"] = "auto"
+    seed: int = 0
+
+    @property
+    def cells(self) -> list[Cell]:
+        """From the cheapest to the most expensive."""
+        held = [self.held_out] if self.held_out else []
+        return [
+            *(self.probed, self.clean, *held, *self.rungs.values(), self.longer, self.huge),
+            *(self.nearest, self.blind, self.strongest, self.moved),
+        ]
+
+    @property
+    def images(self) -> int:
+        return self.limit or self.budget.images
+
+    @cached_property
+    def splits(self) -> Splits:
+        given = self.data or (self.model.data if isinstance(self.model, Train) else None)
+        if given is None:
+            raise InputError("which data? A classifier that is not ours does not say; name a data set (--data).")
+        return data_of(given)
+
+    @cached_property
+    def probed(self) -> Probed:
+        return Probed(self.model, self.part, self.data)
+
+    @cached_property
+    def clean(self) -> Predicted:
+        return Predicted(self.model, self.part, None, self.data, self.images)
+
+    @cached_property
+    def held_out(self) -> Predicted | None:
+        """Validation predictions to fit the temperature on; None where halves of the audited images are used."""
+        ours = not hasattr(self.model, "outputs")
+        wanted = self.temperature == "validation" or (self.temperature == "auto" and ours)
+        if wanted and self.part != "validation" and len(self.splits.validation):
+            return Predicted(self.model, "validation", None, self.data)
+        return None
+
+    @cached_property
+    def rungs(self) -> dict[float, Attacked]:
+        """The ladder: APGD at each ε."""
+        return {rung * self.eps: self._climb(rung * self.eps, self.budget.steps) for rung in RUNGS}
+
+    @cached_property
+    def longer(self) -> Attacked:
+        return self._climb(self.eps, 2 * self.budget.steps)
+
+    @cached_property
+    def huge(self) -> Attacked:
+        """A ball that holds all images."""
+        return self._climb(self.far, self.budget.steps)
+
+    @property
+    def far(self) -> float:
+        return 1.0 if self.norm == "linf" else sqrt(prod(self.splits.test.shape))
+
+    @cached_property
+    def strongest(self) -> Attacked:
+        version: Named = {"version": "rand", "eot": self.eot} if self.eot > 1 else {}
+        return self._attack({"autoattack": {**self._ball(self.eps), **self.budget.strongest, **version}}, points=True)
+
+    @cached_property
+    def moved(self) -> Predicted:
+        return Predicted(self.model, self.part, self.strongest, self.data, self.images)
+
+    @cached_property
+    def blind(self) -> Attacked:
+        return self._attack({"square": {**self._ball(self.eps), "queries": self.budget.queries}})
+
+    @cached_property
+    def nearest(self) -> Attacked:
+        ((name, options),) = self.budget.nearest.items()
+        return self._attack({name: {**options, "away_from": "prediction"}})
+
+    def _climb(self, eps: float, steps: int) -> Attacked:
+        return self._attack({"apgd": {**self._ball(eps), "steps": steps, "eot": self.eot}})
+
+    def _attack(self, attack: Named, *, points: bool = False) -> Attacked:
+        options: dict[str, Any] = {"data": self.data, "limit": self.images, "seed": self.seed, "keep_points": points}
+        return attacking(self.model, attack, self.part, **options)
+
+    def _ball(self, eps: float) -> Named:
+        return {"norm": self.norm, "eps": eps}

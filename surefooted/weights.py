@@ -1,0 +1,101 @@
+"""Networks and the files that hold them: nothing that a file says of itself is believed before it is checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from surefooted.checkpoint import check_fit, load_weights
+from surefooted.errors import InputError
+from surefooted.files import read_tensors
+from surefooted.spec import build, complete, split
+
+# Some layers register a weight more than once on their way (parametrisations).
+REGISTRATIONS_PER_TENSOR = 4
+
+
+def load_model(file: Path) -> nn.Module:
+    """The network that ``train`` wrote, in evaluation mode. Raises InputError where the file is not of that kind."""
+    tensors, about = read_tensors(file)
+    net, shape, classes = (about.get(part) for part in ("net", "shape", "classes"))
+    if not isinstance(net, dict) or not isinstance(shape, list) or not isinstance(classes, list):
+        raise InputError(
+            f"{file} does not say which network it holds; expected a weights.safetensors that surefooted wrote."
+        )
+    try:
+        with _no_larger_than(tensors, [net, shape]):
+            made = outline(net, tuple(shape), len(classes))
+    except InputError as error:
+        raise InputError(f"{file} does not hold the network that it says it does. {error}") from None
+    check_fit(made, tensors, file)
+    made = seeded_network(net, tuple(shape), len(classes), 0)
+    load_weights(made, tensors, file)
+    return made.eval()
+
+
+def seeded_network(net: Any, shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
+    """The network before the first step."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build("surefooted.nets", net, shape, classes)
+
+
+def described(net: Any, shape: tuple[int, ...], classes: int) -> dict[str, Any]:
+    """The complete spec of a network. Its arguments are checked by building it without its weights."""
+    made = outline(net, shape, classes) if isinstance(net, str | Mapping) else net
+    spec = complete("surefooted.nets", made)
+    weights = sum(weight.numel() for weight in made.parameters())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 4 * weights > memory:
+        raise InputError(
+            f"{split(spec)[0]} would have {weights:.2g} weights, more than {memory / 2**30:.0f} GiB of memory hold; "
+            "make it smaller (--net.width)."
+        )
+    return spec
+
+
+def outline(net: Any, shape: tuple[Any, ...], classes: int) -> nn.Module:
+    """The network without memory for its weights."""
+    try:
+        with torch.device("meta"):
+            return build("surefooted.nets", net, shape, classes)
+    except (RuntimeError, OverflowError, MemoryError, TypeError) as error:  # how torch says that a number is too large
+        why = str(error).partition("\n")[0]
+        raise InputError(f"{split(net)[0]} cannot be built for images of {shape}: {why}.") from None
+
+
+@contextmanager
+def _no_larger_than(tensors: Mapping[str, Tensor], said: Any) -> Iterator[None]:
+    """Stop building what a file says it holds as soon as that is more than the file holds: it may say anything."""
+    entries = sum(tensor.numel() for tensor in tensors.values())
+    largest = max(_whole_numbers(said), default=0)
+    if largest > entries:
+        raise InputError(f"It names the number {largest}, and the file has {entries} entries.")
+    left = REGISTRATIONS_PER_TENSOR * len(tensors)
+
+    def count(module: nn.Module, name: str, weight: nn.Parameter) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise InputError(f"That would have more weights than the {len(tensors)} tensors of the file.")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _whole_numbers(part)

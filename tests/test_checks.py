@@ -1,0 +1,322 @@
+"""Flags: each is raised by a classifier that is built for it, by no other, and by no honest one."""
+
+import pytest
+import torch
+from torch import nn
+
+from surefooted import checks
+from surefooted.checks import Probe, admit, probe
+from surefooted.core import Points
+from surefooted.data import digits
+from surefooted.errors import InputError
+from surefooted.spec import build
+
+EPS, STEPS = 0.1, 10
+
+
+@pytest.fixture(scope="module")
+def points():
+    return digits().test.points(slice(0, 96))
+
+
+def trained(adversarial=False, layers=()):
+    torch.manual_seed(0)
+    net, data = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), *layers, nn.Linear(64, 10)), digits().train
+    optimiser, train = torch.optim.Adam(net.parameters(), 3e-3), data.points()
+    for _ in range(150):
+        rows = torch.randint(len(train.y), (128,))
+        x, y = train.x[rows], train.y[rows]
+        if adversarial:
+            x = x.requires_grad_()
+            (g,) = torch.autograd.grad(nn.functional.cross_entropy(net(x), y), x)
+            x = (x + 0.1 * g.sign()).clamp(0, 1).detach()
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimiser.step()
+    net.zero_grad()
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def honest():
+    return trained()
+
+
+class Bent(torch.autograd.Function):
+    """The identity, whose gradient is bent on the way back."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.save_for_backward(factor)
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0], None
+
+
+class Flawed(nn.Module):
+    """An honest classifier with a flaw; where it needs to, it knows the images it will be asked about."""
+
+    def __init__(self, net, images):
+        super().__init__()
+        self.net = net
+        self.images = nn.Buffer(images.flatten(1))
+
+    def away(self, x):
+        """L∞ distance to the nearest image that it knows."""
+        return torch.cdist(x.detach().flatten(1), self.images, p=torch.inf).amin(1)
+
+    def bent(self, x, where):
+        """The honest answer, with gradients that point the other way ``where``."""
+        return self.net(Bent.apply(x, 1.0 - 2.0 * where.float().view(-1, 1, 1, 1)))
+
+
+class ZeroGradients(Flawed):
+    """Rounds its pixels, and is right about the images that it knows only: any noise breaks it, no gradient leads."""
+
+    def forward(self, x):
+        right = self.net((16 * x).round() / 16)
+        return torch.where((self.away(x) > 1e-3)[:, None], right.roll(1, 1), right)
+
+
+class Randomised(Flawed):
+    def forward(self, x):
+        return self.net(x) + 0.02 * torch.randn(len(x), 10)
+
+
+class TrainMode(Flawed):
+    def __init__(self, net, images):
+        super().__init__(net, images)
+        self.dropout = nn.Dropout(0.5)
+        self.train()
+
+    def forward(self, x):
+        return self.net(self.dropout(x))
+
+
+class SoftmaxTwice(Flawed):
+    def forward(self, x):
+        return (self.net(x) / 3).softmax(-1)
+
+
+class BlackBoxWins(Flawed):
+    """Near the images that it knows its gradients lead back to them."""
+
+    def forward(self, x):
+        return self.bent(x, self.away(x) < 0.3)
+
+
+class HugeEps(Flawed):
+    """Far from what it knows it says 0, whatever it is asked."""
+
+    def forward(self, x):
+        constant = torch.zeros(len(x), 10)
+        constant[:, 0] = 20
+        return torch.where((self.away(x) > 0.35)[:, None], constant, self.net(x))
+
+
+class NotConverged(Flawed):
+    """Shows the gradient of a few pixels at a time, others at every step."""
+
+    def forward(self, x):
+        few = (x.detach().flatten(1).sum(1) * 4096).long() % 8
+        shown = torch.arange(64)[None] % 8 == few[:, None]
+        return self.net(Bent.apply(x, shown.float().view(-1, 1, 8, 8)))
+
+
+class Ladder(Flawed):
+    """Gradients lead back from a little way off, but for images out of reach."""
+
+    def forward(self, x):
+        away = self.away(x)
+        return self.bent(x, (away > 0.12) & (away < 0.4))
+
+
+FLAWS = {
+    "zero_gradients": ZeroGradients,
+    "randomised": Randomised,
+    "train_mode": TrainMode,
+    "softmax_twice": SoftmaxTwice,
+    "black_box_wins": BlackBoxWins,
+    "huge_eps": HugeEps,
+    "not_converged": NotConverged,
+    "ladder": Ladder,
+}
+
+
+def flags(net, points, *, eot=1):
+    """All checks on a classifier, from attacks of a modest budget."""
+
+    def found(name, **options):
+        return build("surefooted.attacks", {name: options})(net, points).found
+
+    climbs = {eps: found("apgd", eps=eps, steps=STEPS) for eps in (EPS / 2, EPS, 2 * EPS)}
+    longer = found("apgd", eps=EPS, steps=2 * STEPS)
+    raised = [
+        checks.black_box_wins(climbs[EPS] | longer, found("square", eps=EPS, queries=100)),
+        checks.huge_eps(found("apgd", eps=1.0, steps=STEPS), eps=1.0),
+        checks.not_converged(climbs[EPS], longer, steps=STEPS),
+        checks.ladder(climbs),
+    ]
+    return [*checks.of_probe(probe(net, points), eot=eot), *(flag for flag in raised if flag)]
+
+
+def test_every_flag_has_a_flawed_classifier():
+    assert set(FLAWS) == set(checks.FLAGS)
+
+
+@pytest.mark.parametrize("name", FLAWS)
+def test_a_flaw_raises_its_flag_and_no_other(name, honest, points):
+    raised = flags(FLAWS[name](honest, points.x), points)
+    assert [flag.name for flag in raised] == [name]
+    assert any(sign.isdigit() for sign in raised[0].seen) and raised[0].cure
+    assert raised[0].severity == ("caution" if name in ("train_mode", "not_converged") else "serious")
+
+
+@pytest.mark.parametrize("net", [trained, lambda: trained(adversarial=True), lambda: trained(layers=[nn.BatchNorm1d(64)])])
+def test_honest_classifiers_raise_none(net, points):
+    assert flags(net(), points) == []
+
+
+def test_a_training_mode_that_changes_nothing_raises_none(honest, points):
+    assert checks.of_probe(probe(trained().train(), points)) == []
+
+
+def test_averaging_draws_answers_the_flag_of_random_classifiers(honest, points):
+    seen = probe(Randomised(honest, points.x), points)
+    assert checks.randomised(seen) and not checks.randomised(seen, eot=20)
+
+
+def test_statistics_of_the_batch_are_training_mode_too(points):
+    net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64, track_running_stats=False), nn.Linear(64, 10)).eval()
+    alone = points.take(slice(0, 1))
+    with torch.no_grad(), pytest.raises(ValueError, match="more than 1 value"):
+        net(alone.x)
+    net[1] = nn.InstanceNorm1d(64)  # not it: InstanceNorm1d reads (C, L), and takes the batch for C
+    (flag,) = checks.of_probe(probe(Company(), points))
+    assert flag.name == "train_mode" and flag.severity == "serious" and "in company" in flag.seen
+
+
+class Company(nn.Module):
+    """Takes the mean of its batch from every image."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.linear(x - x.mean(0) / 2)
+
+
+def test_a_saturated_softmax_is_a_caution(honest, points):
+    class Sure(nn.Module):
+        def forward(self, x):
+            return 40 * honest(x)
+
+    (flag,) = checks.of_probe(probe(Sure(), points))
+    assert flag.name == "zero_gradients" and flag.severity == "caution" and "dlr" in flag.cure
+
+
+def test_gradients_that_are_not_finite_are_flagged(honest, points):
+    class Root(nn.Module):
+        def forward(self, x):
+            return honest(x.sqrt() ** 2)  # the slope of the root is infinite at 0
+
+    (flag,) = checks.of_probe(probe(Root(), points))
+    assert flag.name == "zero_gradients" and "not finite" in flag.seen
+
+
+def test_a_detached_model_has_no_gradients(honest, points):
+    class Detached(nn.Module):
+        def forward(self, x):
+            return honest(x.detach())
+
+    assert probe(Detached(), points).zero == 1.0
+
+
+def test_probing_leaves_no_trace(points):
+    net = trained(layers=[nn.BatchNorm1d(64), nn.Dropout(0.5)]).train()
+    before = {name: t.clone() for name, t in net.state_dict().items()}
+    state = torch.random.get_rng_state()
+    one, two = probe(net, points), probe(net, points)
+    assert one == two and Probe(**one.json()) == one
+    assert all(torch.equal(t, before[name]) for name, t in net.state_dict().items())
+    assert all(module.training for module in net.modules())
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert all(weight.grad is None or not weight.grad.any() for weight in net.parameters())
+
+
+def rows(n, broken):
+    return torch.arange(n) < broken
+
+
+def test_what_sound_attacks_differ_by_is_allowed():
+    assert [checks.allowed(n) for n in (1, 64, 200, 1000, 10000)] == [1, 1, 2, 10, 100]
+    assert checks.huge_eps(rows(1000, 990), eps=1) is None
+    assert checks.huge_eps(rows(1000, 989), eps=1) is not None
+    assert checks.ladder({0.1: rows(1000, 510), 0.2: rows(1000, 500)}) is None
+    assert checks.ladder({0.2: rows(1000, 500), 0.1: rows(1000, 511)}) is not None
+    assert checks.black_box_wins(rows(1000, 500), rows(1000, 510)) is None
+    assert checks.black_box_wins(rows(1000, 500), rows(1000, 511)).severity == "serious"
+    assert checks.black_box_wins(rows(1000, 500), ~rows(1000, 700)).severity == "caution"
+    assert checks.not_converged(rows(1000, 500), rows(1000, 511), steps=10) is not None
+    # Twenty gained and twenty lost is chance, not a lack of steps.
+    assert checks.not_converged(rows(1000, 500), rows(1000, 520) & ~rows(1000, 20), steps=10) is None
+    assert checks.not_converged(rows(64, 30), rows(64, 34), steps=10) is None
+    assert checks.not_converged(rows(64, 30), rows(64, 35), steps=10) is not None
+
+
+class Says(nn.Module):
+    """Answers with what a function makes of honest logits."""
+
+    def __init__(self, of):
+        super().__init__()
+        self.of = of
+        torch.manual_seed(0)
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.of(self.linear(x.flatten(1)))
+
+
+def fixed_batch(z):
+    return z.view(8, 10)
+
+
+def no_single(z):
+    if len(z) == 1:
+        raise RuntimeError("expected more than 1 value per channel")
+    return z
+
+
+@pytest.mark.parametrize(
+    ("of", "said"),
+    [
+        (lambda z: (z, z), "returns a tuple"),
+        (lambda z: {"logits": z, "features": z}, "returns a dict with logits, features"),
+        (lambda z: z / 0, "NaN or infinity for 64 of 64 images"),
+        (lambda z: z[:, :7], "tells 7 classes apart and the data have 10"),
+        (lambda z: z.argmax(-1), r"shape \(64,\) for 64 images"),
+        (lambda z: z.long(), "torch.int64"),
+        (lambda z: z.squeeze(), r"shape \(10,\) for 1 images"),
+        (no_single, "cannot run at batch size 1"),
+        (lambda z: z.view(1, 10), "runs on one image but not on 64"),
+        (lambda z: z @ torch.zeros(3, 3), "cannot run on images of"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_with_its_cure(of, said, points):
+    with pytest.raises(InputError, match=said) as error:
+        admit(Says(of), points, 10)
+    assert any(word in str(error.value) for word in ("factory", "Look for", "expected", "evaluation mode", "export"))
+
+
+def test_pixels_must_lie_between_0_and_1(points):
+    net = Says(lambda z: z)
+    admit(net, points, 10)
+    with pytest.raises(InputError, match="from 0 to 255, not from 0 to 1; divide by 255"):
+        admit(net, Points((255 * points.x).round(), points.y, points.i), 10)
+    with pytest.raises(InputError, match="belongs inside"):
+        admit(net, points._replace(x=2 * points.x - 1), 10)

@@ -1,0 +1,348 @@
+"""Names, arguments and keys: one spelling of a thing, and an error for what is none."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from surefooted import attacks, methods, recipes, scores
+from surefooted.cell import Attacked, Predicted, attacking, training
+from surefooted.core import Score
+from surefooted.errors import InputError
+from surefooted.options import gather, parse
+from surefooted.spec import PACKAGES, build, canonical, complete, describe, names, split
+
+EVERY = [(package, name) for package in PACKAGES.values() for name in names(package)]
+
+
+@pytest.mark.parametrize(("package", "name"), EVERY)
+def test_every_component_is_described_in_a_sentence_and_plain_data(package, name):
+    about = describe(package, name)
+    assert about["name"] == name and len(about["summary"]) > 10 and about["summary"].rstrip()[-1] in ".:)"
+    json.dumps(about, allow_nan=False)
+    assert all({"name", "type", "default", "required"} == set(argument) for argument in about["arguments"])
+    assert not any("surefooted." in argument["type"] or "typing" in argument["type"] for argument in about["arguments"])
+
+
+MADE = [(PACKAGES[kind], name) for kind in ("methods", "attacks", "scores", "targets", "recipes", "augmentations")
+        for name in names(PACKAGES[kind])]  # fmt: skip
+
+
+@pytest.mark.parametrize(("package", "name"), MADE)
+def test_a_complete_spec_builds_the_same_component_again(package, name):
+    if any(argument["required"] for argument in describe(package, name)["arguments"]):
+        return  # tested with arguments where it lives
+    spec = complete(package, name)
+    assert complete(package, spec) == spec
+    assert complete(package, json.loads(canonical(spec))) == spec
+    assert build(package, spec).spec.json() == spec
+
+
+def test_nested_names_tables_and_components_are_one():
+    by_name = complete("surefooted.attacks", {"pgd": {"objective": "dlr" if "dlr" in scores.__all__ else "entropy"}})
+    inner = split(by_name)[1]["objective"]
+    assert complete("surefooted.attacks", {"pgd": {"objective": inner}}) == by_name
+    made = build("surefooted.scores", inner)
+    assert complete("surefooted.attacks", attacks.pgd(objective=made)) == by_name
+
+
+@pytest.mark.parametrize(
+    ("package", "given", "said"),
+    [
+        ("surefooted.methods", "vanila", "Did you mean 'vanilla'?"),
+        ("surefooted.methods", {"pat": {"epss": 1}}, "pat has no argument 'epss'. Did you mean 'eps'?"),
+        ("surefooted.methods", {"pat": {"eps": -1}}, "eps = -1: input should be greater than or equal to 0"),
+        ("surefooted.methods", {"pat": {"eps": "much"}}, "eps = 'much': input should be a valid number"),
+        ("surefooted.methods", {"pat": {"eps": float("nan")}}, "finite"),
+        ("surefooted.methods", {"pat": {"steps": 0}}, "steps = 0: input should be greater than or equal to 1"),
+        ("surefooted.methods", {"pat": {"steps": 1.5}}, "steps = 1.5: input should be a valid integer"),
+        ("surefooted.methods", {"ls": {"eps": 1.01}}, "less than or equal to 1"),
+        ("surefooted.methods", {"pat_ls": {"smoothing": -0.1}}, "greater than or equal to 0"),
+        ("surefooted.methods", {"custom": {"perturb": "pgdd"}}, "Did you mean 'pgd'?"),
+        ("surefooted.methods", {"custom": {"loss": {"entm_loss": {"lamb": 1}}}}, "Did you mean 'lam'?"),
+        ("surefooted.methods", {"custom": {"loss": 3}}, "instance of Score"),
+        ("surefooted.methods", {"pat": 3}, "expected a table"),
+        ("surefooted.methods", {"pat": {}, "ls": {}}, "expected one component"),
+        ("surefooted.methods", 5, "expected a name"),
+        ("surefooted.methods", {5: {}}, "expected the name of a component"),
+        ("surefooted.attacks", {"pgd": {"norm": "l3"}}, "'linf' or 'l2'"),
+        ("surefooted.recipes", {"recipe": {"augment": ["flipp"]}}, "Did you mean 'flip'?"),
+        ("surefooted.recipes", {"recipe": {"augment": [{"crop": {"pad": 0}}]}}, "pad = 0"),
+        ("surefooted.recipes", {"recipe": {"drops": [[10, 0.1]]}}, "schedule='steps'"),
+        ("surefooted.recipes", {"recipe": {"epochs": 0}}, "epochs = 0"),
+        ("surefooted.data", "digit", "Did you mean 'digits'?"),
+    ],
+)
+def test_what_cannot_be_built_is_said(package, given, said):
+    with pytest.raises(InputError) as error:
+        build(package, given)
+    assert said in str(error.value)
+
+
+def test_all_faults_come_at_once():
+    with pytest.raises(InputError) as error:
+        training({"pat": {"eps": -1, "steps": 0, "norn": "l2"}}, "lenett", "digits", {"recipe": {"lr": 0, "batch": 0}})
+    text = str(error.value)
+    assert len(text.splitlines()) == 6
+    for part in (
+        "eps = -1",
+        "steps = 0",
+        "'norn'. Did you mean 'norm'?",
+        "Did you mean 'lenet'?",
+        "lr = 0",
+        "batch = 0",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize("word", ["none", "None", "null", None])
+def test_the_word_none_is_what_the_argument_takes_it_for(word):
+    assert complete("surefooted.methods", {"pat": {"step_size": word}})["pat"]["step_size"] is None
+    assert complete("surefooted.methods", {"custom": {"perturb": word}})["custom"]["perturb"] is None
+    if word in ("none", None):  # here it is one of the choices
+        cell = training("vanilla", {"mlp": {"normalise": word}}, "digits")
+        assert cell.net["mlp"]["normalise"] == "none"
+
+
+def test_what_was_put_together_by_hand_cannot_be_stored():
+    with pytest.raises(InputError, match="put together by hand"):
+        training(methods.custom(loss=scores.cross_entropy() - 2 * scores.entropy()), "mlp", "digits")
+    with pytest.raises(InputError, match="has no name"):
+        training(dataclasses.replace(methods.pat(), spec=None), "mlp", "digits")
+    with pytest.raises(InputError, match="has no name"):
+        complete("surefooted.scores", Score(lambda f: f.logits[0, :, 0]))
+
+
+BASE = {
+    "method": {"ls": {"eps": 0.5}},
+    "net": {"mlp": {"width": 4}},
+    "data": {"digits": {"validation": 0.2}},
+    "recipe": {"recipe": {"epochs": 2, "augment": ["crop"]}},
+}
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        {"method": methods.ls(eps=0.5)},
+        {"method": {"ls": {"eps": "0.5"}}},
+        {"net": {"mlp": {"width": 4.0, "layers": 1, "dropout": 0}}},
+        {"net": {"mlp": {"dropout": 0.0, "width": "4"}}},
+        {"data": {"digits": {"test": 0.25, "validation": 0.2, "train_limit": 0}}},
+        {"recipe": recipes.recipe(epochs=2, augment=("crop",))},
+        {"recipe": {"recipe": {"augment": [{"crop": {"pad": 4}}], "epochs": 2, "momentum": 0.9}}},
+        {"recipe": {"recipe": {"augment": ({"crop": {}},), "epochs": 2, "drops": []}}},
+        {"seed": 0, "precision": "fp32"},
+    ],
+)
+def test_another_spelling_of_the_same_has_the_same_key(spelling):
+    assert training(**BASE | spelling).key == training(**BASE).key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": {"ls": {"eps": 0.51}}},
+        {"method": "vanilla"},
+        {"net": {"mlp": {"width": 5}}},
+        {"net": {"mlp": {"width": 4, "dropout": 0.1}}},
+        {"data": {"digits": {"validation": 0.3}}},
+        {"data": {"digits": {"validation": 0.2, "split_seed": 1}}},
+        {"recipe": {"recipe": {"epochs": 2}}},
+        {"recipe": {"recipe": {"epochs": 2, "augment": [{"crop": {"pad": 3}}]}}},
+        {"recipe": {"recipe": {"epochs": 2, "augment": ["crop"], "lr": 0.002}}},
+        {"seed": 1},
+        {"precision": "bf16"},
+    ],
+)
+def test_any_change_has_another_key(change):
+    assert training(**BASE | change).key != training(**BASE).key
+
+
+def test_cells_that_read_others_change_with_them():
+    one, other = training(**BASE), training(**BASE | {"seed": 1})
+    keys = {
+        cell.key
+        for victim in (one, other)
+        for cell in (
+            attacking(victim, {"pgd": {"eps": 1}}),
+            attacking(victim, {"pgd": {"eps": 0.5}}),
+            attacking(victim, {"pgd": {"eps": 1}}, "train"),
+            attacking(victim, {"pgd": {"eps": 1}}, seed=1),
+            attacking(victim, {"pgd": {"eps": 1}}, limit=5),
+            Predicted(victim),
+            Predicted(victim, moved=attacking(victim, {"pgd": {"eps": 1}})),
+        )
+    }
+    assert len(keys) == 14
+    assert attacking(one, {"pgd": {"eps": 1}}).key == attacking(one, attacks.pgd(eps=1.0)).key
+    assert isinstance(attacking(one, "pgd"), Attacked)
+
+
+def test_levels_are_ranked_on_the_vanilla_model_that_anybody_would_train():
+    adaptive = {"ar_adals": {"levels": 3, "robustness": {"carlini_wagner": {"steps": 2, "away_from": "prediction"}}}}
+    cell = training(**BASE | {"method": adaptive})
+    on_train, on_validation = cell.needs
+    assert (on_train.part, on_validation.part) == ("train", "validation")
+    assert on_train.victim.key == on_validation.victim.key == training(**BASE | {"method": "vanilla"}).key
+    adaptive["ar_adals"]["alpha"] = 0.01
+    assert [need.key for need in training(**BASE | {"method": adaptive}).needs] == [need.key for need in cell.needs]
+
+
+def archive(path, seed=0):
+    rng = np.random.default_rng(seed)
+    path.parent.mkdir(exist_ok=True)
+    np.savez(path, x_train=rng.integers(0, 256, (40, 4, 4), dtype=np.uint8), y_train=np.arange(40) % 3)
+    return {"npz": {"path": str(path)}}
+
+
+def test_where_the_data_lie_is_not_in_the_key_but_what_they_are_is(tmp_path):
+    def key(data):
+        return training("vanilla", "mlp", data).key
+
+    first = key(archive(tmp_path / "here" / "a.npz"))
+    assert key(archive(tmp_path / "there" / "b.npz")) == first
+    assert key(archive(tmp_path / "there" / "c.npz", seed=1)) != first
+
+
+def test_keys_are_the_same_in_every_process():
+    code = f"from surefooted.cell import training; print(training(**{BASE!r}).key)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == training(**BASE).key
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("8/255", 8 / 255),
+        ("-1/2", -0.5),
+        ("[1/2, crop]", [0.5, "crop"]),
+        ("{crop: {pad: 2}}", {"crop": {"pad": 2}}),
+        ("1/0", "1/0"),
+        ("a/b.npz", "a/b.npz"),
+        ("0.1", "0.1"),
+        ("007", "007"),
+        ("no", "no"),
+        ("[unfinished", "[unfinished"),
+    ],
+)
+def test_values_of_flags(text, value):
+    assert parse(text) == value
+
+
+def gathered(*words, file=None):
+    return gather(
+        ("method", "net", "data", "recipe"),
+        {},
+        words,
+        file,
+        defaults={"data": "digits", "recipe": "recipe"},
+        bare="method",
+    )
+
+
+@pytest.mark.parametrize("way", [list, reversed])
+def test_components_within_components_from_flags_in_any_order(way):
+    flags = [
+        ("--method", "custom"),
+        ("--method.perturb", "pgd"),
+        ("--method.perturb.eps", "0.1"),
+        ("--method.target", "adaptive"),
+        ("--method.target.levels", "2"),
+        ("--method.loss", "entm_loss"),
+        ("--method.loss.lam=1/2",),
+        ("--net", "mlp"),
+        ("--net.width", "4"),
+        ("--recipe.augment", "[crop, {shift: {fraction: 1/10}}]"),
+    ]
+    found = gathered(*(word for flag in way(flags) for word in flag))
+    assert found == {
+        "method": {
+            "custom": {
+                "perturb": {"pgd": {"eps": "0.1"}},
+                "target": {"adaptive": {"levels": "2"}},
+                "loss": {"entm_loss": {"lam": 0.5}},
+            }
+        },
+        "net": {"mlp": {"width": "4"}},
+        "data": {"digits": {}},
+        "recipe": {"recipe": {"augment": ["crop", {"shift": {"fraction": 0.1}}]}},
+    }
+    assert build("surefooted.methods", found["method"]).target.levels == 2
+
+
+TOML = """
+net = "mlp"
+[method.pat]
+eps = "8/255"
+step_size = "none"
+[recipe]
+epochs = 3
+augment = ["crop", {shift = {fraction = "1/10"}}]
+"""
+YAML = """
+net: mlp
+method: {pat: {eps: 8/255, step_size: none}}
+recipe: {recipe: {epochs: 3, augment: [crop, {shift: {fraction: 1/10}}]}}
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("run.toml", TOML), ("run.yaml", YAML)])
+def test_a_file_says_the_same_and_flags_win(tmp_path, name, text):
+    file = tmp_path / name
+    file.write_text(text)
+    found = gathered(file=file)
+    assert found["method"] == {"pat": {"eps": 8 / 255, "step_size": "none"}}
+    assert found["recipe"]["recipe"]["augment"] == ["crop", {"shift": {"fraction": 0.1}}]
+    assert gathered("--method.eps", "0.2", "--net.width", "3", file=file) | {"recipe": 0} == {
+        "method": {"pat": {"eps": "0.2", "step_size": "none"}},
+        "net": {"mlp": {"width": "3"}},
+        "data": {"digits": {}},
+        "recipe": 0,
+    }
+    # Another method's arguments are not this one's.
+    assert gathered("--method.eps", "0.2", "ls", file=file)["method"] == {"ls": {"eps": "0.2"}}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("pat --methd.eps 1", "there is no option --methd.eps. Did you mean 'method'?"),
+        ("pat mlp", "unexpected 'mlp'"),
+        ("pat --net.width", "--net.width has no value"),
+        ("pat --net.width --net mlp", "--net.width has no value"),
+        ("--method.eps 1", "options of method were given (eps), but not which"),
+        ("pat --method..y 3", "--method..y is no option"),
+    ],
+)
+def test_words_that_are_no_options(flags, said):
+    with pytest.raises(InputError) as error:
+        gathered(*flags.split())
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("absent.toml", None, "No such file"),
+        ("bad.toml", "[method", "is no TOML"),
+        ("bad.yaml", "{a: [", "is no YAML"),
+        ("bytes.toml", b"\xff\xfe", "is no TOML"),
+        ("list.yaml", "[1, 2]", "holds no table"),
+        ("key.toml", 'metod = "pat"\nnett = "mlp"', "unknown key 'metod'. Did you mean 'method'?"),
+        ("two.toml", 'metod = "pat"\nnett = "mlp"', "unknown key 'nett'. Did you mean 'net'?"),
+        ("code.yaml", "method: !!python/object/apply:os.system ['true']", "is no YAML"),
+        ("number.yaml", "method: 5", "method is 5; expected a name"),
+        ("strange.yaml", "method: {5: {}}", "5 is no name of a component"),
+    ],
+)
+def test_files_that_cannot_be_used(tmp_path, name, text, said):
+    file = tmp_path / name
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError) as error:
+        gathered(file=file)
+    assert said in str(error.value)

@@ -1,0 +1,310 @@
+"""Training: the same bits for the same seed, recipes as the papers print them, two processes for one."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from surefooted import methods, recipes
+from surefooted.api import train
+from surefooted.cell import attacking, training
+from surefooted.core import Points
+from surefooted.data.augment import crop, flip, shift
+from surefooted.errors import InputError
+from surefooted.execute import execute, plan
+from surefooted.files import read_json, read_tensors
+from surefooted.machine import Machine
+from surefooted.methods.targets import Levels
+from surefooted.metrics.levels import levels_of
+from surefooted.noise import Noise
+from surefooted.prediction import predict
+from surefooted.store import Store
+from surefooted.training import fit, steps_of
+from surefooted.weights import seeded_network
+
+CPU = Machine("cpu")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three kinds of images of 6×6 pixels, 130 to train on: bright at the top, at the bottom, or nowhere."""
+    rng = np.random.default_rng(0)
+    y = np.arange(260) % 3
+    x = rng.integers(0, 155, (260, 6, 6), dtype=np.uint8)
+    x[y == 0, :2] += 100
+    x[y == 1, 4:] += 100
+    np.savez(tmp_path / "bars.npz", x_train=x, y_train=y)
+    return {"npz": {"path": str(tmp_path / "bars.npz"), "validation": 0.33}}
+
+
+def weights(cell, store):
+    return read_tensors(cell.path(store) / "weights.safetensors")[0]
+
+
+def trained(method, data, store=None, net=None, **options):
+    recipe = {"recipe": {"epochs": 2, "batch": 32} | options.pop("recipe", {})}
+    cell = training(method, net or {"mlp": {"width": 8, "dropout": 0.2}}, data, recipe, **options)
+    store = store or Store()
+    execute([cell], store, machine=CPU)
+    return cell, weights(cell, store), cell.history(store)
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+LEARNT = {"pat_ar_adals": {"levels": 3, "alpha": 0.5, "eps": 0.1, "steps": 1,
+                           "robustness": {"carlini_wagner": {"steps": 3, "away_from": "prediction"}}}}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["vanilla", {"pat": {"steps": 1}}, {"adals": {"alpha": 0.5}}, LEARNT])
+def test_the_same_seed_gives_the_same_bits_and_another_others(method, data, tmp_path):
+    first = trained(method, data, Store(tmp_path / "a"))
+    torch.rand(3)  # whatever else drew numbers before
+    again = trained(method, data, Store(tmp_path / "b"))
+    other = trained(method, data, Store(tmp_path / "c"), seed=1)
+    assert same(first[1], again[1]) and first[2] == again[2]
+    assert not same(first[1], other[1])
+
+
+def test_training_leaves_the_random_state_of_its_caller(data):
+    state = torch.get_rng_state()
+    trained("vanilla", data)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_what_is_learnt_is_learnt(data):
+    _, _, history = trained("vanilla", data, recipe={"epochs": 30, "lr": 0.01}, net={"mlp": {"width": 16}})
+    assert history[-1]["accuracy"] > 0.9 and history[-1]["loss"] < 0.5 * history[0]["loss"]
+    assert [entry["epoch"] for entry in history] == list(range(1, 31))
+    assert {"accuracy", "nll", "ece", "loss", "lr", "epoch"} == set(history[-1])
+
+
+def test_learnt_labels_are_kept_with_the_history_and_upstream_is_shared(data):
+    store = Store()
+    cell, _, history = trained(LEARNT, data, store)
+    labels = torch.tensor([entry["soft_labels"] for entry in history])
+    assert labels.shape == (2, 3) and bool((labels <= 1).all()) and bool((labels > 1 / 3).all())
+    on_train, on_validation = cell.needs
+    assert plan([on_train, on_validation, on_train.victim], store) == []
+    # A variant, and the vanilla model itself, find what was made.
+    variant = training({"ar_adals": {"levels": 2, "robustness": LEARNT["pat_ar_adals"]["robustness"]}},
+                       cell.net, data, cell.recipe)  # fmt: skip
+    assert [c.label for c in plan([variant], store)] == ["train ar_adals, seed 0"]
+    assert plan([training("vanilla", cell.net, data, cell.recipe)], store) == []
+    # Levels are ranked apart, equally sized, over exactly the rows of their split.
+    levels = cell.levels(store)
+    for level in (levels.train, levels.validation):
+        assert len(level.bincount()) == 3 and int(level.bincount().max() - level.bincount().min()) <= 1
+    splits = train("vanilla", cell.net, data, cell.recipe, store=store, machine=CPU).data
+    assert sorted(levels.train_rows.tolist()) == sorted(splits.train.rows.tolist())
+    assert sorted(levels.validation_rows.tolist()) == sorted(splits.validation.rows.tolist())
+
+
+def test_rows_that_no_attack_changed_are_the_most_robust(data):
+    store = Store()
+    cell, *_ = trained("vanilla", data, store)
+    weak = attacking(cell, {"pgd": {"eps": 0.02, "steps": 2, "keep": "nearest"}})
+    execute([weak], store, machine=CPU)
+    found, sizes = weak.result(store)["found"], weak.sizes(store)
+    assert 0 < int(found.sum()) < len(found)
+    assert bool(sizes[~found].isinf().all()) and bool(sizes[found].isfinite().all())
+    level = levels_of(sizes, levels=4)
+    assert int(level[~found].max()) == 3 and int(level[found].max()) <= int(level[~found].min())
+
+
+def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(data, tmp_path):
+    """In one process; with kills in test_resume."""
+    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, machine=CPU).data
+    method, shape = methods.adals(alpha=0.5), splits.train.shape
+
+    def run(epochs, checkpoint=None):
+        net = seeded_network({"mlp": {"width": 8, "dropout": 0.3}}, shape, 3, 0)
+        recipe = recipes.recipe(epochs=epochs, batch=32, augment=("crop", "flip"))
+        history = fit(method, net, splits, recipe, checkpoint=checkpoint)
+        return net.state_dict(), history
+
+    run(2, tmp_path / "c")
+    resumed, whole = run(5, tmp_path / "c"), run(5)
+    assert same(resumed[0], whole[0]) and resumed[1] == whole[1]
+
+
+def test_augmentations_follow_row_and_epoch_and_not_the_batch():
+    points = Points(torch.rand(20, 3, 8, 8), torch.zeros(20, dtype=torch.int64), torch.arange(100, 120))
+    order = torch.randperm(20)
+    for augment in (crop(), flip(), shift()):
+        whole = augment(points, Noise(3, points.i, 1))
+        some = points.take(order[:7])
+        assert torch.equal(augment(some, Noise(3, some.i, 1)), whole[order[:7]])
+        assert not torch.equal(augment(points, Noise(3, points.i, 2)), whole)
+
+
+def rates(made, *epochs):
+    return [pytest.approx(made.rate(epoch), rel=1e-6) for epoch in epochs]
+
+
+def test_learning_rates_are_those_that_the_papers_print():
+    lr = recipes.ar_adals_cifar10()
+    assert rates(lr, 0, 79.9, 80, 120, 160, 180) == [1e-3, 1e-3, 1e-4, 1e-5, 1e-6, 5e-7]
+    assert rates(recipes.entm_mnist(), 0, 19.9, 20, 39) == [0.01, 0.01, 0.001, 0.001]
+    assert rates(recipes.entm_resnet18(), 0, 60, 84, 100) == [0.1, 0.01, 0.001, 1e-4]
+    assert rates(recipes.entm_resnet18(adversarial=False), 0, 99, 100, 150) == [0.1, 0.1, 0.01, 0.001]
+    assert recipes.entm_resnet18(adversarial=False).epochs == 200
+    assert rates(recipes.edward2_wide_resnet(), 0.5, 1, 60, 120, 160) == [0.05, 0.1, 0.02, 0.004, 0.0008]
+    assert rates(recipes.uta_lenet(), 0, 99) == [1e-3, 1e-3]
+    cyclic = recipes.recipe(epochs=10, lr=1.0, schedule="cyclic")
+    assert rates(cyclic, 0, 2, 4, 7, 10) == [0, 0.5, 1, 0.5, 0]
+    assert rates(recipes.recipe(epochs=10, lr=1.0, schedule="cosine"), 0, 5, 10) == [1, 0.5, pytest.approx(0, abs=1e-6)]
+
+
+def test_a_shorter_recipe_keeps_the_shape_of_its_schedule():
+    assert rates(recipes.ar_adals_cifar10(epochs=20), 0, 8, 12, 16, 18) == [1e-3, 1e-4, 1e-5, 1e-6, 5e-7]
+
+
+def test_weight_decay_is_on_the_kernels_of_convolutions_alone_where_asked():
+    net = seeded_network("resnet18", (3, 32, 32), 10, 0)
+    kernels = {id(m.weight) for m in net.modules() if isinstance(m, nn.Conv2d)}
+    groups = recipes.ar_adals_cifar10().optimiser(net).param_groups
+    decayed = {id(w): group["weight_decay"] for group in groups for w in group["params"]}
+    assert {w for w, decay in decayed.items() if decay} == kernels and {decayed[w] for w in kernels} == {2e-4}
+    assert decayed.keys() == {id(w) for w in net.parameters()}
+    everywhere = recipes.entm_resnet18().optimiser(net).param_groups
+    assert {g["weight_decay"] for g in everywhere} == {1e-4}
+    assert {id(w) for g in everywhere for w in g["params"]} == decayed.keys()
+
+
+def test_weight_decay_is_coupled(data):
+    """Adam with L2, not AdamW: a weight without gradient moves by the full rate."""
+    net = seeded_network({"mlp": {"width": 4}}, (1, 6, 6), 3, 0)
+    optimiser = recipes.recipe(lr=0.1, weight_decay=0.5).optimiser(net)
+    before = [w.detach().clone() for w in net.parameters()]
+    for w in net.parameters():
+        w.grad = torch.zeros_like(w)
+    optimiser.step()
+    for old, new in zip(before, net.parameters()):
+        torch.testing.assert_close(new.detach(), old - 0.1 * old.sign() * (old != 0), atol=1e-4, rtol=0)
+
+
+RISE = {"schedule": "steps", "drops": [[0, 1e32]]}
+
+
+@pytest.mark.parametrize("recipe", [{}, {"batch": 200, "epochs": 1}])
+def test_a_loss_that_is_no_number_is_named_and_the_last_good_checkpoint_kept(data, recipe):
+    store = Store()
+    given = {"optimiser": "sgd", "epochs": 3, "batch": 32, "lr": 1e6} | RISE | recipe
+    cell = training("vanilla", {"mlp": {"width": 8}}, data, {"recipe": given})
+    with pytest.raises(InputError) as error:
+        execute([cell], store, machine=CPU)
+    text = str(error.value)
+    assert ("became" in text or "NaN" in text) and "epoch 1, " in text and "learning rate 1e+38" in text
+    assert "step 2" in text or recipe
+    assert not cell.done(store)
+
+
+def test_a_good_epoch_survives_a_bad_one(data):
+    """The rate jumps in the second epoch: the checkpoint of the first stays as it was."""
+    store = Store()
+    rise = {"schedule": "steps", "drops": [[1, 1e40]], "optimiser": "sgd", "epochs": 3, "batch": 32}
+    cell = training("vanilla", {"mlp": {"width": 8}}, data, {"recipe": rise})
+    for _ in range(2):  # and again, from the checkpoint
+        with pytest.raises(InputError, match="epoch 2, "):
+            execute([cell], store, machine=CPU)
+        kept, about = read_tensors(store.root / "work" / cell.key / "checkpoint.safetensors")
+        assert about["epoch"] == 1 and all(bool(t.isfinite().all()) for t in kept.values())
+
+
+def test_bf16_trains(data):
+    long = {"net": {"mlp": {"width": 16}}, "recipe": {"lr": 0.01, "epochs": 20}}
+    _, low, history = trained("vanilla", data, precision="bf16", **long)
+    _, full, _ = trained("vanilla", data, **long)
+    assert history[-1]["accuracy"] > 0.8 and not same(low, full)
+    assert all(w.dtype == torch.float32 for w in low.values())
+
+
+def test_a_recipe_may_hold_no_more_than_the_data(data):
+    """A batch larger than the set is the set; a last batch of one is left out."""
+    _, _, history = trained("vanilla", data, recipe={"batch": 10_000})
+    assert len(history) == 2
+    made = recipes.recipe(epochs=2, batch=10)
+    assert [steps_of(made, n) for n in (1, 9, 10, 11, 12)] == [2, 2, 2, 2, 4]
+
+
+def test_methods_that_need_more_than_is_given(data):
+    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, machine=CPU).data
+    net = seeded_network("mlp", splits.train.shape, 3, 0)
+    with pytest.raises(InputError, match="needs the robustness level of every example"):
+        fit(methods.ar_adals(levels=2), net, splits, recipes.recipe(epochs=1))
+    for count in (100, 1000):
+        with pytest.raises(InputError, match=f"learns its labels from {count} validation subset"):
+            training({"ar_adals": {"levels": count}}, "mlp", data)
+    with pytest.raises(InputError, match="the validation set has 0 images; hold out more"):
+        training("adals", "mlp", {"npz": data["npz"] | {"validation": 0}})
+    empty = Levels.single(splits.train.rows, splits.validation.rows)
+    with pytest.raises(InputError, match="10 levels"):
+        methods.ar_adals().target.init(empty)
+
+
+def test_images_that_no_network_should_see(data):
+    cell, *_ = trained("vanilla", data)
+    net = cell.load(Store())
+    x, y, i = torch.rand(4, 1, 6, 6), torch.tensor([0, 1, 2, 0]), torch.arange(4)
+    for bad, said in ((255 * x, "divide by 255"), (x - 0.6, "normalise inside the model"), (x / 0, "not from 0 to 1")):
+        with pytest.raises(InputError, match=said):
+            predict(net, Points(bad, y, i))
+    with pytest.raises(InputError, match=r"classes from 0 to 2 .* y runs from 1 to 3"):
+        predict(net, Points(x, y + 1, i))
+    with pytest.raises(InputError, match="this network reads images of"):
+        predict(net, Points(torch.rand(4, 3, 6, 6), y, i))
+
+
+PAIRED = recipes.recipe(epochs=2, batch=26, optimiser="sgd", lr=0.1)
+
+
+def prepared(data, store):
+    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, store=store, machine=CPU).data
+    return splits, seeded_network({"small_convnet": {"width": 4}}, splits.train.shape, 3, 0)
+
+
+def spread(fabric, data, folder, tick):
+    """What each of two processes runs: train, and write down the weights that it ends with."""
+    torch.set_num_threads(1)
+    splits, net = prepared(data, Store(folder / str(fabric.global_rank)))
+    fit(methods.pat(steps=2, eps=0.1, start="clean"), net, splits, PAIRED, fabric=fabric, tick=tick)
+    (folder / f"{fabric.global_rank}.json").write_text(json.dumps([w.tolist() for w in net.state_dict().values()]))
+
+
+def test_two_processes_train_to_the_same_weights_and_close_to_those_of_one(data, tmp_path):
+    steps = []
+    Machine("cpu", 2, "ddp", threads=1).launch("fp32", spread, data, tmp_path, tick=steps.append)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    splits, alone = prepared(data, Store())
+    fit(methods.pat(steps=2, eps=0.1, start="clean"), alone, splits, PAIRED)
+    for one, two in zip(alone.state_dict().values(), first):
+        torch.testing.assert_close(one, torch.tensor(two), rtol=1e-3, atol=1e-5)
+    assert sum(steps) == steps_of(PAIRED, len(splits.train))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"accelerator": "gpu"}, "accelerator is 'gpu'. Did you mean 'cpu'?"),
+        ({"strategy": "dp"}, "strategy is 'dp'. Did you mean 'ddp'?"),
+        ({"devices": 0}, "devices is 0; expected a whole number from 1"),
+        ({"devices": 1.5}, "devices is 1.5"),
+        ({"threads": -1}, "threads is -1"),
+    ],
+)
+def test_machines_that_there_are_not(options, said):
+    with pytest.raises(Exception) as error:  # the type checker of the tests may be quicker
+        Machine(**options)
+    assert said in str(error.value) or type(error.value).__name__ == "TypeCheckError"
+
+
+def test_provenance_says_how_it_was_made(data):
+    store = Store()
+    cell, *_ = trained("vanilla", data, store)
+    about = read_json(cell.path(store) / "provenance.json")
+    assert about["devices"] == 1 and about["torch"] == torch.__version__ and about["seconds"] >= 0
