@@ -15,7 +15,6 @@ from surefooted.checks import PROBED, Flag, admit
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan
 from surefooted.foreign import Foreign, Live, is_foreign
-from surefooted.foreign.victim import Outputs
 from surefooted.geometry import Norm
 from surefooted.machine import Machine
 from surefooted.report import Page, write
@@ -77,7 +76,7 @@ def audit(
     budget: str = "standard",
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
-    outputs: Outputs = "logits",
+    outputs: str = "logits",
     weights: Path | None = None,
     store: Store | None = None,
     machine: Machine | None = None,
@@ -174,7 +173,7 @@ def spoken(seconds: float) -> str:
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{max(1, seconds):.0f} seconds"
+    return f"{seconds:.0f} seconds" if seconds >= 2 else "a second or two"
 
 
 def _forward_only(cell: Attacked) -> int:
@@ -183,8 +182,9 @@ def _forward_only(cell: Attacked) -> int:
     name = name.partition("@")[0]
     if name in BLIND:
         return cell.work()
-    if name == "autoattack" and arguments.get("version", "standard") == "standard":
-        return min(cell.work(), len(cell.images()) * int(arguments.get("queries", 0)))
+    if name == "autoattack" and arguments.get("version") == "standard":
+        share = 0.4 if arguments.get("budget") == "quick" else 1.0
+        return min(cell.work(), int(len(cell.images()) * share * arguments["queries"]))
     return 0
 
 

@@ -183,6 +183,9 @@ class Weights:
     def load(self, store: Store) -> nn.Module:
         return load_model(self.file)
 
+    def __str__(self) -> str:
+        return self.file.name
+
 
 @dataclass(frozen=True, eq=False)
 class Attacked(Cell):

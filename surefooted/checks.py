@@ -112,8 +112,9 @@ def admit(model: nn.Module, points: Points, classes: int) -> None:
         )
     if fault is not None:
         raise InputError(
-            f"the classifier cannot run on images of {tuple(x.shape[1:])} ({fault}). Give the data that it was made "
-            "for, or resize inside a factory of your own (--model MODULE:FUNCTION)."
+            f"the classifier cannot run on {len(x)} images of {tuple(x.shape[1:])} ({fault}). Give the data that it "
+            "was made for, or resize inside a factory of your own (--model MODULE:FUNCTION); if it was exported for "
+            "batches of one size, export it with a dynamic batch dimension."
         )
     if fault_alone is not None:
         raise InputError(
@@ -195,7 +196,8 @@ def randomised(p: Probe, *, eot: int = 1) -> Flag | None:
         "randomised",
         "serious",
         f"two equal calls differ by {_percent(p.redraw)} of the logits' scale; each answer to the attack was one draw",
-        "attack the mean of several draws: --eot 20 (AutoAttack's version rand)",
+        "export it in evaluation mode, if that is dropout left on; if it is meant to draw, attack the mean of several "
+        "draws: --eot 20 (AutoAttack's version rand)",
     )
 
 

@@ -33,9 +33,10 @@ study_app = typer.Typer(
 )
 app.add_typer(study_app)
 
-# Options of components are not known before their names are: they arrive as words left over.
-OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}
+# Options of components are not known before their names are: they arrive among the words left over, in order.
+OPEN = {"ignore_unknown_options": True}
 
+Words = Annotated[list[str] | None, typer.Argument(metavar="--SLOT.OPTION VALUE", help="Options of components.")]
 StoreAt = Annotated[
     Path | None, typer.Option("--store", help="Directory of artefacts [SUREFOOTED_STORE, or .surefooted].")
 ]
@@ -89,8 +90,9 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 @app.command(context_settings=OPEN)
 @guarded
 def train(
-    ctx: typer.Context,
-    method: Annotated[str | None, typer.Argument(help="A training method; see: surefooted list methods.")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="METHOD", help="A training method; see: surefooted list methods.")
+    ] = None,
     net: Annotated[str | None, typer.Option(help="A network; see: surefooted list networks.")] = None,
     data: Annotated[str | None, typer.Option(help="A data set; see: surefooted list data.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Optimiser and schedule; see: surefooted list recipes.")] = None,
@@ -117,10 +119,10 @@ def train(
 
     _use(data_root)
     check_place(out)
-    machine = Machine(accelerator, devices, strategy)  # type: ignore[arg-type]  # it checks them
+    machine = Machine(accelerator, devices, strategy)
     place = _store(store)
     named = {"net": net, "data": data, "recipe": recipe}
-    cell = trained_cell(named, _words(method, ctx), config, seed, precision)
+    cell = trained_cell(named, words or [], config, seed, precision)
     execute([cell], place, machine=machine, quiet=quiet)
     report_training(cell, place, out, as_json)
 
@@ -128,9 +130,8 @@ def train(
 @app.command(context_settings=OPEN)
 @guarded
 def attack(
-    ctx: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(metavar="ATTACK", help="An attack; see: surefooted list attacks.")
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="ATTACK", help="An attack; see: surefooted list attacks.")
     ] = None,
     model: Model = None,
     data: Annotated[str | None, typer.Option(help="A data set; by default the one the model was trained on.")] = None,
@@ -157,7 +158,7 @@ def attack(
     check_place(out)
     machine, place = _machine(accelerator), _store(store)
     victim = _victim(model, place)
-    cell = attacked_cell({"data": data}, _words(name, ctx), config, victim, split, limit, seed)
+    cell = attacked_cell({"data": data}, words or [], config, victim, split, limit, seed)
     execute([cell, cell.probed], place, machine=machine, quiet=quiet)
     report_attack(cell, place, out, as_json)
 
@@ -165,7 +166,7 @@ def attack(
 @app.command(context_settings=OPEN)
 @guarded
 def measure(
-    ctx: typer.Context,
+    words: Words = None,
     model: Model = None,
     data: Annotated[str | None, typer.Option(help="A data set; by default the one the model was trained on.")] = None,
     split: Split = "test",
@@ -195,7 +196,7 @@ def measure(
     named = {"attack": attack, "data": data}
     measured(
         named,
-        ctx.args,
+        words or [],
         config,
         _victim(model, place),
         metric or [],
@@ -214,7 +215,7 @@ def measure(
 @app.command(context_settings=OPEN)
 @guarded
 def audit(
-    ctx: typer.Context,
+    words: Words = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -255,7 +256,7 @@ def audit(
     report_audit(
         model,
         {"data": data},
-        ctx.args,
+        words or [],
         config,
         _store(store),
         _machine(accelerator),
@@ -335,11 +336,6 @@ def _fail(message: str, as_json: bool, code: int = 2) -> NoReturn:
     raise SystemExit(code) from None
 
 
-def _words(first: str | None, ctx: typer.Context) -> list[str]:
-    """All words of components, as typed: what the parser took for the argument may be an option that came first."""
-    return [*([first] if first is not None else []), *ctx.args]
-
-
 def _use(data_root: Path | None) -> None:
     if data_root is not None:
         from surefooted.data.paths import set_data_root
@@ -356,7 +352,7 @@ def _store(root: Path | None) -> Store:
 def _machine(accelerator: str) -> Machine:
     from surefooted.machine import Machine
 
-    return Machine(accelerator)  # type: ignore[arg-type]  # it checks them
+    return Machine(accelerator)
 
 
 def _victim(model: str | None, store: Store) -> Train | Weights:

@@ -151,7 +151,12 @@ def report_audit(
             "of the store or a .safetensors file that surefooted wrote."
         )
     data = _data(gather(("data",), named, words, config))
-    door = {"mean": _numbers("mean", mean), "std": _numbers("std", std), "outputs": outputs, "weights": weights}
+    door: dict[str, Any] = {
+        "mean": _numbers("mean", mean),
+        "std": _numbers("std", std),
+        "outputs": outputs,
+        "weights": weights,
+    }
     if is_foreign(model):
         victim: Any = victim_of(model, data, **door)
     elif any(door[name] for name in ("mean", "std", "weights")) or outputs != "logits":

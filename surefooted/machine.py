@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from surefooted.data.paths import data_root, set_data_root
 from surefooted.errors import InputError, did_you_mean
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import torch
     from lightning_fabric import Fabric
 
-Accelerator = Literal["auto", "cpu", "cuda", "mps"]
+ACCELERATORS = ("auto", "cpu", "cuda", "mps")
 Precision = Literal["fp32", "bf16"]
-Strategy = Literal["auto", "ddp", "ddp_spawn"]
+STRATEGIES = ("auto", "ddp", "ddp_spawn")
 Tick = Callable[[int], None]
 
 
@@ -35,20 +35,20 @@ class Machine:
     """What to run on.
 
     Attributes:
-        accelerator: auto takes a GPU where there is one.
+        accelerator: cpu, cuda or mps; auto takes a GPU where there is one.
         devices: processes that train data-parallel. This process spawns them and writes what they make, so that there
             is one holder of the store's lock.
         strategy: Lightning Fabric's name for how they do: ddp, ddp_spawn, or auto; all spawn the processes.
         threads: of the CPU, per process; 0 leaves torch's choice.
     """
 
-    accelerator: Accelerator = "auto"
+    accelerator: str = "auto"
     devices: int = 1
-    strategy: Strategy = "auto"
+    strategy: str = "auto"
     threads: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in (("accelerator", get_args(Accelerator)), ("strategy", get_args(Strategy))):
+        for name, choices in (("accelerator", ACCELERATORS), ("strategy", STRATEGIES)):
             if (value := getattr(self, name)) not in choices:
                 raise InputError(f"{name} is {value!r}.{did_you_mean(str(value), choices)}")
         for name, least in (("devices", 1), ("threads", 0)):

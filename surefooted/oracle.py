@@ -121,6 +121,8 @@ class Oracle:
         self.whole = Rows(**self.now.__dict__)
         # Asking whether rows have retired makes a GPU wait, so it is asked less often there.
         self.patience = 8 if x.is_cuda else 1
+        # What was said of the points asked about last: whether they have left their class.
+        self.wrong = torch.zeros(n, dtype=torch.bool, device=device)
         # A search that leaves the ball to come back to it sets this: points outside do not count.
         self.roaming = False
         # Less than infinity, rounds set rows aside that have little hope: what is left of the way to their goal is more
@@ -254,7 +256,7 @@ class Oracle:
                 out = torch.cat([self.victim(self.x0[part]) for _ in range(self.eot)])
             if self.judging:
                 f = Forward(out, self.now.target[part], out)
-                self._judge(part, self.x0[part], f, self.objective(f))
+                self._judge(part, self.x0[part], f, self.objective(f), f.log_p.argmax(-1) != self.y[part])
             logits.append(out)
         # Rows lead in every record, samples follow.
         self.now.clean = self.whole.clean = torch.cat(logits, 1).transpose(0, 1)
@@ -268,14 +270,17 @@ class Oracle:
             return x.new_zeros(0), x
         values: list[Tensor] = []
         gradients: list[Tensor] = []
+        wrong: list[Tensor] = []
         for part in self._parts():
             point = x[part].detach()
             f, value, gradient_here = self._answer(point, part, gradient)
             values.append(value)
             gradients += gradient_here
+            wrong.append(f.log_p.detach().argmax(-1) != self.now.y[part])
             if self.judging and (last or self.keep != "last"):
                 with torch.no_grad():
-                    self._judge(part, point.detach(), f, values[-1])
+                    self._judge(part, point.detach(), f, values[-1], wrong[-1])
+        self.wrong = _joined(wrong)
         if self.tick:
             self.tick(self.active * self.eot)
         return _joined(values), _joined(gradients) if gradient else x
@@ -300,15 +305,13 @@ class Oracle:
     def _clean(self, part: slice) -> Tensor | None:
         return self.now.clean[part].transpose(0, 1) if self.objective.uses_clean else None
 
-    def _judge(self, part: slice, x: Tensor, f: Forward, value: Tensor) -> None:
+    def _judge(self, part: slice, x: Tensor, f: Forward, value: Tensor, wrong: Tensor) -> None:
         """Keep this point where it is better than the best so far, by the ``keep`` rule."""
         now = self.now
         found, best, idle = now.found[part], now.value[part], now.idle[part]
-        wrong = f.log_p.argmax(-1) != now.y[part]
         if self.keep == "nearest":
             size = self.ball.size(x - now.x0[part])
             better = wrong & (size < now.size[part])
-            now.size[part] = torch.where(better, size, now.size[part])
         elif self.keep == "last":
             better = torch.ones_like(wrong)
         else:
@@ -316,6 +319,8 @@ class Oracle:
         better &= ~idle
         if self.roaming:
             better &= self.ball.size(x - now.x0[part]) <= self.ball.eps * (1 + 1e-6)
+        if self.keep == "nearest":
+            _overwrite(now.size[part], better, size)
         _overwrite(now.best[part], better, x)
         _overwrite(best, better, value)
         _overwrite(found, better, wrong)

@@ -1,5 +1,7 @@
 """Auto-PGD: its schedule, its walk against a row-by-row account, exact linear victims, targets, and random victims."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -44,7 +46,11 @@ def linear(classes=2, dimensions=12, rows=60):
     w, b = net.weight.detach(), net.bias.detach()
     normal = w[y] - w[1 - y]
     height = (x * normal).sum(1) + b[y] - b[1 - y]
-    return net, Points(x, y, torch.arange(rows)), {"linf": height / normal.abs().sum(1), "l2": height / normal.norm(dim=1)}
+    return (
+        net,
+        Points(x, y, torch.arange(rows)),
+        {"linf": height / normal.abs().sum(1), "l2": height / normal.norm(dim=1)},
+    )
 
 
 def test_checks_come_ever_closer():
@@ -84,7 +90,7 @@ def by_hand(net, x0, y, start, loss, norm, eps, steps):
         if k + 1 in (windows := checkpoints(steps)):
             # The step before the first one counts as 0.
             window = [0.0, *values][-windows[k + 1] - 1 :]
-            slow = sum(b > a for a, b in zip(window, window[1:])) <= 0.75 * windows[k + 1]
+            slow = sum(b > a for a, b in pairwise(window)) <= 0.75 * windows[k + 1]
             stuck = not halved and top <= last_top
             halved, last_top = slow or stuck, top
             if halved:
@@ -102,9 +108,7 @@ def test_the_walk_is_that_of_each_row_alone(norm, eps, loss):
     walk = torch.stack(witness.seen[-steps - 1 :])
     # Beyond the boundary the ratio of a third-placed class stands still, and its gradient is rounding.
     rows = (~found).nonzero()[:, 0].tolist()
-    alone = [
-        by_hand(net, points.x[r, None], points.y[r, None], walk[0, r, None], loss, norm, eps, steps) for r in rows
-    ]
+    alone = [by_hand(net, points.x[r, None], points.y[r, None], walk[0, r, None], loss, norm, eps, steps) for r in rows]
     apart = (walk[:, rows] - torch.stack(alone, 1)).abs().amax((0, 2))
     # Where a score stands still, rounding decides whether it rose: not every walk stays together to its end.
     assert len(rows) > 10 and (apart < 1e-4).float().mean() > 0.8
@@ -134,7 +138,7 @@ def test_targeted_dlr_by_hand():
     now = torch.tensor([[[4.0, 1.0, 3.0, 0.0, 2.0], [1.0, 2.0, 5.0, 3.0, 0.0]]])
     clean = torch.tensor([[[9.0, 5.0, 1.0, 7.0, 3.0], [0.0, 8.0, 1.0, 2.0, 3.0]]])
     f = Forward(now, torch.tensor([0, 1]), clean)
-    # Likeliest wrong classes of the clean rows: 3, 1, 4, 2 and 4, 3, 2, 0; denominators 4 - (2 + 1) / 2 and 5 - (2 + 1) / 2.
+    # Likeliest wrong classes of the clean rows: 3, 1, 4, 2 and 4, 3, 2, 0; denominators 4 and 5, less (2 + 1) / 2.
     for rank, moved in ((1, (-4.0, -2.0)), (2, (-3.0, 1.0)), (3, (-2.0, 3.0)), (4, (-1.0, -1.0))):
         expected = torch.tensor([moved[0] / 2.5, moved[1] / 3.5])
         assert torch.allclose(targeted_dlr(rank=rank)(f), expected, atol=1e-6)

@@ -11,7 +11,7 @@ from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.spec import build
 
-EPS, STEPS = 0.1, 10
+EPS, STEPS, QUERIES = 0.15, 10, 8
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +73,10 @@ class Flawed(nn.Module):
 
 
 class ZeroGradients(Flawed):
-    """Rounds its pixels, and is right about the images that it knows only: any noise breaks it, no gradient leads."""
+    """Flat at the images that it knows, and honest around them."""
 
     def forward(self, x):
-        right = self.net((16 * x).round() / 16)
-        return torch.where((self.away(x) > 1e-3)[:, None], right.roll(1, 1), right)
+        return torch.where((self.away(x) < 1e-3)[:, None], self.net(x.detach()), self.net(x))
 
 
 class Randomised(Flawed):
@@ -104,7 +103,7 @@ class BlackBoxWins(Flawed):
     """Near the images that it knows its gradients lead back to them."""
 
     def forward(self, x):
-        return self.bent(x, self.away(x) < 0.3)
+        return self.bent(x, self.away(x) < 0.35)
 
 
 class HugeEps(Flawed):
@@ -113,15 +112,15 @@ class HugeEps(Flawed):
     def forward(self, x):
         constant = torch.zeros(len(x), 10)
         constant[:, 0] = 20
-        return torch.where((self.away(x) > 0.35)[:, None], constant, self.net(x))
+        return torch.where((self.away(x) > 0.4)[:, None], constant, self.net(x))
 
 
 class NotConverged(Flawed):
-    """Shows the gradient of a few pixels at a time, others at every step."""
+    """Near the images that it knows it shows the gradient of a tenth of the pixels, of others at every step."""
 
     def forward(self, x):
-        few = (x.detach().flatten(1).sum(1) * 4096).long() % 8
-        shown = torch.arange(64)[None] % 8 == few[:, None]
+        tenth = (x.detach().flatten(1).sum(1) * 4096).long() % 10
+        shown = (torch.arange(64)[None] % 10 == tenth[:, None]) | (self.away(x) > 0.35)[:, None]
         return self.net(Bent.apply(x, shown.float().view(-1, 1, 8, 8)))
 
 
@@ -130,7 +129,7 @@ class Ladder(Flawed):
 
     def forward(self, x):
         away = self.away(x)
-        return self.bent(x, (away > 0.12) & (away < 0.4))
+        return self.bent(x, (away > 0.2) & (away < 0.45))
 
 
 FLAWS = {
@@ -154,8 +153,8 @@ def flags(net, points, *, eot=1):
     climbs = {eps: found("apgd", eps=eps, steps=STEPS) for eps in (EPS / 2, EPS, 2 * EPS)}
     longer = found("apgd", eps=EPS, steps=2 * STEPS)
     raised = [
-        checks.black_box_wins(climbs[EPS] | longer, found("square", eps=EPS, queries=100)),
-        checks.huge_eps(found("apgd", eps=1.0, steps=STEPS), eps=1.0),
+        checks.black_box_wins(climbs[EPS] | longer, found("square", eps=EPS, queries=QUERIES)),
+        checks.huge_eps(found("apgd", eps=1.0, steps=2 * STEPS), eps=1.0),
         checks.not_converged(climbs[EPS], longer, steps=STEPS),
         checks.ladder(climbs),
     ]
@@ -174,7 +173,9 @@ def test_a_flaw_raises_its_flag_and_no_other(name, honest, points):
     assert raised[0].severity == ("caution" if name in ("train_mode", "not_converged") else "serious")
 
 
-@pytest.mark.parametrize("net", [trained, lambda: trained(adversarial=True), lambda: trained(layers=[nn.BatchNorm1d(64)])])
+@pytest.mark.parametrize(
+    "net", [trained, lambda: trained(adversarial=True), lambda: trained(layers=[nn.BatchNorm1d(64)])]
+)
 def test_honest_classifiers_raise_none(net, points):
     assert flags(net(), points) == []
 
@@ -189,11 +190,6 @@ def test_averaging_draws_answers_the_flag_of_random_classifiers(honest, points):
 
 
 def test_statistics_of_the_batch_are_training_mode_too(points):
-    net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64, track_running_stats=False), nn.Linear(64, 10)).eval()
-    alone = points.take(slice(0, 1))
-    with torch.no_grad(), pytest.raises(ValueError, match="more than 1 value"):
-        net(alone.x)
-    net[1] = nn.InstanceNorm1d(64)  # not it: InstanceNorm1d reads (C, L), and takes the batch for C
     (flag,) = checks.of_probe(probe(Company(), points))
     assert flag.name == "train_mode" and flag.severity == "serious" and "in company" in flag.seen
 
@@ -304,7 +300,7 @@ def no_single(z):
         (lambda z: z.squeeze(), r"shape \(10,\) for 1 images"),
         (no_single, "cannot run at batch size 1"),
         (lambda z: z.view(1, 10), "runs on one image but not on 64"),
-        (lambda z: z @ torch.zeros(3, 3), "cannot run on images of"),
+        (lambda z: z @ torch.zeros(3, 3), "cannot run on 64 images of"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_with_its_cure(of, said, points):

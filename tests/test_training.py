@@ -293,14 +293,13 @@ def test_two_processes_train_to_the_same_weights_and_close_to_those_of_one(data,
         ({"accelerator": "gpu"}, "accelerator is 'gpu'. Did you mean 'cpu'?"),
         ({"strategy": "dp"}, "strategy is 'dp'. Did you mean 'ddp'?"),
         ({"devices": 0}, "devices is 0; expected a whole number from 1"),
-        ({"devices": 1.5}, "devices is 1.5"),
         ({"threads": -1}, "threads is -1"),
     ],
 )
 def test_machines_that_there_are_not(options, said):
-    with pytest.raises(Exception) as error:  # the type checker of the tests may be quicker
+    with pytest.raises(InputError) as error:
         Machine(**options)
-    assert said in str(error.value) or type(error.value).__name__ == "TypeCheckError"
+    assert said in str(error.value)
 
 
 def test_provenance_says_how_it_was_made(data):

@@ -3,15 +3,26 @@
 from surefooted.attacks.apgd import apgd, apgd_t
 from surefooted.attacks.carlini_wagner import carlini_wagner
 from surefooted.attacks.combine import autoattack, worst_of
+from surefooted.attacks.fab import fab
+from surefooted.attacks.min_norm import ddn, fmn
+from surefooted.attacks.nearest_boundary import nearest_boundary
 from surefooted.attacks.pgd import fgsm, pgd, r_fgsm
+from surefooted.attacks.random_search import random_search
+from surefooted.attacks.square import square
 
 __all__ = [
     "apgd",
     "apgd_t",
     "autoattack",
     "carlini_wagner",
+    "ddn",
+    "fab",
     "fgsm",
+    "fmn",
+    "nearest_boundary",
     "pgd",
     "r_fgsm",
+    "random_search",
+    "square",
     "worst_of",
 ]

@@ -33,7 +33,10 @@ def apgd(
 ) -> Attack:
     """Auto-PGD (APGD): ascent with momentum that halves its step and returns to its best point where progress stalls.
 
-    From a draw on the edge of the ball, x_{k+1} = Π(x_k + 0.75 · (Π(x_k + α · steepest(g_k)) − x_k) + 0.25 · (x_k − x_{k−1})),
+    From a draw on the edge of the ball,
+
+        x_{k+1} = Π(x_k + 0.75 · (Π(x_k + α · steepest(g_k)) − x_k) + 0.25 · (x_k − x_{k−1})),
+
     with α = 2 · eps at first. At checkpoints ever closer to each other a row halves α where its score rose in at most
     ``rho`` of the steps since the last one, or where its best score stands still though α was left alone there.
 
@@ -47,9 +50,7 @@ def apgd(
     Source: Croce and Hein, *Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
     attacks*, ICML 2020; start, momentum and checks as in their code.
     """
-    return Attack(
-        climb(steps, rho), ball(norm, eps), objective, (steps + 1) * eot, keep, restarts, clip=clip, eot=eot
-    )
+    return Attack(climb(steps, rho), ball(norm, eps), objective, (steps + 1) * eot, keep, restarts, clip=clip, eot=eot)
 
 
 @checked

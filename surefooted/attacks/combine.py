@@ -26,9 +26,8 @@ VERSIONS: dict[str, tuple[Part, ...]] = {
     "standard": ("apgd_ce", "apgd_t", "fab_t", "square"),
     "rand": ("apgd_ce", "apgd_dlr"),
 }
-# The parts that come last and find least.
-LAST = ("fab_t", "square")
-OUTLOOK = 4.0
+# The parts that come last and find least, and when they set rows aside: see ``Oracle.outlook``.
+LAST, OUTLOOK = ("fab_t", "square"), 2.0
 # Classes that the difference-of-logits ratios need.
 LEAST: dict[str, int] = {"apgd_dlr": 3, "apgd_t": 4}
 
@@ -82,9 +81,9 @@ def autoattack(
         version: standard; rand for victims that draw at random (APGD-CE and APGD-DLR, each answer the mean of ``eot``
             passes); custom runs ``attacks``.
         attacks: the parts of version custom, by name.
-        budget: full, as published; lean, where FAB and Square give up on rows that at their pace would not break in
-            four times as long; quick, a sketch for monitoring: half the steps, the 3 likeliest targets, no FAB, a tenth
-            of the queries.
+        budget: of version standard. full is as published; in lean FAB and Square set rows aside that at their pace
+            would not break in twice as long; quick, for monitoring, has APGD-T to 2 targets, and Square with 2/5 of the
+            queries, smaller squares from the start, and rows set aside.
         steps: of APGD and FAB.
         targets: wrong classes that targeted attacks try, the likeliest first.
         queries: of Square.
@@ -94,17 +93,19 @@ def autoattack(
     """
     if (version == "custom") != bool(attacks):
         raise InputError(f"autoattack takes attacks with version='custom' and only then; got {version!r}, {attacks}.")
+    if version != "standard" and budget != "full":
+        raise InputError(f"autoattack has budget {budget!r} for version 'standard' only; got {version!r}.")
     parts: Sequence[Part] = attacks or VERSIONS[version]
+    p_init = 0.8
     if budget == "quick":
-        steps, targets, queries = max(steps // 2, 1), min(targets, 3), max(queries // 10, 2)
-        parts = [part for part in parts if part != "fab_t"] or parts
+        parts, targets, queries, p_init = ("apgd_t", "square"), min(targets, 2), max(queries * 2 // 5, 1), 0.1
     mean_of = eot if version == "rand" else 1
     made: dict[str, Attack] = {
         "apgd_ce": apgd(norm=norm, eps=eps, steps=steps, eot=mean_of),
         "apgd_dlr": apgd(norm=norm, eps=eps, steps=steps, objective=dlr(), eot=mean_of),
         "apgd_t": apgd_t(norm=norm, eps=eps, steps=steps, targets=targets),
         "fab_t": fab(norm=norm, eps=eps, steps=steps, targets=targets),
-        "square": square(norm=norm, eps=eps, queries=queries),
+        "square": square(norm=norm, eps=eps, queries=queries, p_init=p_init),
     }
     stand_in = apgd(norm=norm, eps=eps, steps=steps, objective=cw_margin(), eot=mean_of)
 
@@ -112,7 +113,7 @@ def autoattack(
         missing = [part for part in parts if oracle.classes < LEAST.get(part, 0)]
         if missing:
             warnings.warn(
-                f"autoattack on {oracle.classes} classes: {', '.join(missing)} cannot be; APGD on the margin stands in.",
+                f"autoattack on {oracle.classes} classes: {', '.join(missing)} cannot be; APGD on the margin does.",
                 ReducedAttack,
                 stacklevel=2,
             )

@@ -18,7 +18,8 @@ from surefooted.scores import cw_margin, targeted_margin
 
 Radius = Annotated[float, Field(ge=0, description="number from 0, or inf for a ball without an edge")]
 
-# A walk steps over the boundary by some (eta - 1) (1 - beta) of its distance, half a percent: the last search looks here.
+# A walk steps over the boundary by some (eta - 1) (1 - beta) of its distance, half a percent: the last search looks in
+# this part of the way back.
 LAST_STRETCH = 0.01
 
 
@@ -33,7 +34,7 @@ def fab(
     alpha_max: Share = 0.1,
     eta: Positive = 1.05,
     beta: Share = 0.9,
-    keep: Literal["found", "nearest"] = "found",
+    keep: Literal["found", "worst", "nearest"] = "found",
 ) -> Attack:
     """Targeted fast adaptive boundary attack (FAB-T): the nearest point of another class, by linear approximations.
 
@@ -50,12 +51,12 @@ def fab(
         eps: its radius, in pixels' [0, 1]; inf with keep nearest for the least perturbation, however large.
         steps: for each target.
         targets: wrong classes tried, the likeliest at the clean point first; no more than there are.
-        restarts: further ones start at a draw from the ball of half the radius.
+        restarts: further ones start at a draw, up to half as far away as the ball or the nearest point so far reaches.
         alpha_max: most weight of the clean point.
         eta: overshoot beyond the plane.
         beta: what is left of a perturbation that goes back.
         keep: found retires a row at its first point in the ball; nearest goes on, and ends with a search on the line
-            from the clean point to the best.
+            from the clean point to the best; for worst see ``surefooted.oracle.Oracle``.
 
     Source: Croce and Hein, *Minimally distorted adversarial examples with a fast adaptive boundary attack*, ICML 2020;
     targeted as in their AutoAttack.
@@ -122,10 +123,12 @@ def to_plane(
 
 
 def _away(oracle: Oracle, norm: Norm) -> Tensor:
-    """A start for another walk: in the ball of half the radius, or of 1/2 where there is no radius."""
-    eps = oracle.ball.eps
-    half = ball(norm, (eps if eps < inf else 1.0) / 2)
-    return (oracle.x0 + half.draw(oracle.noise(), oracle.x0.shape[1:])).clamp_(*oracle.box)
+    """A start for another walk: up to half as far away as the edge of the ball, or as the nearest point so far."""
+    reach = torch.full_like(oracle.y, oracle.ball.eps, dtype=oracle.x0.dtype)
+    if oracle.judging:
+        reach = torch.minimum(reach, oracle.now.size)
+    half = ball(norm, 0.5).draw(oracle.noise(), oracle.x0.shape[1:])
+    return (oracle.x0 + _like(torch.where(reach < inf, reach, 1.0), half) * half).clamp_(*oracle.box)
 
 
 def _search_line(oracle: Oracle) -> None:

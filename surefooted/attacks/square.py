@@ -123,7 +123,7 @@ def waves(oracle: Oracle) -> Float[Tensor, "b c h w"]:
 
 
 def shift(oracle: Oracle, x: Tensor, side: int, u: Float[Tensor, "b u"]) -> Float[Tensor, "b c h w"]:
-    """Take the perturbation out of one square and, with what the ball has left, put it into another, mixed with a wave."""
+    """Move the perturbation of one square, with what the ball has left, into another, and mix it with a wave there."""
     d = x - oracle.x0
     into, out_of = window(u[:, :2], side, x), window(u[:, 2:4], side, x)
     one = wave(side, x.device, x.dtype)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -26,7 +26,7 @@ from surefooted.foreign.hubs import HUBS, from_hub
 if TYPE_CHECKING:
     from surefooted.store import Store
 
-Outputs = Literal["logits", "probabilities"]
+OUTPUTS = ("logits", "probabilities")
 FILES = (".pt2", ".onnx")
 TINY = 1e-30
 
@@ -40,7 +40,7 @@ class Door(nn.Module):
         outputs: ``probabilities`` are made logits by their logarithm.
     """
 
-    def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], outputs: Outputs) -> None:
+    def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], outputs: str) -> None:
         super().__init__()
         self.net, self.outputs = net, outputs
         self.mean = nn.Buffer(torch.tensor(mean).view(-1, 1, 1), persistent=False) if mean else None
@@ -68,7 +68,7 @@ class Live:
     shape: tuple[int, ...]
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    outputs: Outputs = "logits"
+    outputs: str = "logits"
 
     def __post_init__(self) -> None:
         _check(self.mean, self.std, self.outputs)
@@ -113,7 +113,7 @@ class Foreign:
     weights: Path | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    outputs: Outputs = "logits"
+    outputs: str = "logits"
 
     def __post_init__(self) -> None:
         _check(self.mean, self.std, self.outputs)
@@ -227,8 +227,8 @@ def _check(mean: tuple[float, ...], std: tuple[float, ...], outputs: str) -> Non
         raise InputError(
             f"--mean is {mean} and --std {std}, which looks like pixels from 0 to 255; divide both by 255."
         )
-    if outputs not in get_args(Outputs):
-        raise InputError(f"--outputs is {outputs!r}; expected logits or probabilities.")
+    if outputs not in OUTPUTS:
+        raise InputError(f"--outputs is {outputs!r}; expected {' or '.join(OUTPUTS)}.")
 
 
 def _file(path: Path) -> Path:

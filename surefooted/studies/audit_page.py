@@ -70,7 +70,7 @@ class Findings:
         cells[f"APGD-{2 * a.budget.steps}, {at}"] = (a.eps, a.longer)
         cells[f"Square, {a.budget.queries} queries, {at}"] = (a.eps, a.blind)
         cells[f"AutoAttack, {at}"] = (a.eps, a.strongest)
-        cells[f"APGD-{a.budget.steps}, ε = {a.far:.4g}"] = (a.far, a.huge)
+        cells[f"APGD-{2 * a.budget.steps}, ε = {a.far:.4g}"] = (a.far, a.huge)
         return {name: (eps, cell, cell.result(self.store)["found"]) for name, (eps, cell) in cells.items()}
 
     @cached_property
@@ -260,10 +260,16 @@ class Findings:
                 "robust": robust_accuracy(self.attacks_at(self.audit.eps)),
             }
         )
+        norm = NORMS[self.audit.norm]
         caption = (
-            f"{NORMS[self.audit.norm]}; 95 % Wilson intervals; a row retires when it is misclassified. {self.caption()}"
+            f"{norm}; 95 % Wilson intervals; a row retires when it is misclassified. {self._missing()}{self.caption()}"
         )
         return Table("robust-accuracy", "Robust accuracy", columns, tuple(rows), caption)
+
+    def _missing(self) -> str:
+        """What AutoAttack cannot do on few classes."""
+        classes = len(self.audit.splits.test.classes)
+        return f"On {classes} classes AutoAttack's targeted APGD gives way to APGD on the margin. " * (classes < 4)
 
     def _curve(self) -> Figure:
         share = [accuracy(self.clean), *(robust_accuracy(self.attacks_at(eps)).value for eps in self.audit.rungs)]

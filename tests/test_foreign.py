@@ -1,0 +1,526 @@
+"""Classifiers that are not ours, from files, factories and hubs: the same answers and gradients, no code of files."""
+
+import json
+import sys
+import types
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from safetensors.torch import save_file
+from torch import nn
+
+from surefooted import nets
+from surefooted.checks import of_probe, probe
+from surefooted.data import digits
+from surefooted.errors import InputError
+from surefooted.foreign import Foreign, Live
+from surefooted.foreign.onnx import read_onnx
+from surefooted.foreign.operators import OPERATORS
+from surefooted.foreign.program import read_program
+
+SHAPE = (1, 8, 8)
+
+
+class Varied(nn.Module):
+    """A buffer, a constant, a list of results, sizes read off the input, batch norm and dropout."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.norm, self.linear = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Linear(36, 10)
+        self.register_buffer("mean", torch.rand(1, 1, 1))
+        self.scale = torch.tensor([1.0, 2.0])
+        self.norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, x):
+        one, two = self.norm(self.conv((x - self.mean) / 0.3)).chunk(2, 1)
+        z = torch.cat([one.relu(), two.sigmoid() * self.scale.view(1, 2, 1, 1)], 1)
+        z = nn.functional.max_pool2d(nn.functional.pad(z, (0, 1, 0, 1)), 2)[:, :, :3, :3].clamp(max=1.5)
+        z = nn.functional.dropout(z.view(x.size(0), -1), training=self.training)
+        return self.linear(z + torch.zeros(x.shape[0], 1))
+
+
+def networks():
+    torch.manual_seed(1)
+    return {
+        "varied": Varied().eval(),
+        "small_convnet": nets.small_convnet(SHAPE, 10, normalise="channel").eval(),
+        "wide_resnet": nets.wide_resnet(SHAPE, 10, depth=10, widen=1).eval(),
+    }
+
+
+def exported(net, path):
+    """As a user writes it, in either format."""
+    batch = ({0: torch.export.Dim("batch")},)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if path.suffix == ".pt2":
+            torch.export.save(torch.export.export(net, (torch.rand(2, *SHAPE),), dynamic_shapes=batch), path)
+        else:
+            torch.onnx.export(
+                net,
+                (torch.rand(2, *SHAPE),),
+                path,
+                dynamo=True,
+                dynamic_shapes=batch,
+                external_data=False,
+                verbose=False,
+            )
+    return path
+
+
+def answers(net, n=5):
+    x = torch.rand(n, *SHAPE, generator=torch.Generator().manual_seed(n)).requires_grad_()
+    out = net(x)
+    (slope,) = torch.autograd.grad(out.square().sum(), x)
+    return out.detach(), slope
+
+
+@pytest.fixture(scope="module")
+def pt2(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pt2")
+    return {name: exported(net, folder / f"{name}.pt2") for name, net in networks().items()}
+
+
+@pytest.mark.parametrize("name", networks())
+def test_an_exported_program_gives_the_same_bits(name, pt2):
+    for n in (1, 5):
+        for ours, its in zip(answers(networks()[name], n), answers(read_program(pt2[name]), n)):
+            assert torch.equal(ours, its)
+
+
+def test_a_decomposed_program_gives_the_same_answers_and_gradients(tmp_path):
+    net = Varied().eval()
+    program = torch.export.export(net, (torch.rand(2, *SHAPE),), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(program.run_decompositions(), tmp_path / "core.pt2")
+    for ours, its in zip(answers(net), answers(read_program(tmp_path / "core.pt2"))):
+        assert torch.allclose(ours, its, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["varied", "small_convnet"])
+def test_an_onnx_file_gives_the_same_answers_and_gradients(name, tmp_path):
+    net = networks()[name]
+    its = read_onnx(exported(net, tmp_path / "net.onnx"))
+    for n in (1, 5):
+        for a, b in zip(answers(net, n), answers(its, n)):
+            assert torch.allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize(("layer", "flag"), [(nn.BatchNorm1d(64), "train_mode"), (nn.Dropout(0.5), "randomised")])
+def test_a_program_exported_in_training_mode_is_flagged(layer, flag, tmp_path):
+    torch.manual_seed(0)
+    net, points = nn.Sequential(nn.Flatten(), layer, nn.Linear(64, 10)).train(), digits().test.points(slice(0, 32))
+    shapes = ({0: torch.export.Dim("batch", min=2)},)
+    torch.export.save(torch.export.export(net, (points.x[:4],), dynamic_shapes=shapes), tmp_path / "net.pt2")
+    assert [one.name for one in of_probe(probe(read_program(tmp_path / "net.pt2"), points))] == [flag]
+
+
+def rewritten(path, target, change):
+    """The archive with one member changed."""
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w") as copy:
+        for name in source.namelist():
+            copy.writestr(name, change(name, source.read(name)))
+    return target
+
+
+def test_nothing_in_a_program_is_unpickled_or_evaluated(pt2, tmp_path):
+    ran = tmp_path / "ran"
+    evil = f"__import__('pathlib').Path({str(ran)!r}).touch()"
+
+    def poisoned(name, content):
+        if name.endswith("models/model.json"):
+            program = json.loads(content)
+            for symbol in program["graph_module"]["graph"]["sym_int_values"].values():
+                symbol["as_expr"]["expr_str"] = evil
+            program["guards_code"] = [evil]
+            return json.dumps(program)
+        if name.endswith("sample_inputs/model.pt"):
+            return b"cos\nsystem\n(S'touch " + str(ran).encode() + b"'\ntR."
+        return content
+
+    net = read_program(rewritten(pt2["varied"], tmp_path / "poisoned.pt2", poisoned))
+    assert torch.equal(answers(net)[0], answers(Varied().eval())[0])
+    assert not ran.exists()
+
+
+def edited(key, value):
+    def change(name, content):
+        if name.endswith(key[0]):
+            document = json.loads(content)
+            place = document
+            for part in key[1:-1]:
+                place = place[part]
+            place[key[-1]] = value
+            return json.dumps(document)
+        return content
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (edited(("weights_config.json", "config", "conv.weight", "use_pickle"), True), "'conv.weight' as a pickle"),
+        (
+            edited(("model.json", "graph_module", "graph", "nodes", 0, "target"), "torch.ops.aten.from_file.default"),
+            "calls torch.ops.aten.from_file.default",
+        ),
+        (
+            edited(("model.json", "graph_module", "graph", "nodes", 0, "target"), "torch.hub.load"),
+            "calls torch.hub.load",
+        ),
+        (edited(("model.json", "schema_version", "major"), 7), "format 7; this version reads 8"),
+        (edited(("model.json", "graph_module"), None), "not a program as torch.export writes it"),
+        (lambda name, content: b"big" if name.endswith("byteorder") else content, "big-endian"),
+        (lambda name, content: content[:10] if name.endswith("weight_0") else content, "not a program"),
+    ],
+)
+def test_programs_that_cannot_be_trusted_or_read_are_refused(change, said, pt2, tmp_path):
+    with pytest.raises(InputError, match=said) as error:
+        read_program(rewritten(pt2["varied"], tmp_path / "changed.pt2", change))
+    assert "torch.export" in str(error.value) or "factory" in str(error.value)
+
+
+def test_files_of_another_kind_are_refused(tmp_path):
+    place = tmp_path / "model.pt2"
+    place.write_bytes(b"no archive")
+    with pytest.raises(InputError, match=r"not a whole \.pt2 file"):
+        read_program(place)
+    with zipfile.ZipFile(place, "w") as archive:
+        archive.writestr("serialized_exported_program.json", "{}")
+    with pytest.raises(InputError, match=r"no program of the present format.*torch\.export\.save"):
+        read_program(place)
+    (tmp_path / "model.onnx").write_bytes(b"\xff\xff\xff")
+    with pytest.raises(InputError, match="cannot be read as ONNX"):
+        read_onnx(tmp_path / "model.onnx")
+    with pytest.raises(InputError, match="is not there"):
+        _ = Foreign(str(tmp_path / "none.onnx"), SHAPE).key
+
+
+F4 = ("B", 2, 6, 6)
+
+
+def node(operator, inputs=(), opset=18, shape=F4, **attributes):
+    """A graph of one operator on ``x``; further inputs are constants."""
+    names = [f"c{k}" if value is not None else "" for k, value in enumerate(inputs)]
+    constants = [
+        numpy_helper.from_array(np.asarray(v, np.int64 if np.asarray(v).dtype.kind == "i" else np.float32), name)
+        for name, v in zip(names, inputs)
+        if v is not None
+    ]
+    graph = helper.make_graph(
+        [helper.make_node(operator, ["x", *names], ["y"], **attributes)],
+        "one",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        constants,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+
+
+def drawn(*shape):
+    return np.random.default_rng(len(shape)).normal(size=shape).astype(np.float32)
+
+
+NODES = {
+    "Abs": node("Abs"),
+    "Add": node("Add", [drawn(2, 1, 1)]),
+    "AveragePool": node("AveragePool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+    "AveragePool counted": node("AveragePool", kernel_shape=[2, 2], pads=[0, 1, 1, 0], count_include_pad=1),
+    "BatchNormalization": node("BatchNormalization", [drawn(2), drawn(2), drawn(2), [0.5, 2.0]], epsilon=1e-3),
+    "Clip": node("Clip", [-0.5, 0.5]),
+    "Clip one side": node("Clip", [None, 0.5]),
+    "Clip old": node("Clip", opset=10, min=-0.5, max=0.5),
+    "Concat": node("Concat", [drawn(3, 1, 6, 6)], axis=1, shape=(3, 2, 6, 6)),
+    "Conv": node("Conv", [drawn(4, 1, 3, 3), drawn(4)], group=2, strides=[2, 1], pads=[1, 1, 1, 1], dilations=[1, 2]),
+    "Conv uneven": node("Conv", [drawn(4, 2, 3, 3)], pads=[0, 1, 2, 1]),
+    "Conv same": node("Conv", [drawn(4, 2, 4, 4)], auto_pad="SAME_UPPER", strides=[2, 2]),
+    "Div": node("Div", [drawn(6)]),
+    "Dropout": node("Dropout", [0.5]),
+    "Elu": node("Elu", alpha=0.5),
+    "Erf": node("Erf"),
+    "Exp": node("Exp"),
+    "Flatten": node("Flatten"),
+    "Flatten from 2": node("Flatten", axis=2),
+    "Gather": node("Gather", [[0, -1]], axis=2),
+    "Gather scalar": node("Gather", [1], axis=1),
+    "Gelu": node("Gelu", opset=20),
+    "Gemm": node("Gemm", [drawn(6, 5), drawn(5)], shape=("B", 6), alpha=0.5, beta=2.0),
+    "Gemm transposed": node("Gemm", [drawn(5, 6), drawn(5)], shape=("B", 6), transB=1),
+    "GlobalAveragePool": node("GlobalAveragePool"),
+    "GlobalMaxPool": node("GlobalMaxPool"),
+    "HardSigmoid": node("HardSigmoid"),
+    "HardSwish": node("HardSwish"),
+    "Identity": node("Identity"),
+    "InstanceNormalization": node("InstanceNormalization", [drawn(2), drawn(2)]),
+    "LayerNormalization": node("LayerNormalization", [drawn(6), drawn(6)]),
+    "LeakyRelu": node("LeakyRelu", alpha=0.2),
+    "LRN": node("LRN", size=3, shape=(3, 3, 6, 6)),
+    "LogSoftmax": node("LogSoftmax", axis=1),
+    "MatMul": node("MatMul", [drawn(6, 3)]),
+    "Max": node("Max", [drawn(6)]),
+    "MaxPool": node("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+    "MaxPool uneven": node("MaxPool", kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1]),
+    "MaxPool ceil": node("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+    "Min": node("Min", [drawn(6)]),
+    "Mul": node("Mul", [2.0]),
+    "Neg": node("Neg"),
+    "PRelu": node("PRelu", [drawn(2, 1, 1)]),
+    "Pad": node("Pad", [[0, 0, 1, 2, 0, 0, 0, 1], 3.0]),
+    "Pad axes": node("Pad", [[1, 2], None, [3]], opset=19),
+    "Pad old": node("Pad", opset=10, pads=[0, 0, 1, 0, 0, 0, 0, 2]),
+    "Pad reflect": node("Pad", [[0, 0, 1, 2, 0, 0, 0, 1]], mode="reflect"),
+    "Pow": node("Pow", [2.0]),
+    "ReduceMax": node("ReduceMax", [[1]]),
+    "ReduceMean": node("ReduceMean", [[2, 3]], keepdims=0),
+    "ReduceMean old": node("ReduceMean", opset=13, axes=[-1]),
+    "ReduceSum": node("ReduceSum"),
+    "Relu": node("Relu"),
+    "Reshape": node("Reshape", [[0, -1]]),
+    "Selu": node("Selu"),
+    "Sigmoid": node("Sigmoid"),
+    "Slice": node("Slice", [[1, -3], [5, 9], [2, 3], [2, 1]]),
+    "Slice old": node("Slice", opset=9, starts=[1], ends=[-1], axes=[2]),
+    "Softmax": node("Softmax"),
+    "Softmax old": node("Softmax", opset=11, shape=("B", 6)),
+    "Softplus": node("Softplus"),
+    "Squeeze": node("Squeeze", [[1]], shape=("B", 1, 6)),
+    "Squeeze old": node("Squeeze", opset=11, axes=[1], shape=("B", 1, 6)),
+    "Sub": node("Sub", [drawn(6)]),
+    "Sum": node("Sum", [drawn(6), drawn(6)]),
+    "Tanh": node("Tanh"),
+    "Transpose": node("Transpose", perm=[0, 2, 3, 1]),
+    "Unsqueeze": node("Unsqueeze", [[1, -1]]),
+    "Unsqueeze old": node("Unsqueeze", opset=11, axes=[0]),
+}
+# Between other operators only: on sizes, or with several results.
+INNER = {"Cast", "ConstantOfShape", "Equal", "Expand", "Greater", "Less", "Log", "Mod", "Reciprocal", "Round", "Shape"}
+INNER |= {"Split", "Sqrt", "Where"}
+
+
+def test_every_operator_is_tested():
+    assert {name.split()[0] for name in NODES} | INNER == OPERATORS.keys()
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_operators_compute_what_onnx_says(name, tmp_path):
+    model = NODES[name]
+    onnx.save(model, tmp_path / "one.onnx")
+    shape = [d.dim_value or 3 for d in model.graph.input[0].type.tensor_type.shape.dim]
+    x = drawn(*shape)
+    (expected,) = ReferenceEvaluator(model).run(None, {"x": x})
+    out = read_onnx(tmp_path / "one.onnx")(torch.from_numpy(x).requires_grad_())
+    assert out.shape == expected.shape and np.allclose(out.detach(), expected, atol=1e-5)
+    assert out.requires_grad
+
+
+def test_an_old_softmax_is_over_all_dimensions_from_its_axis_on(tmp_path):
+    onnx.save(node("Softmax", opset=11, axis=1), tmp_path / "one.onnx")
+    assert torch.allclose(read_onnx(tmp_path / "one.onnx")(torch.rand(3, 2, 6, 6)).sum((1, 2, 3)), torch.ones(3))
+
+
+def test_operators_on_sizes_and_with_several_results(tmp_path):
+    def made(operator, inputs, outputs=("y",), **attributes):
+        return helper.make_node(operator, inputs, outputs, **attributes)
+
+    two, minus = (numpy_helper.from_array(np.array(v, np.int64), n) for v, n in ((2, "two"), ([-1], "minus")))
+    half = numpy_helper.from_array(np.array(0.5, np.float32), "half")
+    nodes = [
+        made("Shape", ["x"], ["shape"], start=0, end=1),
+        made("Mod", ["shape", "two"], ["odd"]),
+        made("Sub", ["shape", "odd"], ["even"]),
+        made("Add", ["even", "odd"], ["batch"]),
+        made("Concat", ["batch", "minus"], ["sizes"], axis=0),
+        made("Reshape", ["x", "sizes"], ["flat"]),
+        made("ConstantOfShape", ["batch"], ["ones"], value=helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])),
+        made("Unsqueeze", ["ones", "minus"], ["column"]),
+        made("Expand", ["column", "sizes2"], ["wide"]),
+        made("Split", ["flat"], ["left", "right"], axis=1, num_outputs=2),
+        made("Greater", ["left", "right"], ["more"]),
+        made("Where", ["more", "left", "wide"], ["chosen"]),
+        made("Less", ["chosen", "half"], ["small"]),
+        made("Cast", ["small"], ["number"], to=TensorProto.FLOAT),
+        made("Exp", ["chosen"], ["exp"]),
+        made("Log", ["exp"], ["log"]),
+        made("Sqrt", ["exp"], ["root"]),
+        made("Reciprocal", ["root"], ["inverse"]),
+        made("Round", ["inverse"], ["round"]),
+        made("Equal", ["round", "number"], ["equal"]),
+        made("Where", ["equal", "log", "inverse"]),
+    ]
+    sizes2 = numpy_helper.from_array(np.array([3, 36], np.int64), "sizes2")
+    graph = helper.make_graph(
+        nodes,
+        "sizes",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, F4)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [two, minus, half, sizes2],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, tmp_path / "sizes.onnx")
+    x = drawn(3, 2, 6, 6)
+    (expected,) = ReferenceEvaluator(model).run(None, {"x": x})
+    assert np.allclose(read_onnx(tmp_path / "sizes.onnx")(torch.from_numpy(x)), expected, atol=1e-5)
+
+
+def test_operators_that_are_not_supported_are_all_named(tmp_path):
+    graph = helper.make_graph(
+        [helper.make_node("Det", ["x"], ["a"]), helper.make_node("Own", ["a"], ["y"], domain="my.ops")],
+        "odd",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, F4)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), tmp_path / "odd.onnx")
+    with pytest.raises(InputError, match=r"not supported: Det, my\.ops\.Own\. Export the model to \.pt2"):
+        read_onnx(tmp_path / "odd.onnx")
+    onnx.save(node("Relu", opset=6), tmp_path / "old.onnx")
+    with pytest.raises(InputError, match="opset 6; from 7 on"):
+        read_onnx(tmp_path / "old.onnx")
+
+
+FACTORY = """
+import torch
+from torch import nn
+
+def linear():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+def nothing():
+    return None
+"""
+
+
+@pytest.fixture
+def factory(tmp_path, monkeypatch):
+    (tmp_path / "strangers.py").write_text(FACTORY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield "strangers:linear"
+    sys.modules.pop("strangers", None)
+
+
+def test_a_factory_with_its_weights(factory, tmp_path):
+    weights = {"1.weight": torch.ones(10, 64), "1.bias": torch.arange(10.0)}
+    save_file(weights, tmp_path / "weights.safetensors")
+    net = Foreign(factory, SHAPE, tmp_path / "weights.safetensors").load()
+    assert torch.equal(net(torch.zeros(2, *SHAPE)), torch.arange(10.0).expand(2, 10))
+    plain, loaded = Foreign(factory, SHAPE), Foreign(factory, SHAPE, tmp_path / "weights.safetensors")
+    assert plain.key == Foreign(factory, SHAPE).key != loaded.key
+    save_file({"1.weight": torch.ones(10, 63)}, tmp_path / "wrong.safetensors")
+    with pytest.raises(InputError, match="does not fit the network"):
+        Foreign(factory, SHAPE, tmp_path / "wrong.safetensors").load()
+    with pytest.raises(InputError, match="brings its own"):
+        Foreign("timm:resnet18", SHAPE, tmp_path / "weights.safetensors").load()
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("nowhere:linear", "'nowhere' cannot be imported"),
+        ("strangers:quadratic", "no function 'quadratic'"),
+        ("strangers:nothing", "returned a NoneType"),
+        ("strangers:a b", "names no function"),
+    ],
+)
+def test_factories_that_are_none(source, said, factory):
+    with pytest.raises(InputError, match=said):
+        Foreign(source, SHAPE).load()
+
+
+def test_normalisation_and_probabilities_stay_inside_the_door():
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Flatten(), nn.Linear(192, 5)), torch.rand(4, 3, 8, 8)
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    normal = (x - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    assert torch.allclose(Live(net, (3, 8, 8), mean, std).load()(x), net(normal))
+    soft = nn.Sequential(net, nn.Softmax(-1))
+    logits = Live(soft, (3, 8, 8), outputs="probabilities").load()(x)
+    assert torch.allclose(logits.softmax(-1), soft(x))
+    assert Live(net, (3, 8, 8)).load() is net
+    net.eval()
+    assert not Live(net, (3, 8, 8), mean, std).load().training
+
+
+@pytest.mark.parametrize(
+    ("door", "said"),
+    [
+        ({"mean": (0.5,)}, "give both"),
+        ({"mean": (127.0,), "std": (50.0,)}, "divide both by 255"),
+        ({"mean": (0.5,), "std": (0.0,)}, "--std above 0"),
+        ({"mean": (float("nan"),), "std": (1.0,)}, "finite"),
+    ],
+)
+def test_doors_that_cannot_be(door, said):
+    with pytest.raises(InputError, match=said):
+        Live(nn.Flatten(), SHAPE, **door)
+
+
+def test_a_key_tells_classifiers_apart_by_what_they_do():
+    def net(seed=0):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+    class Steep(nn.Module):
+        def __init__(self, factor):
+            super().__init__()
+            self.net, self.factor = net(), factor
+
+        def forward(self, x):
+            return self.factor * self.net(x)
+
+    keys = [
+        Live(net(), SHAPE).key,
+        Live(net(1), SHAPE).key,
+        Live(net(), SHAPE, (0.5,), (0.5,)).key,
+        Live(Steep(1), SHAPE).key,
+        Live(Steep(2), SHAPE).key,  # the same weights and code: only its answers differ
+    ]
+    assert len(set(keys)) == len(keys) and Live(net(), SHAPE).key == keys[0]
+    assert len(Live(nn.Linear(3, 3), SHAPE).key) == 64  # one that cannot answer has a key, too
+
+
+def test_models_of_the_hubs(monkeypatch):
+    timm = types.ModuleType("timm")
+    timm.create_model = lambda name, pretrained: nn.Flatten() if pretrained and name == "flat" else 1 / 0
+    timm.data = types.SimpleNamespace(resolve_model_data_config=lambda net: {"mean": (0.5,), "std": (0.25,)})
+    monkeypatch.setitem(sys.modules, "timm", timm)
+    x = torch.rand(2, *SHAPE)
+    assert torch.allclose(Foreign("timm:flat", SHAPE).load()(x), ((x - 0.5) / 0.25).flatten(1))
+    assert torch.allclose(Foreign("timm:flat", SHAPE, mean=(0.0,), std=(1.0,)).load()(x), x.flatten(1))
+
+    class Answer(nn.Flatten):
+        def forward(self, x):
+            return types.SimpleNamespace(logits=super().forward(x), hidden=None)
+
+    def load(name, use_safetensors):
+        if name != "flat":
+            raise OSError(f"there is no {name}")
+        return Answer() if use_safetensors else 1 / 0
+
+    transformers = types.ModuleType("transformers")
+    transformers.AutoModelForImageClassification = types.SimpleNamespace(from_pretrained=load)
+    reader = types.SimpleNamespace(image_mean=[0.5], image_std=[0.5], do_normalize=True)
+    transformers.AutoImageProcessor = types.SimpleNamespace(from_pretrained=lambda name: reader)
+    monkeypatch.setitem(sys.modules, "transformers", transformers)
+    assert torch.allclose(Foreign("transformers:flat", SHAPE).load()(x), ((x - 0.5) / 0.5).flatten(1))
+    with pytest.raises(InputError, match="transformers cannot give the model 'other': there is no other"):
+        Foreign("transformers:other", SHAPE).load()
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(InputError, match="needs the package timm"):
+        Foreign("timm:flat", SHAPE).load()
+
+
+def test_onnx_is_asked_for_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(InputError, match=r"pip install 'surefooted\[onnx\]'"):
+        read_onnx(Path("any.onnx"))

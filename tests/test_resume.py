@@ -1,0 +1,168 @@
+"""A run that is killed at any moment, and started again, ends with the bytes of one that was left alone."""
+
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from surefooted import training as loop
+from surefooted.cell import Predicted, attacking, training
+from surefooted.execute import execute, plan
+from surefooted.files import read_tensors
+from surefooted.machine import Machine
+from surefooted.store import Store
+
+CPU = Machine("cpu", threads=1)
+NEAREST = {"carlini_wagner": {"steps": 3, "away_from": "prediction"}}
+# Learnt labels, an inner attack, dropout, augmentation and momentum: all that has a state or draws at random.
+METHOD = {"pat_ar_adals": {"levels": 2, "alpha": 0.5, "eps": 0.1, "steps": 1, "robustness": NEAREST}}
+NET = {"small_convnet": {"width": 2, "dropout": 0.2}}
+AUGMENT = {"augment": ["crop", "flip", "shift"], "batch": 16}
+SGD = {"optimiser": "sgd", "lr": 0.05, "nesterov": True, "weight_decay": 1e-3, "schedule": "cosine"}
+KILLS = 10
+
+
+@pytest.fixture(scope="module")
+def forked():
+    """Processes that start at once: forked from one that has imported all this and computed nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lightning_fabric", "surefooted.execute", "surefooted.recipes", "surefooted.nets"])
+    return context
+
+
+@pytest.fixture
+def data(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "noise.npz"
+    np.savez(path, x_train=rng.integers(0, 256, (200, 8, 8), dtype=np.uint8), y_train=np.arange(200) % 3)
+    return {"npz": {"path": str(path), "validation": 0.2}}
+
+
+def run_until(cell, root, seconds, steps, most):
+    """Train, and stand still at ``most`` steps: the killer must come before the end."""
+    torch.set_num_threads(1)
+    loop.SECONDS_BETWEEN_CHECKPOINTS = seconds
+
+    def tick(n):
+        steps.value += n
+        if steps.value >= most:
+            time.sleep(60)
+
+    cell.run(Store(root), CPU, tick)
+
+
+def wait_for(happened, seconds=60):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("optimiser", [SGD, {"optimiser": "adam"}], ids=["sgd", "adam"])
+def test_training_killed_ten_times(forked, data, tmp_path, optimiser):
+    moments = random.Random(0)
+    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
+    cell = training(METHOD, NET, data, {"recipe": {"epochs": 24, **AUGMENT, **optimiser}})
+    for store in (whole, broken):
+        execute(cell.needs, store, machine=CPU)
+    execute([cell], whole, machine=CPU)
+    checkpoint, seen = broken.root / "work" / cell.key / "checkpoint.safetensors", []
+    for _ in range(KILLS):
+        steps, least, seconds = forked.Value("q", 0, lock=False), moments.randint(2, 13), moments.choice([0, 0.01, 30])
+        process = forked.Process(target=run_until, args=(cell, broken.root, seconds, steps, least + 5))
+        process.start()
+        wait_for(lambda: steps.value >= least)  # noqa: B023 - called at once
+        time.sleep(moments.uniform(0, 0.03))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL and not cell.done(broken)
+        if checkpoint.exists():
+            about = read_tensors(checkpoint)[1]
+            seen.append((about["epoch"], about["step"]))
+    assert seen == sorted(seen) and len(set(seen)) > KILLS / 2 and any(step for _, step in seen)
+    execute([cell], broken, machine=CPU)
+    for name in ("weights.safetensors", "history.json", "spec.json"):
+        assert (cell.path(broken) / name).read_bytes() == (cell.path(whole) / name).read_bytes()
+    assert len({tuple(entry["soft_labels"]) for entry in cell.history(broken)}) > 1
+    assert not checkpoint.parent.exists()
+
+
+def study(data):
+    """Three trainings, one of them on levels read off another, and for each an attack and what is predicted."""
+    recipe = {"recipe": {"epochs": 20, **AUGMENT}}
+    cells = []
+    for method in ("vanilla", "ls", METHOD):
+        victim = training(method, NET, data, recipe)
+        moved = attacking(victim, {"pgd": {"eps": 0.1, "steps": 5}})
+        cells += [Predicted(victim), Predicted(victim, moved=moved)]
+    return cells
+
+
+def artefacts(store):
+    """All bytes but the times in which they were made."""
+    root = store.root / "artefacts"
+    return {f.relative_to(root): f.read_bytes() for f in root.rglob("*") if f.is_file() and f.name != "provenance.json"}
+
+
+def run_study(data, root):
+    torch.set_num_threads(1)
+    execute(study(data), Store(root), machine=CPU, workers=2, quiet=True)
+
+
+def below(pid):
+    """Processes that this one began, and theirs."""
+    found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return found + [deeper for child in found for deeper in below(child)]
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_study_killed_with_its_workers(forked, data, tmp_path):
+    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
+    execute(study(data), whole, machine=CPU)
+    process = forked.Process(target=run_study, args=(data, broken.root))
+    process.start()
+    wait_for(lambda: list(broken.root.glob("work/*/checkpoint.safetensors")), 120)
+    time.sleep(random.Random(1).uniform(0, 0.2))
+    workers = below(process.pid)
+    process.kill()
+    process.join()
+    assert len(workers) >= 2
+    wait_for(lambda: not any(alive(worker) for worker in workers), 20)
+    assert plan(study(data), broken) and not plan(study(data), whole)
+    resumed = forked.Process(target=run_study, args=(data, broken.root))
+    resumed.start()
+    resumed.join(120)
+    assert resumed.exitcode == 0
+    assert artefacts(broken) == artefacts(whole) and len(artefacts(whole)) > 20
+    assert os.listdir(broken.root / "work") == []
+
+
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(data, tmp_path):
+    words = ["train", "vanilla", "--net", "mlp", "--data", "npz", "--data.path", data["npz"]["path"], "--json"]
+    words += ["--store", str(tmp_path / "s"), "--accelerator", "cpu", "--recipe.batch", "4", "--recipe.epochs"]
+    code = "from surefooted.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words, "2000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: list((tmp_path / "s").glob("work/*/checkpoint.safetensors")), 120)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error == "surefooted: stopped. Nothing is lost: the same command goes on from here.\n"
+    assert out.strip() == '{"error": "stopped. Nothing is lost: the same command goes on from here."}'
+    (checkpoint,) = (tmp_path / "s").glob("work/*/checkpoint.safetensors")
+    assert read_tensors(checkpoint)[1]["epoch"] >= 1
