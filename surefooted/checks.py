@@ -112,9 +112,9 @@ def admit(model: nn.Module, points: Points, classes: int) -> None:
         )
     if fault is not None:
         raise InputError(
-            f"the classifier cannot run on {len(x)} images of {tuple(x.shape[1:])} ({fault}). Give the data that it "
-            "was made for, or resize inside a factory of your own (--model MODULE:FUNCTION); if it was exported for "
-            "batches of one size, export it with a dynamic batch dimension."
+            f"the classifier cannot run on {len(x)} images of {tuple(x.shape[1:])} ({fault}). Give the data it was "
+            "made for, or resize inside a factory of your own (--model MODULE:FUNCTION); if it was exported for one "
+            "batch size, export it with a dynamic batch dimension."
         )
     if fault_alone is not None:
         raise InputError(

@@ -279,10 +279,11 @@ from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
+X, Y = load_digits(return_X_y=True)
+fitted = MLPClassifier((32,), max_iter=30, random_state=0, tol=0).fit(X[:1200], Y[:1200])
+
 def mlp():
     '''scikit-learn's own perceptron, trained on its own digits from 0 to 16.'''
-    x, y = load_digits(return_X_y=True)
-    fitted = MLPClassifier((32,), max_iter=40, random_state=0, tol=0).fit(x[:1200], y[:1200])
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     for layer, w, b in zip((net[1], net[3]), fitted.coefs_, fitted.intercepts_):
         layer.weight.data, layer.bias.data = torch.tensor(w.T).float(), torch.tensor(b).float()
@@ -343,15 +344,15 @@ def test_a_perceptron_of_scikit_learn_is_audited(command, stranger):
     code, out, err = command(*AUDIT, "--model", "stranger:mlp", *sixteenth, "-q", "--report", stranger / "again")
     assert code == 0 and not err
     assert "as it is" in out and "AutoAttack" in out and "report:" in out
-    code, out, _ = command(*AUDIT, "--model", "stranger:Sixteenths", "-q", "--json")
-    assert close(json.loads(out)["attacks"], numbers["attacks"])
+    found = sf.audit("stranger:Sixteenths", "digits", limit=32, store=Store(stranger / "store"), **SMOKE)
+    assert close(found.numbers["attacks"], numbers["attacks"])
 
 
-def test_probabilities_are_flagged_and_mended(command):
-    code, out, _ = command(*AUDIT, "--model", "stranger:Soft", "-q", "--json")
-    assert code == 0 and "softmax_twice" in {flag["name"] for flag in json.loads(out)["flags"]}
+def test_probabilities_are_flagged_and_mended(command, stranger):
     code, out, _ = command(*AUDIT, "--model", "stranger:Soft", "--outputs", "probabilities", "-q", "--json")
     assert code == 0 and "softmax_twice" not in {flag["name"] for flag in json.loads(out)["flags"]}
+    found = sf.audit("stranger:Soft", "digits", limit=32, store=Store(stranger / "store"), **SMOKE)
+    assert "softmax_twice" in {flag.name for flag in found.flags}
 
 
 @pytest.mark.parametrize(
