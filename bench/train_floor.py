@@ -38,7 +38,7 @@ def main() -> None:
     images = Images(x, y, torch.arange(n), 255, tuple("0123456789"))
     data = Splits("noise", "noise", images, images.take(slice(0, 0)), images, "")
     plan = recipe(epochs=1, batch=options.batch, optimiser="sgd", lr=1e-6)
-    method, fabric = build("surefooted.methods", options.method), Fabric(Machine().device().type, devices=1)
+    method, fabric = build("surefooted.methods", options.method), Fabric(accelerator=Machine().device().type, devices=1)
 
     def trainer() -> None:
         fit(method, net, data, plan, fabric=fabric)
