@@ -46,7 +46,7 @@ class Column:
         key: the name in the rows and in the CSV and Parquet files.
         unit: printed under the title.
         digits: decimals printed; the files keep full precision, and a column of whole numbers prints none.
-        best: which end is marked as the best value, if either is.
+        best: which end is marked as the best value, ``high`` or ``low``, if either is.
         scale: what a value is multiplied by before it is printed, 100 for shares in per cent; the files keep the value.
         help: what the column means, printed in the key below the table.
     """
@@ -55,7 +55,7 @@ class Column:
     title: str
     unit: str = ""
     digits: int = 2
-    best: Literal["high", "low", ""] = ""
+    best: str = ""
     help: str = ""
     scale: float = 1.0
 
@@ -118,10 +118,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Finding:
-    """A statement, whether the numbers bear it out, the numbers, and the name of the table or figure that has them."""
+    """A statement, its verdict (one of ``VERDICTS``), the numbers, and the table or figure that has them."""
 
     text: str
-    verdict: Verdict
+    verdict: str
     evidence: str = ""
     see: str = ""
 

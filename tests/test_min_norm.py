@@ -1,0 +1,188 @@
+"""Minimum-norm attacks: DDN, FMN, nearest boundary and CW-L2 find the nearest point, say when they do not, and stay."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import one_hot
+
+from surefooted import attacks
+from surefooted.attacks.carlini_wagner import carlini_wagner
+from surefooted.attacks.min_norm import ddn, fmn
+from surefooted.attacks.nearest_boundary import nearest_boundary
+from surefooted.core import Points
+from surefooted.data import digits
+from surefooted.metrics.levels import levels_of
+
+L2_ATTACKS = {
+    "carlini_wagner": carlini_wagner(search_steps=2, steps=150),
+    "carlini_wagner by tanh": carlini_wagner(search_steps=2, steps=150, variable="tanh"),
+    "ddn": ddn(),
+    "fmn": fmn(steps=40),
+    "nearest_boundary": nearest_boundary(),
+    "nearest_boundary, one target": nearest_boundary(targets=1),
+}
+LINF_ATTACKS = {"fmn": fmn(norm="linf", steps=40), "nearest_boundary": nearest_boundary(norm="linf")}
+ALL = {**L2_ATTACKS, **{f"{name}, linf": attack for name, attack in LINF_ATTACKS.items()}}
+
+
+def linear(classes, dimensions=12, rows=60):
+    """A linear victim, points well inside the box, and the exact distances to the nearest other class: L2 and L∞."""
+    torch.manual_seed(1)
+    net = nn.Linear(dimensions, classes)
+    x = torch.rand(rows, dimensions) * 0.3 + 0.35
+    with torch.no_grad():
+        z = net(x)
+        y = z.argmax(1)
+        gap, slope = z.gather(1, y[:, None]) - z, net.weight[y][:, None] - net.weight
+        own = one_hot(y, classes).bool()
+        l2, linf = ((gap / slope.norm(p=p, dim=2)).masked_fill(own, torch.inf).amin(1) for p in (2, 1))
+    return net, Points(x, y, torch.arange(rows)), l2, linf
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("name", [n for n in L2_ATTACKS if n != "ddn"])
+def test_every_row_of_a_linear_victim_comes_within_a_hundredth_of_exact(name, classes):
+    """Rows from 0.002 to 0.5 away: for Adam's first step, 0.005 a pixel, some are too near without the polish."""
+    net, points, exact, _ = linear(classes)
+    found = L2_ATTACKS[name](net, points)
+    assert found.found.all()
+    assert (found.size >= exact * (1 - 1e-4)).all() and (found.size <= 1.01 * exact).all()
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("name", LINF_ATTACKS)
+def test_so_does_the_largest_change_of_a_pixel(name, classes):
+    net, points, _, exact = linear(classes)
+    found = LINF_ATTACKS[name](net, points)
+    assert found.found.all()
+    assert (found.size >= exact * (1 - 1e-4)).all() and (found.size <= 1.01 * exact).all()
+
+
+def test_ddn_comes_within_a_twentieth_where_it_has_the_steps_for_it():
+    """From radius 1 a hundred steps of 5 % reach 0.006. For more classes its direction is a blend of theirs."""
+    net, points, exact, _ = linear(2)
+    found = ddn()(net, points)
+    far = exact > 0.02
+    assert found.found.all() and far.sum() > 40
+    assert (found.size >= exact * (1 - 1e-4)).all() and (found.size[far] <= 1.05 * exact[far]).all()
+
+
+def test_without_the_polish_near_rows_are_overshot():
+    net, points, exact, _ = linear(2)
+    plain, polished = (carlini_wagner(search_steps=2, steps=150, polish=n)(net, points) for n in (0, 6))
+    assert (plain.size / exact).max() > 1.1 and (polished.size <= plain.size + 1e-6).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_where_a_pixel_ends_at_the_box_the_others_go_farther(name):
+    """To u + 5 (v − 0.95) = 0.5 from (0, 0.95): v has room for 0.05, so u must move by 0.25."""
+
+    class Wall(nn.Module):
+        def forward(self, x):
+            m = x[:, 0] + 5 * (x[:, 1] - 0.95) - 0.5
+            return torch.stack([torch.zeros_like(m), m], 1)
+
+    points = Points(torch.tensor([[0.0, 0.95]]), torch.tensor([0]), torch.arange(1))
+    found = ALL[name](Wall(), points)
+    exact = 0.25 if "linf" in name else (0.25**2 + 0.05**2) ** 0.5
+    assert found.found.all() and found.x.min() >= 0 and found.x.max() <= 1
+    assert exact * (1 - 1e-4) <= found.size.item() <= 1.05 * exact
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_victim_that_never_changes_its_answer_is_not_found(name):
+    class Stubborn(nn.Module):
+        def forward(self, x):
+            return torch.tensor([[9.0, 0.0, 1.0, 2.0]]).expand(len(x), 4) + 0 * x.flatten(1).sum(1, keepdim=True)
+
+    points = Points(torch.rand(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64), torch.arange(5))
+    found = ALL[name](Stubborn(), points)
+    assert not found.found.any() and torch.equal(found.x, points.x) and (found.size == 0).all()
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    net, train = nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10)), digits().train.points()
+    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
+    for _ in range(150):
+        rows = torch.randint(len(train.y), (128,))
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(net(train.x[rows]), train.y[rows]).backward()
+        optimiser.step()
+    net.zero_grad()
+    return net
+
+
+@pytest.fixture(scope="module")
+def points():
+    return digits().test.points(slice(0, 28))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_rows_lie_in_the_box_and_a_batch_of_seven_finds_what_one_of_five_hundred_does(name, net, points):
+    whole, parts = ALL[name](net, points, batch=500), ALL[name](net, points, batch=7)
+    assert whole.found.all() and whole.x.min() >= 0 and whole.x.max() <= 1
+    assert torch.equal(whole.found, parts.found) and torch.allclose(whole.size, parts.size, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [carlini_wagner, ddn, fmn, nearest_boundary])
+def test_from_the_own_prediction_rows_that_are_wrong_have_a_size_too(make, net, points):
+    options = {"search_steps": 2, "steps": 60} if make is carlini_wagner else {"steps": 30}
+    wrong = points._replace(y=torch.where(points.i % 2 == 0, points.y, (points.y + 1) % 10))
+    right = net(points.x).argmax(1) == wrong.y
+    assert 5 < right.sum() < 23
+    by_label, by_own = (make(away_from=source, **options)(net, wrong) for source in ("label", "prediction"))
+    assert by_label.found[~right].all() and (by_label.size[~right] == 0).all()
+    assert torch.equal(by_label.x[~right], points.x[~right])
+    assert (by_own.size > 0).all() and torch.allclose(by_own.size[right], by_label.size[right], rtol=1e-3)
+    assert (net(by_own.x).argmax(1) != net(points.x).argmax(1)).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_same_seed_gives_the_same_bits_and_no_trace_is_left(name, net, points):
+    weights = {k: v.clone() for k, v in net.state_dict().items()}
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    first, second = (ALL[name](net.train(), points.take(slice(0, 9)), seed=4) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second))
+    assert torch.equal(torch.get_rng_state(), state) and net.training
+    assert all(torch.equal(weights[k], v) for k, v in net.state_dict().items())
+    assert all(p.grad is None and p.requires_grad for p in net.parameters())
+
+
+def test_ddn_gets_away_from_where_the_gradient_of_the_cross_entropy_is_zero():
+    """Behind a saturated softmax it takes a random direction; whatever else is attacked, a row draws the same."""
+
+    class Steep(nn.Module):
+        def forward(self, x):
+            m = 400 * (x[:, 0] - 0.8)
+            return torch.stack([torch.zeros_like(m), m], 1)
+
+    points = Points(torch.full((6, 2), 0.4), torch.zeros(6, dtype=torch.int64), torch.arange(6))
+    found = ddn()(Steep(), points)
+    assert found.found.all() and (found.size < 0.5).all()
+    assert torch.equal(ddn()(Steep(), points.take(slice(2, 4))).x, found.x[2:4])
+
+
+def test_one_target_ranks_as_carlini_wagner_and_three_find_smaller_sizes(net):
+    """CW-L2 leaves for the class that gives way first, as the walk with one target does."""
+    many = digits().test.points(slice(0, 150))
+    cw = carlini_wagner(away_from="prediction", search_steps=2, steps=200)(net, many).size
+    one, three = (nearest_boundary(away_from="prediction", targets=n)(net, many) for n in (1, 3))
+    assert one.found.all() and three.found.all()
+    assert torch.corrcoef(torch.stack([rank(cw), rank(one.size)]))[0, 1] > 0.98
+    apart = (levels_of(cw) - levels_of(one.size)).abs()
+    assert (apart <= 1).float().mean() > 0.95
+    assert three.size.mean() < one.size.mean() and three.size.mean() < cw.mean()
+    assert three.queries.float().mean() < 40
+
+
+def rank(sizes):
+    return sizes.argsort().argsort().float()
+
+
+def test_targets_are_no_more_than_there_are_classes():
+    net, points, exact, _ = linear(2)
+    found = attacks.nearest_boundary(targets=9)(net, points)
+    assert found.found.all() and torch.allclose(found.size, exact, rtol=0.01)
