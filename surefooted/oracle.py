@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from surefooted.core import Forward, Points, Score
+from surefooted.core import Forward, Points, Score, log_mean_softmax
 from surefooted.geometry import Ball
 from surefooted.noise import Noise
 from surefooted.scores import cw_margin
@@ -246,6 +246,7 @@ class Oracle:
     def result(self) -> Adversarial:
         self._store(self.now)
         w = self.whole
+        w.found = torch.cat([self._sure(w, part, w.best[part], w.found[part]) for part in self._parts(len(w.y))])
         return Adversarial(w.best, w.found, self.ball.size(w.best - w.x0), w.queries)
 
     def _look(self) -> None:
@@ -256,7 +257,8 @@ class Oracle:
                 out = torch.cat([self.victim(self.x0[part]) for _ in range(self.eot)])
             if self.judging:
                 f = Forward(out, self.now.target[part], out)
-                self._judge(part, self.x0[part], f, self.objective(f), f.log_p.argmax(-1) != self.y[part])
+                wrong = self._sure(self.now, part, self.x0[part], f.log_p.argmax(-1) != self.y[part])
+                self._judge(part, self.x0[part], f, self.objective(f), wrong)
             logits.append(out)
         # Rows lead in every record, samples follow.
         self.now.clean = self.whole.clean = torch.cat(logits, 1).transpose(0, 1)
@@ -278,6 +280,7 @@ class Oracle:
             gradients += gradient_here
             wrong.append(f.log_p.detach().argmax(-1) != self.now.y[part])
             if self.judging and (last or self.keep != "last"):
+                wrong[-1] = self._sure(self.now, part, point, wrong[-1])
                 with torch.no_grad():
                     self._judge(part, point.detach(), f, values[-1], wrong[-1])
         self.wrong = _joined(wrong)
@@ -301,6 +304,20 @@ class Oracle:
             logits.append(f.logits.detach())
         whole = f if self.eot == 1 else Forward(torch.cat(logits), f.target)
         return whole, _mean(values), [_mean(gradients)] if gradient else []
+
+    def _sure(self, rows: Rows, part: slice, x: Tensor, wrong: Tensor) -> Tensor:
+        """Whether the victim's mean answer leaves the class in passes of their own too, where it seemed to.
+
+        Of a hundred points that a random victim answers, some are wrong by chance: an attack that stopped there would
+        report the luckiest of its draws.
+        """
+        if self.eot == 1 or not bool(wrong.any()):
+            return wrong
+        at = wrong.nonzero()[:, 0]
+        with torch.no_grad():
+            again = torch.cat([self.victim(x[at].detach()) for _ in range(self.eot)])
+        rows.queries[part] += self.eot * wrong
+        return wrong.index_put((at,), log_mean_softmax(again).argmax(-1) != rows.y[part][at])
 
     def _clean(self, part: slice) -> Tensor | None:
         return self.now.clean[part].transpose(0, 1) if self.objective.uses_clean else None
@@ -332,8 +349,8 @@ class Oracle:
             outside = torch.where(wrong, self.ball.eps - self.ball.size(x - now.x0[part]), -inf)
             torch.maximum(now.near[part], outside if self.roaming else MARGIN(f), out=now.near[part])
 
-    def _parts(self) -> Iterator[slice]:
-        return (slice(a, a + self.batch) for a in range(0, self.active, self.batch))
+    def _parts(self, n: int | None = None) -> Iterator[slice]:
+        return (slice(a, a + self.batch) for a in range(0, self.active if n is None else n, self.batch))
 
     def _worth_shrinking(self) -> bool:
         # Dropping a row copies the records of those that stay: wait until it pays.

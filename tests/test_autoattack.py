@@ -1,0 +1,173 @@
+"""AutoAttack and other unions: laws, few classes, random victims, parity with the numbers of the original's code."""
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from surefooted.attacks import autoattack, carlini_wagner, fgsm, pgd, square, worst_of
+from surefooted.core import Points
+from surefooted.data import digits
+from surefooted.errors import InputError, ReducedAttack
+from surefooted.spec import build
+from surefooted.weights import load_model
+
+HERE = Path(__file__).parent / "data"
+SMALL = {"steps": 10, "targets": 3, "queries": 60}
+
+
+@pytest.fixture(scope="module")
+def net():
+    return load_model(HERE / "digits_pat.safetensors")
+
+
+@pytest.fixture(scope="module")
+def points():
+    return digits().test.points(slice(0, 48))
+
+
+def told(norm):
+    """What the original's code said, with its provenance; a few runs with seeds of their own."""
+    return json.loads((HERE / f"autoattack_{norm}.json").read_text())
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("part", ["apgd_ce", "apgd_t", "fab_t", "square"])
+def test_each_part_is_as_strong_as_the_original_s(norm, part, net):
+    record = told(norm)
+    points, chosen = digits().test.points(slice(0, record["n"])), {"norm": norm, "eps": record["eps"]}
+    assert int((net(points.x).argmax(1) == points.y).sum()) == record["clean"]
+    found = autoattack(**chosen, version="custom", attacks=(part,))(net, points).found
+    assert int((~found).sum()) <= max(record["robust"][part]) + 1  # chance moves a row
+
+
+@pytest.mark.parametrize("norm, budget, less", [("linf", "full", 1), ("l2", "lean", 0.45), ("linf", "quick", 0.125)])
+def test_the_whole_is_as_strong_as_the_original(norm, budget, less, net):
+    record = told(norm)
+    points = digits().test.points(slice(0, record["n"]))
+    found = autoattack(norm=norm, eps=record["eps"], budget=budget)(net, points)
+    withstood = int((~found.found).sum())
+    assert withstood <= min(record["robust"]["total"]) + (budget == "quick")
+    assert found.queries[~found.found].sum() < less * withstood * (autoattack().passes + 2)
+
+
+def test_a_union_of_one_is_that_one(net, points):
+    one = pgd(eps=0.15, steps=5)
+    assert all(torch.equal(a, b) for a, b in zip(worst_of(attacks=(one,))(net, points), one(net, points)))
+
+
+def test_later_attacks_see_only_the_rows_that_withstood(net, points):
+    first, second = fgsm(eps=0.15), pgd(eps=0.15, steps=20)
+    union = worst_of(attacks=(first, second))(net, points)
+    alone = first(net, points)
+    assert torch.equal(union.queries[alone.found], alone.queries[alone.found])
+    assert torch.equal(union.x[alone.found], alone.x[alone.found]) and union.found[alone.found].all()
+    assert union.found.sum() > alone.found.sum()
+    rest = union.queries[~union.found]
+    assert (rest == 1 + first.passes + second.passes).all()
+
+
+def test_a_second_turn_does_not_depend_on_how_long_the_first_took(net, points):
+    """The short attack draws fewer times; what Square draws after it is the same."""
+    after = square(eps=0.15, queries=80)
+    idle = (pgd(eps=0.15, steps=1, step_size=1e-6, restarts=n) for n in (1, 4))
+    short, long = (worst_of(attacks=(one, after))(net, points) for one in idle)
+    assert torch.equal(short.found, long.found) and torch.equal(short.x, long.x)
+    assert short.found.any() and not torch.equal(short.queries, long.queries)
+
+
+def test_attacks_that_do_not_belong_together_are_refused():
+    with pytest.raises(InputError, match="no attacks"):
+        worst_of(attacks=())
+    with pytest.raises(InputError, match="differ in ball"):
+        worst_of(attacks=(pgd(eps=0.1), fgsm(eps=0.2)))
+    with pytest.raises(InputError, match="differ in ball"):
+        worst_of(attacks=(pgd(norm="l2", eps=0.1), carlini_wagner()))
+    with pytest.raises(InputError, match="differ in clip"):
+        worst_of(attacks=(pgd(eps=0.1), pgd(eps=0.1, clip=False)))
+    for wrong in ({"version": "custom"}, {"attacks": ("square",)}, {"version": "custom", "attacks": ("fab",)}):
+        with pytest.raises(InputError, match="attacks"):
+            autoattack(**wrong)
+
+
+def test_specs_build_the_same_attack(net, points):
+    given = {"worst_of": {"attacks": [{"pgd": {"eps": 0.1, "steps": 3}}, {"square": {"eps": 0.1, "queries": 20}}]}}
+    attack = build("surefooted.attacks", given)
+    again = build("surefooted.attacks", attack.spec.json())
+    assert again.spec == attack.spec and torch.equal(attack(net, points).x, again(net, points).x)
+    custom = autoattack(version="custom", attacks=("apgd_t", "square"), eps=0.1)
+    assert build("surefooted.attacks", custom.spec.json()).spec == custom.spec
+
+
+def linear(classes=2, rows=60):
+    """A linear victim of 3×3 images well inside the box, and the exact distances to the other class."""
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(9, classes))
+    x = torch.rand(rows, 1, 3, 3) * 0.3 + 0.35
+    y = net(x).argmax(1)
+    w, b = net[1].weight.detach(), net[1].bias.detach()
+    normal = w[y] - w[1 - y]
+    height = (x.flatten(1) * normal).sum(1) + b[y] - b[1 - y]
+    return (
+        net,
+        Points(x, y, torch.arange(rows)),
+        {"linf": height / normal.abs().sum(1), "l2": height / normal.norm(dim=1)},
+    )
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("budget", ["full", "lean", "quick"])
+def test_robust_accuracy_on_a_linear_victim_is_the_exact_one(norm, budget):
+    net, points, exact = linear()
+    for share in (0.2, 0.5, 0.8):
+        eps = float(exact[norm].quantile(share))
+        with pytest.warns(ReducedAttack, match="2 classes: apgd_t cannot be"):
+            found = autoattack(norm=norm, eps=eps, budget=budget, queries=100)(net, points).found
+        assert found[exact[norm] < eps * 0.999].all() and not found[exact[norm] > eps * 1.001].any()
+
+
+@pytest.mark.parametrize("version", ["standard", "rand"])
+@pytest.mark.parametrize("classes, missing", [(2, {"apgd_dlr", "apgd_t"}), (3, {"apgd_t"}), (5, set())])
+def test_few_classes_are_attacked_with_what_remains(version, classes, missing):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, classes)).eval()
+    x = torch.rand(40, 1, 6, 6)
+    points = Points(x, net(x).argmax(1), torch.arange(40))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = autoattack(version=version, eps=0.05, eot=2, **SMALL)(net, points)
+    parts = {"standard": {"apgd_t"}, "rand": {"apgd_dlr"}}[version] & missing
+    assert [w.category for w in said] == [ReducedAttack] * bool(parts) and all(p in str(said[0].message) for p in parts)
+    assert found.found.any() and torch.equal(found.found, net(found.x).argmax(1) != points.y)
+
+
+class Restless(nn.Module):
+    """Draws at random, whatever its mode."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x + 0.1 * torch.randn_like(x))
+
+
+def test_a_random_victim_is_attacked_in_the_mean(net, points):
+    victim, few = Restless(net), points.take(slice(0, 40))
+    attack = autoattack(version="rand", eps=0.15, steps=15, eot=8)
+    assert attack.passes == 2 * 16 * 8
+    state = torch.get_rng_state()
+    found, again = attack(victim, few, seed=1), attack(victim, few, seed=1)
+    assert torch.equal(torch.get_rng_state(), state) and torch.equal(found.x, again.x)
+    with torch.no_grad():
+        mean = torch.stack([victim(found.x).softmax(-1) for _ in range(200)]).mean(0)
+    still_wrong = mean.argmax(1) != few.y
+    assert still_wrong[found.found].float().mean() > 0.9 and found.found.float().mean() > 0.2
+
+
+def test_it_serves_as_an_inner_maximisation(net, points):
+    x = autoattack(eps=0.1, **SMALL).perturb(net, points, seed=0)
+    assert ((x - points.x).abs() <= 0.1 + 1e-6).all()
