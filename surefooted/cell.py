@@ -24,6 +24,7 @@ from surefooted.core import Points
 from surefooted.data.images import Images, Splits
 from surefooted.errors import InputError
 from surefooted.files import read_json, read_tensors, write_json, write_tensors
+from surefooted.folded import folded
 from surefooted.foreign import Foreign, Live
 from surefooted.machine import Machine, Precision, Tick, provenance
 from surefooted.methods.targets import Levels
@@ -231,6 +232,8 @@ class Attacked(Cell):
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
         device = machine.device()
         net, images = self.victim.load(store).to(device), self.images()
+        if isinstance(self.victim, Train | Weights):
+            net = folded(net)
         attack = build("surefooted.attacks", self.attack)
         step = _block(attack, device)
         files = [work / f"rows_{a}_{step}.safetensors" for a in range(0, len(images), step)]

@@ -141,6 +141,10 @@ def attack(
     accelerator: Accelerator = "auto",
     config: Config = None,
     out: Annotated[Path | None, typer.Option(help="Copy the perturbed points here (.safetensors).")] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(help="Craft the points on this network (a key or a file) and judge them by --model: transfer."),
+    ] = None,
     store: StoreAt = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
@@ -158,7 +162,8 @@ def attack(
     check_place(out)
     machine, place = _machine(accelerator), _store(store)
     victim = _victim(model, place)
-    cell = attacked_cell({"data": data}, words or [], config, victim, split, limit, seed)
+    through = _victim(proxy, place) if proxy else None
+    cell = attacked_cell({"data": data}, words or [], config, victim, split, limit, seed, proxy=through)
     execute([cell, cell.probed], place, machine=machine, quiet=quiet)
     report_attack(cell, place, out, as_json)
 
@@ -175,7 +180,7 @@ def measure(
     metric: Annotated[
         list[str] | None, typer.Option(help="Repeat for several; all by default. See: surefooted list metrics.")
     ] = None,
-    levels: Annotated[int, typer.Option(min=0, help="Also by so many adversarial-robustness levels (CW-L2).")] = 0,
+    levels: Annotated[int, typer.Option(min=0, help="Also by so many adversarial-robustness levels.")] = 0,
     draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws.")] = 1000,
     seed: Seed = 0,
     accelerator: Accelerator = "auto",

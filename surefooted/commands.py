@@ -27,6 +27,7 @@ from surefooted.metrics.robustness import robust_accuracy, size_quantiles
 from surefooted.options import gather
 from surefooted.spec import PACKAGES, complete, describe, names, resolve, split
 from surefooted.store import Store
+from surefooted.transferred import Transferred, far
 
 PARTS = ("train", "validation", "test")
 
@@ -87,14 +88,21 @@ def attacked_cell(
     part: str,
     limit: int,
     seed: int,
-) -> Attacked:
+    *,
+    proxy: Train | Weights | None = None,
+) -> Attacked | Transferred:
     given = gather(("attack", "data"), named, words, config, bare="attack")
     if "attack" not in given:
         raise InputError("which attack? Name one (surefooted list attacks), such as pgd.")
-    return attacking(victim, given["attack"], _part(part), data=_data(given), limit=limit, seed=seed)
+    on = partial(attacking, part=_part(part), limit=limit, seed=seed)
+    data = _data(given)
+    if proxy is None:
+        return on(victim, given["attack"], data=data)
+    data = data or (victim.data if isinstance(victim, Train) else None)
+    return Transferred(victim, on(proxy, far(given["attack"]), data=data))
 
 
-def report_attack(cell: Attacked, store: Store, out: Path | None, as_json: bool) -> None:
+def report_attack(cell: Attacked | Transferred, store: Store, out: Path | None, as_json: bool) -> None:
     found = cell.result(store)
     flags = cell.probed.flags(store, eot=cell.eot)
     if out is not None:
@@ -105,6 +113,7 @@ def report_attack(cell: Attacked, store: Store, out: Path | None, as_json: bool)
     document = {
         "key": cell.key,
         "attack": cell.attack,
+        "proxy": cell.moved.victim.key if isinstance(cell, Transferred) else None,
         "split": cell.part,
         "n": len(found["y"]),
         "robust_accuracy": robust._asdict(),
@@ -119,7 +128,8 @@ def report_attack(cell: Attacked, store: Store, out: Path | None, as_json: bool)
     table.add_row("answers unchanged" if away else "robust accuracy", escape(_percent(robust._asdict())))
     table.add_row("smallest size that breaks 25, 50, 75 %", ", ".join(f"{float(v):.4g}" for v in sizes))
     table.add_row("mean queries an image", f"{document['mean_queries']:.1f}")
-    heading = f"[bold]{name} on the {cell.part} split, n = {len(found['y'])}[/]"
+    through = ", crafted on the proxy" if isinstance(cell, Transferred) else ""
+    heading = f"[bold]{name}{through} on the {cell.part} split, n = {len(found['y'])}[/]"
     say(heading, table, f"[dim]{escape(options(arguments))}; 95 % Wilson interval[/]")
     say(*map(_flagged, flags))
 
@@ -220,7 +230,7 @@ def measured(
     if levels:
         if levels > (n := len(images_of(victim, data, split, limit))):
             raise InputError(f"--levels is {levels}, and there are {n} images; each level needs one at least.")
-        nearest = {"carlini_wagner": {"away_from": "prediction"}}
+        nearest = {"nearest_boundary": {"away_from": "prediction"}}
         cells.append(ranked := attacking(victim, nearest, split, data=data, limit=limit, keep_points=False))
     execute(cells, store, machine=machine, quiet=quiet)
     p = cell.result(store)

@@ -9,7 +9,7 @@ from surefooted.core import Points, check_pixels, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.metrics.predictions import Predictions, predictions
-from surefooted.views import Victim, untouched, victim_of
+from surefooted.views import Victim, laid_out, untouched, victim_of
 
 
 def predict(model: nn.Module | Victim, images: Images | Points, *, batch: int = 512) -> Predictions:
@@ -23,7 +23,7 @@ def predict(model: nn.Module | Victim, images: Images | Points, *, batch: int = 
         check_pixels(images.x)
     rows, labels = (images.rows, images.y) if isinstance(images, Images) else (images.i, images.y)
     parts = []
-    with untouched(victim), torch.no_grad():
+    with untouched(victim), laid_out(victim), torch.no_grad():
         for a in range(0, n, batch):
             part = slice(a, a + batch)
             points = images.points(part, device) if isinstance(images, Images) else images.take(part).to(device)

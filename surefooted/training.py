@@ -80,6 +80,11 @@ def _run(
     tick: Callable[[int], None] | None,
 ) -> list[Entry]:
     device, rank, world = fabric.device, fabric.global_rank, fabric.world_size
+    with fabric.autocast():
+        mixed = torch.is_autocast_enabled(device.type)
+    if mixed or device.type == "cpu":
+        # What convolutions are fastest at, there: a LeNet's training step takes 0.6 of the time.
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from torch's stubs
     model, optimiser = fabric.setup(Outer(method, net), recipe.optimiser(net))
     train, validation = data.train.to(device), data.validation.to(device)
     at = Standing(target=method.target.init(levels.to(device)))

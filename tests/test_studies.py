@@ -27,7 +27,7 @@ def test_the_demo_holds_what_the_issue_asks_for():
     }
     assert {cell.seed for cell in trained} == {0, 1, 2}
     attacks = {next(iter(cell.attack)) for cell in demo().cells() if isinstance(cell, Attacked)}
-    assert attacks == {"pgd", "carlini_wagner"}
+    assert attacks == {"pgd", "nearest_boundary"}
 
 
 def test_nothing_is_computed_twice(ran):

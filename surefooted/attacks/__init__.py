@@ -1,5 +1,6 @@
 """Attacks: searches for a perturbation that changes a victim's answer. Each name is a function that describes one."""
 
+from surefooted.attacks.adaptive import adaptive_smoothing
 from surefooted.attacks.apgd import apgd, apgd_t
 from surefooted.attacks.carlini_wagner import carlini_wagner
 from surefooted.attacks.combine import autoattack, worst_of
@@ -11,6 +12,7 @@ from surefooted.attacks.random_search import random_search
 from surefooted.attacks.square import square
 
 __all__ = [
+    "adaptive_smoothing",
     "apgd",
     "apgd_t",
     "autoattack",

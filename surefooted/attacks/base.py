@@ -16,7 +16,7 @@ from surefooted.core import Points, Score, check_pixels, log_mean_softmax
 from surefooted.errors import InputError
 from surefooted.geometry import Ball
 from surefooted.oracle import Adversarial, Keep, Oracle
-from surefooted.views import Mode, Victim, untouched, victim_of
+from surefooted.views import Mode, Victim, laid_out, untouched, victim_of
 
 POOL_BYTES = 2**28
 
@@ -73,7 +73,7 @@ class Attack(Component):
         """
         victim = victim_of(model)
         _check(points, victim)
-        with untouched(victim, mode, seed):
+        with untouched(victim, mode, seed), laid_out(victim):
             pool = max(batch, POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))
             parts = [
                 self._attack(victim, points.take(slice(a, a + pool)), seed, batch, progress)

@@ -1,7 +1,7 @@
 """A combination that nobody published: adversarial training on labels softened by robustness level."""
 
 from surefooted.attacks.base import Attack
-from surefooted.attacks.carlini_wagner import carlini_wagner
+from surefooted.attacks.nearest_boundary import nearest_boundary
 from surefooted.attacks.pgd import pgd
 from surefooted.checked import Count, NonNegative, Positive, Share, checked
 from surefooted.geometry import Norm
@@ -16,7 +16,7 @@ def pat_ar_adals(
     *,
     alpha: Positive = 0.005,
     levels: Count = 10,
-    robustness: Attack = carlini_wagner(away_from="prediction"),  # noqa: B008 - a value without state
+    robustness: Attack = nearest_boundary(away_from="prediction"),  # noqa: B008 - a value without state
     eps: NonNegative = 8 / 255,
     steps: Count = 7,
     step_size: Positive | None = 2 / 255,

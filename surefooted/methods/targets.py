@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot as to_one_hot
 
 from surefooted.attacks.base import Attack
-from surefooted.attacks.carlini_wagner import carlini_wagner
+from surefooted.attacks.nearest_boundary import nearest_boundary
 from surefooted.checked import Component, Count, Positive, Share, Spec, checked
 from surefooted.core import Points
 from surefooted.errors import InputError
@@ -98,7 +98,7 @@ def adaptive(
     *,
     alpha: Positive = 0.005,
     levels: Count = 10,
-    robustness: Attack = carlini_wagner(away_from="prediction"),  # noqa: B008 - a value without state
+    robustness: Attack = nearest_boundary(away_from="prediction"),  # noqa: B008 - a value without state
 ) -> Target:
     """Adaptive label smoothing per adversarial-robustness level (AR-AdaLS, algorithm 1); levels=1 is AdaLS.
 

@@ -42,7 +42,7 @@ class Budget:
 NEAREST: Named = {"nearest_boundary": {}}
 BUDGETS = {
     "quick": Budget(256, 20, {"budget": "quick"}, 200, NEAREST),
-    "standard": Budget(1000, 40, {}, 1000, NEAREST),
+    "standard": Budget(1000, 40, {"budget": "lean"}, 1000, NEAREST),
     "full": Budget(0, 100, {}, 5000, {"carlini_wagner": {}}),
     # Shows that all runs; its numbers mean little.
     "smoke": Budget(64, 10, {"steps": 5, "targets": 2, "queries": 40}, 40, {"nearest_boundary": {"steps": 3}}, 100),

@@ -70,6 +70,11 @@ class Comparison:
     def names(self) -> list[str]:
         return list(self.methods)
 
+    @property
+    def ranking(self) -> str:
+        """The minimal-norm attack, in words."""
+        return split(self.nearest)[0].replace("_", " ")
+
     def cells(self) -> list[Cell]:
         return [cell for runs in self.runs.values() for run in runs for cell in run.cells]
 
@@ -147,7 +152,12 @@ def summary(r: Results, eps: float) -> Table:
         Column("classwise_ece", "Classwise ECE", "%", 2, "low", scale=100),
         Column("ece_attacked", "ECE under attack", "%", 1, "low", "at the points that the attack kept", scale=100),
         Column(
-            "size", "Median ‖δ‖₂", "", 3, "high", "smallest perturbation that changes the model's own answer (CW-L2)"
+            "size",
+            "Median ‖δ‖₂",
+            "",
+            3,
+            "high",
+            f"smallest perturbation that changes the model's own answer ({r.comparison.ranking})",
         ),
         Column("n", "Test images", digits=0),
         Column("seeds", "Seeds", digits=0),
@@ -234,8 +244,9 @@ def level_figure(r: Results, names: Sequence[str]) -> Figure:
         "levels",
         "Accuracy, confidence and calibration by adversarial-robustness level",
         tuple(panel(name) for name in names),
-        f"Level 1 holds the test images whose answer is easiest to change (CW-L2 on the {r.comparison.names[0]} model "
-        f"of the same seed). Mean over seeds, band from least to greatest. {r.comparison.caption()}",
+        f"Level 1 holds the test images whose answer is easiest to change ({r.comparison.ranking} on the "
+        f"{r.comparison.names[0]} model of the same seed). Mean over seeds, band from least to "
+        f"greatest. {r.comparison.caption()}",
         "Accuracy and confidence rise with the robustness level; the calibration error falls.",
     )
 
@@ -282,8 +293,8 @@ def size_figure(r: Results) -> Figure:
         "sizes",
         "How far examples are from another answer",
         Panel(lambda ax: draw.size_distribution(ax, sizes, names=r.comparison.names), size=(6.4, 4.2)),
-        "Share of test images whose answer changes within ‖δ‖₂, by CW-L2 from each model's own prediction; seeds "
-        f"pooled. {r.comparison.caption()}",
+        f"Share of test images whose answer changes within ‖δ‖₂, by {r.comparison.ranking} from each model's own "
+        f"prediction; seeds pooled. {r.comparison.caption()}",
         "Cumulative distribution of the size of minimal perturbations, a curve a method.",
     )
 

@@ -1,0 +1,75 @@
+"""What each way of saving time is worth: one attack step on a network, as one thing after another is left out.
+
+    python bench/ways.py [--net resnet18] [--size 32] [--channels 3] [--batch 64] [--repeats 5] [--threads 1]
+
+The step is one forward and one backward pass to the images. Each line adds to the one above it; all alternate in one
+run, and medians are shown. Retiring, by far the most for models that are easy to attack, has benches of its own
+(attacks.py, autoattack.py): this is what remains for those that are not.
+"""
+
+from __future__ import annotations
+
+import argparse
+from copy import deepcopy
+
+import torch
+from timing import alternate, environment
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from surefooted.folded import folded
+from surefooted.spec import build
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--net", default="resnet18")
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--channels", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compile", action="store_true", help="also with torch.compile")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    shape = (options.channels, options.size, options.size)
+    net = build("surefooted.nets", options.net, shape, 10).eval().to(device)
+    x = torch.rand(options.batch, *shape, device=device)
+    y = torch.randint(0, 10, (options.batch,), device=device)
+    frozen = deepcopy(net).requires_grad_(False)
+    light = folded(net)
+    last = deepcopy(light).to(memory_format=torch.channels_last)
+    ways = {
+        "loss.backward()": lambda: everything(net, x, y),
+        "autograd.grad to the images": lambda: to_images(net, x, y),
+        "weights frozen": lambda: to_images(frozen, x, y),
+        "batch norm folded": lambda: to_images(light, x, y),
+        "channels last": lambda: to_images(last, x, y),
+    }
+    if options.compile:
+        compiled = torch.compile(last)
+        ways["torch.compile"] = lambda: to_images(compiled, x, y)
+    times = alternate(ways, options.repeats)
+    first = times["loss.backward()"]
+    print(f"{options.net}, {options.batch} images of {shape}; {environment()}; median of {options.repeats}")
+    for name, time in times.items():
+        print(f"{name:>30}: {1000 * time.wall:9.1f} ms wall {1000 * time.cpu:9.1f} ms CPU  {time.cpu / first.cpu:5.2f}")
+
+
+def everything(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    point = x.clone().requires_grad_()
+    net.zero_grad(set_to_none=True)
+    cross_entropy(net(point), y).backward()
+    assert point.grad is not None
+    return point.grad
+
+
+def to_images(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    point = x.clone().requires_grad_()
+    return torch.autograd.grad(cross_entropy(net(point), y), point)[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Transfer: points crafted on a proxy, judged by another classifier. The black-box attack of the EntM paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from surefooted.attacks.base import Attack
+from surefooted.cell import Attacked, Cell, Named, Part, Probed, Source, Train
+from surefooted.core import Points
+from surefooted.data.images import Images
+from surefooted.errors import InputError
+from surefooted.files import read_tensors, write_tensors
+from surefooted.machine import Machine, Tick
+from surefooted.oracle import Adversarial
+from surefooted.prediction import predict
+from surefooted.spec import build, complete, split
+from surefooted.store import Store
+from surefooted.views import Victim
+
+
+def transfer(
+    attack: str | Named | Attack,
+    model: nn.Module | Victim,
+    proxy: nn.Module | Victim,
+    images: Images | Points,
+    *,
+    seed: int = 0,
+    batch: int = 512,
+) -> Adversarial:
+    """Attack ``proxy`` and see what that does to ``model``, of which nothing but two answers an image is asked.
+
+    Args:
+        attack: as for ``surefooted.attack``. One given by name hands on its last iterate: a point that has just left
+            its class on the proxy rarely leaves it elsewhere.
+
+    Returns:
+        ``found`` says whether ``model`` is wrong, at the clean image (size 0) or where the proxy's attack moved it.
+    """
+    made = attack if isinstance(attack, Attack) else build("surefooted.attacks", far(attack))
+    points = images.points() if isinstance(images, Images) else images
+    return judged(model, points, made(proxy, points, seed=seed, batch=batch).x, made)
+
+
+def judged(model: nn.Module | Victim, points: Points, moved: Tensor, attack: Attack) -> Adversarial:
+    """What a classifier says of points that were moved without it."""
+    missed, wrong = (predict(model, points._replace(x=x)).log_p.argmax(-1) != points.y for x in (points.x, moved))
+    x = torch.where(missed.view(-1, *[1] * (moved.ndim - 1)), points.x, moved)
+    return Adversarial(x, missed | wrong, attack.ball.size(x - points.x), torch.full_like(points.y, 2))
+
+
+def far(attack: Any) -> Named:
+    """The attack's complete spec, with ``keep="last"`` where it has a choice and none was made."""
+    name, given = split(attack)
+    arguments = split(complete("surefooted.attacks", attack))[1]
+    if "keep" in arguments and "keep" not in given:
+        try:
+            return complete("surefooted.attacks", {name: given | {"keep": "last"}})
+        except InputError:  # one that knows found, worst and nearest only
+            return complete("surefooted.attacks", {name: given | {"keep": "worst"}})
+    return complete("surefooted.attacks", attack)
+
+
+@dataclass(frozen=True, eq=False)
+class Transferred(Cell):
+    """Points that an attack moved on a proxy, and whether they mislead a victim."""
+
+    victim: Source
+    moved: Attacked
+
+    kind = "transferred"
+
+    def about(self) -> dict[str, Any]:
+        return {"victim": self.victim.key, "moved": self.moved.key}
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return tuple(cell for cell in (self.victim, self.moved) if isinstance(cell, Cell))
+
+    @property
+    def label(self) -> str:
+        return f"judge {self.moved.label}"
+
+    def work(self) -> int:
+        return 1
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        device = machine.device()
+        net, points = self.victim.load(store).to(device), self.moved.images().points(device=device)
+        moved = self.moved.result(store)["x"].to(device)
+        found = judged(net, points, moved, build("surefooted.attacks", self.attack))
+        write_tensors(into / "attacked.safetensors", {"rows": points.i, "y": points.y, **found._asdict()}, {})
+        tick(1)
+
+    def result(self, store: Store) -> dict[str, Tensor]:
+        """Tensors by name: rows, y, found, size, queries and x."""
+        return read_tensors(self.path(store) / "attacked.safetensors")[0]
+
+    @property
+    def attack(self) -> Named:
+        return self.moved.attack
+
+    @property
+    def part(self) -> Part:
+        return self.moved.part
+
+    @property
+    def eot(self) -> int:
+        return 1
+
+    @property
+    def probed(self) -> Probed:
+        return Probed(self.victim, self.moved.part, self.moved.data or own(self.moved.victim))
+
+
+def own(source: Source) -> Named | None:
+    """The data that a victim was trained on."""
+    return source.data if isinstance(source, Train) else None

@@ -1,0 +1,86 @@
+"""Transfer: what a proxy's attack does to another classifier; the attack on smoothed labels."""
+
+import pytest
+import torch
+
+from surefooted import transfer
+from surefooted.attacks import adaptive_smoothing, pgd, square
+from surefooted.cell import Predicted, attacking, training
+from surefooted.data import digits
+from surefooted.errors import InputError
+from surefooted.execute import execute
+from surefooted.machine import Machine
+from surefooted.metrics import accuracy
+from surefooted.store import Store
+from surefooted.transferred import Transferred, far
+
+CPU = Machine("cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return Store(tmp_path_factory.mktemp("transfer"))
+
+
+@pytest.fixture(scope="module")
+def trained(store):
+    """Two vanilla networks of different seeds."""
+    data = {"digits": {"train_limit": 200}}
+    cells = [training("vanilla", "small_convnet", data, {"recipe": {"epochs": 8}}, seed=seed) for seed in (0, 1)]
+    execute(cells, store, machine=CPU, quiet=True)
+    return cells
+
+
+def test_on_itself_a_proxy_is_a_white_box(store, trained):
+    net, points = trained[0].load(store), digits().test.points(slice(0, 100))
+    white = pgd(eps=0.1, steps=10, keep="last")(net, points)
+    through = transfer({"pgd": {"eps": 0.1, "steps": 10}}, net, net, points)
+    missed = net(points.x).argmax(1) != points.y
+    assert torch.equal(through.found, white.found | missed)
+    assert torch.equal(through.x[~missed], white.x[~missed]) and (through.size[missed] == 0).all()
+    assert (through.queries == 2).all()
+
+
+def test_another_network_is_harder_to_mislead(store, trained):
+    proxy, net = (cell.load(store) for cell in trained)
+    points = digits().test.points(slice(0, 200))
+    attack = pgd(eps=0.15, steps=20, keep="last")
+    white, black = attack(net, points).found.float().mean(), transfer(attack, net, proxy, points).found.float().mean()
+    clean = (net(points.x).argmax(1) != points.y).float().mean()
+    assert clean < black < white
+
+
+def test_a_point_just_across_the_edge_is_not_handed_on():
+    assert far("pgd")["pgd"]["keep"] == "last"
+    assert far({"square": {"eps": 0.1}})["square"]["keep"] == "worst"
+    assert far({"pgd": {"keep": "found"}})["pgd"]["keep"] == "found"
+    assert "keep" not in far("ddn")["ddn"]
+
+
+def test_the_cell_says_what_predictions_at_the_moved_points_say(store, trained):
+    proxy, victim = trained
+    moved = attacking(proxy, far({"pgd": {"eps": 0.15, "steps": 5}}), limit=100)
+    cell, seen = Transferred(victim, moved), Predicted(victim, "test", moved)
+    execute([cell, seen], store, machine=CPU, quiet=True)
+    found = cell.result(store)
+    clean = victim.load(store)(digits().test.points(slice(0, 100)).x).argmax(1) == found["y"]
+    robust = int((~found["found"]).sum())
+    assert robust <= round(100 * accuracy(seen.result(store))) and robust < int(clean.sum())
+
+
+def test_the_adaptive_attack_is_no_weaker_than_its_first_gamma(store, trained):
+    net, points = trained[0].load(store), digits().test.points(slice(0, 100))
+    plain = pgd(eps=0.1, steps=10)(net, points)
+    alone = adaptive_smoothing(eps=0.1, steps=10, gammas=(0.0,))(net, points)
+    assert torch.equal(alone.x, plain.x) and torch.equal(alone.found, plain.found)
+    whole = adaptive_smoothing(eps=0.1, steps=10)
+    found = whole(net, points).found
+    assert (found >= plain.found).all() and whole.passes == 11 * 11
+    with pytest.raises(InputError, match="no gammas"):
+        adaptive_smoothing(gammas=())
+
+
+def test_square_takes_its_place_too(store, trained):
+    proxy, net = (cell.load(store) for cell in trained)
+    points = digits().test.points(slice(0, 20))
+    assert len(transfer(square(eps=0.2, queries=20, keep="worst"), net, proxy, points).found) == 20
