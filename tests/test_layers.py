@@ -11,13 +11,13 @@ ORDER = """
     checked
     spec  core  noise  files  options
     geometry  scores
-    oracle  views
+    oracle  views  folded
     nets  data  attacks  metrics  recipes
     methods  checks  prediction  temperature
     checkpoint  machine  store  report  console
     weights  training  foreign
     cell
-    execute
+    execute  transferred
     api
     studies
     auditing
