@@ -3,8 +3,9 @@
     python bench/attacks.py --data-root DIR [--images 256] [--steps 40] [--repeats 3] [--models vanilla pat resnet18]
 
 Models: a LeNet on MNIST, vanilla or trained by PAT (made once, kept in the store), and an untrained ResNet-18 where
-next to nothing retires; ours as it is, and with batch norm folded. Peers are those that can be imported of torchattacks, foolbox, cleverhans and ART. Median of
-alternating runs; images forwarded are counted at the model's door.
+next to nothing retires. Ours runs on the network as it is, and with batch norm folded. Peers are those that can be
+imported of torchattacks, foolbox, cleverhans and ART. Median of alternating runs; images forwarded are counted at the
+model's door.
 """
 
 from __future__ import annotations
