@@ -29,8 +29,6 @@ def fit_temperature(p: Predictions) -> float:
     z, y = z[able], y[able]
     if bool((z.argmax(-1) == y).all()):
         return 1.0
-    if bool((z.argmax(-1) == y).all()):
-        return 1.0
     cold, hot = 1 / LEAST, 1 / MOST
     if _slope(z, y, hot) >= 0:
         return _kept(z, y, hot)
