@@ -8,32 +8,43 @@ from, so a score within 1e-6 of an edge counts as on it.
 share a bin. ``"right"`` puts edge b at the smallest score with at least b/B of the mass at or below it, and the
 scores that equal it below; ``"left"`` puts it at the smallest score with more than b/B of the mass at or below it, and
 the scores that equal it above. Where no scores are equal and B divides N the two agree.
+
+Weights come here a row per example and a column per draw: what is done for an example is then done for all draws side
+by side in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 Edges = Literal["equal_width", "equal_mass"]
 Closed = Literal["right", "left"]
 
 NEAR = 1e-6
+BLOCK = 16  # rows whose sums are taken at once, before an edge among them is looked for
 
 
-def bin_sums(score: Float[Tensor, " n"], *, bins: int, edges: Edges, closed: Closed) -> Callable[..., list[Tensor]]:
-    """Prepare the bins of ``score``; the result takes weights (D, N) and columns (N,), and sums each column by bin.
+class Bins(NamedTuple):
+    """The bins of a score, made by ``binned``; for equal mass they depend on the weights.
 
-    Returns:
-        ``sums(weights, *columns)``: one (D, bins) tensor of Σ weight · value per column.
+    Attributes:
+        sums: from weights (N, D) and columns, each (N,) or (N, D), one (bins, D) tensor of Σ weight · value per column.
+        index: from weights (N, D) the bin of each row, (N, D), or (N, 1) where it is the same in all draws.
     """
-    if edges == "equal_width":
-        return _equal_width_sums(score, bins, closed)
-    return _equal_mass_sums(score, bins, closed)
+
+    sums: Callable[..., list[Tensor]]
+    index: Callable[[Float[Tensor, "n d"]], Int[Tensor, "n _"]]  # type: ignore[assignment]  # hides tuple.index
+
+
+def binned(score: Float[Tensor, " n"], *, bins: int, edges: Edges, closed: Closed) -> Bins:
+    """Sort a score into bins, with what does not depend on the weights done once."""
+    return _equal_width(score, bins, closed) if edges == "equal_width" else _equal_mass(score, bins, closed)
 
 
 def bin_edges(score: Float[Tensor, " n"], *, bins: int, edges: Edges, closed: Closed) -> Float[Tensor, " edges"]:
@@ -41,43 +52,77 @@ def bin_edges(score: Float[Tensor, " n"], *, bins: int, edges: Edges, closed: Cl
     inner = torch.arange(1, bins, dtype=torch.float64, device=score.device) / bins
     if edges == "equal_mass":
         ordered = score.sort().values
+        share = torch.arange(1, bins, dtype=torch.float64, device=score.device)
         mass = torch.arange(1, len(score) + 1, dtype=torch.float64, device=score.device)
-        cut = _cuts(ordered, mass[None], bins, closed)[0]
-        inner = ordered[cut - 1 if closed == "right" else cut]
+        inner = ordered[torch.searchsorted(mass, share * len(score) / bins, right=closed == "left")]
     return torch.cat([inner.new_zeros(1), inner, inner.new_ones(1)])
 
 
-def _equal_width_sums(score: Float[Tensor, " n"], bins: int, closed: Closed) -> Callable[..., list[Tensor]]:
+def _equal_width(score: Float[Tensor, " n"], bins: int, closed: Closed) -> Bins:
     place = score * bins
     place = torch.where((place - place.round()).abs() <= NEAR * bins, place.round(), place)
     place = place.ceil() - 1 if closed == "right" else place.floor()
     index = place.clamp(0, bins - 1).long()
+    order, count = index.argsort(stable=True), torch.bincount(index, minlength=bins)
+    start = count.cumsum(0) - count
 
-    def sums(weights: Float[Tensor, "d n"], *columns: Float[Tensor, " n"]) -> list[Tensor]:
-        empty = weights.new_zeros(len(weights), bins)
-        return [empty.scatter_add(1, index.expand_as(weights), weights * column) for column in columns]
+    def sums(weights: Float[Tensor, "n d"], *columns: Tensor) -> list[Tensor]:
+        return [_stretches(weights, column, order, start) for column in columns]
 
-    return sums
+    return Bins(sums, lambda weights: index[:, None])
 
 
-def _equal_mass_sums(score: Float[Tensor, " n"], bins: int, closed: Closed) -> Callable[..., list[Tensor]]:
+def _equal_mass(score: Float[Tensor, " n"], bins: int, closed: Closed) -> Bins:
     ordered, order = score.sort()
+    n, left = len(ordered), closed == "left"
+    # Where an edge at a row cuts: all rows of an equal score go to the same side.
+    cut_at = torch.searchsorted(ordered, ordered, right=not left)
+    start, inside = torch.arange(0, n, BLOCK, device=score.device), torch.arange(BLOCK, device=score.device)
+    share = torch.arange(1, bins, dtype=torch.float64, device=score.device)
+    one = torch.ones_like(ordered)
 
-    def sums(weights: Float[Tensor, "d n"], *columns: Float[Tensor, " n"]) -> list[Tensor]:
-        weights = weights[:, order]
-        cut = _cuts(ordered, weights.cumsum(1), bins, closed)
-        return [_between(cut, (weights * column[order]).cumsum(1)) for column in columns]
+    def block(values: Float[Tensor, "n d"], number: Int[Tensor, "d cuts"]) -> Float[Tensor, "d cuts block"]:
+        row = number[..., None] * BLOCK + inside
+        draw = torch.arange(values.shape[1], device=values.device)[:, None, None]
+        return values[order[row.clamp(max=n - 1)], draw].masked_fill(row >= n, 0)
 
-    return sums
+    def cuts(weights: Float[Tensor, "n d"]) -> Int[Tensor, "d cuts"]:
+        """How many of the ascending scores lie below each inner edge."""
+        mass = _stretches(weights, one, order, start).cumsum(0).T.contiguous()
+        target = mass[:, -1:] * share / bins
+        number = torch.searchsorted(mass, target, right=left).clamp(max=len(start) - 1)
+        below = (mass.gather(1, (number - 1).clamp(min=0))).masked_fill(number == 0, 0)
+        near = below[..., None] + block(weights, number).cumsum(-1)
+        row = number * BLOCK + torch.searchsorted(near, target[..., None], right=left).squeeze(-1)
+        return cut_at[row.clamp(max=n - 1)]
+
+    def sums(weights: Float[Tensor, "n d"], *columns: Tensor) -> list[Tensor]:
+        cut = cuts(weights)
+        number = (cut // BLOCK).clamp(max=len(start) - 1)
+        near = block(weights, number).masked_fill(number[..., None] * BLOCK + inside >= cut[..., None], 0)
+        rows = order[(number[..., None] * BLOCK + inside).clamp(max=n - 1)]
+        results = []
+        for column in columns:
+            up_to = _stretches(weights, column, order, start).cumsum(0).T
+            below = up_to.gather(1, (number - 1).clamp(min=0)).masked_fill(number == 0, 0)
+            of_row = column[rows] if column.ndim == 1 else block(column, number)
+            below = below + (near * of_row).sum(-1)
+            ends = torch.cat([torch.zeros_like(up_to[:, :1]), below, up_to[:, -1:]], 1)
+            results.append(ends.diff(dim=1).T)
+        return results
+
+    def index(weights: Float[Tensor, "n d"]) -> Int[Tensor, "n d"]:
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(n, device=order.device)
+        return torch.searchsorted(cuts(weights), rank.expand(weights.shape[1], -1).contiguous(), right=True).T
+
+    return Bins(sums, index)
 
 
-def _cuts(ordered: Float[Tensor, " n"], mass: Float[Tensor, "d n"], bins: int, closed: Closed) -> Int[Tensor, "d cuts"]:
-    """How many of the ascending scores lie below each inner edge, given the mass up to and with each of them."""
-    share = torch.arange(1, bins, dtype=torch.float64, device=mass.device)
-    at_edge = torch.searchsorted(mass, share * mass[:, -1:] / bins, right=closed == "left")
-    return torch.searchsorted(ordered, ordered[at_edge], right=closed == "right")
-
-
-def _between(cut: Int[Tensor, "d cuts"], cumulated: Float[Tensor, "d n"]) -> Float[Tensor, "d bins"]:
-    below = cumulated.gather(1, (cut - 1).clamp(min=0)).masked_fill(cut == 0, 0)
-    return torch.cat([torch.zeros_like(cumulated[:, :1]), below, cumulated[:, -1:]], 1).diff(dim=1)
+def _stretches(
+    weights: Float[Tensor, "n d"], column: Tensor, order: Int[Tensor, " n"], start: Int[Tensor, " b"]
+) -> Float[Tensor, "b d"]:
+    """Σ weight · value over stretches of the rows in an order, each from its start up to the next."""
+    if column.ndim == 1:
+        return embedding_bag(order, weights, start, mode="sum", per_sample_weights=column[order])
+    return embedding_bag(order, weights * column, start, mode="sum")

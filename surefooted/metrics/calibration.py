@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefooted.checked import Count
-from surefooted.metrics.binning import Closed, Edges, bin_sums
+from surefooted.metrics.binning import Closed, Edges, binned
 from surefooted.metrics.functional import Functional, metric
 from surefooted.metrics.predictions import Predictions
 
@@ -33,8 +33,8 @@ def ece(p: Predictions, *, bins: Count = 15, edges: Edges = "equal_width", close
     """
     confidence, correct = p.top()
     gap = confidence - correct
-    sums = bin_sums(confidence, bins=bins, edges=edges, closed=closed)
-    return lambda weights: sums(weights, gap)[0].abs().sum(1) / weights.sum(1)
+    of_bins = binned(confidence, bins=bins, edges=edges, closed=closed)
+    return lambda weights: of_bins.sums(weights.T.contiguous(), gap)[0].abs().sum(0) / weights.sum(1)
 
 
 @metric
@@ -49,13 +49,15 @@ def classwise_ece(
     References: static calibration error of Nixon et al. 2019; Kull et al. 2019.
     """
     probability = p.log_p.double().exp()
-    sums = [bin_sums(column, bins=bins, edges=edges, closed=closed) for column in probability.T]
+    gaps = (probability - torch.nn.functional.one_hot(p.y, probability.shape[1])).T.contiguous()
+    of_bins = [binned(column, bins=bins, edges=edges, closed=closed) for column in probability.T.contiguous()]
 
     def of(weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:
+        by_row = weights.T.contiguous()
         total = weights.new_zeros(len(weights))
-        for k, sums_of_class in enumerate(sums):
-            total += sums_of_class(weights, probability[:, k] - (p.y == k).double())[0].abs().sum(1)
-        return total / (len(sums) * weights.sum(1))
+        for of_class, gap in zip(of_bins, gaps):
+            total += of_class.sums(by_row, gap)[0].abs().sum(0)
+        return total / (len(of_bins) * weights.sum(1))
 
     return of
 
@@ -73,10 +75,10 @@ def max_calibration_error(
     """
     confidence, correct = p.top()
     gap = confidence - correct
-    sums = bin_sums(confidence, bins=bins, edges=edges, closed=closed)
+    of_bins = binned(confidence, bins=bins, edges=edges, closed=closed)
 
     def of(weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:
-        gaps, mass = sums(weights, gap, torch.ones_like(gap))
-        return torch.where(mass > 0, gaps.abs() / mass, 0).amax(1)
+        gaps, mass = of_bins.sums(weights.T.contiguous(), gap, torch.ones_like(gap))
+        return torch.where(mass > 0, gaps.abs() / mass, 0).amax(0)
 
     return of

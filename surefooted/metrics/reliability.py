@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from surefooted.checked import Count, checked
-from surefooted.metrics.binning import Closed, Edges, bin_edges, bin_sums
+from surefooted.metrics.binning import Closed, Edges, bin_edges, binned
 from surefooted.metrics.predictions import Predictions
 
 
@@ -33,7 +33,7 @@ def reliability_curve(
     """
     confidence, correct = p.top()
     one = torch.ones_like(confidence)
-    sums = bin_sums(confidence, bins=bins, edges=edges, closed=closed)
-    count, sure, right = (of_bin[0] for of_bin in sums(one[None], one, confidence, correct))
+    of = binned(confidence, bins=bins, edges=edges, closed=closed)
+    count, sure, right = (of_bin[:, 0] for of_bin in of.sums(one[:, None], one, confidence, correct))
     edge = bin_edges(confidence, bins=bins, edges=edges, closed=closed)
     return ReliabilityCurve(edge[:-1], edge[1:], count.long(), sure / count, right / count)

@@ -22,6 +22,7 @@ from surefooted.metrics.robustness import robust_accuracy
 from surefooted.metrics.stability import variance_by_level
 from surefooted.report import Column, Figure, Panel, Spread, Table
 from surefooted.report import figures as draw
+from surefooted.spec import split
 from surefooted.store import Store
 
 NORMS = {"linf": "L∞", "l2": "L2"}
