@@ -62,8 +62,8 @@ def bootstrap(
     if n == 1:
         return Interval(value, nan, nan, n)
     functional = functional_of(metric, p)
-    values = torch.cat([functional(w[:, unit]) for w in _resamples(n, draws, seed, p.log_p.device)])
-    low, high = _central(values, level)
+    values = torch.cat([functional(w[:, unit]) for w in resamples(n, draws, seed, p.log_p.device)])
+    low, high = central(values, level)
     if kind == "basic":
         low, high = 2 * value - high, 2 * value - low
     return Interval(value, low, high, n)
@@ -105,17 +105,18 @@ def seed_interval(values: Sequence[float], *, level: Level = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, n)
 
 
-def _resamples(n: int, draws: int, seed: int, device: torch.device) -> Iterator[Float[Tensor, "d n"]]:
+def resamples(n: int, draws: int, seed: int, device: torch.device) -> Iterator[Float[Tensor, "d n"]]:
     """How often each of n examples was drawn, a row per resample, some resamples at a time."""
     generator = torch.Generator().manual_seed(seed)
     at_once = max(1, 2**19 // n)  # 4 MB of weights: what is done with them stays in the cache
     for start in range(0, draws, at_once):
         rows = min(at_once, draws - start)
-        drawn = torch.randint(n, (rows, n), generator=generator) + n * torch.arange(rows)[:, None]
-        yield torch.bincount(drawn.flatten(), minlength=rows * n).view(rows, n).double().to(device)
+        drawn = torch.randint(n, (rows, n), generator=generator)
+        one = torch.ones((), dtype=torch.float64).expand(rows, n)
+        yield torch.zeros(rows, n, dtype=torch.float64).scatter_add_(1, drawn, one).to(device)
 
 
-def _central(values: Float[Tensor, " d"], level: float) -> tuple[float, float]:
+def central(values: Float[Tensor, " d"], level: float) -> tuple[float, float]:
     """The order statistics that hold at least the central share ``level``: no interpolation, infinities may occur."""
     ordered, tail, last = values.sort().values, (1 - level) / 2, len(values) - 1
     return float(ordered[floor(tail * last)]), float(ordered[ceil((1 - tail) * last)])

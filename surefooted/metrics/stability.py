@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -30,6 +31,24 @@ def variance_by_level(log_ps: Sequence[Tensor], level: Tensor) -> Float[Tensor, 
     check_level(level, len(each), "variance_by_level")
     count = torch.bincount(level)
     return torch.bincount(level, weights=each) / count
+
+
+class VarianceShares(NamedTuple):
+    """One entry per level: ``part`` sums to ``variance``, ``share`` (part / variance) to 1.
+
+    A level without examples has part 0. Where the models agree in full no share is known: all are nan.
+    """
+
+    part: Float[Tensor, " r"]
+    share: Float[Tensor, " r"]
+
+
+def variance_shares(log_ps: Sequence[Tensor], level: Tensor) -> VarianceShares:
+    """How much of ``variance`` each level brings in: its share of the examples times its own variance."""
+    each = _per_example(log_ps, "variance_shares")
+    check_level(level, len(each), "variance_shares")
+    part = torch.bincount(level, weights=each) / len(each)
+    return VarianceShares(part, part / part.sum())
 
 
 def _per_example(log_ps: Sequence[Tensor], who: str) -> Float[Tensor, " n"]:
