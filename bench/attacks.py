@@ -3,9 +3,9 @@
     python bench/attacks.py --data-root DIR [--images 256] [--steps 40] [--repeats 3] [--models vanilla pat resnet18]
 
 Models: a LeNet on MNIST, vanilla or trained by PAT (made once, kept in the store), and an untrained ResNet-18 in a
-ball so small that nothing retires. Ours runs on the network as it is, and with batch norm folded. Peers are those that can be
-imported of torchattacks, foolbox, cleverhans and ART. Median of alternating runs; images forwarded are counted at the
-model's door.
+ball so small that nothing retires. Ours runs on the network as it is, and with batch norm folded. Peers are those that
+can be imported of torchattacks, foolbox, cleverhans and ART. Median of alternating runs; images forwarded are counted
+at the model's door.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
     print(f"PGD-{options.steps}, {options.images} images; {environment()}; contenders: {', '.join(runs)}")
     for name in options.models:
         net, points, eps = case(name, options)
-        counter = Counter(net)
+        counter = Counter(net).eval()
         jobs = {who: partial(run, counter, points, eps, options.steps) for who, run in runs.items()}
         times = alternate(jobs, options.repeats)
         print(f"\n{name}, eps = {eps:.4g}: wall s, CPU s, images forwarded, robust accuracy")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from surefooted.cell import Attacked, Named, Source, Train, images_of, known_data
+from surefooted.cell import Attacked, Named, Source, before, images_of, known_data
 from surefooted.checks import PROBED, Flag, admit
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan
@@ -121,7 +121,7 @@ def audited(made: Audit, store: Store) -> Audited:
 
 def prepare(made: Audit, store: Store, machine: Machine, *, quiet: bool) -> None:
     """Before anything is computed: refuse what cannot be audited, and say how long it will take."""
-    if isinstance(made.model, Train) or not plan(made.cells, store):
+    if before(made.model) or not plan(made.cells, store):
         return  # one of ours may not even be trained yet
     net = made.model.load(store).to(machine.device())
     points = images_of(made.model, made.data, made.part, PROBED).points(device=machine.device())

@@ -22,6 +22,7 @@ from surefooted.checked import Whole, checked
 from surefooted.checks import PROBED, Flag, Probe, of_probe, probe
 from surefooted.core import Points
 from surefooted.data.images import Images, Splits
+from surefooted.ensembles import Ensemble, MonteCarloDropout
 from surefooted.errors import InputError
 from surefooted.files import read_json, read_tensors, write_json, write_tensors
 from surefooted.folded import folded
@@ -148,8 +149,8 @@ class Train(Cell):
 
     def network(self) -> nn.Module:
         """The network before the first step."""
-        data = data_of(self.data)
-        return seeded_network(self.net, data.train.shape, len(data.train.classes), self.seed)
+        data, members = data_of(self.data), build("surefooted.methods", self.method).members
+        return seeded_network(self.net, data.train.shape, len(data.train.classes), self.seed, members)
 
     def load(self, store: Store) -> nn.Module:
         return load_model(self.path(store) / "weights.safetensors")
@@ -189,6 +190,49 @@ class Weights:
 
 
 @dataclass(frozen=True, eq=False)
+class Ensembled:
+    """Networks that were trained independently, read as one victim (a deep ensemble)."""
+
+    members: tuple[Train, ...]
+
+    @cached_property
+    def key(self) -> str:
+        return digest(["ensembled", *(member.key for member in self.members)])
+
+    @property
+    def data(self) -> Named:
+        return self.members[0].data
+
+    def load(self, store: Store) -> nn.Module:
+        return Ensemble([member.load(store) for member in self.members]).eval()
+
+    def __str__(self) -> str:
+        return f"{len(self.members)} × {split(self.members[0].method)[0]}"
+
+
+@dataclass(frozen=True, eq=False)
+class Dropped:
+    """A network with its dropout left on (MC dropout)."""
+
+    net: Train
+    samples: int
+
+    @cached_property
+    def key(self) -> str:
+        return digest(["dropped", self.net.key, self.samples])
+
+    @property
+    def data(self) -> Named:
+        return self.net.data
+
+    def load(self, store: Store) -> nn.Module:
+        return MonteCarloDropout(self.net.load(store), samples=self.samples).eval()
+
+    def __str__(self) -> str:
+        return f"{split(self.net.method)[0]}, {self.samples} dropout masks"
+
+
+@dataclass(frozen=True, eq=False)
 class Attacked(Cell):
     """Points of a split, moved by an attack on a victim. Make it with ``attacking``."""
 
@@ -215,7 +259,7 @@ class Attacked(Cell):
 
     @property
     def needs(self) -> tuple[Cell, ...]:
-        return (self.victim,) if isinstance(self.victim, Train) else ()
+        return before(self.victim)
 
     @property
     def label(self) -> str:
@@ -232,7 +276,7 @@ class Attacked(Cell):
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
         device = machine.device()
         net, images = self.victim.load(store).to(device), self.images()
-        if isinstance(self.victim, Train | Weights):
+        if not isinstance(self.victim, Foreign | Live):
             net = folded(net)
         attack = build("surefooted.attacks", self.attack)
         step = _block(attack, device)
@@ -300,7 +344,7 @@ class Predicted(Cell):
 
     @property
     def needs(self) -> tuple[Cell, ...]:
-        return tuple(cell for cell in (self.victim, self.moved) if isinstance(cell, Cell))
+        return (*before(self.victim), *((self.moved,) if self.moved else ()))
 
     @property
     def label(self) -> str:
@@ -338,7 +382,7 @@ class Probed(Cell):
 
     @property
     def needs(self) -> tuple[Cell, ...]:
-        return (self.victim,) if isinstance(self.victim, Train) else ()
+        return before(self.victim)
 
     def work(self) -> int:
         return 1
@@ -357,8 +401,25 @@ class Probed(Cell):
         return of_probe(self.result(store), eot=eot)
 
 
-Source = Train | Weights | Foreign | Live
+Source = Train | Weights | Ensembled | Dropped | Foreign | Live
 """What a victim is loaded from."""
+
+
+def before(victim: Source) -> tuple[Train, ...]:
+    """The trainings that a victim is made of."""
+    match victim:
+        case Train():
+            return (victim,)
+        case Ensembled():
+            return victim.members
+        case Dropped():
+            return (victim.net,)
+    return ()
+
+
+def own_data(victim: Source) -> Named | None:
+    """What a victim was trained on, where that is known."""
+    return getattr(victim, "data", None)
 
 
 @checked
@@ -434,7 +495,7 @@ def known_data(data: Any) -> Named | None:
 
 
 def images_of(victim: Source, data: Named | None, part: Part, limit: int) -> Images:
-    given = data or (victim.data if isinstance(victim, Train) else None)
+    given = data or own_data(victim)
     if given is None:
         raise InputError("weights from a file do not say which data to use; name it (--data).")
     images: Images = getattr(data_of(given), part)
@@ -461,6 +522,7 @@ def _train(fabric: Fabric, cell: Train, root: Path, into: Path, work: Path, tick
     )
     if fabric.global_rank == 0:
         about = cell.about() | {"shape": data.train.shape, "classes": data.train.classes}
+        about["members"] = len(net.members) if isinstance(net, Ensemble) else 1
         write_tensors(into / "weights.safetensors", net.state_dict(), about)
         write_json(into / "history.json", history)
 

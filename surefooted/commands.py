@@ -12,7 +12,19 @@ import torch
 
 from surefooted import metrics
 from surefooted.api import interval_kind
-from surefooted.cell import Attacked, Named, Part, Predicted, Train, Weights, attacking, data_of, images_of, training
+from surefooted.cell import (
+    Attacked,
+    Named,
+    Part,
+    Predicted,
+    Train,
+    Weights,
+    attacking,
+    data_of,
+    images_of,
+    own_data,
+    training,
+)
 from surefooted.checks import Flag
 from surefooted.console import Grid, brief, check_place, copy, escape, grid, options, print_json, say, tell
 from surefooted.errors import InputError, did_you_mean
@@ -98,7 +110,7 @@ def attacked_cell(
     data = _data(given)
     if proxy is None:
         return on(victim, given["attack"], data=data)
-    data = data or (victim.data if isinstance(victim, Train) else None)
+    data = data or own_data(victim)
     return Transferred(victim, on(proxy, far(given["attack"]), data=data))
 
 

@@ -12,8 +12,12 @@ from surefooted.metrics.predictions import Predictions, predictions
 from surefooted.views import Victim, laid_out, untouched, victim_of
 
 
-def predict(model: nn.Module | Victim, images: Images | Points, *, batch: int = 512) -> Predictions:
-    """Log-probabilities of the mean prediction for every image, in evaluation mode, on the model's device."""
+def predict(model: nn.Module | Victim, images: Images | Points, *, batch: int = 512, seed: int = 0) -> Predictions:
+    """Log-probabilities of the mean prediction for every image, in evaluation mode, on the model's device.
+
+    Args:
+        seed: of the draws of a model that makes any, such as MC dropout.
+    """
     victim = victim_of(model)
     device = next((w.device for net in victim.nets for w in net.parameters()), torch.device("cpu"))
     n = len(images.y)
@@ -23,7 +27,7 @@ def predict(model: nn.Module | Victim, images: Images | Points, *, batch: int = 
         check_pixels(images.x)
     rows, labels = (images.rows, images.y) if isinstance(images, Images) else (images.i, images.y)
     parts = []
-    with untouched(victim), laid_out(victim), torch.no_grad():
+    with untouched(victim, seed=seed), laid_out(victim), torch.no_grad():
         for a in range(0, n, batch):
             part = slice(a, a + batch)
             points = images.points(part, device) if isinstance(images, Images) else images.take(part).to(device)

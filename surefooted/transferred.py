@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from surefooted.attacks.base import Attack
-from surefooted.cell import Attacked, Cell, Named, Part, Probed, Source, Train
+from surefooted.cell import Attacked, Cell, Named, Part, Probed, Source, before, own_data
 from surefooted.core import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError
@@ -79,7 +79,7 @@ class Transferred(Cell):
 
     @property
     def needs(self) -> tuple[Cell, ...]:
-        return tuple(cell for cell in (self.victim, self.moved) if isinstance(cell, Cell))
+        return (*before(self.victim), self.moved)
 
     @property
     def label(self) -> str:
@@ -114,9 +114,4 @@ class Transferred(Cell):
 
     @property
     def probed(self) -> Probed:
-        return Probed(self.victim, self.moved.part, self.moved.data or own(self.moved.victim))
-
-
-def own(source: Source) -> Named | None:
-    """The data that a victim was trained on."""
-    return source.data if isinstance(source, Train) else None
+        return Probed(self.victim, self.moved.part, self.moved.data or own_data(self.moved.victim))

@@ -1,6 +1,6 @@
 """Victims: a classifier as attacks and metrics see it, ``(B, *D)`` points to ``(S, B, K)`` logits.
 
-A view says how to read a network: as it is; later as an ensemble, with dropout left on, or from a latent stage.
+A view says how to read a network: as it is, as one of an ensemble or with its dropout left on (``ensembles``).
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class Plain:
 
 
 def victim_of(model: nn.Module | Victim) -> Victim:
-    """A bare module is read as it is."""
-    if isinstance(model, nn.Module):
-        return Plain(model)
-    return model
+    """A bare module is read as it is; one that is a victim already, such as an ensemble, as it says."""
+    if isinstance(model, Victim):
+        return model
+    return Plain(model)
 
 
 @contextmanager

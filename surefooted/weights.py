@@ -13,35 +13,41 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from surefooted.checkpoint import check_fit, load_weights
+from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
 from surefooted.files import read_tensors
 from surefooted.spec import build, complete, split
 
 # Some layers register a weight more than once on their way (parametrisations).
 REGISTRATIONS_PER_TENSOR = 4
+# Between the seeds of an ensemble's members: more than anybody's own seeds are apart.
+SEEDS_APART = 2**31
 
 
 def load_model(file: Path) -> nn.Module:
     """The network that ``train`` wrote, in evaluation mode. Raises InputError where the file is not of that kind."""
     tensors, about = read_tensors(file)
     net, shape, classes = (about.get(part) for part in ("net", "shape", "classes"))
-    if not isinstance(net, dict) or not isinstance(shape, list) or not isinstance(classes, list):
+    members = about.get("members", 1)
+    if not (isinstance(net, dict) and isinstance(shape, list) and isinstance(classes, list) and type(members) is int):
         raise InputError(
             f"{file} does not say which network it holds; expected a weights.safetensors that surefooted wrote."
         )
     try:
-        with _no_larger_than(tensors, [net, shape]):
-            made = outline(net, tuple(shape), len(classes))
+        with _no_larger_than(tensors, [net, shape, members]):
+            made = outline(net, tuple(shape), len(classes), members)
     except InputError as error:
         raise InputError(f"{file} does not hold the network that it says it does. {error}") from None
     check_fit(made, tensors, file)
-    made = seeded_network(net, tuple(shape), len(classes), 0)
+    made = seeded_network(net, tuple(shape), len(classes), 0, members)
     load_weights(made, tensors, file)
     return made.eval()
 
 
-def seeded_network(net: Any, shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
-    """The network before the first step."""
+def seeded_network(net: Any, shape: tuple[int, ...], classes: int, seed: int, members: int = 1) -> nn.Module:
+    """The network before the first step; of several members the first is the network of that seed alone."""
+    if members > 1:
+        return Ensemble([seeded_network(net, shape, classes, seed + m * SEEDS_APART) for m in range(members)])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build("surefooted.nets", net, shape, classes)
@@ -61,10 +67,12 @@ def described(net: Any, shape: tuple[int, ...], classes: int) -> dict[str, Any]:
     return spec
 
 
-def outline(net: Any, shape: tuple[Any, ...], classes: int) -> nn.Module:
+def outline(net: Any, shape: tuple[Any, ...], classes: int, members: int = 1) -> nn.Module:
     """The network without memory for its weights."""
     try:
         with torch.device("meta"):
+            if members > 1:
+                return Ensemble([build("surefooted.nets", net, shape, classes) for _ in range(members)])
             return build("surefooted.nets", net, shape, classes)
     except (RuntimeError, OverflowError, MemoryError, TypeError) as error:  # how torch says that a number is too large
         why = str(error).partition("\n")[0]

@@ -11,9 +11,9 @@ ORDER = """
     checked
     spec  core  noise  files  options
     geometry  scores
-    oracle  views  folded
+    oracle  views  folded  ensembles
     nets  data  attacks  metrics  recipes
-    methods  checks  prediction  temperature
+    methods  checks  prediction  temperature  posthoc
     checkpoint  machine  store  report  console
     weights  training  foreign
     cell

@@ -8,6 +8,7 @@ from torch import nn
 
 from surefooted import methods
 from surefooted.core import Points
+from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
 from surefooted.methods import targets
 from surefooted.methods.targets import Levels, adaptive, eps_of, label_smoothing
@@ -28,6 +29,16 @@ def net():
     return nn.Sequential(nn.Flatten(), nn.Linear(36, 24), nn.ReLU(), nn.Linear(24, 5))
 
 
+def network(method):
+    """What the method trains: one network, or an ensemble of its size."""
+
+    def one(seed):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Flatten(), nn.Linear(36, 24), nn.ReLU(), nn.Linear(24, 5))
+
+    return one(0) if method.members == 1 else Ensemble([one(m) for m in range(method.members)])
+
+
 def start(method, points):
     """The state before the first epoch, with examples spread over the levels in turn."""
     r = method.target.levels
@@ -41,8 +52,9 @@ def loss_of(method, net, points):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_method_gives_weights_a_finite_gradient_and_lowers_its_loss(name, net, batch):
+def test_every_method_gives_weights_a_finite_gradient_and_lowers_its_loss(name, batch):
     method = getattr(methods, name)()
+    net = network(method)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.05)
     losses = []
     for _ in range(12):

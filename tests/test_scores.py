@@ -42,7 +42,11 @@ def test_a_saturated_prediction_gives_finite_values_and_gradients(score, samples
     assert value.isfinite().all() and gradient.isfinite().all()
 
 
-@pytest.mark.parametrize("score", ALL, ids=scores.__all__)
+# Sums over members; ADP asks them to differ, too.
+OF_ONE = [name for name in scores.__all__ if name not in ("adp_loss", "summed_cross_entropy")]
+
+
+@pytest.mark.parametrize("score", [getattr(scores, name) for name in OF_ONE], ids=OF_ONE)
 def test_equal_samples_say_what_one_of_them_says(score):
     f = forward()
     copies = Forward(f.logits.expand(4, -1, -1), f.target, f.clean.expand(4, -1, -1))

@@ -2,6 +2,7 @@
 
 from surefooted.methods.adversarial import fgsm_at, pat, pat_entm, pat_ls, r_fgsm_at
 from surefooted.methods.custom import custom
+from surefooted.methods.ensembles import adp, ar_adals_of_ensemble, ensemble
 from surefooted.methods.entropy import entm
 from surefooted.methods.pat_ar_adals import pat_ar_adals
 from surefooted.methods.smoothing import adals, ar_adals, ls, vanilla
@@ -10,8 +11,11 @@ from surefooted.methods.uncertainty_targeted import uta
 
 __all__ = [
     "adals",
+    "adp",
     "ar_adals",
+    "ar_adals_of_ensemble",
     "custom",
+    "ensemble",
     "entm",
     "fgsm_at",
     "ls",

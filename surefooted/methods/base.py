@@ -11,7 +11,7 @@ from surefooted.checked import Component, Spec
 from surefooted.core import Forward, Points, Score
 from surefooted.methods.targets import Target, one_hot
 from surefooted.scores import at_clean
-from surefooted.views import Mode
+from surefooted.views import Mode, victim_of
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Method(Component):
         perturb: the inner maximisation, or None to train at the clean points.
         target: how labels are softened.
         mode: of batch norm and dropout while attacking.
+        members: networks trained side by side on the same batches and labels, whose mean prediction counts.
     """
 
     package = "surefooted.methods"
@@ -31,6 +32,7 @@ class Method(Component):
     perturb: Attack | None = None
     target: Target = field(default_factory=one_hot)
     mode: Mode = "eval"
+    members: int = 1
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
     def move(self, net: nn.Module, points: Points, target: Tensor, *, seed: int) -> Tensor:
@@ -41,11 +43,12 @@ class Method(Component):
 
     def objective(self, net: nn.Module, x: Tensor, clean: Tensor, target: Tensor) -> Tensor:
         """The outer loss, averaged over the batch; the clean pass is run once, and only if the loss reads it."""
+        victim = victim_of(net)
         if self.perturb is None:
-            logits = net(x)[None]
+            logits = victim(x)
             return self.loss(Forward(logits, target, logits)).mean()
-        clean_logits = net(clean)[None] if self.loss.uses_clean else None
-        return self.loss(Forward(net(x)[None], target, clean_logits)).mean()
+        clean_logits = victim(clean) if self.loss.uses_clean else None
+        return self.loss(Forward(victim(x), target, clean_logits)).mean()
 
 
 def blend(loss: Score, clean_share: float) -> Score:

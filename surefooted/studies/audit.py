@@ -7,7 +7,7 @@ from functools import cached_property
 from math import prod, sqrt
 from typing import Any, Literal
 
-from surefooted.cell import Attacked, Cell, Named, Part, Predicted, Probed, Source, Train, attacking, data_of
+from surefooted.cell import Attacked, Cell, Named, Part, Predicted, Probed, Source, attacking, data_of, own_data
 from surefooted.checked import Count, Positive, Whole, checked
 from surefooted.data.images import Splits
 from surefooted.errors import InputError
@@ -119,7 +119,7 @@ class Audit:
 
     @cached_property
     def splits(self) -> Splits:
-        given = self.data or (self.model.data if isinstance(self.model, Train) else None)
+        given = self.data or own_data(self.model)
         if given is None:
             raise InputError("which data? A classifier that is not ours does not say; name a data set (--data).")
         return data_of(given)

@@ -1,0 +1,160 @@
+"""Ensembles and MC dropout: one victim of several samples; batched as in a loop; trained, kept and read again."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from surefooted import nets
+from surefooted.attacks import carlini_wagner, pgd
+from surefooted.cell import Dropped, Ensembled, Predicted, attacking, training
+from surefooted.core import Forward, Points, log_mean_softmax
+from surefooted.data import digits
+from surefooted.ensembles import Ensemble, MonteCarloDropout
+from surefooted.errors import InputError
+from surefooted.execute import execute
+from surefooted.machine import Machine
+from surefooted.prediction import predict
+from surefooted.scores import adp_loss, cross_entropy, entropy, summed_cross_entropy
+from surefooted.spec import build
+from surefooted.store import Store
+from surefooted.views import victim_of
+
+CPU = Machine("cpu", threads=1)
+SMALL = {"digits": {"train_limit": 120, "test_limit": 60, "validation": 0.2}}
+SLOW = {"resnet101", "wide_resnet", "wide_resnet28_10", "wide_resnet34_10", "resnet18"}
+
+
+def members(name="small_convnet", count=3, **options):
+    made = []
+    for seed in range(count):
+        torch.manual_seed(seed)
+        made.append(build("surefooted.nets", {name: options}, (1, 32, 32), 10))
+    return made
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+@pytest.mark.parametrize("name", sorted(set(nets.__all__) - SLOW))
+def test_batched_members_answer_and_learn_as_a_loop_of_them(name, mode):
+    torch.manual_seed(0)
+    x = torch.rand(6, 1, 32, 32).double()
+    loop = Ensemble(members(name)).double().train(mode == "train")
+    batched = Ensemble(copy.deepcopy(list(loop.members)), way="batched").train(mode == "train")
+    sides = []
+    for net in (loop, batched):
+        z = x.clone().requires_grad_()
+        logits = net(z)
+        weights = [w for w in net.parameters() if w.requires_grad]
+        gradients = torch.autograd.grad(logits.square().mean(), [z, *weights], allow_unused=True)
+        sides.append([logits, *(g for g in gradients if g is not None), *net.state_dict().values()])
+    for one, other in zip(*sides):
+        assert torch.allclose(one.double(), other.double(), rtol=1e-6, atol=1e-9)
+
+
+def test_the_answer_is_the_mean_prediction():
+    nets_, x = members(), torch.rand(5, 1, 32, 32)
+    mean = torch.stack([net(x).softmax(-1) for net in nets_]).mean(0)
+    points = Points(x, torch.zeros(5, dtype=torch.long), torch.arange(5))
+    assert torch.allclose(predict(Ensemble(nets_), points).log_p.exp(), mean, atol=1e-6)
+    assert victim_of(ensemble := Ensemble(nets_)) is ensemble
+
+
+def test_attacks_and_scores_see_the_whole_ensemble():
+    ensemble, x = Ensemble(members()).eval(), torch.rand(12, 1, 32, 32)
+    points = Points(x, log_mean_softmax(ensemble(x)).argmax(-1), torch.arange(12))
+    found = carlini_wagner(search_steps=2, steps=60)(ensemble, points)
+    assert found.found.all()
+    assert (log_mean_softmax(ensemble(found.x)).argmax(-1) != points.y).all()
+    assert all(weight.requires_grad for weight in ensemble.parameters())
+    moved = pgd(eps=0.02, steps=3, objective=entropy(), keep="worst")(ensemble, points)
+    before, after = (entropy()(Forward(ensemble(z), points.y)) for z in (x, moved.x))
+    assert after.mean() > before.mean()
+
+
+def test_members_that_do_not_belong_together_are_refused():
+    with pytest.raises(InputError, match="no members"):
+        Ensemble([])
+    unlike = [nn.Sequential(nn.Flatten(), nn.Linear(4, k)) for k in (2, 3)]
+    with pytest.raises(InputError, match="2, 3 classes"):
+        Ensemble(unlike)(torch.rand(2, 1, 2, 2))
+    with pytest.raises(InputError, match=r"members 1 and 2 .* are unlike"):
+        Ensemble(unlike, way="batched")
+
+
+def test_dropout_draws_fresh_masks_that_the_seed_keys():
+    (net,) = members(count=1, dropout=0.3)
+    victim, x = MonteCarloDropout(net.eval(), samples=4), torch.rand(3, 1, 32, 32)
+    points = Points(x, torch.zeros(3, dtype=torch.long), torch.arange(3))
+    logits = victim(x)
+    assert logits.shape == (4, 3, 10) and not torch.equal(logits[0], logits[1])
+    assert not torch.equal(victim(x), logits) and not any(module.training for module in net.modules())
+    a, b, c = (predict(victim, points, seed=seed).log_p for seed in (1, 1, 2))
+    assert torch.equal(a, b) and not torch.equal(a, c)
+    with pytest.raises(InputError, match=r"--net\.dropout"):
+        MonteCarloDropout(members(count=1)[0])
+    with pytest.raises(InputError, match="0 samples"):
+        MonteCarloDropout(net, samples=0)
+
+
+def test_many_masks_come_near_the_mean_over_all():
+    """One dropout unit before a linear layer: the mean over masks is known."""
+    net = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(1, 2, bias=False))
+    net[2].weight.data = torch.tensor([[1.0], [0.0]])
+    x = torch.ones(1, 1, 1, 1)
+    p = MonteCarloDropout(net.eval(), samples=4000)(x).softmax(-1).mean(0)[0, 0]
+    exact = (torch.tensor([0.0, 2.0]).sigmoid()).mean()
+    assert abs(float((p - exact).detach())) < 0.02
+
+
+def test_adp_by_hand():
+    """Two members, three classes: wrong answers at a right angle span a volume of 1, alike ones none."""
+    tiny = 1e-6
+    f = Forward(torch.tensor([[[0.5, 0.5 - tiny, tiny]], [[0.5, tiny, 0.5 - tiny]]]).double().log(), torch.tensor([0]))
+    base = summed_cross_entropy()(f)
+    assert torch.allclose(base, -2 * torch.tensor([0.5]).double().log())
+    assert torch.allclose(adp_loss(alpha=0, beta=1)(f), base, atol=1e-4)
+    assert torch.allclose(adp_loss(alpha=3, beta=0)(f), base - 3 * entropy()(f))
+    alike = Forward(f.logits[:1].expand(2, -1, -1), f.target)
+    volume = torch.tensor(2e-6 + 1e-12).double().log()
+    assert torch.allclose(adp_loss(alpha=0, beta=1)(alike), 2 * cross_entropy()(alike) - volume)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return Store(tmp_path_factory.mktemp("ensembles"))
+
+
+def trained(method, store, seed=0, **net):
+    cell = training(method, {"small_convnet": net}, SMALL, {"recipe": {"epochs": 2}}, seed=seed)
+    execute([cell], store, machine=CPU, quiet=True)
+    return cell
+
+
+def test_a_lockstep_ensemble_is_trained_kept_and_read_again(store):
+    cell = trained({"ar_adals_of_ensemble": {"members": 3, "levels": 2, "alpha": 0.05}}, store)
+    net = cell.load(store)
+    assert isinstance(net, Ensemble) and len(net.members) == 3
+    assert not torch.equal(*(next(net.members[m].parameters()) for m in (0, 1)))
+    entry = cell.history(store)[-1]
+    assert len(entry["soft_labels"]) == 2 and all(p <= 1 for p in entry["soft_labels"])
+    p = predict(net, digits(**SMALL["digits"]).validation)
+    assert entry["accuracy"] == pytest.approx(float((p.log_p.argmax(-1) == p.y).float().mean()))
+
+
+def test_its_first_member_alone_is_the_single_network(store):
+    """Its own loss, its own weights, the same batches: the others change nothing for it."""
+    several, one = trained({"ensemble": {"members": 2}}, store), trained("vanilla", store)
+    first = several.load(store).members[0].state_dict()
+    for name, tensor in one.load(store).state_dict().items():
+        assert torch.allclose(first[name], tensor, atol=1e-5), name
+
+
+def test_an_ensemble_of_runs_and_dropout_are_victims_of_cells(store):
+    runs = tuple(trained("vanilla", store, seed) for seed in (0, 1))
+    for victim in (Ensembled(runs), Dropped(trained("vanilla", store, dropout=0.3), 3)):
+        cells = [Predicted(victim), attacking(victim, {"pgd": {"eps": 0.1, "steps": 3}}, limit=30)]
+        execute(cells, store, machine=CPU, quiet=True)
+        assert len(cells[0].result(store).y) == 60 and len(cells[1].result(store)["found"]) == 30
+    mean = torch.stack([predict(run.load(store), digits(**SMALL["digits"]).test).log_p.exp() for run in runs]).mean(0)
+    assert torch.allclose(Predicted(Ensembled(runs)).result(store).log_p.exp(), mean, atol=1e-6)
