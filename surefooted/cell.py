@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from surefooted.attacks.base import Attack
 from surefooted.checked import Whole, checked
 from surefooted.checks import PROBED, Flag, Probe, of_probe, probe
-from surefooted.core import Points
+from surefooted.core import Forward, Points
+from surefooted.data.column import column_at, read_column
 from surefooted.data.images import Images, Splits
 from surefooted.ensembles import Ensemble, MonteCarloDropout
 from surefooted.errors import InputError
@@ -28,8 +29,7 @@ from surefooted.files import read_json, read_tensors, write_json, write_tensors
 from surefooted.folded import folded
 from surefooted.foreign import Foreign, Live
 from surefooted.machine import Machine, Precision, Tick, provenance
-from surefooted.methods.targets import Levels
-from surefooted.metrics.levels import levels_of
+from surefooted.methods.targets import Levels, Target
 from surefooted.metrics.predictions import Predictions
 from surefooted.prediction import predict
 from surefooted.spec import build, canonical, complete, digest, split
@@ -122,20 +122,28 @@ class Train(Cell):
             "seed": self.seed,
             "precision": self.precision,
             "checksum": data_of(self.data).checksum,
+            **({"column": read_column(column).checksum} if (column := self._target.column) else {}),
             "needs": [cell.key for cell in self.needs],
         }
 
     @cached_property
+    def _target(self) -> Target:
+        return build("surefooted.methods", self.method).target
+
+    @cached_property
     def needs(self) -> tuple[Cell, ...]:  # type: ignore[override]
         """The robustness of every example, where the method's labels ask for it: a vanilla model, attacked."""
-        attack = build("surefooted.methods", self.method).target.robustness
-        if attack is None:
+        target = self._target
+        if target.robustness is None or target.every or target.column:
             return ()
         vanilla = Train(
             complete("surefooted.methods", "vanilla"), self.net, self.data, self.recipe, self.seed, self.precision
         )
         parts: tuple[Part, ...] = ("train", "validation")
-        return tuple(Attacked(vanilla, attack.spec.json(), part, keep_points=False) for part in parts)
+        if target.by:
+            return tuple(Predicted(vanilla, part) for part in parts)
+        attack = complete("surefooted.attacks", target.robustness)
+        return tuple(Attacked(vanilla, attack, part, keep_points=False) for part in parts)
 
     @property
     def label(self) -> str:
@@ -160,14 +168,19 @@ class Train(Cell):
 
     def levels(self, store: Store) -> Levels | None:
         """The robustness level of every example, where the method asks for it."""
-        if not self.needs:
-            return None
-        count = build("surefooted.methods", self.method).target.levels
-        ranked = []
+        target, data = self._target, data_of(self.data)
+        ranked: list[Tensor] = []
+        if target.column:
+            values = read_column(target.column)
+            for rows in (data.train.rows, data.validation.rows):
+                ranked += [rows, column_at(values, rows, target.column)]
         for cell in self.needs:
-            assert isinstance(cell, Attacked)
-            ranked += [cell.result(store)["rows"], levels_of(cell.sizes(store), levels=count)]
-        return Levels(*ranked)
+            if isinstance(cell, Attacked):
+                ranked += [cell.result(store)["rows"], cell.sizes(store)]
+            elif isinstance(cell, Predicted) and target.by:
+                p = cell.result(store)
+                ranked += [p.i, -target.by(Forward(p.log_p[None], p.y))]
+        return Levels.of(*ranked, levels=target.levels) if ranked else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
+# Images whose robustness is looked for at once.
+RANKED = 4096
 KEPT = "The last good checkpoint is kept; lower the rate (--recipe.lr) and train again."
 # 31 bits, so that a seed, a place in a run and a process fit one number (``_mix``).
 Seed = Annotated[int, Field(ge=0, lt=2**31, description="whole number from 0")]
@@ -94,6 +96,8 @@ def _run(
     saved = time.monotonic()
     for epoch in range(at.epoch, recipe.epochs):
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(_mix(seed, epoch)))
+        if at.step == 0 and method.target.every and epoch % method.target.every == 0:
+            at.target = method.target.ranked(at.target, _rank(method, net, data, device))
         if at.step == 0:
             at.losses = torch.zeros(len(starts), device=device)
         net.train()
@@ -106,6 +110,8 @@ def _run(
             torch.manual_seed(_mix(seed, when, rank))
             points = _augmented(train.points(rows), recipe, seed, epoch)
             target = method.target.apply(at.target, points, len(train.classes))
+            if method.mix:
+                points, target = method.mix(points, target, len(train.classes), _mix(seed, when, rank))
             with fabric.autocast():
                 moved = method.move(net, points, target, seed=_mix(seed, when))
             loss = model(moved, points.x, target)
@@ -180,9 +186,23 @@ def _levels(levels: Levels | None, method: Method, data: Splits) -> Levels:
         )
     if method.target.levels == 1:
         return Levels.single(data.train.rows, data.validation.rows)
+    if method.target.every:  # ranked before the first step
+        rows = data.train.rows, data.validation.rows
+        return Levels.of(rows[0], rows[0].double(), rows[1], rows[1].double(), levels=method.target.levels)
     if levels is None:
         raise InputError("this method needs the robustness level of every example; train it through surefooted.train.")
     return levels
+
+
+def _rank(method: Method, net: nn.Module, data: Splits, device: torch.device) -> Levels:
+    """The robustness levels that the network in training gives the examples, by its own predictions."""
+    attack = method.target.robustness
+    assert attack is not None
+    ranked: list[Tensor] = []
+    for images in (data.train, data.validation):
+        found = [attack(net, images.points(slice(a, a + RANKED), device)) for a in range(0, len(images), RANKED)]
+        ranked += [images.rows, torch.cat([torch.where(f.found, f.size, torch.inf) for f in found]).cpu()]
+    return Levels.of(*ranked, levels=method.target.levels).to(device)
 
 
 def _fit_normalisation(net: nn.Module, train: Images) -> None:

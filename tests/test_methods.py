@@ -255,3 +255,32 @@ def test_entropy_maximisation_prefers_uncertain_predictions():
     # The label smoothing γ that gives the same non-maximal probabilities is the paper's 0.74 for ten classes.
     assert 10 * float(p[1:].mean()) == pytest.approx(0.74, abs=0.01)
     assert float(-(p * p.log()).sum()) < log(10)
+
+
+def test_mixup_lies_between_pairs_and_adds_up():
+    x = torch.rand(8, 1, 3, 3)
+    points, y = Points(x, torch.arange(8) % 3, torch.arange(8)), torch.arange(8) % 3
+    mix = methods.mixup(alpha=5.0).mix
+    mixed, target = mix(points, y, 3, 7)
+    again, _ = mix(points, y, 3, 7)
+    assert torch.equal(mixed.x, again.x) and torch.equal(mixed.i, points.i)
+    assert torch.allclose(target.sum(1), torch.ones(8)) and not torch.equal(mixed.x, mix(points, y, 3, 8)[0].x)
+    # Each image is λ of itself and 1 − λ of one other, and so is its label.
+    line = (mixed.x - x).flatten(1)
+    shares = set()
+    for k in range(8):
+        ways = {j: (x[j] - x[k]).flatten() for j in range(8) if j != k}
+        along = {j: float(line[k] @ way / way.square().sum()) for j, way in ways.items()}
+        hits = [(j, t) for j, t in along.items() if torch.allclose(line[k], t * ways[j], atol=1e-5)]
+        if line[k].abs().max() > 1e-6:
+            ((j, share),) = hits
+            shares.add(round(share, 4))
+            expected = (1 - share) * nn.functional.one_hot(y[k], 3) + share * nn.functional.one_hot(y[j], 3)
+            assert torch.allclose(target[k], expected, atol=1e-5)
+    assert len(shares) == 1
+
+
+def test_ranking_is_said_in_one_way():
+    with pytest.raises(InputError, match="one of by, column and every"):
+        adaptive(every=2, column="ages.npy")
+    assert adaptive(by="entropy").by is not None and adaptive(every=3).every == 3

@@ -4,6 +4,7 @@ from surefooted.methods.adversarial import fgsm_at, pat, pat_entm, pat_ls, r_fgs
 from surefooted.methods.custom import custom
 from surefooted.methods.ensembles import adp, ar_adals_of_ensemble, ensemble
 from surefooted.methods.entropy import entm
+from surefooted.methods.mixup import mixup
 from surefooted.methods.pat_ar_adals import pat_ar_adals
 from surefooted.methods.smoothing import adals, ar_adals, ls, vanilla
 from surefooted.methods.trades import trades, trades_entm
@@ -19,6 +20,7 @@ __all__ = [
     "entm",
     "fgsm_at",
     "ls",
+    "mixup",
     "pat",
     "pat_ar_adals",
     "pat_entm",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from surefooted.methods.targets import Target, one_hot
 from surefooted.scores import at_clean
 from surefooted.views import Mode, victim_of
 
+Mix = Callable[[Points, Tensor, int, int], tuple[Points, Tensor]]
+"""From points, targets, number of classes and a seed to mixed points and their targets."""
+
 
 @dataclass(frozen=True)
 class Method(Component):
@@ -23,6 +27,7 @@ class Method(Component):
         perturb: the inner maximisation, or None to train at the clean points.
         target: how labels are softened.
         mode: of batch norm and dropout while attacking.
+        mix: puts pairs of examples together before anything else (mixup).
         members: networks trained side by side on the same batches and labels, whose mean prediction counts.
     """
 
@@ -32,6 +37,7 @@ class Method(Component):
     perturb: Attack | None = None
     target: Target = field(default_factory=one_hot)
     mode: Mode = "eval"
+    mix: Mix | None = None
     members: int = 1
     spec: Spec | None = field(default=None, compare=False, repr=False)
 

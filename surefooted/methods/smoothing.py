@@ -2,7 +2,8 @@
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.nearest_boundary import nearest_boundary
-from surefooted.checked import Count, Positive, Share, checked
+from surefooted.checked import Count, Positive, Share, Whole, checked
+from surefooted.core import Score
 from surefooted.methods.base import Method
 from surefooted.methods.targets import adaptive, label_smoothing
 from surefooted.scores import cross_entropy
@@ -32,10 +33,13 @@ def ar_adals(
     alpha: Positive = 0.005,
     levels: Count = 10,
     robustness: Attack = nearest_boundary(away_from="prediction"),  # noqa: B008 - a value without state
+    by: Score | None = None,
+    column: str = "",
+    every: Whole = 0,
 ) -> Method:
     """Adversarial-robustness based adaptive label smoothing (AR-AdaLS): a learnt ε for each robustness level.
 
-    The levels are pre-computed: a vanilla model of the same network, data, recipe and seed is attacked first.
+    The levels are computed beforehand: a vanilla model of the same network, data, recipe and seed is attacked first.
 
     Args:
         alpha: learning rate of the soft labels (CIFAR-10: 0.005).
@@ -43,7 +47,10 @@ def ar_adals(
         robustness: attack that measures each example's distance to another answer. The paper has CW-L2 with 3 × 500
             steps (carlini_wagner); nearest_boundary puts 97 % of examples or more into the same or the next level, for
             a fortieth of its gradients (``docs/performance.md``).
+        by, column: rank the examples by another attribute; see ``targets.adaptive``.
+        every: rank every so many epochs with the network in training ("on the fly"); 0 once, beforehand.
 
     Source: Qin et al., *Improving uncertainty estimates through the relationship with adversarial robustness*.
     """
-    return Method(cross_entropy(), target=adaptive(alpha=alpha, levels=levels, robustness=robustness))
+    target = adaptive(alpha=alpha, levels=levels, robustness=robustness, by=by, column=column, every=every)
+    return Method(cross_entropy(), target=target)

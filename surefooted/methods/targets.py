@@ -12,9 +12,10 @@ from torch.nn.functional import one_hot as to_one_hot
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.nearest_boundary import nearest_boundary
-from surefooted.checked import Component, Count, Positive, Share, Spec, checked
-from surefooted.core import Points
+from surefooted.checked import Component, Count, Positive, Share, Spec, Whole, checked
+from surefooted.core import Points, Score
 from surefooted.errors import InputError
+from surefooted.metrics.levels import levels_of
 
 __all__ = ["adaptive", "label_smoothing", "one_hot"]
 
@@ -32,7 +33,10 @@ class Target(Component):
         apply: what a batch is trained towards: class indices, or a distribution over the classes.
         refresh: state after an epoch, from the predictions on the validation set.
         levels: how many subsets are told apart; 1 is all alike.
-        robustness: the attack on a vanilla model whose perturbation sizes rank the examples; None without ranking.
+        robustness: the attack whose perturbation sizes rank the examples; None without ranking.
+        by: a score that ranks them instead, greatest first.
+        column: a file that ranks them instead, least first.
+        every: epochs between rankings with the network in training; 0 ranks once, with a vanilla one.
     """
 
     package = "surefooted.methods.targets"
@@ -42,12 +46,19 @@ class Target(Component):
     refresh: Callable[[State, Float[Tensor, "n k"], Points], State]
     levels: int = 1
     robustness: Attack | None = None
+    by: Score | None = None
+    column: str = ""
+    every: int = 0
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
     @property
     def learns(self) -> bool:
         """Whether it changes with the epochs, and so needs validation examples."""
         return self.refresh is not _unchanged
+
+    def ranked(self, state: State, levels: Levels) -> State:
+        """The state with the examples ranked anew."""
+        return state | {"level": levels.by_row()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +69,12 @@ class Levels:
     train: Int[Tensor, " n"]
     validation_rows: Int[Tensor, " m"]
     validation: Int[Tensor, " m"]
+
+    @staticmethod
+    def of(train_rows: Tensor, train: Tensor, validation_rows: Tensor, validation: Tensor, *, levels: int) -> Levels:
+        """Rank each set by a number per example, least first."""
+        first, second = (levels_of(sizes, levels=levels) for sizes in (train, validation))
+        return Levels(train_rows, first, validation_rows, second)
 
     @staticmethod
     def single(train_rows: Tensor, validation_rows: Tensor) -> Levels:
@@ -99,6 +116,9 @@ def adaptive(
     alpha: Positive = 0.005,
     levels: Count = 10,
     robustness: Attack = nearest_boundary(away_from="prediction"),  # noqa: B008 - a value without state
+    by: Score | None = None,
+    column: str = "",
+    every: Whole = 0,
 ) -> Target:
     """Adaptive label smoothing per adversarial-robustness level (AR-AdaLS, algorithm 1); levels=1 is AdaLS.
 
@@ -109,7 +129,13 @@ def adaptive(
         alpha: learning rate of the soft labels.
         levels: R, equally sized subsets by robustness.
         robustness: attack on a vanilla model of the same network; the sizes it finds rank the examples.
+        by: a score that ranks them in its place, such as entropy: what a vanilla model says of each example, the
+            greatest in the first level. The paper's footnote: any attribute may take the place of robustness.
+        column: a .npy file that does, with a number for each row of the data set, the least in the first level.
+        every: rank every so many epochs, with the network in training ("on the fly"); 0 once, beforehand.
     """
+    if sum((by is not None, bool(column), every > 0)) > 1:
+        raise InputError("adaptive takes one of by, column and every: each ranks examples in its own way.")
 
     def init(given: Levels) -> State:
         counts = given.validation.bincount(minlength=levels)
@@ -132,7 +158,7 @@ def adaptive(
         floor = 1 / log_p.shape[-1] + ABOVE_UNIFORM
         return state | {"p": (state["p"] - alpha * total / level.bincount(minlength=levels)).clamp(floor, 1)}
 
-    return Target(init, apply, refresh, levels, robustness if levels > 1 else None)
+    return Target(init, apply, refresh, levels, robustness if levels > 1 else None, by, column, every)
 
 
 def eps_of(p: Float[Tensor, "*b"], classes: int) -> Float[Tensor, "*b"]:

@@ -1,0 +1,88 @@
+"""What ranks the examples of AR-AdaLS: an attack beforehand, one on the fly, a score, or a file's column."""
+
+import numpy as np
+import pytest
+import torch
+
+from surefooted.attacks import nearest_boundary
+from surefooted.cell import Attacked, Predicted, Train, training
+from surefooted.core import Forward
+from surefooted.data import digits
+from surefooted.errors import InputError
+from surefooted.execute import execute
+from surefooted.machine import Machine
+from surefooted.methods import ar_adals
+from surefooted.metrics.levels import levels_of
+from surefooted.recipes import recipe
+from surefooted.scores import entropy
+from surefooted.spec import build
+from surefooted.store import Store
+from surefooted.training import fit
+
+CPU = Machine("cpu", threads=1)
+SMALL = {"digits": {"train_limit": 120, "test_limit": 60, "validation": 0.2}}
+QUICK = {"nearest_boundary": {"steps": 3, "away_from": "prediction"}}
+
+
+def cell(**options):
+    return training(
+        {"ar_adals": {"levels": 4, "robustness": QUICK, **options}}, "small_convnet", SMALL, {"recipe": {"epochs": 4}}
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def test_a_score_of_the_vanilla_model_ranks_the_greatest_first(store):
+    made = cell(by="entropy")
+    assert [type(need) for need in made.needs] == [Predicted, Predicted]
+    execute([made], store, machine=CPU, quiet=True)
+    p, levels = made.needs[0].result(store), made.levels(store)
+    value = entropy()(Forward(p.log_p[None], p.y))
+    assert torch.equal(levels.train, levels_of(-value, levels=4)) and torch.equal(levels.train_rows, p.i)
+    assert value[levels.train == 0].min() >= value[levels.train == 3].max()
+
+
+def test_a_column_ranks_by_its_numbers_and_enters_the_key(store, tmp_path):
+    file = tmp_path / "age.npy"
+    np.save(file, np.arange(1797)[::-1])
+    made = cell(column=str(file))
+    assert made.needs == ()
+    execute([made], store, machine=CPU, quiet=True)
+    levels = made.levels(store)
+    assert levels.train_rows[levels.train == 0].min() > levels.train_rows[levels.train == 3].max()
+    np.save(file, np.arange(1797))
+    assert cell(column=str(file)).key != made.key
+
+
+@pytest.mark.parametrize(
+    "values, said",
+    [
+        (np.ones(5), "5 numbers, and the data set has a row"),
+        (np.ones((1797, 2)), r"shape \(1797, 2\); expected one number"),
+        (np.full(1797, np.nan), "NaN in"),
+        (np.array(["a"] * 1797), "expected one number"),
+    ],
+)
+def test_columns_that_do_not_fit_are_refused(values, said, store, tmp_path):
+    np.save(tmp_path / "c.npy", values)
+    with pytest.raises(InputError, match=said):
+        made = cell(column=str(tmp_path / "c.npy"))
+        made.levels(store)
+
+
+def test_on_the_fly_the_network_in_training_ranks():
+    data = digits(**SMALL["digits"])
+    torch.manual_seed(0)
+    net = build("surefooted.nets", "small_convnet", (1, 8, 8), 10)
+    attack = nearest_boundary(steps=3, away_from="prediction")
+    method = ar_adals(levels=4, robustness=attack, every=2, alpha=0.05)
+    history = fit(method, net, data, recipe(epochs=5, batch=32))
+    assert len(history[-1]["soft_labels"]) == 4 and min(history[-1]["soft_labels"]) < 1
+    assert Train.needs.func(cell(every=2)) == ()
+
+
+def test_an_attack_beforehand_is_the_default():
+    assert [type(need) for need in cell().needs] == [Attacked, Attacked]
