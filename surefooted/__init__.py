@@ -21,9 +21,9 @@ _WHERE = {
     "surefooted.metrics.levels": ["by_level", "levels_of"],
     "surefooted.recipes": ["recipe"],
     "surefooted.store": ["Store"],
-    "surefooted.transferred": ["transfer"],
+    "surefooted.cell.transferred": ["transfer"],
 }
-_PACKAGES = ["attacks", "data", "methods", "metrics", "nets", "scores"]
+_PACKAGES = ["attacks", "corruptions", "data", "methods", "metrics", "nets", "scores"]
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = sorted(_HOME)

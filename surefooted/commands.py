@@ -25,6 +25,7 @@ from surefooted.cell import (
     own_data,
     training,
 )
+from surefooted.cell.transferred import Transferred, far
 from surefooted.checks import Flag
 from surefooted.console import Grid, brief, check_place, copy, escape, grid, options, print_json, say, tell
 from surefooted.errors import InputError, did_you_mean
@@ -39,7 +40,6 @@ from surefooted.metrics.robustness import robust_accuracy, size_quantiles
 from surefooted.options import gather
 from surefooted.spec import PACKAGES, complete, describe, names, resolve, split
 from surefooted.store import Store
-from surefooted.transferred import Transferred, far
 
 PARTS = ("train", "validation", "test")
 

@@ -26,6 +26,7 @@ PACKAGES = {
     "scores": "surefooted.scores",
     "targets": "surefooted.methods.targets",
     "augmentations": "surefooted.data.augment",
+    "corruptions": "surefooted.corruptions",
     "recipes": "surefooted.recipes",
     "studies": "surefooted.studies",
 }

@@ -14,9 +14,9 @@ from test_checks import FLAWS, trained
 from torch import nn
 
 import surefooted as sf
-from surefooted import cell, cli
+from surefooted import cli
 from surefooted.auditing import Estimate, audited, estimate, spoken
-from surefooted.cell import Attacked, Predicted, Weights, attacking, known_data
+from surefooted.cell import Attacked, Predicted, Weights, attacking, evaluated, known_data
 from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan
@@ -176,8 +176,8 @@ def files(root):
 
 
 def test_killed_three_times_it_finishes_with_the_same_numbers(tmp_path, monkeypatch):
-    monkeypatch.setattr(cell, "BLOCK_LEAST", {"cpu": 32, "cuda": 32})
-    monkeypatch.setattr(cell, "BLOCK_WORK", 1)
+    monkeypatch.setattr(evaluated, "BLOCK_LEAST", {"cpu": 32, "cuda": 32})
+    monkeypatch.setattr(evaluated, "BLOCK_WORK", 1)
     net, root = trained(), tmp_path / "killed"
     for enough in (3, 6, 9):
         with warnings.catch_warnings():
@@ -199,8 +199,8 @@ def test_killed_three_times_it_finishes_with_the_same_numbers(tmp_path, monkeypa
 
 
 def test_an_attack_goes_on_block_by_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(cell, "BLOCK_LEAST", {"cpu": 16, "cuda": 16})
-    monkeypatch.setattr(cell, "BLOCK_WORK", 1)
+    monkeypatch.setattr(evaluated, "BLOCK_LEAST", {"cpu": 16, "cuda": 16})
+    monkeypatch.setattr(evaluated, "BLOCK_WORK", 1)
     victim = Live(trained(), (1, 8, 8))
     attack = {"pgd": {"eps": 0.1, "steps": 3, "keep": "worst"}}
 
@@ -224,7 +224,7 @@ def test_an_attack_goes_on_block_by_block(tmp_path, monkeypatch):
     made().run(store, Machine("cpu"), stop_after(-1))
     assert asked[:2] == [64, 64] and sum(asked) == made().work() == 80 * 4
     assert not list(store.root.glob("work/*"))
-    monkeypatch.setattr(cell, "BLOCK_WORK", 2**18)
+    monkeypatch.setattr(evaluated, "BLOCK_WORK", 2**18)
     whole = Store(tmp_path / "whole")
     made().run(whole, Machine("cpu"))
     blocks, once = made().result(store), made().result(whole)

@@ -12,12 +12,12 @@ ORDER = """
     spec  core  noise  files  options
     geometry  scores
     oracle  views  folded  ensembles
-    nets  data  attacks  metrics  recipes
+    nets  data  corruptions  attacks  metrics  recipes
     methods  checks  prediction  temperature  posthoc
     checkpoint  machine  store  report  console
     weights  training  foreign
     cell
-    execute  transferred
+    execute
     api
     studies
     auditing

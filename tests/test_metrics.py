@@ -14,13 +14,13 @@ from surefooted.metrics.predictions import Predictions, predictions
 OPTIONS = [
     {"edges": edges, "closed": closed} for edges in ("equal_width", "equal_mass") for closed in ("right", "left")
 ]
-BINNED = {"ece", "classwise_ece", "max_calibration_error"}
+BINNED = {"ece", "classwise_ece", "debiased_ece", "max_calibration_error"}
 CASES = {name: getattr(metrics, name) for name in metrics.__all__ if name not in BINNED} | {
     f"{name}-{options['edges']}-{options['closed']}": partial(getattr(metrics, name), **options)
     for name in sorted(BINNED)
     for options in OPTIONS
 }
-ERRORS = {name: metric for name, metric in CASES.items() if name not in ("accuracy", "confidence")}
+ERRORS = {name: metric for name, metric in CASES.items() if name not in ("accuracy", "confidence", "error_auroc")}
 every_metric = pytest.mark.parametrize("metric", CASES.values(), ids=CASES)
 
 
@@ -76,7 +76,7 @@ def test_perfect_prediction_has_no_error(metric):
 
 @every_metric
 def test_zero_probability_is_not_nan(metric):
-    p = of_probabilities([[0, 0.25, 0.75], [1, 0, 0], [0.5, 0, 0.5]], [2, 0, 0])
+    p = of_probabilities([[0, 0.25, 0.75], [1, 0, 0], [0.5, 0, 0.5], [0.5, 0.5, 0]], [2, 0, 0, 1])
     assert np.isfinite(metric(p))
 
 
@@ -147,6 +147,12 @@ def test_what_is_not_predictions_is_refused(metric):
         metric(sample().log_p)
     with pytest.raises(InputError, match="not tuple"):
         metric(tuple(sample()))
+
+
+@every_metric
+def test_empty_split_is_refused(metric):
+    with pytest.raises(InputError, match="the split is empty"):
+        metric(sample().take(slice(0, 0)))
 
 
 def test_bad_options_are_refused_all_at_once():

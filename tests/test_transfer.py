@@ -6,13 +6,13 @@ import torch
 from surefooted import transfer
 from surefooted.attacks import adaptive_smoothing, pgd, square
 from surefooted.cell import Predicted, attacking, training
+from surefooted.cell.transferred import Transferred, far
 from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.execute import execute
 from surefooted.machine import Machine
 from surefooted.metrics import accuracy
 from surefooted.store import Store
-from surefooted.transferred import Transferred, far
 
 CPU = Machine("cpu", threads=1)
 

@@ -1,15 +1,20 @@
 """Metrics of predictions: one number for a set of mean predictions and their labels."""
 
-from surefooted.metrics.calibration import classwise_ece, ece, max_calibration_error
+from surefooted.metrics.calibration import classwise_ece, debiased_ece, ece, max_calibration_error
+from surefooted.metrics.detection import aurc, error_auroc, excess_aurc
 from surefooted.metrics.pointwise import accuracy, brier, confidence, entropy, nll, overconfidence
 
 __all__ = [
     "accuracy",
+    "aurc",
     "brier",
     "classwise_ece",
     "confidence",
+    "debiased_ece",
     "ece",
     "entropy",
+    "error_auroc",
+    "excess_aurc",
     "max_calibration_error",
     "nll",
     "overconfidence",

@@ -101,7 +101,7 @@ def debiased_ece(
 
     From the square of a bin's gap the estimated variance of the gap is subtracted, so that the sum over the bins
     is unbiased for Σ_b (n_b / n) · E[gap in b]². It sees what bins see: faults that cancel within a bin stay hidden.
-    Rows with equal ``p.i`` are one example, correlated in full. A bin with one example says nothing and counts 0.
+    Rows with equal ``p.i`` are one example, however correlated. A bin with one example says nothing and counts 0.
 
     Args:
         norm: ``l2`` is the root of the sum, 0 where the sum is below 0 (near calibration it often is);
@@ -137,8 +137,8 @@ def _gaps(
 ) -> tuple[Float[Tensor, "bins d"], Float[Tensor, "bins d"], Float[Tensor, "bins d"]]:
     """Mean gap, its estimated variance and the mass of each bin, by draw; mean and variance 0 where one example is.
 
-    An example drawn w times weighs w², as one that was seen w times: a resample's gap lies around the true one with twice the
-    variance of the sample's, and that much is taken off.
+    An example drawn w times counts as one that was seen w times, w² in the variance: a resample's gap lies around the
+    true one with twice the variance of the sample's, and that much is taken off.
     """
     count, sum_of_gaps = weights, weights * gap[:, None]
     if int(unit.max()) + 1 < len(unit):  # some examples fill several rows: add up what they have in a bin

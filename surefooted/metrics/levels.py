@@ -57,5 +57,7 @@ def check_level(level: Tensor, n: int, who: str) -> None:
     """Refuse what is not a level per example; ``who`` is the name that the message begins with."""
     if level.shape != (n,):
         raise InputError(f"{who} needs one level per example, shape ({n},); got shape {tuple(level.shape)}.")
+    if n == 0:
+        raise InputError(f"{who} needs at least one example; the split is empty.")
     if level.is_floating_point() or level.min() < 0:
         raise InputError(f"{who} needs levels as whole numbers from 0; got {level.dtype} from {level.min().item()}.")

@@ -85,4 +85,6 @@ def check_log_p(log_p: Tensor, who: str) -> None:
 def _only_predictions(p: Any) -> Predictions:
     if not isinstance(p, Predictions):
         raise ValueError(f"needs Predictions, not {type(p).__name__}; make them with predictions(log_p, y)")
+    if len(p.y) == 0:
+        raise ValueError("needs at least one example, and the split is empty (hold some out: --data.validation 0.1)")
     return p

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from surefooted.attacks.base import Attack
-from surefooted.cell import Attacked, Cell, Named, Part, Probed, Source, before, own_data
+from surefooted.cell.base import Cell, Named, Part
+from surefooted.cell.evaluated import Attacked, Probed
+from surefooted.cell.sources import Source, before, own_data
 from surefooted.core import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError

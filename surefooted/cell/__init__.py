@@ -1,0 +1,39 @@
+"""Cells: train → attack, shift → predict. Each is plain data that names an artefact, and knows how to make it.
+
+A cell's key is the hash of its complete arguments, of the data's checksum and of the keys of the cells it needs: what
+was made once, by whatever study, is found by every other.
+"""
+
+from surefooted.cell.base import Cell, Named, Part, data_of, known_data
+from surefooted.cell.evaluated import Attacked, Predicted, Probed, attacking
+from surefooted.cell.shifted import Corrupted, Shifted
+from surefooted.cell.sources import Best, Dropped, Ensembled, Member, Source, Weights, before, images_of, own_data
+from surefooted.cell.trained import Train, training
+from surefooted.cell.transferred import Transferred, transfer
+
+__all__ = [
+    "Attacked",
+    "Best",
+    "Cell",
+    "Corrupted",
+    "Dropped",
+    "Ensembled",
+    "Member",
+    "Named",
+    "Part",
+    "Predicted",
+    "Probed",
+    "Shifted",
+    "Source",
+    "Train",
+    "Transferred",
+    "Weights",
+    "attacking",
+    "before",
+    "data_of",
+    "images_of",
+    "known_data",
+    "own_data",
+    "training",
+    "transfer",
+]

@@ -1,0 +1,95 @@
+"""What a cell is: plain data that names an artefact, and knows how to make it; and the data set it was made from."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from surefooted.data.images import Splits
+from surefooted.files import write_json
+from surefooted.machine import Machine, Tick, provenance
+from surefooted.spec import build, canonical, complete, digest
+from surefooted.store import Store
+
+Named = dict[str, Any]
+Part = Literal["train", "validation", "test"]
+_LOADED: dict[str, Splits] = {}
+
+
+class Cell(ABC):
+    """One artefact of the store."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """Everything that the artefact depends on, as plain data."""
+
+    @abstractmethod
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        """Write the artefact's files; what it needs is in the store by then."""
+
+    @abstractmethod
+    def work(self) -> int:
+        """How often ``tick`` is told of one more: steps, or row-passes."""
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return ()
+
+    @property
+    def label(self) -> str:
+        """A few words for progress bars."""
+        return self.kind
+
+    @cached_property
+    def key(self) -> str:
+        about = self.about()
+        if about.get("data"):  # where a data set lies is not what it holds; the checksum says that
+            ((name, arguments),) = about["data"].items()
+            about["data"] = {name: {k: v for k, v in arguments.items() if k not in ("path", "name")}}
+        return digest({"kind": self.kind, **about})
+
+    def path(self, store: Store) -> Path:
+        return store.path(self.kind, self.key)
+
+    def done(self, store: Store) -> bool:
+        return store.has(self.kind, self.key)
+
+    def run(self, store: Store, machine: Machine, tick: Tick = lambda n: None) -> None:
+        """Make the artefact, unless it is there."""
+        if self.done(store):
+            return
+        with store.making(self.kind, self.key, {"kind": self.kind, **self.about()}) as place:
+            if place is not None:
+                into, work = place
+                began = time.monotonic()
+                self.make(store, machine, into, work, tick)
+                took = {"devices": machine.devices, "seconds": round(time.monotonic() - began, 2)}
+                write_json(into / "provenance.json", provenance() | took)
+
+
+def data_of(given: Named) -> Splits:
+    """The data set, loaded once in a process."""
+    key = canonical(given)
+    if key not in _LOADED:
+        _LOADED[key] = build("surefooted.data", given)
+    return _LOADED[key]
+
+
+def known_data(data: Any) -> Named | None:
+    """The complete spec of a data set; one that is in memory already is not read again."""
+    if data is None:
+        return None
+    given = complete("surefooted.data", data)
+    if isinstance(data, Splits):
+        remember(given, data)
+    return given
+
+
+def remember(given: Named, splits: Splits) -> None:
+    """Keep a data set that is in memory already."""
+    _LOADED[canonical(given)] = splits

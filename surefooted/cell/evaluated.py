@@ -1,0 +1,224 @@
+"""Cells that evaluate a victim: attacked, predicted, probed by the checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surefooted.attacks.base import Attack
+from surefooted.cell.base import Cell, Named, Part, data_of
+from surefooted.cell.sources import Source, before, images_of
+from surefooted.checked import Whole, checked
+from surefooted.checks import PROBED, Flag, Probe, of_probe, probe
+from surefooted.core import Points
+from surefooted.data.images import Images
+from surefooted.files import read_json, read_tensors, write_json, write_tensors
+from surefooted.folded import folded
+from surefooted.foreign import Foreign, Live
+from surefooted.machine import Machine, Tick
+from surefooted.metrics.predictions import Predictions
+from surefooted.prediction import predict
+from surefooted.spec import build, complete, split
+from surefooted.store import Store
+
+# Row-passes between two writings of an attack's results, and the least rows that keep a device busy.
+BLOCK_WORK, BLOCK_LEAST = 2**18, {"cpu": 256, "cuda": 2048}
+
+
+@dataclass(frozen=True, eq=False)
+class Attacked(Cell):
+    """Points of a split, moved by an attack on a victim. Make it with ``attacking``."""
+
+    victim: Source
+    attack: Named
+    part: Part
+    data: Named | None = None
+    limit: int = 0
+    seed: int = 0
+    keep_points: bool = True
+
+    kind = "attacked"
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "victim": self.victim.key,
+            "attack": self.attack,
+            "part": self.part,
+            "limit": self.limit,
+            "seed": self.seed,
+            "keep_points": self.keep_points,
+            **_data_about(self.victim, self.data),
+        }
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return before(self.victim)
+
+    @property
+    def label(self) -> str:
+        return f"{split(self.attack)[0]} on {self.victim} ({self.part})"
+
+    def images(self) -> Images:
+        return images_of(self.victim, self.data, self.part, self.limit)
+
+    def work(self) -> int:
+        attack = build("surefooted.attacks", self.attack)
+        return len(self.images()) * attack.restarts * attack.passes
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        device = machine.device()
+        net, images = self.victim.load(store).to(device), self.images()
+        if not isinstance(self.victim, Foreign | Live):
+            net = folded(net)
+        attack = build("surefooted.attacks", self.attack)
+        step = _block(attack, device)
+        files = [work / f"rows_{a}_{step}.safetensors" for a in range(0, len(images), step)]
+        for k, file in enumerate(files):
+            rows = slice(k * step, (k + 1) * step)
+            if file.exists():  # made before a kill: a row's result does not depend on its neighbours
+                tick(len(images.y[rows]) * attack.restarts * attack.passes)
+                continue
+            points = images.points(rows, device)
+            found = attack(net, points, seed=self.seed, progress=tick)
+            tensors = {
+                "rows": points.i,
+                "y": points.y,
+                "found": found.found,
+                "size": found.size,
+                "queries": found.queries,
+            }
+            write_tensors(file, tensors | ({"x": found.x} if self.keep_points else {}), {})
+        parts = [read_tensors(file)[0] for file in files]
+        write_tensors(
+            into / "attacked.safetensors", {name: torch.cat([p[name] for p in parts]) for name in parts[0]}, {}
+        )
+
+    def result(self, store: Store) -> dict[str, Tensor]:
+        """Tensors by name: rows, y, found, size, queries, and x where points are kept."""
+        return read_tensors(self.path(store) / "attacked.safetensors")[0]
+
+    @property
+    def probed(self) -> Probed:
+        """The checks of the same victim on the same data, whose flags go with the robust accuracy."""
+        return Probed(self.victim, self.part, self.data)
+
+    @property
+    def eot(self) -> int:
+        """Forward passes that each answer is the mean of."""
+        return build("surefooted.attacks", self.attack).eot
+
+    def sizes(self, store: Store) -> Tensor:
+        """How far each answer is from another: the size of what changed it, infinite where nothing did."""
+        found = self.result(store)
+        return torch.where(found["found"], found["size"], torch.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted(Cell):
+    """What a victim predicts on a split, or on points that an attack moved (perhaps away from another victim)."""
+
+    victim: Source
+    part: Part = "test"
+    moved: Attacked | None = None
+    data: Named | None = None
+    limit: int = 0
+
+    kind = "predicted"
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "victim": self.victim.key,
+            "part": self.part,
+            "moved": self.moved.key if self.moved else None,
+            "limit": self.limit,
+            **_data_about(self.victim, self.data),
+        }
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return (*before(self.victim), *((self.moved,) if self.moved else ()))
+
+    @property
+    def label(self) -> str:
+        return f"predict {'attacked' if self.moved else 'clean'} {self.part}"
+
+    def work(self) -> int:
+        return 1
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        net = self.victim.load(store).to(machine.device())
+        if self.moved is None:
+            p = predict(net, images_of(self.victim, self.data, self.part, self.limit))
+        else:
+            found = self.moved.result(store)
+            p = predict(net, Points(found["x"], found["y"], found["rows"]))
+        tick(1)
+        write_tensors(into / "predictions.safetensors", p._asdict(), {})
+
+    def result(self, store: Store) -> Predictions:
+        return Predictions(**read_tensors(self.path(store) / "predictions.safetensors")[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Probed(Cell):
+    """What the checks ask a victim about a few clean points: the flags that go with every robust accuracy."""
+
+    victim: Source
+    part: Part = "test"
+    data: Named | None = None
+
+    kind = "probed"
+
+    def about(self) -> dict[str, Any]:
+        return {"victim": self.victim.key, "part": self.part, **_data_about(self.victim, self.data)}
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return before(self.victim)
+
+    def work(self) -> int:
+        return 1
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        net = self.victim.load(store).to(machine.device())
+        points = images_of(self.victim, self.data, self.part, PROBED).points(device=machine.device())
+        write_json(into / "probe.json", probe(net, points).json())
+        tick(1)
+
+    def result(self, store: Store) -> Probe:
+        return Probe(**read_json(self.path(store) / "probe.json"))
+
+    def flags(self, store: Store, *, eot: int = 1) -> list[Flag]:
+        """All that the probe raises; ``eot`` as the attack has it."""
+        return of_probe(self.result(store), eot=eot)
+
+
+@checked
+def attacking(
+    victim: Any,
+    attack: Any,
+    part: Part = "test",
+    *,
+    data: Named | None = None,
+    limit: Whole = 0,
+    seed: Whole = 0,
+    keep_points: bool = True,
+) -> Attacked:
+    """An attack cell; its options as in ``Attacked``."""
+    named = complete("surefooted.attacks", attack)
+    return Attacked(victim, named, part, data, limit, seed, keep_points)
+
+
+def _block(attack: Attack, device: torch.device) -> int:
+    """Rows that are attacked between two writings."""
+    least = BLOCK_LEAST.get(device.type, BLOCK_LEAST["cuda"])
+    return max(least, BLOCK_WORK // (attack.passes * attack.restarts))
+
+
+def _data_about(victim: Source, data: Named | None) -> dict[str, Any]:
+    """Nothing where the data are the victim's own: its key covers them."""
+    return {"data": data, "checksum": data_of(data).checksum} if data else {}

@@ -1,0 +1,186 @@
+"""What a victim is loaded from, besides a training: weights, several networks as one, one of several."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from torch import nn
+
+from surefooted.cell.base import Cell, Named, Part, data_of
+from surefooted.data.images import Images
+from surefooted.ensembles import Ensemble, MonteCarloDropout
+from surefooted.errors import InputError
+from surefooted.spec import digest, split
+from surefooted.store import Store
+from surefooted.weights import load_model
+
+if TYPE_CHECKING:
+    from surefooted.cell.trained import Train
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What a victim is loaded from. ``trained`` and ``data``, where it has them, say what made it."""
+
+    if TYPE_CHECKING:  # where shapes and types are checked at run time, asking for it would compute it
+
+        @property
+        def key(self) -> str: ...
+
+    def load(self, store: Store) -> nn.Module: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A network from a file that some ``train`` wrote: a victim that needs no training."""
+
+    file: Path
+
+    @cached_property
+    def key(self) -> str:
+        if not self.file.is_file():
+            raise InputError(f"{self.file} is not there; expected a weights.safetensors that surefooted wrote.")
+        return hashlib.sha256(self.file.read_bytes()).hexdigest()
+
+    def load(self, store: Store) -> nn.Module:
+        return load_model(self.file)
+
+    def __str__(self) -> str:
+        return self.file.name
+
+
+@dataclass(frozen=True, eq=False)
+class Ensembled:
+    """Networks that were trained independently, read as one victim (a deep ensemble)."""
+
+    members: tuple[Train, ...]
+
+    @cached_property
+    def key(self) -> str:
+        return digest(["ensembled", *(member.key for member in self.members)])
+
+    @property
+    def trained(self) -> tuple[Train, ...]:
+        return self.members
+
+    @property
+    def data(self) -> Named:
+        return self.members[0].data
+
+    def load(self, store: Store) -> nn.Module:
+        return Ensemble([member.load(store) for member in self.members]).eval()
+
+    def __str__(self) -> str:
+        return f"{len(self.members)} × {split(self.members[0].method)[0]}"
+
+
+@dataclass(frozen=True, eq=False)
+class Of:
+    """What a victim that was made from one training has in common."""
+
+    net: Train
+
+    @property
+    def trained(self) -> tuple[Train, ...]:
+        return (self.net,)
+
+    @property
+    def data(self) -> Named:
+        return self.net.data
+
+
+@dataclass(frozen=True, eq=False)
+class Dropped(Of):
+    """A network with its dropout left on (MC dropout)."""
+
+    samples: int
+
+    @cached_property
+    def key(self) -> str:
+        return digest(["dropped", self.net.key, self.samples])
+
+    def load(self, store: Store) -> nn.Module:
+        return MonteCarloDropout(self.net.load(store), samples=self.samples).eval()
+
+    def __str__(self) -> str:
+        return f"{split(self.net.method)[0]}, {self.samples} dropout masks"
+
+
+@dataclass(frozen=True, eq=False)
+class Member(Of):
+    """One network of those that were trained side by side."""
+
+    at: int
+
+    @cached_property
+    def key(self) -> str:
+        return digest(["member", self.net.key, self.at])
+
+    def load(self, store: Store) -> nn.Module:
+        net = self.net.load(store)
+        if not isinstance(net, Ensemble) or self.at >= len(net.members):
+            raise InputError(f"{self.net} has no member {self.at + 1}; it trained fewer networks side by side.")
+        return net.members[self.at]
+
+    def __str__(self) -> str:
+        return f"{split(self.net.method)[0]}, member {self.at + 1}"
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The one of several trainings that did best on its validation images: how a parameter is swept.
+
+    Attributes:
+        measure: accuracy (most), nll or ece (least) after the last epoch.
+    """
+
+    trained: tuple[Train, ...]
+    measure: Literal["accuracy", "nll", "ece"] = "ece"
+
+    @cached_property
+    def key(self) -> str:
+        return digest(["best", self.measure, *(one.key for one in self.trained)])
+
+    @property
+    def data(self) -> Named:
+        return self.trained[0].data
+
+    def chosen(self, store: Store) -> Train:
+        """Of equals the first."""
+        last = [one.history(store)[-1] for one in self.trained]
+        if any(self.measure not in entry for entry in last):
+            raise InputError("a sweep is judged on validation images, and there are none; set --data.validation 0.1.")
+        sign = -1 if self.measure == "accuracy" else 1
+        return min(zip(last, self.trained), key=lambda pair: sign * pair[0][self.measure])[1]
+
+    def load(self, store: Store) -> nn.Module:
+        return self.chosen(store).load(store)
+
+    def __str__(self) -> str:
+        return f"best of {len(self.trained)} × {split(self.trained[0].method)[0]}"
+
+
+def before(victim: Source) -> tuple[Cell, ...]:
+    """The trainings that a victim is made of."""
+    return getattr(victim, "trained", ())
+
+
+def own_data(victim: Source) -> Named | None:
+    """What a victim was trained on, where that is known."""
+    return getattr(victim, "data", None)
+
+
+def images_of(victim: Source, data: Named | None, part: Part, limit: int) -> Images:
+    given = data or own_data(victim)
+    if given is None:
+        raise InputError("weights from a file do not say which data to use; name it (--data).")
+    images: Images = getattr(data_of(given), part)
+    if not len(images):
+        raise InputError(
+            f"the {part} split is empty; hold some images out (--data.validation 0.1), or use another split."
+        )
+    return images.take(slice(0, limit)) if limit else images

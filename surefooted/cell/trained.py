@@ -1,0 +1,179 @@
+"""The cell of a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from surefooted.cell.base import Cell, Named, Part, data_of, remember
+from surefooted.cell.evaluated import Attacked, Predicted
+from surefooted.checked import checked
+from surefooted.core import Forward
+from surefooted.data.column import column_at, read_column
+from surefooted.data.images import Splits
+from surefooted.ensembles import Ensemble
+from surefooted.errors import InputError
+from surefooted.files import read_json, write_json, write_tensors
+from surefooted.machine import Machine, Precision, Tick
+from surefooted.methods.targets import Levels, Target
+from surefooted.spec import build, complete, split
+from surefooted.store import Store
+from surefooted.training import Seed, fit, steps_of
+from surefooted.weights import described, load_model, seeded_network
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+@dataclass(frozen=True, eq=False)
+class Train(Cell):
+    """A network trained by a method. Make it with ``training``."""
+
+    method: Named
+    net: Named
+    data: Named
+    recipe: Named
+    seed: int
+    precision: Precision = "fp32"
+
+    kind = "train"
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "method": self.method,
+            "net": self.net,
+            "data": self.data,
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "precision": self.precision,
+            "checksum": data_of(self.data).checksum,
+            **({"column": read_column(column).checksum} if (column := self._target.column) else {}),
+            "needs": [cell.key for cell in self.needs],
+        }
+
+    @property
+    def _target(self) -> Target:
+        return build("surefooted.methods", self.method).target
+
+    @cached_property
+    def needs(self) -> tuple[Cell, ...]:  # type: ignore[override]
+        """The robustness of every example, where the method's labels ask for it: a vanilla model, attacked."""
+        target = self._target
+        if target.robustness is None or target.every or target.column:
+            return ()
+        vanilla = Train(
+            complete("surefooted.methods", "vanilla"), self.net, self.data, self.recipe, self.seed, self.precision
+        )
+        parts: tuple[Part, ...] = ("train", "validation")
+        if target.by:
+            return tuple(Predicted(vanilla, part) for part in parts)
+        attack = complete("surefooted.attacks", target.robustness)
+        return tuple(Attacked(vanilla, attack, part, keep_points=False) for part in parts)
+
+    @property
+    def trained(self) -> tuple[Train, ...]:
+        """As a victim: what it is made of."""
+        return (self,)
+
+    @property
+    def label(self) -> str:
+        return f"train {self}"
+
+    def __str__(self) -> str:
+        return f"{split(self.method)[0]}, seed {self.seed}"
+
+    def work(self) -> int:
+        return steps_of(build("surefooted.recipes", self.recipe), len(data_of(self.data).train))
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        machine.launch(self.precision, _train, self, store.root, into, work, tick=tick)
+
+    def network(self) -> nn.Module:
+        """The network before the first step."""
+        data, members = data_of(self.data), build("surefooted.methods", self.method).members
+        return seeded_network(self.net, data.train.shape, len(data.train.classes), self.seed, members)
+
+    def load(self, store: Store) -> nn.Module:
+        return load_model(self.path(store) / "weights.safetensors")
+
+    def history(self, store: Store) -> list[dict[str, Any]]:
+        return read_json(self.path(store) / "history.json")
+
+    def levels(self, store: Store) -> Levels | None:
+        """The robustness level of every example, where the method asks for it."""
+        target, data = self._target, data_of(self.data)
+        ranked: list[Tensor] = []
+        if target.column:
+            values = read_column(target.column)
+            for rows in (data.train.rows, data.validation.rows):
+                ranked += [rows, column_at(values, rows, target.column)]
+        for cell in self.needs:
+            if isinstance(cell, Attacked):
+                ranked += [cell.result(store)["rows"], cell.sizes(store)]
+            elif isinstance(cell, Predicted) and target.by:
+                p = cell.result(store)
+                ranked += [p.i, -target.by(Forward(p.log_p[None], p.y))]
+        return Levels.of(*ranked, levels=target.levels) if ranked else None
+
+
+@checked
+def training(
+    method: Any, net: Any, data: Any, recipe: Any = "recipe", *, seed: Seed = 0, precision: Precision = "fp32"
+) -> Train:
+    """A training cell from names, ``{name: arguments}`` or components; all arguments checked and completed here.
+
+    A method is compared with others under one recipe, so the recipe is an argument of its own.
+    """
+    faults = []
+
+    def each(package: str, given: Any) -> Named:
+        try:
+            return complete(package, given)
+        except InputError as error:
+            faults.append(str(error))
+            return {}
+
+    chosen, schedule = each("surefooted.methods", method), each("surefooted.recipes", recipe)
+    table = each("surefooted.data", data)
+    if table:
+        if isinstance(data, Splits):
+            remember(table, data)
+        splits = data_of(table)
+        try:
+            network = described(net, splits.train.shape, len(splits.train.classes))
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError("\n".join(faults))
+    target = build("surefooted.methods", chosen).target
+    if target.learns and len(splits.validation) < target.levels:
+        raise InputError(
+            f"{split(chosen)[0]} learns its labels from {target.levels} validation subset(s), and the validation set "
+            f"has {len(splits.validation)} images; hold out more (--data.validation 0.1) or lower levels."
+        )
+    return Train(chosen, network, table, schedule, seed, precision)
+
+
+def _train(fabric: Fabric, cell: Train, root: Path, into: Path, work: Path, tick: Tick | None) -> None:
+    """What each process of a data-parallel training runs; the first one writes."""
+    data, net, store = data_of(cell.data), cell.network(), Store(root)
+    history = fit(
+        build("surefooted.methods", cell.method),
+        net,
+        data,
+        build("surefooted.recipes", cell.recipe),
+        seed=cell.seed,
+        levels=cell.levels(store),
+        fabric=fabric,
+        checkpoint=work / "checkpoint.safetensors",
+        tick=tick,
+    )
+    if fabric.global_rank == 0:
+        about = cell.about() | {"shape": data.train.shape, "classes": data.train.classes}
+        about["members"] = len(net.members) if isinstance(net, Ensemble) else 1
+        write_tensors(into / "weights.safetensors", net.state_dict(), about)
+        write_json(into / "history.json", history)

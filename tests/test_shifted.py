@@ -1,0 +1,107 @@
+"""Readers of the official releases, on small ones made here."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from surefooted.data.images import Images
+from surefooted.data.shifted import cifar_c, imagenet_c
+from surefooted.errors import InputError
+
+N, FIRST = 12, 50
+
+
+@pytest.fixture
+def release(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (5 * N, 8, 10, 3), dtype=np.uint8)
+    y = np.tile(np.arange(N, dtype=np.uint8) % 3, 5)
+    np.save(tmp_path / "fog.npy", x)
+    np.save(tmp_path / "labels.npy", y)
+    return tmp_path, x
+
+
+def clean(order=range(N)):
+    rows = torch.tensor(list(order))
+    x = torch.zeros(len(rows), 3, 8, 10, dtype=torch.uint8)
+    return Images(x, rows % 3, rows + FIRST, 255.0, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("severity", [1, 3, 5])
+def test_cifar_c_gives_the_twins_of_the_test_images_in_their_order(release, severity):
+    folder, x = release
+    test = clean([7, 0, 11, 3])
+    shifted = cifar_c(folder, "fog", severity, test, first=FIRST)
+    for got, row in zip(shifted.x, [7, 0, 11, 3]):
+        assert np.array_equal(got.permute(1, 2, 0), x[(severity - 1) * N + row])
+    assert torch.equal(shifted.y, test.y) and torch.equal(shifted.rows, test.rows)
+    assert shifted.points().x.max() <= 1 and shifted.classes == test.classes
+
+
+def pickled(folder):
+    np.save(folder / "fog.npy", np.array([{}], dtype=object))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: (f / "fog.npy").unlink(), "no type of corruption 'fog.npy'"),
+        (lambda f: (f / "labels.npy").unlink(), "no array of labels"),
+        (pickled, "cannot be read as a NumPy array"),
+        (lambda f: (f / "fog.npy").write_bytes(b""), "cannot be read as a NumPy array"),
+        (lambda f: np.save(f / "fog.npy", np.zeros((5 * N, 8, 10, 3))), "float64"),
+        (lambda f: np.save(f / "fog.npy", np.zeros((5 * N + 1, 8, 10, 3), np.uint8)), "five times the test set"),
+        (lambda f: np.save(f / "fog.npy", np.zeros((5 * N, 9, 9, 3), np.uint8)), "9×9 pixels, the test set of 8×10"),
+        (lambda f: np.save(f / "fog.npy", np.zeros((50, 8, 10, 3), np.uint8)), "50 images; one class index for each"),
+        (lambda f: np.save(f / "labels.npy", np.zeros(5 * N, np.uint8)), "differ in 8 of 12 labels, first at row 1"),
+        (lambda f: np.save(f / "labels.npy", np.zeros(5 * N)), "float64"),
+    ],
+)
+def test_what_is_wrong_with_a_release_is_said(release, spoil, said):
+    folder, _ = release
+    spoil(folder)
+    with pytest.raises(InputError) as error:
+        cifar_c(folder, "fog", 2, clean(), first=FIRST)
+    assert said in str(error.value)
+
+
+def test_what_is_wrong_with_a_question_is_said(release):
+    folder, _ = release
+    with pytest.raises(InputError, match=r"'fog\.npy'"):
+        cifar_c(folder, "fogg", 2, clean(), first=FIRST)
+    with pytest.raises(InputError, match="severity = 6"):
+        cifar_c(folder, "fog", 6, clean(), first=FIRST)
+    with pytest.raises(InputError, match="rows from 50 to 61"):
+        cifar_c(folder, "fog", 1, clean())
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for name, shade in (("cat", 10), ("ape", 200)):
+        folder = tmp_path / "snow" / "4" / name
+        folder.mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (16, 16), (shade + number,) * 3).save(folder / f"v{number}.JPEG")
+    return tmp_path
+
+
+def test_imagenet_c_is_in_the_order_of_classes_and_names(folders):
+    shifted = imagenet_c(folders, "snow", 4, count=6)
+    assert shifted.classes == ("ape", "cat") and shifted.y.tolist() == [0, 0, 0, 1, 1, 1]
+    assert shifted.x[:, 0, 0, 0].tolist() == [200, 201, 202, 10, 11, 12]
+    assert imagenet_c(folders, "snow", 4, count=None, classes=("cat", "ape")).x[0, 0, 0, 0] == 10
+
+
+def test_faults_of_folders_are_said(folders):
+    for options, said in (
+        ({"count": 50_000}, "holds 6 images; 50000 are expected"),
+        ({"classes": ("ape", "cat", "dog")}, "missing: dog"),
+        ({"classes": ("ape",)}, "unknown: cat"),
+    ):
+        with pytest.raises(InputError, match=said):
+            imagenet_c(folders, "snow", 4, **options)
+    with pytest.raises(InputError, match="Did you mean 'snow'"):
+        imagenet_c(folders, "snwo", 4)
+    with pytest.raises(InputError, match="no severity '3'"):
+        imagenet_c(folders, "snow", 3)
