@@ -29,6 +29,8 @@ Keep = Literal["found", "worst", "nearest", "last"]
 Start = Literal["clean", "uniform", "gaussian"]
 
 MARGIN = cw_margin()
+# What logits move by from batch to batch, relative to their size.
+ROUNDING = 2e-6
 
 
 class Adversarial(NamedTuple):
@@ -328,7 +330,8 @@ class Oracle:
         found, best, idle = now.found[part], now.value[part], now.idle[part]
         if self.keep == "nearest":
             size = self.ball.size(x - now.x0[part])
-            better = wrong & (size < now.size[part])
+            # Wrong by less than rounding may be right when asked again, in another batch or layout of the weights.
+            better = wrong & (MARGIN(f) > ROUNDING * (1 - f.log_p.amin(-1))) & (size < now.size[part])
         elif self.keep == "last":
             better = torch.ones_like(wrong)
         else:

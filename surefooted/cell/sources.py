@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from torch import nn
@@ -132,36 +133,47 @@ class Member(Of):
 
 @dataclass(frozen=True, eq=False)
 class Best:
-    """The one of several trainings that did best on its validation images: how a parameter is swept.
+    """The setting of several that did best on the validation images, over all seeds: how a parameter is swept.
 
     Attributes:
-        measure: accuracy (most), nll or ece (least) after the last epoch.
+        grid: for each setting a training of each seed.
+        at: which of the seeds this is.
+        measure: accuracy (most), nll or ece (least), the mean over the seeds after the last epoch.
     """
 
-    trained: tuple[Train, ...]
+    grid: tuple[tuple[Train, ...], ...]
+    at: int
     measure: Literal["accuracy", "nll", "ece"] = "ece"
 
     @cached_property
     def key(self) -> str:
-        return digest(["best", self.measure, *(one.key for one in self.trained)])
+        return digest(["best", self.measure, self.at, *(one.key for one in self.trained)])
+
+    @property
+    def trained(self) -> tuple[Train, ...]:
+        return tuple(one for setting in self.grid for one in setting)
 
     @property
     def data(self) -> Named:
-        return self.trained[0].data
+        return self.grid[0][self.at].data
 
     def chosen(self, store: Store) -> Train:
         """Of equals the first."""
-        last = [one.history(store)[-1] for one in self.trained]
-        if any(self.measure not in entry for entry in last):
-            raise InputError("a sweep is judged on validation images, and there are none; set --data.validation 0.1.")
         sign = -1 if self.measure == "accuracy" else 1
-        return min(zip(last, self.trained), key=lambda pair: sign * pair[0][self.measure])[1]
+        values = [sign * fmean(self._last(one, store) for one in setting) for setting in self.grid]
+        return self.grid[values.index(min(values))][self.at]
 
     def load(self, store: Store) -> nn.Module:
         return self.chosen(store).load(store)
 
     def __str__(self) -> str:
-        return f"best of {len(self.trained)} × {split(self.trained[0].method)[0]}"
+        return f"best of {len(self.grid)} × {split(self.grid[0][0].method)[0]}, seed {self.grid[0][self.at].seed}"
+
+    def _last(self, one: Train, store: Store) -> float:
+        entry = one.history(store)[-1]
+        if self.measure not in entry:
+            raise InputError("a sweep is judged on validation images, and there are none; set --data.validation 0.1.")
+        return entry[self.measure]
 
 
 def before(victim: Source) -> tuple[Cell, ...]:
