@@ -13,7 +13,7 @@ from surefooted.attacks.base import Attack
 from surefooted.attacks.fab import to_plane
 from surefooted.checked import Count, checked
 from surefooted.geometry import Norm, ball
-from surefooted.oracle import Oracle
+from surefooted.oracle import ROUNDING, Oracle
 from surefooted.scores import cw_margin, targeted_margin
 
 # A walk aims beyond the plane by this share of the distance; twice as far after a point that fell short, half as far
@@ -96,6 +96,8 @@ def search_line(oracle: Oracle) -> None:
     oracle.pursue(cw_margin())
     best, x0 = oracle.now.best.clone(), oracle.x0
     beyond, before = oracle.value(best), oracle.value(torch.lerp(best, x0, STRETCH))
-    # A hundredth short of the crossing: the margin is not quite linear. Where it is flat, far back.
-    back = 0.99 * STRETCH * beyond / (beyond - before).clamp_min(1e-12)
+    # A hundredth short of the crossing, for the margin is not quite linear, and by more than rounding. Where the margin
+    # is flat, far back.
+    spare = beyond - torch.maximum(0.01 * beyond, torch.full_like(beyond, 2 * ROUNDING))
+    back = STRETCH * spare.clamp_min(0) / (beyond - before).clamp_min(1e-12)
     oracle.finish(torch.lerp(best, x0, back.clamp(0, 4 * STRETCH).view(-1, *[1] * (x0.ndim - 1))))
