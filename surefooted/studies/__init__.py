@@ -1,6 +1,7 @@
 """Studies: many cells, and the page that says what came of them."""
 
+from surefooted.studies.ar_adals import ar_adals
 from surefooted.studies.audit import audit
 from surefooted.studies.demo import demo
 
-__all__ = ["audit", "demo"]
+__all__ = ["ar_adals", "audit", "demo"]

@@ -1,0 +1,137 @@
+"""Figures of the AR-AdaLS study, drawn as the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+import torch
+
+from surefooted.cell.shifted import INTENSITIES
+from surefooted.metrics import accuracy, confidence, ece
+from surefooted.metrics.levels import by_level
+from surefooted.metrics.predictions import Predictions
+from surefooted.metrics.reliability import reliability_curve
+from surefooted.metrics.stability import variance_by_level
+from surefooted.report import Figure, Panel
+from surefooted.report import boxes as drawn
+from surefooted.report import figures as draw
+from surefooted.studies.compare import line, pooled
+from surefooted.studies.shifts import OF_ENSEMBLE, Numbers
+
+TICKS = ("clean", *map(str, INTENSITIES))
+SPOKEN = {"ece": "ECE", "accuracy": "Accuracy", "variance": "Variance over networks"}
+
+
+def levels(n: Numbers, names: Sequence[str]) -> Figure:
+    """Figures 1 and 2: accuracy, confidence and ECE over the robustness levels."""
+
+    def panel(name: str) -> Panel:
+        x = range(1, n.made.levels + 1)
+        each = {
+            metric: torch.stack([by_level(metric, p, level) for p, level in zip(n.clean[name], n.level)])
+            for metric in (accuracy, confidence, ece)
+        }
+        curves = [{name: line(x, values.T.tolist())} for values in each.values()]
+        return Panel(lambda ax: draw.by_level(ax, *curves, names=n.names), name)
+
+    return Figure(
+        "levels",
+        "Accuracy, confidence and calibration by adversarial-robustness level (figures 1, 2)",
+        tuple(panel(name) for name in names),
+        "Level 1 holds the test images whose answer is easiest to change on the vanilla network of the same seed. Mean "
+        f"over networks, band from least to greatest. {n.made.caption()}",
+        "Accuracy and confidence rise with the level, the calibration error falls.",
+    )
+
+
+def level_variance(n: Numbers, names: Sequence[str]) -> Figure:
+    """Figure 1: variance over the networks by level."""
+    x = list(range(1, n.made.levels + 1))
+    lines = {
+        name: draw.Line(x, variance_by_level([p.log_p for p in n.clean[name]], n.level[0]).tolist()) for name in names
+    }
+
+    def plot(ax: draw.Axes) -> None:
+        draw.accuracy_vs_eps(ax, lines, names=n.names, xlabel="Adversarial robustness level", ylabel="Variance")
+
+    return Figure(
+        "level-variance",
+        "Variance of the predictions by adversarial-robustness level (figure 1)",
+        Panel(plot, size=(6.4, 4.2)),
+        f"Over the networks of a method; levels by the first vanilla network. {n.made.caption()}",
+        "The variance falls with the level.",
+    )
+
+
+def boxes(n: Numbers, names: Sequence[str], what: str, *, ensembles: bool) -> Figure:
+    """Figures 3, 4 and 7: a box over the types of corruption for every method and intensity."""
+    groups = {name: _groups(n, name, what, ensembles) for name in names}
+    kind = "ensembles" if ensembles else "single"
+    return Figure(
+        f"box-{what}-{kind}",
+        f"{SPOKEN[what]} on clean and shifted images, {'ensembles' if ensembles else 'single networks'}",
+        Panel(
+            lambda ax: drawn.boxes(
+                ax, groups, ticks=TICKS, names=n.names, ylabel=SPOKEN[what], percent=what != "variance"
+            ),
+            size=(7.6, 4.2),
+        ),
+        "Quartiles over the types of corruption, whiskers from least to greatest"
+        f"{'' if ensembles else '; of each type the mean over the networks'}. {n.made.caption()}",
+        f"{SPOKEN[what]} against the intensity of the shift, a box a method.",
+    )
+
+
+def reliability(n: Numbers, names: Sequence[str]) -> Figure:
+    """Figures 6 and 8: single networks against their ensemble, clean images."""
+
+    def bins(p: Predictions) -> draw.Bins:
+        curve = reliability_curve(p)
+        return draw.Bins(curve.confidence.tolist(), curve.accuracy.tolist(), curve.count.tolist())
+
+    def panel(name: str) -> Panel:
+        curves = {"single": bins(pooled(n.clean[name])), "ensemble": bins(n.ensemble_clean(name))}
+        return Panel(lambda ax: draw.reliability_diagram(ax, curves), name, (4.2, 3.4))
+
+    return Figure(
+        "reliability",
+        "Reliability of single networks and ensembles (figures 6, 8)",
+        tuple(panel(name) for name in names),
+        "Accuracy by confidence of the predicted class, 15 equal-width bins, clean test images; above the diagonal is "
+        f"under-confident. {n.made.caption()}",
+        "Reliability diagrams, a panel a method, single networks and ensemble in each.",
+    )
+
+
+def confidences(n: Numbers, names: Sequence[str]) -> Figure:
+    """Figure 5: confidence and accuracy of single networks and of their ensembles."""
+    points: dict[str, tuple[float, float]] = {}
+    for name in names:
+        single, whole = (name, f"Ensemble of {name}") if name != OF_ENSEMBLE else (f"{name}: members", name)
+        points[single] = (fmean(confidence(p) for p in n.clean[name]), fmean(accuracy(p) for p in n.clean[name]))
+        points[whole] = (confidence(n.ensemble_clean(name)), accuracy(n.ensemble_clean(name)))
+
+    def plot(ax: draw.Axes) -> None:
+        draw.trade_off(ax, points, xlabel="Confidence", ylabel="Accuracy")
+        low, high = (f(v for pair in points.values() for v in pair) for f in (min, max))
+        ax.plot([low, high], [low, high], color=draw.MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+
+    return Figure(
+        "confidence",
+        "Accuracy and confidence of single networks and ensembles (figure 5)",
+        Panel(plot, size=(6.8, 4.8)),
+        "Clean test images; on the dashed line both are equal, above it a method is under-confident. "
+        f"{n.made.caption()}",
+        "Accuracy against confidence, a point a method and a point its ensemble.",
+    )
+
+
+def _groups(n: Numbers, name: str, what: str, ensembles: bool) -> list[list[float]]:
+    if what == "variance":
+        return [n.variance_clean(name).tolist(), *n.variance_by_type(name).T.tolist()]
+    metric = {"ece": ece, "accuracy": accuracy}[what]
+    if ensembles:
+        return [[metric(n.ensemble_clean(name))], *n.ensemble_by_type(metric, name).T.tolist()]
+    clean = fmean(metric(p) for p in n.clean[name])
+    return [[clean], *n.single_by_type(metric, name).T.tolist()]

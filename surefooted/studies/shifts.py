@@ -1,0 +1,217 @@
+"""Methods under distribution shift: what is computed, and the numbers that can be read off it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from surefooted.cell import (
+    Attacked,
+    Best,
+    Cell,
+    Corrupted,
+    Member,
+    Named,
+    Predicted,
+    Shifted,
+    Source,
+    Train,
+    attacking,
+    data_of,
+    training,
+)
+from surefooted.core import log_mean_softmax
+from surefooted.metrics.functional import Metric
+from surefooted.metrics.levels import levels_of
+from surefooted.metrics.predictions import Predictions
+from surefooted.metrics.stability import variance
+from surefooted.posthoc import temperature_scaling
+from surefooted.spec import split
+from surefooted.store import Store
+
+# Made of the first method's predictions, with a temperature fitted on the validation images of each network.
+SCALED = "Vanilla + temperature"
+OF_ENSEMBLE = "AR-AdaLS of Ensemble"
+
+
+@dataclass(frozen=True, eq=False)
+class Shifts:
+    """Single networks and ensembles, on clean and on corrupted images.
+
+    Attributes:
+        methods: by the name that the page prints, the settings to sweep (one, or several of which that with the least
+            validation ECE over all seeds is taken); the first method is the baseline that ranks the examples.
+        of_ensemble: the method that trains all members side by side.
+        types: of corruption.
+        limit: corrupted images, the first so many of the test set; 0 for all.
+        nearest: the minimal-norm attack that ranks the test images.
+    """
+
+    methods: Mapping[str, tuple[Any, ...]]
+    of_ensemble: Any
+    net: Any
+    data: Any
+    recipe: Any
+    seeds: int
+    types: tuple[str, ...]
+    nearest: Any
+    limit: int = 0
+    levels: int = 10
+
+    @cached_property
+    def runs(self) -> dict[str, tuple[Source, ...]]:
+        """For every method the networks that make up its ensemble."""
+        made: dict[str, tuple[Source, ...]] = {}
+        for name, settings in self.methods.items():
+            grid = tuple(tuple(self._train(setting, seed) for seed in range(self.seeds)) for setting in settings)
+            made[name] = grid[0] if len(grid) == 1 else tuple(Best(grid, at) for at in range(self.seeds))
+        together = self._train(self.of_ensemble, 0)
+        return made | {OF_ENSEMBLE: tuple(Member(together, m) for m in range(self.seeds))}
+
+    @property
+    def baseline(self) -> tuple[Train, ...]:
+        return tuple(run for run in self.runs[next(iter(self.methods))] if isinstance(run, Train))
+
+    @cached_property
+    def data_spec(self) -> Named:
+        return self.baseline[0].data
+
+    @cached_property
+    def corrupted(self) -> dict[str, Corrupted]:
+        return {kind: Corrupted(self.data_spec, kind, "test", self.limit) for kind in self.types}
+
+    @cached_property
+    def clean(self) -> dict[str, list[Predicted]]:
+        return {name: [Predicted(run, data=self.data_spec) for run in runs] for name, runs in self.runs.items()}
+
+    @cached_property
+    def held_out(self) -> list[Predicted]:
+        return [Predicted(run, "validation") for run in self.baseline]
+
+    @cached_property
+    def shifted(self) -> dict[str, list[dict[str, Shifted]]]:
+        return {
+            name: [{kind: Shifted(run, images) for kind, images in self.corrupted.items()} for run in runs]
+            for name, runs in self.runs.items()
+        }
+
+    @cached_property
+    def ranked(self) -> list[Attacked]:
+        return [attacking(run, self.nearest, keep_points=False) for run in self.baseline]
+
+    def cells(self) -> list[Cell]:
+        shifted = [cell for runs in self.shifted.values() for run in runs for cell in run.values()]
+        clean = [cell for runs in self.clean.values() for cell in runs]
+        return [*clean, *self.held_out, *self.ranked, *self.corrupted.values(), *shifted]
+
+    def _train(self, method: Any, seed: int) -> Train:
+        return training(method, self.net, self.data, self.recipe, seed=seed)
+
+    def caption(self) -> str:
+        splits = data_of(self.data_spec)
+        test = self.limit or len(splits.test)
+        return (
+            f"{splits.title}: {len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} "
+            f"test images; under shift the first {test} of them, {len(self.types)} types of corruption at 5 "
+            f"intensities; {self.seeds} networks a method."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """What came of it, read from the store."""
+
+    made: Shifts
+    store: Store
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.made.runs, SCALED]
+
+    @cached_property
+    def clean(self) -> dict[str, list[Predictions]]:
+        found = {name: [cell.result(self.store) for cell in cells] for name, cells in self.made.clean.items()}
+        first = found[next(iter(self.made.methods))]
+        return found | {SCALED: [scale(p) for scale, p in zip(self._scales, first)]}
+
+    @cached_property
+    def shifted(self) -> dict[str, list[list[list[Predictions]]]]:
+        """For every method, network, type and intensity."""
+        found = {
+            name: [[cell.result(self.store) for cell in run.values()] for run in runs]
+            for name, runs in self.made.shifted.items()
+        }
+        first = found[next(iter(self.made.methods))]
+        scaled = [[[scale(p) for p in kind] for kind in run] for scale, run in zip(self._scales, first)]
+        return found | {SCALED: scaled}
+
+    @cached_property
+    def level(self) -> list[Tensor]:
+        """For each seed the robustness level of every test image."""
+        return [levels_of(cell.sizes(self.store), levels=self.made.levels) for cell in self.made.ranked]
+
+    def single(self, metric: Metric, name: str) -> Float[Tensor, "m i"]:
+        """A metric of each network: on clean images, then the mean over types at each intensity."""
+        return torch.stack([_row(metric, p, run) for p, run in zip(self.clean[name], self.shifted[name])])
+
+    def single_by_type(self, metric: Metric, name: str) -> Float[Tensor, "t i"]:
+        """The same by type (rows) and intensity, the mean over networks."""
+        runs = [[[metric(p) for p in kind] for kind in run] for run in self.shifted[name]]
+        return torch.tensor(runs, dtype=torch.float64).mean(0)
+
+    def ensemble_clean(self, name: str) -> Predictions:
+        return averaged(self.clean[name])
+
+    @cached_property
+    def _ensembles(self) -> dict[str, list[list[Predictions]]]:
+        return {
+            name: [[averaged(list(same)) for same in zip(*kinds)] for kinds in zip(*runs)]
+            for name, runs in self.shifted.items()
+        }
+
+    def ensemble_by_type(self, metric: Metric, name: str) -> Float[Tensor, "t i"]:
+        return torch.tensor([[metric(p) for p in kind] for kind in self._ensembles[name]], dtype=torch.float64)
+
+    def ensemble(self, metric: Metric, name: str) -> Float[Tensor, " i"]:
+        """A metric of the mean prediction: on clean images, then the mean over types at each intensity."""
+        return _row(metric, self.ensemble_clean(name), self._ensembles[name])
+
+    def variance(self, name: str) -> Float[Tensor, " i"]:
+        """AR-AdaLS's σ²: on clean images, then the mean over types at each intensity."""
+        return torch.cat((self.variance_clean(name), self.variance_by_type(name).mean(0)))
+
+    def variance_clean(self, name: str) -> Float[Tensor, " 1"]:
+        return torch.tensor([variance([p.log_p for p in self.clean[name]])], dtype=torch.float64)
+
+    def variance_by_type(self, name: str) -> Float[Tensor, "t i"]:
+        kinds = [[variance([p.log_p for p in same]) for same in zip(*runs)] for runs in zip(*self.shifted[name])]
+        return torch.tensor(kinds, dtype=torch.float64)
+
+    def swept(self) -> dict[str, str]:
+        """What the sweeps chose."""
+        first = {name: runs[0] for name, runs in self.made.runs.items()}
+        chosen = {name: run.chosen(self.store).method for name, run in first.items() if isinstance(run, Best)}
+        return {
+            name: ", ".join(f"{k} = {v:g}" for k, v in split(m)[1].items() if isinstance(v, float))
+            for name, m in chosen.items()
+        }
+
+    @cached_property
+    def _scales(self) -> list[Any]:
+        return [temperature_scaling(cell.result(self.store)) for cell in self.made.held_out]
+
+
+def averaged(parts: list[Predictions]) -> Predictions:
+    """The mean prediction of several networks on the same images."""
+    return parts[0]._replace(log_p=log_mean_softmax(torch.stack([p.log_p for p in parts])))
+
+
+def _row(metric: Metric, clean: Predictions, kinds: list[list[Predictions]]) -> Float[Tensor, " i"]:
+    shifted = torch.tensor([[metric(p) for p in kind] for kind in kinds], dtype=torch.float64)
+    return torch.cat((torch.tensor([metric(clean)], dtype=torch.float64), shifted.mean(0)))
