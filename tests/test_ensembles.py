@@ -8,7 +8,7 @@ from torch import nn
 
 from surefooted import nets
 from surefooted.attacks import carlini_wagner, pgd
-from surefooted.cell import Dropped, Ensembled, Predicted, attacking, training
+from surefooted.cell import Best, Dropped, Ensembled, Member, Predicted, attacking, evaluated, training
 from surefooted.core import Forward, Points, log_mean_softmax
 from surefooted.data import digits
 from surefooted.ensembles import Ensemble, MonteCarloDropout
@@ -158,3 +158,42 @@ def test_an_ensemble_of_runs_and_dropout_are_victims_of_cells(store):
         assert len(cells[0].result(store).y) == 60 and len(cells[1].result(store)["found"]) == 30
     mean = torch.stack([predict(run.load(store), digits(**SMALL["digits"]).test).log_p.exp() for run in runs]).mean(0)
     assert torch.allclose(Predicted(Ensembled(runs)).result(store).log_p.exp(), mean, atol=1e-6)
+
+
+def test_an_attack_on_random_masks_goes_on_to_the_same_bytes(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluated, "BLOCK_LEAST", {"cpu": 16, "cuda": 16})
+    monkeypatch.setattr(evaluated, "BLOCK_WORK", 1)
+    victim = Dropped(trained("vanilla", store, dropout=0.3), 3)
+    cell = attacking(victim, {"apgd": {"eps": 0.1, "steps": 4, "eot": 2}}, limit=60)
+    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
+    execute([cell], whole, machine=CPU, quiet=True)
+    execute([victim.net], broken, machine=CPU, quiet=True)
+    done = 0
+
+    def stop(n):
+        nonlocal done
+        done += n
+        if done > cell.work() / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cell.run(broken, CPU, stop)
+    assert list(broken.root.glob("work/*/rows_*"))
+    cell.run(broken, CPU)
+    assert (cell.path(broken) / "attacked.safetensors").read_bytes() == (
+        cell.path(whole) / "attacked.safetensors"
+    ).read_bytes()
+
+
+def test_a_sweep_takes_the_setting_that_is_best_over_all_seeds(store):
+    grid = tuple(tuple(trained({"ls": {"eps": eps}}, store, seed) for seed in (0, 1)) for eps in (0.9, 0.0))
+    for measure, better in (("nll", min), ("accuracy", max)):
+        values = [sum(one.history(store)[-1][measure] for one in setting) for setting in grid]
+        best = grid[values.index(better(values))]
+        assert [Best(grid, at, measure).chosen(store) for at in (0, 1)] == [best[0], best[1]]
+    assert len({Best(grid, 0).key, Best(grid, 1).key, Best(grid, 0, "nll").key}) == 3
+    whole = trained({"ensemble": {"members": 2}}, store)
+    member = Member(whole, 1).load(store)
+    assert torch.equal(next(member.parameters()), next(whole.load(store).members[1].parameters()))
+    with pytest.raises(InputError, match="no member 3"):
+        Member(whole, 2).load(store)

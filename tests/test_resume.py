@@ -27,7 +27,16 @@ METHOD = {"pat_ar_adals": {"levels": 2, "alpha": 0.5, "eps": 0.1, "steps": 1, "r
 NET = {"small_convnet": {"width": 2, "dropout": 0.2}}
 AUGMENT = {"augment": ["crop", "flip", "shift"], "batch": 16}
 SGD = {"optimiser": "sgd", "lr": 0.05, "nesterov": True, "weight_decay": 1e-3, "schedule": "cosine"}
-KILLS = 10
+TOGETHER = {"ar_adals_of_ensemble": {"members": 2, "levels": 2, "alpha": 0.5, "robustness": NEAREST}}
+ON_THE_FLY = {"ar_adals": {"levels": 2, "alpha": 0.5, "every": 3, "robustness": NEAREST}}
+KILLED = {
+    "sgd": (METHOD, SGD, 10),
+    "adam": (METHOD, {"optimiser": "adam"}, 10),
+    "ar_adals_of_ensemble": (TOGETHER, {"optimiser": "adam"}, 4),
+    "on the fly": (ON_THE_FLY, SGD, 4),
+    "adp": ({"adp": {"members": 2}}, SGD, 4),
+    "mixup": ("mixup", {"optimiser": "adam"}, 4),
+}
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +75,16 @@ def wait_for(happened, seconds=300):
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("optimiser", [SGD, {"optimiser": "adam"}], ids=["sgd", "adam"])
-def test_training_killed_ten_times(forked, data, tmp_path, optimiser):
+@pytest.mark.parametrize("method, optimiser, kills", KILLED.values(), ids=KILLED)
+def test_training_killed_many_times(forked, data, tmp_path, method, optimiser, kills):
     moments = random.Random(0)
     whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
-    cell = training(METHOD, NET, data, {"recipe": {"epochs": 24, **AUGMENT, **optimiser}})
+    cell = training(method, NET, data, {"recipe": {"epochs": 2 + 22 * kills // 10, **AUGMENT, **optimiser}})
     for store in (whole, broken):
         execute(cell.needs, store, machine=CPU)
     execute([cell], whole, machine=CPU)
     checkpoint, seen = broken.root / "work" / cell.key / "checkpoint.safetensors", []
-    for _ in range(KILLS):
+    for _ in range(kills):
         steps, least, seconds = forked.Value("q", 0, lock=False), moments.randint(2, 13), moments.choice([0, 0.01, 30])
         process = forked.Process(target=run_until, args=(cell, broken.root, seconds, steps, least + 5))
         process.start()
@@ -87,11 +96,12 @@ def test_training_killed_ten_times(forked, data, tmp_path, optimiser):
         if checkpoint.exists():
             about = read_tensors(checkpoint)[1]
             seen.append((about["epoch"], about["step"]))
-    assert seen == sorted(seen) and len(set(seen)) > KILLS / 2 and any(step for _, step in seen)
+    assert seen == sorted(seen) and len(set(seen)) > kills / 2 and any(step for _, step in seen)
     execute([cell], broken, machine=CPU)
     for name in ("weights.safetensors", "history.json", "spec.json"):
         assert (cell.path(broken) / name).read_bytes() == (cell.path(whole) / name).read_bytes()
-    assert len({tuple(entry["soft_labels"]) for entry in cell.history(broken)}) > 1
+    learnt = [tuple(entry["soft_labels"]) for entry in cell.history(broken) if "soft_labels" in entry]
+    assert not learnt or len(set(learnt)) > 1
     assert not checkpoint.parent.exists()
 
 
