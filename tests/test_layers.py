@@ -23,6 +23,7 @@ ORDER = """
     auditing
     commands
     cli
+    __main__
 """
 LINE = {name: number for number, line in enumerate(ORDER.split("\n")) for name in line.split()}
 # Where an argument is a component, its name will do: only a call finds out which package that name is in.

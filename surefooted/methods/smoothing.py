@@ -46,7 +46,7 @@ def ar_adals(
         levels: R = 10 in the paper.
         robustness: attack that measures each example's distance to another answer. The paper has CW-L2 with 3 × 500
             steps (carlini_wagner); nearest_boundary puts 97 % of examples or more into the same or the next level, for
-            a fortieth of its gradients (``docs/performance.md``).
+            a thirtieth of its gradients (``docs/performance.md``).
         by, column: rank the examples by another attribute; see ``targets.adaptive``.
         every: rank every so many epochs with the network in training ("on the fly"); 0 once, beforehand.
 
