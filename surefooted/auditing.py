@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
+from surefooted.attacks import apgd, square
+from surefooted.attacks.base import Attack
 from surefooted.cell import Attacked, Named, Source, before, images_of, known_data
 from surefooted.checks import PROBED, Flag, admit
+from surefooted.core import Points
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan
 from surefooted.foreign import Foreign, Live, is_foreign
@@ -50,21 +53,24 @@ class Estimate:
     """What is left to do, at most: rows that break early ask for less.
 
     Attributes:
-        seconds: passes times what they took on this machine just now.
+        seconds: by what steps of an attack took on this machine just now.
         passes: of one image through the classifier.
-        forward, backward: seconds an image.
     """
 
     seconds: float
     passes: int
-    forward: float
-    backward: float
 
     def __str__(self) -> str:
         return (
-            f"at most about {spoken(self.seconds)}: {self.passes:,} image-passes of {1e3 * self.forward:.3g} ms, and "
-            f"{1e3 * self.backward:.3g} ms more with a gradient; images that break early take less"
+            f"at most about {spoken(self.seconds)} for {self.passes:,} image-passes; images that break early take less"
         )
+
+
+class Pace(NamedTuple):
+    """Seconds that a step of an attack takes by itself, and more for each of its rows."""
+
+    step: float
+    row: float
 
 
 def audit(
@@ -133,16 +139,35 @@ def prepare(made: Audit, store: Store, machine: Machine, *, quiet: bool) -> None
 
 
 def estimate(made: Audit, store: Store, net: nn.Module, x: torch.Tensor) -> Estimate:
-    """Time a forward and a backward pass, and multiply by the passes that are left."""
-    forward, both = _seconds(net, x, backward=False), _seconds(net, x, backward=True)
+    """Time a few steps of an attack with gradients and of one without, and multiply by the steps that are left."""
+    ball: dict[str, Any] = {"norm": made.norm, "eps": made.eps, "keep": "worst"}
+    blind, steep = (pace(net, x, attack) for attack in (square(**ball, queries=24), apgd(**ball, steps=11)))
     seconds, passes = 0.0, 0
     for cell in plan(made.cells, store):
         if isinstance(cell, Attacked):
-            blind = _forward_only(cell)
-            steep = cell.work() - blind
-            seconds += blind * forward + steep * both
-            passes += blind + steep
-    return Estimate(seconds, passes, forward, both - forward)
+            n = len(cell.images())
+            unseen = _forward_only(cell)
+            passes += cell.work()
+            for one, rows in ((blind, unseen), (steep, cell.work() - unseen)):
+                seconds += rows * one.row + rows / n * cell.blocks(x.device.type) * one.step
+    return Estimate(seconds, passes)
+
+
+def pace(net: nn.Module, x: torch.Tensor, attack: Attack) -> Pace:
+    """From runs on few and on many images; small networks are slower by the step than by the image."""
+
+    def seconds(n: int) -> float:
+        points, took = Points(x[:n], torch.zeros(n, dtype=torch.int64, device=x.device), torch.arange(n)), []
+        for _ in range(2):
+            began = time.perf_counter()
+            attack(net, points).queries.sum().item()  # waits for the device
+            took.append(time.perf_counter() - began)
+        return min(took) / attack.passes
+
+    few = max(1, len(x) // 16)
+    low, high = seconds(few), seconds(len(x))
+    row = max(high - low, 0.0) / max(len(x) - few, 1)
+    return Pace(max(low - few * row, 0.0), row)
 
 
 def victim_of(model: Any, data: Named | None, *, weights: Path | None = None, **door: Any) -> Source:
@@ -186,25 +211,6 @@ def _forward_only(cell: Attacked) -> int:
         share = 0.4 if arguments.get("budget") == "quick" else 1.0
         return min(cell.work(), int(len(cell.images()) * share * arguments["queries"]))
     return 0
-
-
-def _seconds(net: nn.Module, x: torch.Tensor, *, backward: bool) -> float:
-    """Seconds that an image takes, the better of two tries after a first."""
-    from surefooted.views import Plain, laid_out, untouched
-
-    times = []
-    with untouched(Plain(net)), laid_out(Plain(net)):
-        for _ in range(3):
-            point = x.detach().clone().requires_grad_(backward)
-            began = time.perf_counter()
-            with torch.set_grad_enabled(backward):
-                out = net(point)
-                if backward and out.requires_grad:
-                    out = torch.autograd.grad(out.sum(), point, allow_unused=True)[0]
-            if out is not None:
-                out.sum().item()  # waits for the device
-            times.append(time.perf_counter() - began)
-    return min(times[1:]) / len(x)
 
 
 def _machine(victim: Source) -> Machine:

@@ -242,10 +242,10 @@ def test_the_estimate_counts_the_passes_that_are_left(tmp_path):
     net = victim.load(store)
     before = estimate(made, store, net, x)
     assert before.passes == sum(c.work() for c in made.cells if isinstance(c, Attacked))
-    assert before.forward > 0 and before.seconds < before.passes * (before.forward + max(before.backward, 0)) * 1.0001
+    assert before.seconds > 0
     execute([made.huge], store, quiet=True)
     assert estimate(made, store, net, x).passes == before.passes - made.huge.work()
-    assert "at most about a second or two: 10 image-passes" in str(Estimate(0.5, 10, 1e-3, 2e-3))
+    assert "at most about a second or two for 10 image-passes" in str(Estimate(0.5, 10))
     assert [spoken(s) for s in (0.1, 90, 600, 7200 * 3, 86400 * 3)] == [
         "a second or two",
         "90 seconds",

@@ -69,6 +69,10 @@ class Attacked(Cell):
         attack = build("surefooted.attacks", self.attack)
         return len(self.images()) * attack.restarts * attack.passes
 
+    def blocks(self, device: str) -> int:
+        """Parts that are attacked one after another, and written down."""
+        return -(-len(self.images()) // _block(build("surefooted.attacks", self.attack), torch.device(device)))
+
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
         device = machine.device()
         net, images = self.victim.load(store).to(device), self.images()
