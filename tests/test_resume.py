@@ -165,12 +165,14 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(data, tmp_path):
     words = ["train", "vanilla", "--net", "mlp", "--data", "npz", "--data.path", data["npz"]["path"], "--json"]
     words += ["--store", str(tmp_path / "s"), "--accelerator", "cpu", "--recipe.batch", "4", "--recipe.epochs"]
     code = "from surefooted.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *words, "2000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    wait_for(lambda: list((tmp_path / "s").glob("work/*/checkpoint.safetensors")))
-    process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=60)
+    command = [sys.executable, "-c", code, *words, "20000"]  # more epochs than the waits below leave time for
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_for(lambda: list((tmp_path / "s").glob("work/*/checkpoint.safetensors")))
+            process.send_signal(signal.SIGINT)
+            out, error = process.communicate(timeout=300)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert error == "surefooted: stopped. Nothing is lost: the same command goes on from here.\n"
     assert out.strip() == '{"error": "stopped. Nothing is lost: the same command goes on from here."}'
