@@ -36,7 +36,11 @@ KILLED = {
     "on the fly": (ON_THE_FLY, SGD, 4),
     "adp": ({"adp": {"members": 2}}, SGD, 4),
     "mixup": ("mixup", {"optimiser": "adam"}, 4),
+    "uta, masks": ({"uta": {"eps": 0.1, "steps": 1, "view": {"mc_dropout": {"samples": 2}}}}, SGD, 4),
+    "uta, latent": ({"uta": {"eps": 0.1, "steps": 2, "members": 2, "view": {"latent": {"stage": "conv2"}}}}, SGD, 4),
 }
+# Every few steps, so that kills fall between looks.
+WATCHED = {"robustness": {"eps": 0.05, "steps": 2, "every": 7, "images": 40, "part": "validation"}}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +83,8 @@ def wait_for(happened, seconds=300):
 def test_training_killed_many_times(forked, data, tmp_path, method, optimiser, kills):
     moments = random.Random(0)
     whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
-    cell = training(method, NET, data, {"recipe": {"epochs": 2 + 22 * kills // 10, **AUGMENT, **optimiser}})
+    recipe = {"recipe": {"epochs": 2 + 22 * kills // 10, **AUGMENT, **optimiser}}
+    cell = training(method, NET, data, recipe, record=WATCHED)
     for store in (whole, broken):
         execute(cell.needs, store, machine=CPU)
     execute([cell], whole, machine=CPU)
@@ -98,7 +103,7 @@ def test_training_killed_many_times(forked, data, tmp_path, method, optimiser, k
             seen.append((about["epoch"], about["step"]))
     assert seen == sorted(seen) and len(set(seen)) > kills / 2 and any(step for _, step in seen)
     execute([cell], broken, machine=CPU)
-    for name in ("weights.safetensors", "history.json", "spec.json"):
+    for name in ("weights.safetensors", "history.json", "recorded.safetensors", "spec.json"):
         assert (cell.path(broken) / name).read_bytes() == (cell.path(whole) / name).read_bytes()
     learnt = [tuple(entry["soft_labels"]) for entry in cell.history(broken) if "soft_labels" in entry]
     assert not learnt or len(set(learnt)) > 1
@@ -164,7 +169,9 @@ def test_a_study_killed_with_its_workers(forked, data, tmp_path):
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(data, tmp_path):
     words = ["train", "vanilla", "--net", "mlp", "--data", "npz", "--data.path", data["npz"]["path"], "--json"]
     words += ["--store", str(tmp_path / "s"), "--accelerator", "cpu", "--recipe.batch", "4", "--recipe.epochs"]
-    code = "from surefooted.cli import main; main()"
+    # Where the tests run in the background, a shell has told them to ignore Ctrl-C; a user has not.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heeds}; from surefooted.cli import main; main()"
     command = [sys.executable, "-c", code, *words, "20000"]  # more epochs than the waits below leave time for
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
