@@ -15,7 +15,7 @@ _WHERE = {
     "surefooted.attacks": ["carlini_wagner", "fgsm", "pgd", "r_fgsm"],
     "surefooted.auditing": ["audit"],
     "surefooted.core": ["Forward", "Points", "Score"],
-    "surefooted.data": ["cifar10", "digits", "fashion_mnist", "folder", "hub", "mnist", "npz", "parquet"],
+    "surefooted.data": ["cifar10", "digits", "fashion_mnist", "folder", "hub", "mnist", "npz", "parquet", "plane"],
     "surefooted.errors": ["InputError"],
     "surefooted.metrics.intervals": ["bootstrap", "Interval"],
     "surefooted.metrics.levels": ["by_level", "levels_of"],

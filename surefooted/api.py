@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from surefooted import metrics
 from surefooted.attacks.base import Attack
@@ -35,12 +35,14 @@ class Trained:
         net: from pixels in [0, 1] to logits, in evaluation mode.
         history: one entry an epoch.
         data: the splits it was trained on; ``data.test`` was not seen.
+        recorded: tensors by name, what a recorder saw; empty without one.
         cell: the complete arguments; ``cell.key`` is its name in the store.
     """
 
     net: nn.Module
     history: list[Entry]
     data: Splits
+    recorded: dict[str, Tensor]
     cell: Train
 
 
@@ -52,22 +54,25 @@ def train(
     *,
     seed: int = 0,
     precision: Precision = "fp32",
+    record: Any = None,
     store: Store | None = None,
     machine: Machine | None = None,
 ) -> Trained:
     """Train a network, or find it in the store; what it builds on (AR-AdaLS: a vanilla model and its levels) likewise.
 
     Args:
-        method, net, data, recipe: names, ``{name: arguments}``, or what the functions of those names return.
+        method, net, data, recipe, record: names, ``{name: arguments}``, or what the functions of those names return.
+            What a recorder saw is ``trained.recorded``.
         machine: device and strategy; by default one process on a GPU, or on the CPU where there is none.
 
     Raises:
         InputError: for arguments that cannot be, all at once and before any work.
     """
-    cell = training(method, net, data, recipe, seed=seed, precision=precision)
+    cell = training(method, net, data, recipe, seed=seed, precision=precision, record=record)
     store = store or Store()
     execute([cell], store, machine=machine)
-    return Trained(cell.load(store), cell.history(store), data_of(cell.data), cell)
+    recorded = cell.recorded(store) if cell.record else {}
+    return Trained(cell.load(store), cell.history(store), data_of(cell.data), recorded, cell)
 
 
 def attack(

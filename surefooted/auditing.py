@@ -14,6 +14,7 @@ from surefooted.attacks import apgd, square
 from surefooted.attacks.base import Attack
 from surefooted.cell import Attacked, Named, Source, before, images_of, known_data
 from surefooted.checks import PROBED, Flag, admit
+from surefooted.console import spoken
 from surefooted.core import Points
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan
@@ -191,14 +192,6 @@ def shape_of(data: Named | None) -> tuple[int, int, int]:
 
     assert data is not None
     return data_of(data).test.shape
-
-
-def spoken(seconds: float) -> str:
-    """Seconds as people say them."""
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds" if seconds >= 2 else "a second or two"
 
 
 def _forward_only(cell: Attacked) -> int:

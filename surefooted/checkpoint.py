@@ -24,6 +24,7 @@ class Standing:
     step: int = 0
     losses: Tensor = field(default_factory=lambda: torch.zeros(0))
     target: State = field(default_factory=dict)
+    recorded: State = field(default_factory=dict)
     history: list[Entry] = field(default_factory=list)
 
 
@@ -36,13 +37,14 @@ def save(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: Stand
     }
     tensors = {f"net.{name}": t for name, t in net.state_dict().items()} | moments
     tensors |= {f"target.{name}": t for name, t in at.target.items()} | {"losses": at.losses}
+    tensors |= {f"recorded.{name}": t for name, t in at.recorded.items()}
     write_tensors(path, tensors, {"epoch": at.epoch, "step": at.step, "history": at.history})
 
 
 def restore(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: Standing) -> None:
     """Put a checkpoint back into network, optimiser and standing."""
     tensors, about = read_tensors(path)
-    parts: dict[str, dict[str, Tensor]] = {"net": {}, "optimiser": {}, "target": {}}
+    parts: dict[str, dict[str, Tensor]] = {"net": {}, "optimiser": {}, "target": {}, "recorded": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         if part in parts:
@@ -55,6 +57,7 @@ def restore(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: St
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
     device = next(net.parameters()).device
     at.target = {name: tensor.to(device) for name, tensor in parts["target"].items()}
+    at.recorded = parts["recorded"]  # where the recorder put them: on the host
     at.losses = tensors["losses"].to(device)
     at.epoch, at.step, at.history = about["epoch"], about["step"], about["history"]
 

@@ -96,6 +96,9 @@ def train(
     net: Annotated[str | None, typer.Option(help="A network; see: surefooted list networks.")] = None,
     data: Annotated[str | None, typer.Option(help="A data set; see: surefooted list data.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Optimiser and schedule; see: surefooted list recipes.")] = None,
+    record: Annotated[
+        str | None, typer.Option(help="What to watch by iteration; see: surefooted list recorders.")
+    ] = None,
     seed: Seed = 0,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     accelerator: Accelerator = "auto",
@@ -121,7 +124,7 @@ def train(
     check_place(out)
     machine = Machine(accelerator, devices, strategy)
     place = _store(store)
-    named = {"net": net, "data": data, "recipe": recipe}
+    named = {"net": net, "data": data, "recipe": recipe, "record": record}
     cell = trained_cell(named, words or [], config, seed, precision)
     execute([cell], place, machine=machine, quiet=quiet)
     report_training(cell, place, out, as_json)

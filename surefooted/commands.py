@@ -27,10 +27,11 @@ from surefooted.cell import (
 )
 from surefooted.cell.transferred import Transferred, far
 from surefooted.checks import Flag
-from surefooted.console import Grid, brief, check_place, copy, escape, grid, options, print_json, say, tell
+from surefooted.console import Grid, brief, check_place, copy, escape, grid, options, print_json, say, spoken, tell
 from surefooted.errors import InputError, did_you_mean
 from surefooted.execute import execute, plan
 from surefooted.files import explained, read_json
+from surefooted.forecast import forecast
 from surefooted.foreign.victim import is_foreign
 from surefooted.machine import Machine
 from surefooted.metrics.intervals import bootstrap
@@ -81,7 +82,8 @@ def find_victim(model: str, store: Store) -> Train | Weights:
     place = store.find("train", model)
     about = read_json(place / "spec.json")
     try:
-        cell = Train(**{slot: about[slot] for slot in ("method", "net", "data", "recipe", "seed", "precision")})
+        slots = ("method", "net", "data", "recipe", "seed", "precision")
+        cell = Train(**{slot: about[slot] for slot in slots}, record=about.get("record"))
     except (KeyError, TypeError):
         raise InputError(f"{place / 'spec.json'} is damaged; delete {place} and train again.") from None
     if cell.key != place.name:
@@ -280,6 +282,9 @@ def run_study(
     if not as_json:
         kinds = ", ".join(f"{sum(c.kind == k for c in todo)} {k}" for k in dict.fromkeys(c.kind for c in todo))
         tell(f"[bold]{name}[/]: {f'to make: {kinds}' if todo else 'everything is in the store'}")
+        if todo and not quiet:
+            ahead = forecast(todo, machine, workers=workers)
+            tell(f"some {ahead.passes:.2g} passes through networks, about {spoken(ahead.seconds)} on this device")
     made = execute(cells, store, machine=machine, workers=workers, quiet=quiet)
     write_report(name, size, store, out, as_json, made=made)
 

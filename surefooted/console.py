@@ -82,3 +82,11 @@ def _strict(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _strict(v) for key, v in value.items()}
     return [_strict(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def spoken(seconds: float) -> str:
+    """Seconds as people say them."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds" if seconds >= 2 else "a second or two"

@@ -49,11 +49,11 @@ class Ensemble(nn.Module):
     def forward(self, z: Float[Tensor, "b *d"]) -> Float[Tensor, "s b k"]:
         if self.way == "batched":
             return self._at_once(z)
-        logits = [member(z) for member in self.members]
+        logits = [sampled(member(z)) for member in self.members]
         if len({one.shape for one in logits}) > 1:
             seen = ", ".join(str(one.shape[-1]) for one in logits)
             raise InputError(f"the members of an ensemble have {seen} classes; they must tell the same classes apart.")
-        return torch.stack(logits)
+        return torch.cat(logits)
 
     def _at_once(self, z: Tensor) -> Tensor:
         # Stacked anew at every call: gradients reach the members' own weights, and a copy could grow stale.
@@ -62,6 +62,7 @@ class Ensemble(nn.Module):
         buffers = _stacked([dict(member.named_buffers()) for member in self.members])
         run = vmap(lambda w, b: functional_call(first, (w, b), (z,)), randomness="different")
         logits = run(weights, buffers)
+        logits = logits.flatten(0, 1) if logits.ndim == 4 else logits
         if first.training:  # running statistics moved in the stacked copy
             with torch.no_grad():
                 for m, member in enumerate(self.members):
@@ -108,6 +109,11 @@ class MonteCarloDropout(nn.Module):
             for module, training in layers:
                 module.training = training
         return logits.view(self.samples, len(z), -1)
+
+
+def sampled(logits: Float[Tensor, "*s b k"]) -> Float[Tensor, "s b k"]:
+    """A network's answers with their sample axis, which only such as draw from themselves have already."""
+    return logits if logits.ndim == 3 else logits[None]
 
 
 def _stacked(each: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

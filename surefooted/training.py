@@ -21,10 +21,12 @@ from surefooted.core import Points
 from surefooted.data.images import Images, Splits
 from surefooted.errors import InputError
 from surefooted.methods.base import Method
+from surefooted.methods.due import check_bound
 from surefooted.methods.targets import Levels
 from surefooted.noise import Noise
 from surefooted.prediction import predict
 from surefooted.recipes import Recipe
+from surefooted.recorders import Recorder
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 # Images whose robustness is looked for at once.
 RANKED = 4096
+# Images that a Gaussian process starts from.
+STARTED_FROM = 1000
 KEPT = "The last good checkpoint is kept; lower the rate (--recipe.lr) and train again."
 # 31 bits, so that a seed, a place in a run and a process fit one number (``_mix``).
 Seed = Annotated[int, Field(ge=0, lt=2**31, description="whole number from 0")]
@@ -45,29 +49,33 @@ def fit(
     *,
     seed: int = 0,
     levels: Levels | None = None,
+    recorder: Recorder | None = None,
     fabric: Fabric | None = None,
     checkpoint: Path | None = None,
     tick: Callable[[int], None] | None = None,
-) -> list[Entry]:
+) -> Standing:
     """Train ``net`` in place.
 
     Args:
         levels: the robustness level of every example, for methods that soften labels by it.
+        recorder: watches the network as it learns.
         fabric: a launched Fabric; by default one CPU process.
         checkpoint: file to go on from, and to write after every epoch and every 30 seconds. No pickle.
         tick: told of every step taken, for a progress bar.
 
     Returns:
-        One entry an epoch: mean training loss, learning rate, accuracy, NLL and ECE on the validation set, and the
-        soft labels of methods that learn them.
+        Where the run stands at its end. ``history`` has one entry an epoch: mean training loss, learning rate,
+        accuracy, NLL and ECE on the validation set, and the soft labels of methods that learn them; ``recorded`` is
+        what the recorder saw.
 
     Raises:
         InputError: when the loss is no longer finite; the last good checkpoint stays.
     """
     fabric = fabric or _one_cpu()
-    _fit_normalisation(net, data.train)
+    check_bound(method, net)
+    _start(net, data.train, fabric.device)
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
-        return _run(method, net, data, recipe, seed, _levels(levels, method, data), fabric, checkpoint, tick)
+        return _run(method, net, data, recipe, seed, _levels(levels, method, data), recorder, fabric, checkpoint, tick)
 
 
 def _run(
@@ -77,10 +85,11 @@ def _run(
     recipe: Recipe,
     seed: int,
     levels: Levels,
+    recorder: Recorder | None,
     fabric: Fabric,
     checkpoint: Path | None,
     tick: Callable[[int], None] | None,
-) -> list[Entry]:
+) -> Standing:
     device, rank, world = fabric.device, fabric.global_rank, fabric.world_size
     with fabric.autocast():
         mixed = torch.is_autocast_enabled(device.type)
@@ -90,6 +99,9 @@ def _run(
     model, optimiser = fabric.setup(Outer(method, net), recipe.optimiser(net))
     train, validation = data.train.to(device), data.validation.to(device)
     at = Standing(target=method.target.init(levels.to(device)))
+    if recorder:
+        watched, at.recorded = recorder.init(data)
+        watched = watched.to(device)
     if checkpoint and checkpoint.exists():
         restore(checkpoint, net, optimiser, at)
     starts = _starts(len(train), recipe.batch, world)
@@ -106,6 +118,8 @@ def _run(
             rows = rows[: len(rows) // world * world][rank::world]
             when = epoch * len(starts) + step
             rate = recipe.rate(when / len(starts))
+            if recorder and when % recorder.every == 0:
+                at.recorded = recorder.look(at.recorded, net, watched, when)
             # For dropout alone: attacks and augmentations draw from streams of their own.
             torch.manual_seed(_mix(seed, when, rank))
             points = _augmented(train.points(rows), recipe, seed, epoch)
@@ -140,7 +154,9 @@ def _run(
         if checkpoint and rank == 0:
             save(checkpoint, net, optimiser, at)
             saved = time.monotonic()
-    return at.history
+    if recorder:
+        at.recorded = recorder.look(at.recorded, net, watched, recipe.epochs * len(starts))
+    return at
 
 
 class Outer(nn.Module):
@@ -205,12 +221,18 @@ def _rank(method: Method, net: nn.Module, data: Splits, device: torch.device) ->
     return Levels.of(*ranked, levels=method.target.levels).to(device)
 
 
-def _fit_normalisation(net: nn.Module, train: Images) -> None:
+def _start(net: nn.Module, train: Images, device: torch.device) -> None:
+    """What networks learn from the training images before the first step; a checkpoint that is read later prevails."""
+    from surefooted.nets.due import Due
     from surefooted.nets.normalise import Normalise
 
     for module in net.modules():
         if isinstance(module, Normalise) and module.how != "none":
             module.fit(train.points().x)
+    for module in net.modules():
+        if isinstance(module, Due):
+            some = torch.arange(len(train))[:: -(-len(train) // STARTED_FROM)]
+            module.to(device).start(train.points(some).x, len(train))
 
 
 def _starts(examples: int, batch: int, world: int = 1) -> range:

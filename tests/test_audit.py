@@ -15,8 +15,9 @@ from torch import nn
 
 import surefooted as sf
 from surefooted import cli
-from surefooted.auditing import Estimate, audited, estimate, spoken
+from surefooted.auditing import Estimate, audited, estimate
 from surefooted.cell import Attacked, Predicted, Weights, attacking, evaluated, known_data
+from surefooted.console import spoken
 from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan

@@ -150,7 +150,7 @@ def test_every_source_gives_whole_images_in_range(source):
     for part in parts(splits):
         points = part.points()
         assert len(part) == len(part.x) == len(part.y) == len(part.rows) == len(points.x) > 0
-        assert part.x.dtype == torch.uint8 and part.y.dtype == part.rows.dtype == torch.int64
+        assert part.x.dtype in (torch.uint8, torch.float32) and part.y.dtype == part.rows.dtype == torch.int64
         assert points.x.dtype == torch.float32 and points.x.min() >= 0 and points.x.max() <= 1
         assert part.shape == points.x.shape[1:] == splits.train.shape
         assert part.y.min() >= 0 and part.y.max() < len(part.classes)

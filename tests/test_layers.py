@@ -11,13 +11,15 @@ ORDER = """
     checked
     spec  core  noise  files  options
     geometry  scores
-    oracle  views  folded  ensembles
+    oracle  views  folded  ensembles  latent
     nets  data  corruptions  attacks  metrics  recipes
-    methods  checks  prediction  temperature  posthoc
+    methods  checks  prediction  temperature  posthoc  analysis
+    recorders
     checkpoint  machine  store  report  console
     weights  training  foreign
     cell
     execute
+    forecast
     api
     studies
     auditing

@@ -79,7 +79,7 @@ def test_on_the_fly_the_network_in_training_ranks():
     net = build("surefooted.nets", "small_convnet", (1, 8, 8), 10)
     attack = nearest_boundary(steps=3, away_from="prediction")
     method = ar_adals(levels=4, robustness=attack, every=2, alpha=0.05)
-    history = fit(method, net, data, recipe(epochs=5, batch=32))
+    history = fit(method, net, data, recipe(epochs=5, batch=32)).history
     assert len(history[-1]["soft_labels"]) == 4 and min(history[-1]["soft_labels"]) < 1
     assert Train.needs.func(cell(every=2)) == ()
 

@@ -123,7 +123,7 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(data, tmp_path):
     def run(epochs, checkpoint=None):
         net = seeded_network({"mlp": {"width": 8, "dropout": 0.3}}, shape, 3, 0)
         recipe = recipes.recipe(epochs=epochs, batch=32, augment=("crop", "flip"))
-        history = fit(method, net, splits, recipe, checkpoint=checkpoint)
+        history = fit(method, net, splits, recipe, checkpoint=checkpoint).history
         return net.state_dict(), history
 
     run(2, tmp_path / "c")

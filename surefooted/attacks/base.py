@@ -82,20 +82,29 @@ class Attack(Component):
         return Adversarial(*(torch.cat(column) for column in zip(*parts)))
 
     def perturb(
-        self, model: nn.Module | Victim, points: Points, *, target: Tensor | None = None, seed: int, mode: Mode = "eval"
+        self,
+        model: nn.Module | Victim,
+        points: Points,
+        *,
+        target: Tensor | None = None,
+        seed: int,
+        mode: Mode = "eval",
+        displacement: bool = False,
     ) -> Float[Tensor, "b *z"]:
         """The last iterate, for training: nothing is judged and nothing retires.
 
         Args:
             target: what the objective reads as the truth, such as softened labels; the labels by default.
             seed: differs from step to step.
+            displacement: how far it was moved, in place of where it came to.
         """
         victim = victim_of(model)
-        with untouched(victim, mode):
+        # Dropout masks of its own: with those of the pass that follows, the step would be fitted to them.
+        with untouched(victim, mode, seed ^ 1 << 62):
             lifted = points._replace(x=victim.lift(points.x))
             oracle = self._oracle(victim, lifted, "last", seed, len(points.y), target=target, judging=False)
             self.search(oracle)
-        return oracle.now.best
+        return oracle.now.best - oracle.now.x0 if displacement else oracle.now.best
 
     def _attack(
         self, victim: Victim, points: Points, seed: int, batch: int, progress: Callable[[int], None] | None

@@ -4,6 +4,7 @@ A cell's key is the hash of its complete arguments, of the data's checksum and o
 was made once, by whatever study, is found by every other.
 """
 
+from surefooted.cell.analysed import Analysed, Surface
 from surefooted.cell.base import Cell, Named, Part, data_of, known_data
 from surefooted.cell.evaluated import Attacked, Predicted, Probed, attacking
 from surefooted.cell.shifted import Corrupted, Shifted
@@ -12,6 +13,7 @@ from surefooted.cell.trained import Train, training
 from surefooted.cell.transferred import Transferred, transfer
 
 __all__ = [
+    "Analysed",
     "Attacked",
     "Best",
     "Cell",
@@ -25,6 +27,7 @@ __all__ = [
     "Probed",
     "Shifted",
     "Source",
+    "Surface",
     "Train",
     "Transferred",
     "Weights",

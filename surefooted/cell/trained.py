@@ -17,9 +17,9 @@ from surefooted.data.column import column_at, read_column
 from surefooted.data.images import Splits
 from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
-from surefooted.files import read_json, write_json, write_tensors
+from surefooted.files import read_json, read_tensors, write_json, write_tensors
 from surefooted.machine import Machine, Precision, Tick
-from surefooted.methods.targets import Levels, Target
+from surefooted.methods.targets import Levels, State, Target
 from surefooted.spec import build, complete, split
 from surefooted.store import Store
 from surefooted.training import Seed, fit, steps_of
@@ -39,6 +39,7 @@ class Train(Cell):
     recipe: Named
     seed: int
     precision: Precision = "fp32"
+    record: Named | None = None
 
     kind = "train"
 
@@ -53,6 +54,7 @@ class Train(Cell):
             "checksum": data_of(self.data).checksum,
             **({"column": read_column(column).checksum} if (column := self._target.column) else {}),
             "needs": [cell.key for cell in self.needs],
+            **({"record": self.record} if self.record else {}),
         }
 
     @property
@@ -103,6 +105,10 @@ class Train(Cell):
     def history(self, store: Store) -> list[dict[str, Any]]:
         return read_json(self.path(store) / "history.json")
 
+    def recorded(self, store: Store) -> State:
+        """What the recorder saw, by name."""
+        return read_tensors(self.path(store) / "recorded.safetensors")[0]
+
     def levels(self, store: Store) -> Levels | None:
         """The robustness level of every example, where the method asks for it."""
         target, data = self._target, data_of(self.data)
@@ -122,7 +128,14 @@ class Train(Cell):
 
 @checked
 def training(
-    method: Any, net: Any, data: Any, recipe: Any = "recipe", *, seed: Seed = 0, precision: Precision = "fp32"
+    method: Any,
+    net: Any,
+    data: Any,
+    recipe: Any = "recipe",
+    *,
+    seed: Seed = 0,
+    precision: Precision = "fp32",
+    record: Any = None,
 ) -> Train:
     """A training cell from names, ``{name: arguments}`` or components; all arguments checked and completed here.
 
@@ -139,6 +152,7 @@ def training(
 
     chosen, schedule = each("surefooted.methods", method), each("surefooted.recipes", recipe)
     table = each("surefooted.data", data)
+    watched = None if record is None else each("surefooted.recorders", record)
     if table:
         if isinstance(data, Splits):
             remember(table, data)
@@ -155,19 +169,20 @@ def training(
             f"{split(chosen)[0]} learns its labels from {target.levels} validation subset(s), and the validation set "
             f"has {len(splits.validation)} images; hold out more (--data.validation 0.1) or lower levels."
         )
-    return Train(chosen, network, table, schedule, seed, precision)
+    return Train(chosen, network, table, schedule, seed, precision, watched)
 
 
 def _train(fabric: Fabric, cell: Train, root: Path, into: Path, work: Path, tick: Tick | None) -> None:
     """What each process of a data-parallel training runs; the first one writes."""
     data, net, store = data_of(cell.data), cell.network(), Store(root)
-    history = fit(
+    at = fit(
         build("surefooted.methods", cell.method),
         net,
         data,
         build("surefooted.recipes", cell.recipe),
         seed=cell.seed,
         levels=cell.levels(store),
+        recorder=build("surefooted.recorders", cell.record) if cell.record else None,
         fabric=fabric,
         checkpoint=work / "checkpoint.safetensors",
         tick=tick,
@@ -176,4 +191,6 @@ def _train(fabric: Fabric, cell: Train, root: Path, into: Path, work: Path, tick
         about = cell.about() | {"shape": data.train.shape, "classes": data.train.classes}
         about["members"] = len(net.members) if isinstance(net, Ensemble) else 1
         write_tensors(into / "weights.safetensors", net.state_dict(), about)
-        write_json(into / "history.json", history)
+        write_json(into / "history.json", at.history)
+        if at.recorded:
+            write_tensors(into / "recorded.safetensors", at.recorded, {})

@@ -6,5 +6,6 @@ from surefooted.data.hub import hub
 from surefooted.data.named import cifar10, fashion_mnist, mnist
 from surefooted.data.npz import npz
 from surefooted.data.parquet import parquet
+from surefooted.data.plane import plane
 
-__all__ = ["cifar10", "digits", "fashion_mnist", "folder", "hub", "mnist", "npz", "parquet"]
+__all__ = ["cifar10", "digits", "fashion_mnist", "folder", "hub", "mnist", "npz", "parquet", "plane"]

@@ -11,6 +11,7 @@ from surefooted.attacks.base import Attack
 from surefooted.checked import Component, Spec
 from surefooted.core import Forward, Points, Score
 from surefooted.methods.targets import Target, one_hot
+from surefooted.methods.views import View, plain
 from surefooted.scores import at_clean
 from surefooted.views import Mode, victim_of
 
@@ -29,6 +30,8 @@ class Method(Component):
         mode: of batch norm and dropout while attacking.
         mix: puts pairs of examples together before anything else (mixup).
         members: networks trained side by side on the same batches and labels, whose mean prediction counts.
+        view: how the inner maximisation reads the network.
+        penalty: what the loss gains by the network alone, whatever the batch.
     """
 
     package = "surefooted.methods"
@@ -39,20 +42,34 @@ class Method(Component):
     mode: Mode = "eval"
     mix: Mix | None = None
     members: int = 1
+    view: View = field(default_factory=plain)
+    penalty: Callable[[nn.Module], Tensor] | None = None
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
     def move(self, net: nn.Module, points: Points, target: Tensor, *, seed: int) -> Tensor:
-        """The inner maximisation: the points at which the loss is taken."""
+        """The inner maximisation: the points at which the loss is taken; in features, how far they were moved."""
         if self.perturb is None:
             return points.x
-        return self.perturb.perturb(net, points, target=target, seed=seed, mode=self.mode)
+        return self.perturb.perturb(
+            self.view.of(net), points, target=target, seed=seed, mode=self.mode, displacement=self.view.inside
+        )
 
     def objective(self, net: nn.Module, x: Tensor, clean: Tensor, target: Tensor) -> Tensor:
-        """The outer loss, averaged over the batch; the clean pass is run once, and only if the loss reads it."""
-        victim = victim_of(net)
+        """The outer loss, averaged over the batch, with the penalty."""
+        loss = self._loss(net, x, clean, target)
+        return loss if self.penalty is None else loss + self.penalty(net)
+
+    def _loss(self, net: nn.Module, x: Tensor, clean: Tensor, target: Tensor) -> Tensor:
+        """The clean pass is run once, and only if the loss reads it."""
         if self.perturb is None:
-            logits = victim(x)
+            logits = victim_of(net)(x)
             return self.loss(Forward(logits, target, logits)).mean()
+        if self.view.inside:
+            victim = self.view.of(net)
+            clean = victim.lift(clean)
+            x = clean + x  # the encoder learns too: gradients reach it through the clean features
+        else:
+            victim = victim_of(net)
         clean_logits = victim(clean) if self.loss.uses_clean else None
         return self.loss(Forward(victim(x), target, clean_logits)).mean()
 

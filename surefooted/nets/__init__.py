@@ -2,6 +2,7 @@
 
 from surefooted.nets.cnn4 import cnn4
 from surefooted.nets.cnn7 import cnn7
+from surefooted.nets.due import due, due_mlp
 from surefooted.nets.lenet import lenet, lenet_svhn
 from surefooted.nets.mlp import mlp
 from surefooted.nets.preact_resnet import resnet29_v2
@@ -14,6 +15,8 @@ from surefooted.nets.wide_resnet import wide_resnet, wide_resnet28_10, wide_resn
 __all__ = [
     "cnn4",
     "cnn7",
+    "due",
+    "due_mlp",
     "lenet",
     "lenet_svhn",
     "mlp",

@@ -3,5 +3,7 @@
 from surefooted.studies.ar_adals import ar_adals
 from surefooted.studies.audit import audit
 from surefooted.studies.demo import demo
+from surefooted.studies.entm import entm
+from surefooted.studies.uta import uta
 
-__all__ = ["ar_adals", "audit", "demo"]
+__all__ = ["ar_adals", "audit", "demo", "entm", "uta"]

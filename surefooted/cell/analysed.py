@@ -1,0 +1,212 @@
+"""Cells that analyse a victim: margins, Jacobians and linearity example by example, and surfaces around a few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from surefooted.analysis.jacobian import sensitivity
+from surefooted.analysis.linearity import nonlinearity
+from surefooted.analysis.surfaces import surface
+from surefooted.cell.base import Cell, Named, Part, data_of
+from surefooted.cell.evaluated import Attacked
+from surefooted.cell.sources import Source, before, images_of
+from surefooted.data.images import Images
+from surefooted.errors import InputError
+from surefooted.files import read_tensors, write_tensors
+from surefooted.folded import folded
+from surefooted.foreign import Foreign, Live
+from surefooted.machine import Machine, Tick
+from surefooted.spec import build, complete
+from surefooted.store import Store
+
+# Images between two writings: what a kill may cost.
+BLOCK = {"cpu": 128, "cuda": 2048}
+# Images whose Jacobians are taken at once.
+BATCH = {"cpu": 64, "cuda": 256}
+
+
+@dataclass(frozen=True, eq=False)
+class Analysed(Cell):
+    """Decision margin and Jacobian norm of a victim on a split; with points that an attack moved, non-linearity too.
+
+    Attributes:
+        moved: an attack on the same images that keeps its points.
+        seed: of a victim that draws at random.
+    """
+
+    victim: Source
+    part: Part = "test"
+    limit: int = 0
+    data: Named | None = None
+    moved: Attacked | None = None
+    seed: int = 0
+
+    kind = "analysed"
+
+    def __post_init__(self) -> None:
+        if self.moved is not None and not self.moved.keep_points:
+            raise InputError("non-linearity is read at the points that an attack moved, and it keeps none.")
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "victim": self.victim.key,
+            "part": self.part,
+            "limit": self.limit,
+            "moved": self.moved.key if self.moved else None,
+            "seed": self.seed,
+            **_data_about(self.data),
+        }
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return (*before(self.victim), *((self.moved,) if self.moved else ()))
+
+    @property
+    def label(self) -> str:
+        return f"analyse {self.victim} ({self.part})"
+
+    def images(self) -> Images:
+        return images_of(self.victim, self.data, self.part, self.limit)
+
+    def work(self) -> int:
+        return len(self.images())
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        device, images = machine.device(), self.images()
+        net = _ready(self.victim, store).to(device)
+        found = self._found(store, images)
+
+        def analyse(rows: slice) -> dict[str, Tensor]:
+            part = images.take(rows)
+            local = sensitivity(net, part, batch=_on(device, BATCH), seed=self.seed)
+            tensors = {
+                "rows": part.rows,
+                "y": part.y,
+                "correct": local.correct,
+                "margin": local.margin,
+                "jacobian_norm": local.norm,
+            }
+            if found:
+                tensors["q"] = nonlinearity(net, part, found["x"][rows], seed=self.seed).q
+                tensors |= {name: found[name][rows] for name in ("found", "size")}
+            return tensors
+
+        tensors = _in_blocks(work, len(images), _on(device, BLOCK), analyse, tick)
+        write_tensors(into / "analysed.safetensors", tensors, {})
+
+    def result(self, store: Store) -> dict[str, Tensor]:
+        """Tensors by name: rows, y, correct, margin, jacobian_norm; with ``moved`` also q, found, size.
+
+        q is nan where the attack left the image where it was; size is in the attack's norm.
+        """
+        return read_tensors(self.path(store) / "analysed.safetensors")[0]
+
+    def _found(self, store: Store, images: Images) -> dict[str, Tensor]:
+        if self.moved is None:
+            return {}
+        found = self.moved.result(store)
+        if not torch.equal(found["rows"], images.rows.cpu()):
+            raise InputError(
+                f"the attack moved {len(found['rows'])} images, and {len(images)} are analysed, not the same ones; "
+                "give both one part, limit and data set."
+            )
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Surface(Cell):
+    """A score and the decision margin around the first images of a split (EntM, figures 5 and 6).
+
+    Attributes:
+        limit: how many images; the paper looks at 8.
+        score, reach, grid, seed: as for ``surefooted.analysis.surface``.
+    """
+
+    victim: Source
+    part: Part = "test"
+    limit: int = 8
+    data: Named | None = None
+    score: str | Named = "cross_entropy"
+    reach: float = 0.04
+    grid: int = 21
+    seed: int = 0
+
+    kind = "surface"
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "victim": self.victim.key,
+            "part": self.part,
+            "limit": self.limit,
+            "score": complete("surefooted.scores", self.score),
+            "reach": self.reach,
+            "grid": self.grid,
+            "seed": self.seed,
+            **_data_about(self.data),
+        }
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return before(self.victim)
+
+    @property
+    def label(self) -> str:
+        return f"surface of {self.victim} ({self.part})"
+
+    def images(self) -> Images:
+        return images_of(self.victim, self.data, self.part, self.limit)
+
+    def work(self) -> int:
+        return len(self.images())
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        images, net = self.images(), _ready(self.victim, store).to(machine.device())
+        options = {"score": build("surefooted.scores", self.score), "reach": self.reach, "grid": self.grid}
+
+        def look(rows: slice) -> dict[str, Tensor]:
+            part = images.take(rows)
+            values = surface(net, part, **options, seed=self.seed)
+            # The offsets stand in every row: blocks are joined row by row.
+            offsets = values.offsets.expand(len(part), -1)
+            return {"rows": part.rows, "y": part.y, **values._asdict(), "offsets": offsets}
+
+        tensors = _in_blocks(work, len(images), 1, look, tick)
+        write_tensors(into / "surface.safetensors", tensors | {"offsets": tensors["offsets"][0]}, {})
+
+    def result(self, store: Store) -> dict[str, Tensor]:
+        """Tensors by name: rows, y; offsets (G,); score and margin (N, G, G), by e1, then e2."""
+        return read_tensors(self.path(store) / "surface.safetensors")[0]
+
+
+def _in_blocks(
+    work: Path, n: int, step: int, compute: Callable[[slice], dict[str, Tensor]], tick: Tick
+) -> dict[str, Tensor]:
+    """What is computed of ``n`` rows, ``step`` at a time; a block that was written before a kill is read again."""
+    parts = []
+    for a in range(0, n, step):
+        file = work / f"rows_{a}_{step}.safetensors"
+        if not file.exists():
+            write_tensors(file, compute(slice(a, a + step)), {})
+        parts.append(read_tensors(file)[0])
+        tick(min(step, n - a))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _ready(victim: Source, store: Store) -> nn.Module:
+    net = victim.load(store)
+    return net if isinstance(victim, Foreign | Live) else folded(net)
+
+
+def _on(device: torch.device, sizes: dict[str, int]) -> int:
+    return sizes.get(device.type, sizes["cuda"])
+
+
+def _data_about(data: Named | None) -> dict[str, Any]:
+    """Nothing where the data are the victim's own: its key covers them."""
+    return {"data": data, "checksum": data_of(data).checksum} if data else {}

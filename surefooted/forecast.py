@@ -1,0 +1,167 @@
+"""What a study will cost, before it begins: passes through networks, timed on a few, and the time they will take."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import singledispatchmethod
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from surefooted.cell import Analysed, Attacked, Cell, Corrupted, Predicted, Shifted, Source, Train, before, data_of
+from surefooted.cell.sources import Ensembled, own_data
+from surefooted.core import Points
+from surefooted.machine import Machine
+from surefooted.spec import build, canonical, split
+from surefooted.training import Outer
+from surefooted.views import laid_out, untouched, victim_of
+
+# Of the passes that an attack may ask for, those that it does ask: rows that are broken ask no more. What our own runs
+# had; a network that nothing breaks asks for all, one that everything breaks for next to none.
+ASKED = {"pgd": 0.5, "autoattack": 0.35, "worst_of": 0.4, "adaptive_smoothing": 0.5, "random_search": 0.9}
+# Attacks that mostly ask without gradient; those of AutoAttack are Square's.
+BLIND = {"random_search": 1.0, "square": 1.0, "worst_of": 0.95, "autoattack": 0.4}
+ROWS = 256
+# To read what a cell needs and to write what it makes.
+SECONDS_A_CELL = 0.2
+# Seconds that a CPU takes to corrupt one image of 32×32 pixels by one type at five intensities.
+CORRUPTED = 4e-4
+
+
+class Forecast(NamedTuple):
+    """Passes of single images through a network (a gradient counts as one), and seconds on this device."""
+
+    passes: int
+    seconds: float
+
+
+def forecast(todo: Sequence[Cell], machine: Machine, *, workers: int = 1) -> Forecast:
+    """Time a few steps of every kind of training and attack in a plan, and multiply.
+
+    Networks need not be trained for it. Each kind is timed alone, so processes that share a memory bus take longer.
+    """
+    threads = torch.get_num_threads()
+    replace(machine, threads=machine.threads or max(1, (os.cpu_count() or 1) // workers)).settle()  # as the workers
+    pace = _Pace(machine.device())
+    parts = [pace.of(cell) for cell in todo]
+    torch.set_num_threads(threads)
+    return Forecast(sum(p.passes for p in parts), sum(p.seconds + SECONDS_A_CELL for p in parts) / workers)
+
+
+class _Pace:
+    """Seconds by step and by pass, timed once for each kind of work."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seen: dict[str, float] = {}
+
+    @singledispatchmethod
+    def of(self, cell: Cell) -> Forecast:
+        """Cells of no account, such as probes."""
+        return Forecast(0, 0.0)
+
+    @of.register
+    def _(self, cell: Train) -> Forecast:
+        method, recipe = build("surefooted.methods", cell.method), build("surefooted.recipes", cell.recipe)
+        inner = 0 if method.perturb is None else method.perturb.passes - 1
+        kind = canonical([_shape_of(cell.method), inner, cell.net, recipe.batch, data_of(cell.data).train.shape])
+        step = self._once(kind, lambda: _timed_step(cell, self.device))
+        return Forecast(cell.work() * recipe.batch * (inner + 1) * method.members, cell.work() * step)
+
+    @of.register
+    def _(self, cell: Attacked) -> Forecast:
+        name = split(cell.attack)[0].partition("@")[0]
+        rows = int(cell.work() * ASKED.get(name, 1.0))
+        blind = BLIND.get(name, 0.0)
+        seconds = (1 - blind) * self._row(cell.victim, gradient=True) + blind * self._row(cell.victim, gradient=False)
+        return Forecast(rows, rows * seconds)
+
+    @of.register
+    def _(self, cell: Predicted) -> Forecast:
+        rows = len(getattr(data_of(cell.data or own_data(cell.victim) or {}), cell.part))
+        return Forecast(rows, rows * self._row(cell.victim, gradient=False))
+
+    @of.register
+    def _(self, cell: Shifted) -> Forecast:
+        return Forecast(cell.work(), cell.work() * self._row(cell.victim, gradient=False))
+
+    @of.register
+    def _(self, cell: Analysed) -> Forecast:
+        rows = 7 * cell.work()  # a Jacobian of ten classes (bench/jacobian.py)
+        return Forecast(rows, rows * self._row(cell.victim, gradient=True))
+
+    @of.register
+    def _(self, cell: Corrupted) -> Forecast:
+        channels, height, width = cell.images().shape
+        return Forecast(0, cell.work() * CORRUPTED * channels * height * width / (3 * 32 * 32))
+
+    def _row(self, victim: Source, *, gradient: bool) -> float:
+        """Seconds a row of one pass through a victim, as it is before it is trained."""
+        trained = [cell for cell in before(victim) if isinstance(cell, Train)]
+        if not trained:
+            return 0.0
+        first, members = trained[0], len(trained) if isinstance(victim, Ensembled) else 1
+        kind = canonical(["row", first.net, build("surefooted.methods", first.method).members, gradient])
+        return members * self._once(kind, lambda: _timed_row(first, self.device, gradient))
+
+    def _once(self, kind: str, measure: Callable[[], float]) -> float:
+        if kind not in self.seen:
+            self.seen[kind] = measure()
+        return self.seen[kind]
+
+
+def _timed_step(cell: Train, device: torch.device) -> float:
+    """Seconds of one step of the optimiser."""
+    method, recipe = build("surefooted.methods", cell.method), build("surefooted.recipes", cell.recipe)
+    net = cell.network().to(device).train()
+    if device.type == "cpu":
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in training
+    outer, optimiser = Outer(method, net), recipe.optimiser(net)
+    points: Points = data_of(cell.data).train.points(slice(0, recipe.batch), device)
+
+    def run() -> None:
+        moved = method.move(net, points, points.y, seed=0)
+        optimiser.zero_grad()
+        loss = outer(moved, points.x, points.y)
+        loss.backward()
+        optimiser.step()
+        loss.item()  # waits for the device
+
+    return least_time(run)
+
+
+def _timed_row(cell: Train, device: torch.device, gradient: bool) -> float:
+    net: nn.Module = cell.network().to(device)
+    points: Points = data_of(cell.data).train.points(slice(0, ROWS), device)
+    victim = victim_of(net)
+
+    def run() -> None:
+        x = points.x.clone().requires_grad_(gradient)
+        with torch.set_grad_enabled(gradient):
+            out = victim(victim.lift(x)).sum()
+        if gradient:
+            torch.autograd.grad(out, x)
+        out.item()  # waits for the device
+
+    with untouched(victim), laid_out(victim):
+        return least_time(run) / len(points.y)
+
+
+def least_time(run: Callable[[], Any], *, again: int = 3) -> float:
+    """The least seconds of a few runs after one that warms up."""
+    took = []
+    for _ in range(again + 1):
+        began = time.perf_counter()
+        run()
+        took.append(time.perf_counter() - began)
+    return min(took[1:])
+
+
+def _shape_of(method: dict[str, Any]) -> list[Any]:
+    """What of a method decides how long a step takes: its name, and arguments that are not numbers on a scale."""
+    name, arguments = split(method)
+    return [name, {k: v for k, v in arguments.items() if not isinstance(v, float)}]

@@ -1,0 +1,129 @@
+"""What the study of EntM computes beside its grid: curves, the λ sweep, and why it works (sections 5.2, 5.3, 6, C)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from surefooted.cell import Analysed, Attacked, Cell, Probed, Surface, Train, attacking
+from surefooted.studies.grid import Grid
+
+# Section 6 speaks of these; the curves of figures 1 and 2 leave out what has no adversarial training.
+ANALYSED = ("Normal", "EntM", "LS", "PAT", "PAT-EntM", "PAT-LS", "TRADES")
+CURVES = ("PAT", "PAT-EntM", "TRADES")
+SEARCHED = ("EntM", "ADP", "LS", "PAT", "PAT-EntM")
+SURFACES = ("EntM", "PAT-EntM")
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """The cells of EntM's analysis, on the first network of each method of a grid.
+
+    Attributes:
+        grid: its networks.
+        radii: k of figure 1: PGD of k steps of 2/255 in a ball of k/255.
+        pixels: k of figure 2, table 10 and figure 3: the two radii k/255 at which attacks get more steps; random search
+            and the sweep are at the first.
+        steps: of figure 2.
+        sweep: λ and the network of PAT-EntM trained with it (figure 3).
+        images: of the test set for curves, surfaces excepted; ``examples`` for section 6.
+        draws: of random search.
+    """
+
+    grid: Grid
+    radii: tuple[int, ...]
+    pixels: tuple[int, int]
+    steps: tuple[int, ...]
+    sweep: Grid
+    images: int
+    examples: int
+    draws: int = 10_000
+    grid_points: int = 21
+
+    @cached_property
+    def curve(self) -> dict[tuple[str, int], Attacked]:
+        """Figure 1, by method and radius."""
+        return {
+            (name, k): self._attack(name, {"pgd": {"eps": k / 255, "steps": k, "step_size": 2 / 255}}, self.images)
+            for name in CURVES
+            for k in self.radii
+        }
+
+    @cached_property
+    def longer(self) -> dict[tuple[str, int, int], Attacked]:
+        """Figure 2, by method, radius and steps."""
+        return {
+            (name, k, steps): self._attack(name, {"pgd": _at(k, steps)}, self.images)
+            for name in CURVES
+            for k in self.pixels
+            for steps in self.steps
+        }
+
+    @cached_property
+    def adaptive(self) -> dict[tuple[str, int, int], Attacked]:
+        """Figure 2, under labels smoothed by the worst γ."""
+        return {
+            (name, k, steps): self._attack(name, {"adaptive_smoothing": _at(k, steps)}, self.images)
+            for name in CURVES
+            for k in self.pixels
+            for steps in self.steps[::2]
+        }
+
+    @cached_property
+    def withstood(self) -> dict[str, tuple[Attacked, Attacked]]:
+        """Table 10: PGD-10, and the same followed by random search on what it did not break."""
+        ball = {"eps": self.pixels[0] / 255}
+        steps = {"pgd": {**ball, "steps": 10, "step_size": self.pixels[0] / 2550, "start": "gaussian"}}
+        both = {"worst_of": {"attacks": [steps, {"random_search": {**ball, "draws": self.draws}}]}}
+        return {
+            name: (self._attack(name, steps, self.images), self._attack(name, both, self.images)) for name in SEARCHED
+        }
+
+    @cached_property
+    def moved(self) -> dict[str, Attacked]:
+        """PGD20-0.5 in L2, whose points Q is read at (table 4)."""
+        attack = {"pgd": {"norm": "l2", "eps": 0.5, "steps": 20, "step_size": 0.05, "keep": "worst"}}
+        return {name: attacking(self._net(name), attack, limit=self.examples) for name in ANALYSED}
+
+    @cached_property
+    def analysed(self) -> dict[str, Analysed]:
+        return {name: Analysed(self._net(name), limit=self.examples, moved=self.moved[name]) for name in ANALYSED}
+
+    @cached_property
+    def distortion(self) -> dict[str, Attacked]:
+        """How far the nearest misclassified point is: an L2 attack without bound."""
+        return {name: self._attack(name, "nearest_boundary", self.examples) for name in ANALYSED}
+
+    @cached_property
+    def surfaces(self) -> dict[str, Surface]:
+        return {name: Surface(self._net(name), grid=self.grid_points, limit=2) for name in SURFACES}
+
+    @cached_property
+    def probed(self) -> dict[str, Probed]:
+        return {name: Probed(self._net(name)) for name in self.grid.methods}
+
+    def cells(self) -> list[Cell]:
+        pairs = [cell for pair in self.withstood.values() for cell in pair]
+        parts: Sequence[dict[Any, Any]] = (
+            self.curve,
+            self.longer,
+            self.adaptive,
+            self.analysed,
+            self.distortion,
+            self.surfaces,
+            self.probed,
+        )
+        return [*self.sweep.cells(), *pairs, *(cell for part in parts for cell in part.values())]
+
+    def _net(self, name: str) -> Train:
+        return self.grid.trained[name][0]
+
+    def _attack(self, name: str, attack: Any, limit: int) -> Attacked:
+        return attacking(self._net(name), attack, limit=limit, keep_points=False)
+
+
+def _at(k: int, steps: int) -> dict[str, float]:
+    """Figure 2: so many steps, together twice as long as the radius, but none shorter than half a grey level."""
+    return {"eps": k / 255, "steps": steps, "step_size": max(1 / 510, 2 * k / 255 / steps)}

@@ -1,0 +1,160 @@
+"""Figures of the EntM study, drawn as the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from surefooted.analysis import normalised_margin
+from surefooted.cell import Attacked
+from surefooted.metrics.robustness import robust_accuracy
+from surefooted.report import Figure, Panel
+from surefooted.report import figures as draw
+from surefooted.report.landscapes import clouds, height_map
+from surefooted.store import Store
+from surefooted.studies.entm_cells import CURVES, SURFACES, Analysis
+
+
+def radius_curve(a: Analysis, store: Store) -> Figure:
+    """Figure 1: accuracy against the radius."""
+    lines = {name: _line({k / 255: a.curve[name, k] for k in a.radii}, store) for name in CURVES}
+    return Figure(
+        "accuracy-radius",
+        "Accuracy against the size of the perturbation (figure 1)",
+        Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(a.grid.methods)), size=(6.4, 4.2)),
+        "PGD of k steps of 2/255 in an L∞ ball of k/255, one restart, a row retires when it is misclassified; the "
+        f"first {a.images} test images, bands are 95 % Wilson intervals. Defences that mask gradients would not reach "
+        f"0. {a.grid.caption()}",
+        "Accuracy falls with the radius, to 0.",
+    )
+
+
+def step_curves(a: Analysis, store: Store) -> Figure:
+    """Figure 2: accuracy against the number of steps, plain and adaptive."""
+
+    def panel(k: int, cells: Mapping[tuple[str, int, int], Attacked], title: str) -> Panel:
+        lines = {
+            name: _line({s: cells[name, k, s] for n, radius, s in cells if (n, radius) == (name, k)}, store)
+            for name in CURVES
+        }
+
+        def plot(ax: draw.Axes) -> None:
+            ax.set_xscale("log", base=2)
+            draw.accuracy_vs_eps(ax, lines, names=list(a.grid.methods), xlabel="Steps")
+            _mark(ax, sorted({s for _, _, s in cells}))
+            ax.set_ylim(*_frame(lines))
+
+        return Panel(plot, f"{title}, ε = {k}/255")
+
+    panels = [panel(k, cells, t) for cells, t in ((a.longer, "PGD"), (a.adaptive, "Adaptive")) for k in a.pixels]
+    return Figure(
+        "accuracy-steps",
+        "Accuracy against the number of steps (figure 2)",
+        tuple(panels),
+        "Steps of max(1/510, 2ε/k), one restart. Adaptive: labels smoothed by γ from 0 to 1 by 0.1, each image's worst "
+        f"counts. The first {a.images} test images, bands are 95 % Wilson intervals. {a.grid.caption()}",
+        "Curves flatten as the attacks converge.",
+    )
+
+
+def sweep(a: Analysis, store: Store) -> Figure:
+    """Figure 3: accuracy, clean and attacked, against λ."""
+    grid, (attack,) = a.sweep, a.sweep.white
+    lines = {}
+    for label, which in (("clean", ""), (attack, attack)):
+        values = [grid.interval(store, name, which) for name in grid.methods]
+        lines[label] = draw.Line(
+            [float(name) for name in grid.methods],
+            [v.value for v in values],
+            [v.low for v in values],
+            [v.high for v in values],
+        )
+
+    def plot(ax: draw.Axes) -> None:
+        ax.set_xscale("symlog", linthresh=0.1)
+        draw.accuracy_vs_eps(ax, lines, xlabel="λ")
+        _mark(ax, [float(name) for name in grid.methods])
+        ax.set_ylim(*_frame(lines))
+
+    return Figure(
+        "lambda",
+        "Accuracy against the weight λ of the entropy (figure 3)",
+        Panel(plot, size=(6.4, 4.2)),
+        f"PAT-EntM; λ = 0 is PAT. Bands are 95 % intervals. {grid.caption()}",
+        "Accuracy clean and under attack, against λ.",
+    )
+
+
+def margins(a: Analysis, store: Store) -> Figure:
+    """Figure 4: normalised margin and distortion, and the examples that are least linear."""
+    found = {name: _points(a, store, name) for name in ("EntM", "PAT", "PAT-EntM")}
+    x, y, q = found["EntM"]
+    bent = q > q.quantile(0.6)
+    parted = {"EntM, Q up to its 60 % quantile": (x[~bent], y[~bent]), "EntM, Q above it": (x[bent], y[bent])}
+    drawn = partial(clouds, xlabel="Normalised margin M / ‖J‖₂", ylabel="Distortion ‖δ‖₂")
+    three = {name: (x, y) for name, (x, y, _) in found.items()}
+    return Figure(
+        "margin-distortion",
+        "Normalised margin and distortion (figure 4)",
+        (
+            Panel(lambda ax: drawn(ax, three, names=list(a.grid.methods)), "Three methods", (5, 4)),
+            Panel(lambda ax: drawn(ax, parted), "EntM, by non-linearity", (5, 4)),
+        ),
+        f"Of the first {a.examples} test images those classified correctly, 300 shown. {a.grid.caption()}",
+        "Distortion against normalised margin, a point an image.",
+    )
+
+
+def surfaces(a: Analysis, store: Store) -> Figure:
+    """Figures 5 and 6: loss and margin around two images."""
+    panels = []
+    for name in SURFACES:
+        found = a.surfaces[name].result(store)
+        for what, title in (("score", "loss"), ("margin", "margin")):
+            for image in range(len(found["y"])):
+                panels.append(_surface(found, what, image, f"{name}, {title}, image {image + 1}"))
+    return Figure(
+        "surfaces",
+        "Loss and decision margin around an image (figures 5 and 6)",
+        tuple(panels),
+        "At x + ε₁d₁ + ε₂d₂: d₁ the sign of the gradient of the cross-entropy, d₂ a random direction with ‖d₂‖∞ = 1. "
+        f"In the margin's panels the line is the decision boundary. The first test images. {a.grid.caption()}",
+        "Height maps, a panel an image and method.",
+    )
+
+
+def _surface(found: Mapping[str, torch.Tensor], what: str, image: int, title: str) -> Panel:
+    return Panel(
+        lambda ax: height_map(ax, found["offsets"], found[what][image], title=title, boundary=what == "margin"),
+        "",
+        (3.4, 3.7),
+    )
+
+
+def _points(a: Analysis, store: Store, name: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Normalised margin, distortion and non-linearity of the images that are classified correctly."""
+    found, far = a.analysed[name].result(store), a.distortion[name].result(store)
+    right = found["correct"] & far["found"] & found["q"].isfinite()
+    return normalised_margin(found["margin"], found["jacobian_norm"])[right], far["size"][right], found["q"][right]
+
+
+def _line(cells: Mapping[float, Attacked], store: Store) -> draw.Line:
+    values = [robust_accuracy(cell.result(store)["found"]) for cell in cells.values()]
+    return draw.Line(list(cells), [v.value for v in values], [v.low for v in values], [v.high for v in values])
+
+
+def _mark(ax: draw.Axes, at: list[Any]) -> None:
+    """Ticks at what was measured, as plain numbers."""
+    ax.set_xticks(at, labels=[f"{x:g}" for x in at])
+    ax.set_xticks([], minor=True)
+
+
+def _frame(lines: Mapping[str, draw.Line]) -> tuple[float, float]:
+    """Curves that differ by a few points are shown as large as they can be."""
+    low = min(float(np.min(np.asarray(line.low))) for line in lines.values())
+    high = max(float(np.max(np.asarray(line.high))) for line in lines.values())
+    return max(0.0, low - 0.02), min(1.01, high + 0.02)

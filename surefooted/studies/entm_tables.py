@@ -1,0 +1,199 @@
+"""Tables of the EntM study, with the paper's numbers beside ours."""
+
+from __future__ import annotations
+
+from math import nan
+from typing import Any
+
+import torch
+
+from surefooted.analysis import correlation, normalised_margin
+from surefooted.metrics.intervals import Interval
+from surefooted.metrics.robustness import robust_accuracy
+from surefooted.report import Column, Table
+from surefooted.store import Store
+from surefooted.studies.entm_cells import ANALYSED, SEARCHED, Analysis
+from surefooted.studies.grid import Grid
+from surefooted.studies.published import printed
+from surefooted.studies.reproduced import Compared
+
+
+def robustness(grid: Grid, store: Store, data: str) -> Table:
+    """A row an attack, a column a method (tables 1 to 3, 6 to 9, 12 and 13)."""
+    columns = (
+        Column("attack", "Attack"),
+        *(Column(_key(name), name, "%", 2, "high", scale=100) for name in grid.methods),
+    )
+    attacks = ["", *grid.white, *grid.black]
+    rows = tuple(
+        {"attack": attack or "clean"}
+        | {
+            _key(name): grid.interval(store, name, attack)
+            for name in grid.methods
+            if not attack or (name, attack) in grid.attacked
+        }
+        for attack in attacks
+    )
+    caption = (
+        "Accuracy. PGDp-k: p steps of k/2550 in an L∞ ball of k/255, from a Gaussian step of 0.005, 5 restarts, an "
+        "image counts if it withstands all; a row retires when it is misclassified. Black-box: last iterates of one "
+        f"run on a network trained independently, Normal or PAT. {grid.caption()}"
+    )
+    return Table(
+        f"robustness-{data}", f"Accuracy under white-box and black-box attacks, {data}", columns, rows, caption
+    )
+
+
+def compared(grid: Grid, store: Store, data: str, tables: tuple[str, ...]) -> list[Compared]:
+    """Every printed cell that the grid has."""
+    cells = []
+    for row in printed("entm"):
+        if row["table"] not in tables or row["dataset"] != data or row["method"] not in grid.methods:
+            continue
+        attack = "" if row["attack"] == "Clean" else row["attack"]
+        attack = f"black-box {attack}" if row["setting"] == "black-box" else attack
+        if not attack or (row["method"], attack) in grid.attacked:
+            labels = {"Method": row["method"], "Attack": attack or "clean"}
+            ours = grid.interval(store, row["method"], attack)
+            cells.append(Compared(labels, float(row["accuracy_pct"]) / 100, ours))
+    return cells
+
+
+def analysis(a: Analysis, store: Store) -> Table:
+    """Table 4: margins, Jacobians and non-linearity."""
+    columns = (
+        Column("method", "Method"),
+        Column("margin", "Margin M", "", 3, help="logit of the class less the greatest other, mean"),
+        Column("norm", "‖J‖₂", "", 3, "low", "spectral norm of the logits' Jacobian, mean"),
+        Column("normalised", "M / ‖J‖₂", "", 3, "high", "mean over images"),
+        Column("robust", "PGD20-0.5", "%", 1, "high", "accuracy, L2, ε = 0.5", scale=100),
+        Column("q", "Q", "", 2, "low", "non-linearity at the points of PGD20-0.5, mean"),
+        Column("q_median", "Q, median", "", 2, "low"),
+        Column("distortion", "Distortion", "", 3, "high", "L2 distance of the nearest misclassified point, mean"),
+        Column("correlation", "Correlation", "", 3, "", "Pearson, normalised margin and distortion, 95 % bootstrap"),
+        *(
+            Column(f"paper_{key}", f"paper: {title}", unit, digits, scale=scale)
+            for key, title, unit, digits, scale in PAPER
+        ),
+    )
+    rows = []
+    for name in ANALYSED:
+        row: dict[str, Any] = {"method": name}
+        found = a.analysed[name].result(store)
+        far, margin = a.distortion[name].result(store), found["margin"].double()
+        normal = normalised_margin(margin, found["jacobian_norm"].double())
+        right = found["correct"] & far["found"]
+        row |= {
+            "margin": _mean(margin),
+            "norm": _mean(found["jacobian_norm"]),
+            "normalised": _mean(normal),
+            "robust": robust_accuracy(found["found"]),
+            "q": _mean(found["q"]),
+            "q_median": float(found["q"][found["q"].isfinite()].median()),
+            "distortion": _mean(far["size"][right]),
+            "correlation": correlation(normal[right], far["size"][right].double()),
+        }
+        rows.append(row | _printed(name))
+    caption = (
+        f"The first {a.examples} test images; means with normal 95 % intervals over images. Q leaves out images that "
+        "the attack did not move; distortion and correlation are over images that are classified correctly. Beside: "
+        f"the paper's numbers, for CIFAR-10 and ResNet-18: another set and network. {a.grid.caption()}"
+    )
+    return Table("analysis", "Margin, Jacobian and non-linearity (table 4)", columns, tuple(rows), caption)
+
+
+PAPER = (
+    ("margin", "M", "", 2, 1.0),
+    ("jacobian_spectral_norm", "‖J‖₂", "", 2, 1.0),
+    ("normalized_margin", "M / ‖J‖₂", "", 2, 1.0),
+    ("accuracy_pgd20_l2_0_5", "PGD20-0.5", "%", 1, 100.0),
+    ("nonlinearity_q", "Q", "", 2, 1.0),
+    ("pearson_normalized_margin_vs_distortion", "correlation", "", 3, 1.0),
+)
+
+
+def searched(a: Analysis, store: Store) -> Table:
+    """Table 10: does random search break what PGD did not?"""
+    columns = (
+        Column("method", "Method"),
+        Column("withstood", "Withstand PGD-10", "images", 0),
+        Column("broken", "Broken by random search", "images", 0, "low"),
+        Column("share", "Of those", "%", 1, "low", scale=100),
+        Column("paper_withstood", "paper: withstand", "images", 0),
+        Column("paper_broken", "paper: broken", "images", 0),
+    )
+    rows = []
+    for name in SEARCHED:
+        first, both = (cell.result(store)["found"] for cell in a.withstood[name])
+        left, broken = int((~first).sum()), int((both & ~first).sum())
+        paper = {
+            r["metric"]: float(r["value"])
+            for r in printed("entm_analysis")
+            if (r["table"], r["method"]) == ("10", name)
+        }
+        rows.append(
+            {
+                "method": name,
+                "withstood": left,
+                "broken": broken,
+                "share": robust_accuracy(~(both & ~first)[~first]) if left else None,
+                "paper_withstood": paper.get("survives_pgd8_of_1000"),
+                "paper_broken": paper.get("of_those_broken_by_random_search"),
+            }
+        )
+    caption = (
+        f"The first {a.images} test images; PGD-10 and {a.draws} uniform draws in the L∞ ball of {a.pixels[0]}/255. "
+        f"Beside: the paper's numbers, for CIFAR-10 and 8/255. {a.grid.caption()}"
+    )
+    return Table("random-search", "Random search on what withstood PGD (table 10)", columns, tuple(rows), caption)
+
+
+def obfuscation(a: Analysis, store: Store) -> Table:
+    """What speaks for masked gradients, method by method."""
+    white, black = next(k for k in a.grid.white if k.startswith("PGD10")), next(iter(a.grid.black))
+    columns = (
+        Column("method", "Method"),
+        Column("white", white, "%", 1, scale=100),
+        Column("black", black, "%", 1, "", "gradients of another network", scale=100),
+        Column("flags", "Flags of the checks"),
+        Column("verdict", "Verdict"),
+    )
+    rows = []
+    for name in a.grid.methods:
+        flags = [flag.name.replace("_", " ") for flag in a.probed[name].flags(store)]
+        masked = a.grid.gain(store, (name, white), (name, black)).low > 0
+        if name in SEARCHED:
+            first, both = (cell.result(store)["found"] for cell in a.withstood[name])
+            searched = int((both & ~first).sum())
+            masked |= searched > 0.01 * int((~first).sum())
+        row: dict[str, Any] = {"method": name, "white": a.grid.interval(store, name, white)}
+        row |= {"black": a.grid.interval(store, name, black), "flags": ", ".join(flags) or "none"}
+        rows.append(row | {"verdict": "masks gradients" if masked else "no sign of masking"})
+    caption = (
+        "Gradients are called masked where the network's own are worth less than another's (95 %), or where random "
+        f"search breaks more than 1 % of what withstood PGD-10. {a.grid.caption()}"
+    )
+    return Table("obfuscation", "Are gradients masked? (section 5.2, appendix C)", columns, tuple(rows), caption)
+
+
+def _printed(name: str) -> dict[str, float]:
+    keys = [key for key, *_ in PAPER]
+    found = {
+        row["metric"].replace(".", "_"): float(row["value"])
+        for row in printed("entm_analysis")
+        if (row["table"], row["method"]) == ("4", name)
+    }
+    return {f"paper_{key}": found[key] for key in keys if key in found}
+
+
+def _mean(values: torch.Tensor) -> Interval:
+    """With the normal 95 % interval over images; what is not finite is left out."""
+    kept = values[values.isfinite()].double()
+    if len(kept) < 2:
+        return Interval(float(kept.mean()), nan, nan, len(kept))
+    mean, half = float(kept.mean()), 1.96 * float(kept.std()) / len(kept) ** 0.5
+    return Interval(mean, mean - half, mean + half, len(kept))
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("-", "_")

@@ -1,0 +1,140 @@
+"""Methods × attacks: the one grid behind the robustness tables of the papers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import hypot
+from statistics import fmean
+from typing import Any
+
+from torch import Tensor
+
+from surefooted.cell import Attacked, Cell, Predicted, Train, Transferred, attacking, data_of, training
+from surefooted.cell.transferred import far
+from surefooted.metrics import accuracy
+from surefooted.metrics.intervals import Interval, seed_interval
+from surefooted.metrics.robustness import robust_accuracy
+from surefooted.store import Store
+
+# Far from the seeds of the networks that are attacked: a proxy is trained independently.
+PROXY_SEED = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Networks trained by several methods, each under the same attacks.
+
+    Attributes:
+        methods: by the name that tables print.
+        white: attacks on the network itself, by name.
+        black: attacks on a proxy, by name; their points are then given to the network.
+        proxies: for each method the method of its proxy, which is trained once and shared.
+        recipes: for methods that have one of their own.
+        limit: images attacked, the first so many of the test set; 0 for all. Clean accuracy is always of all.
+    """
+
+    methods: Mapping[str, Any]
+    net: Any
+    data: Any
+    recipe: Any
+    seeds: int
+    white: Mapping[str, Any]
+    black: Mapping[str, Any] = field(default_factory=dict)
+    proxies: Mapping[str, Any] = field(default_factory=dict)
+    recipes: Mapping[str, Any] = field(default_factory=dict)
+    limit: int = 0
+
+    @cached_property
+    def trained(self) -> dict[str, tuple[Train, ...]]:
+        return {name: tuple(self._train(name, seed) for seed in range(self.seeds)) for name in self.methods}
+
+    @cached_property
+    def clean(self) -> dict[str, tuple[Predicted, ...]]:
+        return {name: tuple(Predicted(one) for one in nets) for name, nets in self.trained.items()}
+
+    @cached_property
+    def attacked(self) -> dict[tuple[str, str], tuple[Attacked | Transferred, ...]]:
+        """By method and attack, a cell a seed."""
+        made: dict[tuple[str, str], tuple[Attacked | Transferred, ...]] = {}
+        for name, nets in self.trained.items():
+            for attack, given in self.white.items():
+                made[name, attack] = tuple(
+                    attacking(one, given, limit=self.limit, seed=seed, keep_points=False)
+                    for seed, one in enumerate(nets)
+                )
+            for attack, given in self.black.items():
+                if name in self.proxies:
+                    moved = self._crafted(self.proxies[name], given)
+                    made[name, attack] = tuple(Transferred(one, moved) for one in nets)
+        return made
+
+    def cells(self) -> list[Cell]:
+        clean = [cell for cells in self.clean.values() for cell in cells]
+        return [*clean, *(cell for cells in self.attacked.values() for cell in cells)]
+
+    def _train(self, name: str, seed: int) -> Train:
+        return training(self.methods[name], self.net, self.data, self.recipes.get(name, self.recipe), seed=seed)
+
+    def _crafted(self, method: Any, attack: Any) -> Attacked:
+        proxy = training(method, self.net, self.data, self.recipe, seed=PROXY_SEED)
+        return attacking(proxy, far(attack), limit=self.limit, seed=PROXY_SEED)
+
+    def accuracies(self, store: Store, name: str, attack: str = "") -> list[float]:
+        """Accuracy of each network, clean or under an attack."""
+        if not attack:
+            return [accuracy(cell.result(store)) for cell in self.clean[name]]
+        return [robust_accuracy(cell.result(store)["found"]).value for cell in self.attacked[name, attack]]
+
+    def interval(self, store: Store, name: str, attack: str = "") -> Interval:
+        """95 %: over the networks where there are several (t), else over the images (Wilson)."""
+        values = self.accuracies(store, name, attack)
+        if len(values) > 1:
+            return seed_interval(values)
+        return robust_accuracy(self._wrong(store, name, attack))
+
+    def score(self, store: Store, name: str, attack: str) -> Interval:
+        """Mean of clean and robust accuracy (UTA); over images the two intervals are put together as independent."""
+        if self.seeds > 1:
+            pairs = zip(self.accuracies(store, name), self.accuracies(store, name, attack))
+            return seed_interval([fmean(pair) for pair in pairs])
+        clean, robust = self.interval(store, name), self.interval(store, name, attack)
+        value = fmean((clean.value, robust.value))
+        below, above = (
+            hypot(clean.value - clean.low, robust.value - robust.low),
+            hypot(clean.high - clean.value, robust.high - robust.value),
+        )
+        return Interval(value, value - below / 2, value + above / 2, robust.n)
+
+    def gain(self, store: Store, better: tuple[str, str], worse: tuple[str, str]) -> Interval:
+        """How much more accurate one (method, attack) is than another; attack "" is none.
+
+        95 % of the mean of differences: over the networks where there are several (t), else over the images that both
+        saw (normal).
+        """
+        if self.seeds > 1:
+            pairs = zip(self.accuracies(store, *better), self.accuracies(store, *worse))
+            return seed_interval([high - low for high, low in pairs])
+        first, second = (self._wrong(store, *which) for which in (better, worse))
+        n = min(len(first), len(second))
+        apart = second[:n].double() - first[:n].double()
+        value, half = float(apart.mean()), 1.96 * float(apart.std()) / n**0.5
+        return Interval(value, value - half, value + half, n)
+
+    def _wrong(self, store: Store, name: str, attack: str) -> Tensor:
+        """Which images the first network gets wrong, clean or under an attack."""
+        if attack:
+            return self.attacked[name, attack][0].result(store)["found"]
+        p = self.clean[name][0].result(store)
+        return p.log_p.argmax(-1) != p.y
+
+    def caption(self) -> str:
+        some = next(iter(self.trained.values()))[0]
+        splits = data_of(some.data)
+        attacked = self.limit or len(splits.test)
+        each = "1 network" if self.seeds == 1 else f"{self.seeds} networks"
+        return (
+            f"{splits.title}: {len(splits.train)} training, {len(splits.test)} test images, the first {attacked} of "
+            f"them attacked; {each} a method; 95 % intervals over {'images' if self.seeds == 1 else 'networks'}."
+        )

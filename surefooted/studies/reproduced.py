@@ -1,0 +1,80 @@
+"""Printed numbers and ours, cell by cell: what counts as reproduced, and the table that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import Any
+
+from surefooted.report import Column, Finding, Interval, Table
+
+# A printed cell is known to a point, and a run differs from the next by about as much.
+NEAR = 0.02
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One cell of a paper's table.
+
+    Attributes:
+        labels: what names the cell, by column.
+        printed: the paper's number, as a share.
+        ours: measured here, with its 95 % interval.
+    """
+
+    labels: dict[str, str]
+    printed: float
+    ours: Any
+
+    @property
+    def difference(self) -> float:
+        return float(self.ours.value) - self.printed
+
+    @property
+    def reproduced(self) -> bool:
+        """Within two points, or inside our interval."""
+        inside = not isnan(self.ours.low) and self.ours.low <= self.printed <= self.ours.high
+        return round(abs(self.difference), 6) <= NEAR or inside
+
+
+def table(name: str, title: str, cells: Sequence[Compared], caption: str) -> Table:
+    """A row a cell: the paper's number, ours, the difference and whether that counts as reproduced."""
+    labels = list(cells[0].labels)
+    columns = (
+        *(Column(label.lower().replace(" ", "_"), label) for label in labels),
+        Column("printed", "Paper", "%", 2, scale=100),
+        Column("ours", "Ours", "%", 2, scale=100, help="95 % interval"),
+        Column("difference", "Ours − paper", "points", 2, scale=100),
+        Column("reproduced", "Reproduced", help="within 2 points, or the paper's number inside our interval"),
+    )
+    rows = tuple(
+        {label.lower().replace(" ", "_"): text for label, text in cell.labels.items()}
+        | {
+            "printed": cell.printed,
+            "ours": Interval(float(cell.ours.value), float(cell.ours.low), float(cell.ours.high)),
+            "difference": cell.difference,
+            "reproduced": "yes" if cell.reproduced else "no",
+        }
+        for cell in cells
+    )
+    return Table(name, title, columns, rows, f"{count(cells)} {caption}")
+
+
+def count(cells: Sequence[Compared]) -> str:
+    """How many of them."""
+    return f"{sum(cell.reproduced for cell in cells)} of {len(cells)} printed cells are reproduced."
+
+
+def overall(text: str, cells: Sequence[Compared], see: str) -> Finding:
+    """A paper's table as one finding: it holds if nine cells of ten do."""
+    share = sum(cell.reproduced for cell in cells) / len(cells)
+    verdict = "holds" if share >= 0.9 else "does not hold" if share < 0.5 else "unclear"
+    return Finding(text, verdict, count(cells), see)
+
+
+def judged(text: str, gain: Any, measure: str, *, see: str = "", over: str = "") -> Finding:
+    """A claim judged by the 95 % interval of its gain: it holds if the interval lies above 0."""
+    verdict = "holds" if gain.low > 0 else "does not hold" if gain.high < 0 else "unclear"
+    value, low, high = (100 * float(part) for part in (gain.value, gain.low, gain.high))
+    return Finding(text, verdict, f"{measure}: {value:+.2f} points [{low:+.2f}, {high:+.2f}]{over}", see)

@@ -1,0 +1,80 @@
+"""What the study of UTA computes beside its grids and the plane: trainings that are watched for overfitting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from surefooted.cell import Cell, Train, data_of, training
+
+
+@dataclass(frozen=True, eq=False)
+class Overfitting:
+    """Trainings by one-step attacks, watched by clean, FGSM and PGD accuracy (figures 4 and 9).
+
+    Attributes:
+        methods: by the name that figures print.
+        record: the recorder.
+        seeds: runs of each.
+    """
+
+    methods: Mapping[str, Any]
+    net: Any
+    data: Any
+    recipe: Any
+    record: Any
+    seeds: int
+
+    @cached_property
+    def trained(self) -> dict[str, tuple[Train, ...]]:
+        return {
+            name: tuple(
+                training(method, self.net, self.data, self.recipe, seed=seed, record=self.record)
+                for seed in range(self.seeds)
+            )
+            for name, method in self.methods.items()
+        }
+
+    def cells(self) -> list[Cell]:
+        return [one for runs in self.trained.values() for one in runs]
+
+    def caption(self) -> str:
+        splits = data_of(next(iter(self.trained.values()))[0].data)
+        ((_, given),) = self.record.items()
+        return (
+            f"{splits.title}: {len(splits.train)} training images; watched on the first {given['images']} test images, "
+            f"every {given['every']} iterations, by FGSM and PGD-{given['steps']} at ε = {given['eps']:g}; "
+            f"{self.seeds} runs a method."
+        )
+
+
+def fashion(
+    *, epochs: int, seeds: int, data: Any, net: str = "lenet", images: int = 256, every: int = 200
+) -> Overfitting:
+    """Figure 4: ε = α = 0.2 in training; tested by PGD-20 of steps of 0.01."""
+    eps = 0.2
+    return Overfitting(
+        {"FGSM-AT": {"fgsm_at": {"eps": eps}}, "UTA-AT, 1 step": {"uta": {"eps": eps, "steps": 1, "step_size": eps}}},
+        net=net,
+        data=data,
+        recipe={"uta_lenet": {"epochs": epochs}},
+        record={"robustness": {"eps": eps, "steps": 20, "step_size": 0.01, "every": every, "images": images}},
+        seeds=seeds,
+    )
+
+
+def cifar10(*, epochs: int = 200, seeds: int = 3) -> Overfitting:
+    """Figure 9: ResNet-18 with dropout; ε = α = 8/255 in training; tested by PGD-10 of steps of ε/4."""
+    eps = 8 / 255
+    mask = {"mc_dropout": {"samples": 1}}
+    uta = {"uta": {"eps": eps, "steps": 1, "step_size": eps, "view": mask}}
+    return Overfitting(
+        {"FGSM-AT": {"fgsm_at": {"eps": eps}}, "UTA-AT, 1 step": uta},
+        net={"resnet18": {"dropout": 0.2}},
+        data={"cifar10": {"validation": 0.0}},
+        recipe={"uta_resnet18": {"epochs": epochs}},
+        record={"robustness": {"eps": eps, "steps": 10, "step_size": eps / 4, "every": 400, "images": 512}},
+        seeds=seeds,
+    )

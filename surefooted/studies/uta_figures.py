@@ -1,0 +1,131 @@
+"""Tables and figures of the UTA study, with the paper's numbers beside ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from surefooted.report import Column, Figure, Panel, Table
+from surefooted.report import figures as draw
+from surefooted.store import Store
+from surefooted.studies.compare import line
+from surefooted.studies.grid import Grid
+from surefooted.studies.published import printed
+from surefooted.studies.reproduced import Compared
+from surefooted.studies.uta_cells import Overfitting
+from surefooted.studies.uta_grids import NAMES, TESTED, attack, name
+
+MEASURES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD"}
+
+
+def trained_at(grid: Grid) -> list[float]:
+    """The training radii of a grid."""
+    return sorted({float(one.rsplit(" ", 1)[1]) for one in grid.methods})
+
+
+def scores(grid: Grid, store: Store, label: str, title: str) -> Table:
+    """Tables 1 and 2: mean of clean and AutoAttack accuracy, a row a training, a column a test radius."""
+    columns = (
+        Column("method", "Method"),
+        Column("eps_train", "ε, training", digits=1),
+        Column("clean", "Clean", "%", 2, "high", scale=100),
+        *(Column(_key("score", eps), f"Score, ε = {eps:g}", "%", 1, "high", scale=100) for eps in TESTED),
+        *(Column(_key("robust", eps), f"AutoAttack, ε = {eps:g}", "%", 1, "high", scale=100) for eps in TESTED),
+    )
+    rows = []
+    for method in NAMES:
+        for eps in trained_at(grid):
+            which = name(method, eps)
+            row: dict[str, Any] = {"method": NAMES[method], "eps_train": eps, "clean": grid.interval(store, which)}
+            row |= {_key("score", test): grid.score(store, which, attack(test)) for test in TESTED}
+            rows.append(row | {_key("robust", test): grid.interval(store, which, attack(test)) for test in TESTED})
+    caption = f"Score: mean of clean and robust accuracy, the latter under standard AutoAttack, L∞. {grid.caption()}"
+    return Table(f"scores-{label}", title, columns, tuple(rows), caption)
+
+
+def compared(grid: Grid, store: Store, table: str, data: str) -> list[Compared]:
+    """Every printed score that the grid has."""
+    cells = []
+    for row in printed("uta"):
+        which = f"{row['method'].removeprefix('LS-')} {float(row['eps_train']):g}"
+        if (row["table"], row["dataset"]) == (table, data) and which in grid.methods:
+            test = float(row["eps_test"])
+            labels = {"Method": row["method"], "Trained at": row["eps_train"], "Tested at": row["eps_test"]}
+            cells.append(Compared(labels, float(row["value"]) / 100, grid.score(store, which, attack(test))))
+    return cells
+
+
+def clean_accuracy(grids: dict[str, Grid], store: Store) -> Figure:
+    """Figure 2: clean accuracy against the training radius."""
+
+    def panel(title: str, grid: Grid) -> Panel:
+        lines = {}
+        for method, label in NAMES.items():
+            values = [grid.interval(store, name(method, eps)) for eps in trained_at(grid)]
+            lines[label] = _banded(trained_at(grid), values)
+        return Panel(
+            lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(NAMES.values()), xlabel="ε in training"), title
+        )
+
+    return Figure(
+        "clean-accuracy",
+        "Clean accuracy against the radius of training (figure 2)",
+        tuple(panel(title, grid) for title, grid in grids.items()),
+        "Bands are 95 % intervals. " + " ".join(grid.caption() for grid in grids.values()),
+        "UTA-AT keeps its clean accuracy where PGD-AT loses it.",
+    )
+
+
+def robust_accuracy(grids: dict[str, Grid], store: Store) -> Figure:
+    """Figures 10 and 13: accuracy against the test radius, a line a training."""
+
+    def panel(title: str, grid: Grid, method: str) -> Panel:
+        lines = {}
+        for eps in trained_at(grid):
+            which = name(method, eps)
+            values = [grid.interval(store, which), *(grid.interval(store, which, attack(test)) for test in TESTED)]
+            lines[f"trained at {eps:g}"] = _banded([0.0, *TESTED], values)
+        return Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="ε in the test"), f"{title}, {NAMES[method]}")
+
+    return Figure(
+        "robust-accuracy",
+        "Accuracy under attack against the radius of the test (figures 10 and 13)",
+        tuple(panel(title, grid, method) for title, grid in grids.items() for method in NAMES),
+        "Standard AutoAttack, L∞, where the paper has PGD. Bands are 95 % intervals. "
+        + " ".join(grid.caption() for grid in grids.values()),
+        "Accuracy falls with the radius; the larger that of training, the later.",
+    )
+
+
+def overfitting(runs: Overfitting, store: Store, label: str) -> Figure:
+    """Figures 4 and 9: accuracy by iteration."""
+
+    def panel(method: str) -> Panel:
+        seen = [one.recorded(store) for one in runs.trained[method]]
+        steps = seen[0]["step"].tolist()
+        lines = {
+            shown: line(steps, torch.stack([one[key] for one in seen], 1).tolist()) for key, shown in MEASURES.items()
+        }
+
+        def plot(ax: draw.Axes) -> None:
+            draw.accuracy_vs_eps(ax, lines, names=list(MEASURES.values()), xlabel="Iteration")
+            ax.set_ylim(0, 1.02)
+
+        return Panel(plot, method, (5, 3.6))
+
+    return Figure(
+        f"overfitting-{label}",
+        "Catastrophic overfitting",
+        tuple(panel(method) for method in runs.methods),
+        f"Mean over runs, band from least to greatest. {runs.caption()}",
+        "Accuracy by iteration: clean, under FGSM and under PGD.",
+    )
+
+
+def _banded(x: list[float], values: list[Any]) -> draw.Line:
+    return draw.Line(x, [v.value for v in values], [v.low for v in values], [v.high for v in values])
+
+
+def _key(kind: str, eps: float) -> str:
+    return f"{kind}_{eps:g}".replace(".", "_")

@@ -1,0 +1,342 @@
+"""UTA's experiment in the plane (figures 1, 5, 6, 7): what attacks do to a network, and what training on them does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from surefooted.cell import Attacked, Cell, Ensembled, Predicted, Source, Train, attacking, before, data_of, training
+from surefooted.core import log_mean_softmax
+from surefooted.data.plane import BAND, REACH, SIDE, gap, height, true_class, units
+from surefooted.data.plane import boundary as true_line
+from surefooted.files import read_tensors, write_tensors
+from surefooted.machine import Machine, Tick
+from surefooted.metrics import accuracy
+from surefooted.prediction import predict
+from surefooted.recorders import plane_points
+from surefooted.store import Store
+
+# Of the paper's plane in ours. Of figure 1 the paper prints k and α: they reach no further than their product.
+UNIT = 1 / SIDE
+STEPS, ALPHA = 15, 0.05
+EPS = STEPS * ALPHA
+# Appendix A.
+DUE_STEPS, DUE_ALPHA, DUE_EPS = 50, 0.1, 1.0
+RAISES = {"PGD": "cross_entropy", "UTA": "entropy"}
+CLEAN, TRADES = "Clean", "TRADES"
+
+
+def adversary(raises: str, eps: float, steps: int, alpha: float) -> dict[str, Any]:
+    """Sign steps from the clean point; lengths in units of the paper's plane."""
+    given = {"eps": eps * UNIT, "steps": steps, "step_size": alpha * UNIT}
+    return {"pgd": {**given, "start": "clean", "objective": RAISES[raises], "keep": "last"}}
+
+
+def _trainings() -> dict[str, Any]:
+    given = {"eps": EPS * UNIT, "steps": STEPS, "step_size": ALPHA * UNIT}
+    return {"PGD-AT": {"pgd_at": given}, "UTA-AT": {"uta": given}, TRADES: {"trades": {"beta": 1.0, **given}}}
+
+
+@dataclass(frozen=True, eq=False)
+class Surveyed(Cell):
+    """What a victim predicts at every point of a grid over the unit square.
+
+    Attributes:
+        grid: points along each axis.
+        draws: predictions of which this is the mean, for a victim that draws at random.
+    """
+
+    victim: Source
+    grid: int
+    draws: int = 1
+
+    kind = "surveyed"
+
+    def about(self) -> dict[str, Any]:
+        return {"victim": self.victim.key, "grid": self.grid, "draws": self.draws}
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return before(self.victim)
+
+    @property
+    def label(self) -> str:
+        return f"survey {self.victim}"
+
+    def work(self) -> int:
+        return 1
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        net = self.victim.load(store).to(machine.device())
+        points = plane_points(0.0, 1.0, self.grid)
+        log_p = log_mean_softmax(torch.stack([predict(net, points, seed=draw).log_p for draw in range(self.draws)]))
+        write_tensors(into / "surveyed.safetensors", {"log_p": log_p.view(self.grid, self.grid, -1)}, {})
+        tick(1)
+
+    def result(self, store: Store) -> Tensor:
+        """Log-probabilities (grid, grid, classes), the second coordinate in rows."""
+        return read_tensors(self.path(store) / "surveyed.safetensors")[0]["log_p"]
+
+
+@dataclass(frozen=True, eq=False)
+class Toy:
+    """Networks that learnt the plane from clean and from perturbed points, and attacks on the former.
+
+    Attributes:
+        data: ``plane``, as you like it.
+        seeds: trainings of each method.
+        members: of the ensemble, whose uncertainty is mapped and attacked; the first are the clean trainings.
+        attacked: numbers of steps of the attacks on clean trainings.
+        grid: points along each axis of the maps.
+        due: as ``net``, for the Gaussian process.
+        due_recipe, due_at_recipe: how it learns from clean points, and from perturbed ones.
+        due_seeds: as ``seeds``, for the Gaussian process; 0 leaves it out.
+        due_draws: predictions that its maps are the mean of. With 32 of 32 samples, a thousand are at each point; with
+            few the boundary is ragged.
+    """
+
+    data: Any
+    net: Any
+    recipe: Any
+    seeds: int
+    members: int
+    grid: int
+    due: Any
+    due_recipe: Any
+    due_at_recipe: Any
+    due_seeds: int
+    due_draws: int
+    attacked: tuple[int, ...] = (1, 20, 50)
+    due_steps: int = DUE_STEPS
+    methods: Mapping[str, Any] = field(default_factory=_trainings)
+
+    @cached_property
+    def clean(self) -> tuple[Train, ...]:
+        """One a seed, and as many as the ensemble has members."""
+        seeds = range(max(self.seeds, self.members))
+        return tuple(training("vanilla", self.net, self.data, self.recipe, seed=seed) for seed in seeds)
+
+    @cached_property
+    def ensemble(self) -> Ensembled:
+        return Ensembled(self.clean[: self.members])
+
+    @cached_property
+    def trained(self) -> dict[str, tuple[Train, ...]]:
+        """By method, those from perturbed points watched by the oscillation map; the Gaussian process as ``DUE, ...``.
+
+        A training that is not watched has no ``recorded``.
+        """
+        record = {"flips": {"grid": self.grid}}
+        made = {CLEAN: self.clean[: self.seeds]}
+        for name, method in self.methods.items():
+            made[name] = tuple(
+                training(method, self.net, self.data, self.recipe, seed=seed, record=record)
+                for seed in range(self.seeds)
+            )
+        if self.due_seeds:
+            made[f"DUE, {CLEAN}"] = self._due(self.due_recipe)
+            for raises in RAISES:
+                moved = adversary(raises, DUE_EPS, self.due_steps, DUE_ALPHA)
+                made[f"DUE, {raises}-AT"] = self._due(self.due_at_recipe, moved)
+        return made
+
+    @cached_property
+    def surveyed(self) -> dict[str, tuple[Surveyed, ...]]:
+        made = {
+            name: tuple(Surveyed(one, self.grid, self.due_draws if name.startswith("DUE") else 1) for one in nets)
+            for name, nets in self.trained.items()
+        }
+        return made | {"Ensemble": (Surveyed(self.ensemble, self.grid),)}
+
+    @cached_property
+    def tested(self) -> dict[str, tuple[Predicted, ...]]:
+        return {name: tuple(Predicted(one) for one in nets) for name, nets in self.trained.items()}
+
+    @cached_property
+    def moved(self) -> dict[tuple[str, str, int], tuple[Attacked, ...]]:
+        """Test points by attack, victim (a name of ``surveyed``) and number of steps; one for each of its networks."""
+        made = {}
+        for steps in self.attacked:
+            for raises in RAISES:
+                attack = adversary(raises, EPS, steps, ALPHA)
+                made[raises, CLEAN, steps] = tuple(attacking(one, attack) for one in self.clean[: self.seeds])
+            made["UTA", "Ensemble", steps] = (attacking(self.ensemble, adversary("UTA", EPS, steps, ALPHA)),)
+        for raises in RAISES if self.due_seeds else ():
+            attack = adversary(raises, DUE_EPS, self.due_steps, DUE_ALPHA)
+            victim = f"DUE, {CLEAN}"
+            made[raises, victim, self.due_steps] = tuple(attacking(one, attack) for one in self.trained[victim])
+        return made
+
+    def cells(self) -> list[Cell]:
+        each: list[Mapping[Any, tuple[Cell, ...]]] = [self.surveyed, self.tested, self.moved]
+        return [cell for made in each for cells in made.values() for cell in cells]
+
+    def _due(self, recipe: Any, perturb: Any = None) -> tuple[Train, ...]:
+        method = {"due": {"perturb": perturb}} if perturb else "due"
+        return tuple(training(method, self.due, self.data, recipe, seed=seed) for seed in range(self.due_seeds))
+
+
+def toy(size: Literal["full", "smoke"] = "full") -> Toy:
+    """The experiment: a few minutes of one core, or seconds without any meaning."""
+    smoke = size == "smoke"
+    return Toy(
+        data={"plane": {"examples": 100 if smoke else 600}},
+        net={"mlp": {"width": 16 if smoke else 64, "layers": 2, "normalise": "channel"}},
+        recipe={"recipe": {"epochs": 2 if smoke else 40, "batch": 32, "lr": 3e-3, "weight_decay": 1e-3}},
+        seeds=2 if smoke else 5,
+        members=2 if smoke else 10,
+        grid=21 if smoke else 61,
+        due={
+            "due_mlp": {
+                "width": 16 if smoke else 64,
+                "layers": 2,
+                "inducing": 4 if smoke else 16,
+                "samples": 4 if smoke else 32,
+                "normalise": "channel",
+            }
+        },
+        due_recipe={"recipe": {"epochs": 2 if smoke else 30, "batch": 64, "lr": 1e-2}},
+        due_at_recipe={"recipe": {"epochs": 1 if smoke else 12, "batch": 64, "lr": 1e-2}},
+        due_seeds=1 if smoke else 3,
+        due_draws=2 if smoke else 32,
+        attacked=(1, 5) if smoke else (1, 20, 50),
+        due_steps=5 if smoke else DUE_STEPS,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """What came of it, in units of the paper's plane."""
+
+    made: Toy
+    store: Store
+
+    # Numbers
+
+    def crossed(self, raises: str, victim: str, steps: int) -> list[dict[str, float]]:
+        """For each network, shares and lengths of the test points that an attack moved.
+
+        fooled: the network's answer is wrong; far: it is, and its boundary more than a step back (L∞); beyond: they lie
+        beyond the true boundary; depth: how far beyond it, along q, the mean over all points.
+        """
+        found = []
+        for k, cell in enumerate(self.made.moved[raises, victim, steps]):
+            result = cell.result(self.store)
+            past = -height(result["x"].view(-1, 2)) * (2 * result["y"] - 1)
+            back = _nearest(units(result["x"].view(-1, 2)), self.boundary(victim, k))
+            step = DUE_ALPHA if victim.startswith("DUE") else ALPHA
+            shares = {
+                "fooled": result["found"],
+                "far": result["found"] & (back > step + self._spacing),
+                "beyond": past > 0,
+                "depth": past.clamp(min=0),
+            }
+            found.append({name: float(values.double().mean()) for name, values in shares.items()})
+        return found
+
+    def crossing(self, what: str, raises: str, victim: str, steps: int) -> list[float]:
+        return [one[what] for one in self.crossed(raises, victim, steps)]
+
+    def on_map(self, name: str) -> list[float]:
+        """Share of the plane where the classes lie, and between them, that each network tells as it is."""
+        true = true_class(self._grid)
+        return [float((self._says(name, k) == true)[self._region].double().mean()) for k in self._each(name)]
+
+    def on_test(self, name: str) -> list[float]:
+        return [accuracy(cell.result(self.store)) for cell in self.made.tested[name]]
+
+    def flips(self, name: str) -> list[float]:
+        """How often the prediction changed in training, the mean over the square."""
+        return [float(one.recorded(self.store)["flips"].double().mean()) for one in self.made.trained[name]]
+
+    def off(self, name: str) -> list[float]:
+        """Mean distance from learnt to true boundary and back, where the classes lie; the square's side if none is."""
+        p = torch.linspace(-REACH, REACH, 201)
+        line = torch.stack((p, true_line(p)), -1)
+        wide = torch.linspace(-SIDE / 2, SIDE / 2, 501)
+        whole = torch.stack((wide, true_line(wide)), -1)
+        found = []
+        for k in self._each(name):
+            learnt = self.boundary(name, k)
+            learnt = learnt[self._within(learnt)]
+            there = _nearest(line, learnt, euclidean=True).clamp(max=SIDE)
+            back = _nearest(learnt, whole, euclidean=True)
+            found.append(float((there.mean() + back.mean()) / 2) if len(learnt) else SIDE)
+        return found
+
+    def boundary(self, name: str, k: int = 0) -> Float[Tensor, "n 2"]:
+        """Points of a network's boundary: where class 1 has probability one half between neighbours on the grid."""
+        p, at = self.probability(name, k), units(self._grid)
+        found = []
+        for one, other in (((slice(None), slice(-1)), (slice(None), slice(1, None))),
+                           ((slice(-1), slice(None)), (slice(1, None), slice(None)))):  # fmt: skip
+            a, b = p[one], p[other]
+            cut = (a > 0.5) != (b > 0.5)
+            share = ((0.5 - a) / (b - a))[cut][:, None]
+            found.append(at[one][cut] * (1 - share) + at[other][cut] * share)
+        return torch.cat(found)
+
+    # Maps
+
+    def probability(self, name: str, k: int = 0) -> Float[Tensor, "g g"]:
+        """Of class 1."""
+        return self._log_p(name, k)[..., 1].exp()
+
+    def entropy(self, name: str, k: int = 0) -> Float[Tensor, "g g"]:
+        log_p = self._log_p(name, k)
+        return -(log_p.exp() * log_p).sum(-1)
+
+    def _log_p(self, name: str, k: int) -> Float[Tensor, "g g c"]:
+        return self.made.surveyed[name][k].result(self.store).float()
+
+    def _says(self, name: str, k: int) -> Tensor:
+        return self._log_p(name, k).argmax(-1)
+
+    def _each(self, name: str) -> range:
+        return range(len(self.made.surveyed[name]))
+
+    @cached_property
+    def _grid(self) -> Float[Tensor, "g g 2"]:
+        return plane_points(0.0, 1.0, self.made.grid).x.view(self.made.grid, self.made.grid, 2)
+
+    @property
+    def _spacing(self) -> float:
+        return SIDE / (self.made.grid - 1)
+
+    @cached_property
+    def _region(self) -> Bool[Tensor, "g g"]:
+        return self._within(units(self._grid))
+
+    def _within(self, at: Float[Tensor, "*n 2"]) -> Bool[Tensor, "*n"]:
+        """Where the classes lie, and between them."""
+        given = self._given
+        p, q = at.unbind(-1)
+        tall = gap(p, given["small"], given["large"]) / 2 + BAND
+        return (p.abs() <= REACH) & ((q - true_line(p)).abs() <= tall)
+
+    @property
+    def _given(self) -> dict[str, float]:
+        return self.made.clean[0].data["plane"]
+
+    def caption(self) -> str:
+        splits, given = data_of(self.made.clean[0].data), self._given
+        return (
+            f"{splits.title}: {len(splits.train)} training, {len(splits.test)} test points, gap {given['small']:g} on "
+            f"the left, {given['large']:g} on the right."
+        )
+
+
+def _nearest(
+    points: Float[Tensor, "n 2"], line: Float[Tensor, "m 2"], *, euclidean: bool = False
+) -> Float[Tensor, " n"]:
+    """Distance to the nearest point of the line, L∞ or Euclidean; infinite where there is no line."""
+    if not len(line):
+        return torch.full((len(points),), torch.inf)
+    return torch.cdist(points, line, p=2.0 if euclidean else torch.inf).amin(1)

@@ -1,0 +1,276 @@
+"""Tables, findings and figures of UTA's experiment in the plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from surefooted.cell import data_of
+from surefooted.data.plane import SIDE, units
+from surefooted.data.plane import boundary as true_line
+from surefooted.report import Column, Figure, Finding, Panel, Table
+from surefooted.report import plane as draw
+from surefooted.studies.base import finding
+from surefooted.studies.compare import spread
+from surefooted.studies.uta_toy import ALPHA, CLEAN, DUE_ALPHA, DUE_EPS, EPS, STEPS, TRADES, Plane
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+HALF = SIDE / 2
+SIZE = (3.9, 3.1)
+SHOWN = slice(0, 60)
+MARKS = (
+    "Dots are the first 60 test points, crosses the same after the attack, in their class's colour (0 red, 1 blue). "
+    "Solid: the boundary of the network, dashed: the true one. Axes in the paper's units."
+)
+
+
+def attacks_table(n: Plane) -> Table:
+    columns = (
+        Column("attack", "Attack"),
+        Column("victim", "On"),
+        Column("steps", "Steps", digits=0),
+        Column("fooled", "Answer wrong", "%", 1, scale=100),
+        Column(
+            "far",
+            "Far across",
+            "%",
+            1,
+            "",
+            "wrong, and further than a step and a grid point from the network's boundary",
+            scale=100,
+        ),
+        Column("beyond", "Beyond the truth", "%", 1, "", "on the wrong side of the true boundary", 100),
+        Column("depth", "Depth", "units", 3, "", "how far beyond the true boundary, the mean over all points"),
+        Column("seeds", "Networks", digits=0),
+    )
+    rows = []
+    for raises, victim, steps in sorted(n.made.moved, key=lambda key: (key[1] != CLEAN, key[1:], key[0])):
+        each = n.crossed(raises, victim, steps)
+        row = {name: spread([one[name] for one in each]) for name in each[0]}
+        name = f"{len(n.made.ensemble.members)} networks" if victim == "Ensemble" else victim
+        rows.append({"attack": raises, "victim": name, "steps": steps, "seeds": len(each), **row})
+    caption = (
+        f"Test points moved from where they are, ε = {EPS:g}, steps of {ALPHA:g}; the Gaussian process (DUE) with "
+        f"ε = {DUE_EPS:g} and {DUE_ALPHA:g}; the last iterate is kept. Sign steps end on either side of the line that "
+        f"they climb to, so an answer may be wrong by less than a step. Mean ± standard deviation over networks. "
+        f"{n.caption()}"
+    )
+    return Table("toy-attacks", "Where attacks take the points of the plane", columns, tuple(rows), caption)
+
+
+def trained_table(n: Plane) -> Table:
+    columns = (
+        Column("method", "Trained by"),
+        Column("test", "Accuracy", "%", 1, "high", "test points", 100),
+        Column("map", "Plane told right", "%", 1, "high", "share of where the classes lie and of the gap", 100),
+        Column(
+            "off",
+            "Boundary off by",
+            "units",
+            3,
+            "low",
+            f"mean distance from learnt to true boundary and back; {SIDE:g}, the square's side, where there is none",
+        ),
+        Column("flips", "Changes", "", 2, "low", "of the prediction over the training, the mean over the plane"),
+        Column("seeds", "Networks", digits=0),
+    )
+    rows = [
+        {
+            "method": name,
+            "test": spread(n.on_test(name)),
+            "map": spread(n.on_map(name)),
+            "off": spread(n.off(name)),
+            "flips": spread(n.flips(name)) if name in n.made.methods else None,
+            "seeds": len(nets),
+        }
+        for name, nets in n.made.trained.items()
+    ]
+    caption = (
+        f"Perturbed in training: ε = {EPS:g}, {STEPS} steps of {ALPHA:g}, TRADES with λ = 1; DUE with ε = {DUE_EPS:g}, "
+        f"{n.made.due_steps} steps of {DUE_ALPHA:g}. Changes are counted after every update on a grid of "
+        f"{n.made.grid}×{n.made.grid} points. Mean ± standard deviation over networks. {n.caption()}"
+    )
+    return Table("toy-trained", "What training on perturbed points makes of the plane", columns, tuple(rows), caption)
+
+
+def findings(n: Plane) -> list[Finding]:
+    """The paper's claims about the plane, judged over networks."""
+    steps = sorted(n.made.attacked)[1]
+
+    def crossing(what: str, victim: str, steps: int) -> list[float]:
+        """By how much more of PGD's points than of UTA's."""
+        return _less(n.crossing(what, "PGD", victim, steps), n.crossing(what, "UTA", victim, steps))
+
+    def accuracy(more: str, fewer: str) -> list[float]:
+        return _less(n.on_test(more), n.on_test(fewer))
+
+    made = [
+        _points(
+            f"In the plane, {steps} steps up the loss cross the network's boundary where {steps} steps up its entropy "
+            "stop (figure 1, a and b).",
+            *(crossing("far", CLEAN, steps), "share far across, PGD less UTA", "toy-attacks"),
+        ),
+        _points(
+            "So more of PGD's points than of UTA's end among the other class (figure 1, a and b).",
+            *(crossing("beyond", CLEAN, steps), "share beyond the true boundary, PGD less UTA", "toy-attacks"),
+        ),
+        _points(
+            "Trained with an ε too large for a part of the plane, PGD-AT gives up test points that UTA-AT keeps "
+            "(figure 1, c).",
+            *(accuracy("UTA-AT", "PGD-AT"), "accuracy, UTA-AT less PGD-AT", "toy-trained"),
+        ),
+        finding(
+            "UTA-AT's boundary stays closer to the true one (figure 1, c).",
+            *(_less(n.off("PGD-AT"), n.off("UTA-AT")), "distance, PGD-AT less UTA-AT"),
+            see="toy-trained",
+            unit=" units",
+        ),
+        finding(
+            "The boundary oscillates more under PGD-AT (figure 1, d).",
+            *(_less(n.flips("PGD-AT"), n.flips("UTA-AT")), "changes of a point's prediction, PGD-AT less UTA-AT"),
+            see="toy-trained",
+        ),
+        _points(
+            "TRADES, with λ = 1, misclassifies points of the plane that UTA-AT does not (figure 7).",
+            *(accuracy("UTA-AT", TRADES), "accuracy, UTA-AT less TRADES", "toy-trained"),
+        ),
+    ]
+    if n.made.due_seeds > 1:
+        made += [
+            _points(
+                "With a Gaussian process too, PGD crosses the boundary and UTA does not (figure 5).",
+                *(crossing("far", f"DUE, {CLEAN}", n.made.due_steps), "share far across, PGD less UTA", "toy-attacks"),
+            ),
+            _points(
+                "Trained adversarially, the process tells the classes apart with UTA, not with PGD (figure 6).",
+                *(accuracy("DUE, UTA-AT", "DUE, PGD-AT"), "accuracy, UTA-AT less PGD-AT", "toy-trained"),
+            ),
+        ]
+    return made
+
+
+def attacks_figure(n: Plane) -> Figure:
+    """Figure 1, a and b: PGD above, UTA below, over the number of steps."""
+    steps = n.made.attacked
+    above = [_attacked(n, "PGD", CLEAN, k, f"PGD, {k} step{'s' * (k > 1)}") for k in steps]
+    below = [_attacked(n, "UTA", "Ensemble", k, f"UTA, {k} step{'s' * (k > 1)}") for k in steps]
+    return Figure(
+        "toy-attacks-map",
+        "Attacks on fixed networks in the plane (figure 1, a and b)",
+        (*above, *below),
+        f"PGD on a network that learnt from clean points, over the probability it gives; UTA on {n.made.members} such "
+        f"networks, over the entropy of their mean prediction (nats). ε = {EPS:g}, steps of {ALPHA:g}: on the left "
+        f"that reaches beyond the other class. {MARKS} {n.caption()}",
+        "With more steps, PGD's points cross the boundary; UTA's gather at it.",
+    )
+
+
+def trained_figure(n: Plane) -> Figure:
+    """Figure 1, c, and figure 7: boundaries after training."""
+    return Figure(
+        "toy-trained-map",
+        "Boundaries after training on perturbed points (figures 1, c, and 7)",
+        tuple(_learnt(n, name, name) for name in (CLEAN, *n.made.methods)),
+        f"Probability that the first network of each method gives to class 1. In training ε = {EPS:g}, {STEPS} steps "
+        f"of {ALPHA:g}; TRADES with λ = 1. {MARKS} {n.caption()}",
+        "PGD-AT bends or loses the boundary where the classes are close; UTA-AT keeps it near the true one.",
+    )
+
+
+def flips_figure(n: Plane) -> Figure:
+    """Figure 1, d: oscillation maps."""
+    maps = {name: n.made.trained[name][0].recorded(n.store)["flips"].double() for name in n.made.methods}
+    # One scale for all, which a few points of the first updates must not stretch.
+    most = max(float(values.quantile(0.995)) for values in maps.values()) or 1.0
+
+    def panel(name: str) -> Panel:
+        def plot(ax: Axes) -> None:
+            draw.quantity_map(
+                ax, maps[name].numpy(), HALF, label="Changes of the prediction", colour=draw.CHANGES, most=most
+            )
+            _frame(ax)
+
+        return Panel(plot, name, SIZE)
+
+    return Figure(
+        "toy-flips",
+        "How often the prediction changed over the updates (figure 1, d)",
+        tuple(panel(name) for name in maps),
+        "Counted at every point of the plane after every update of the first network of each method, batches of one "
+        f"size; the more solid the more changes, to the 99.5 % quantile. Dashed: the true boundary. {n.caption()}",
+        "Maps of the plane: PGD-AT's predictions change often around the boundary, UTA-AT's along a narrow line.",
+    )
+
+
+def due_figure(n: Plane) -> Figure:
+    """Figures 5 and 6: attacks on a Gaussian process, and its boundaries after training on perturbed points."""
+    clean, k = f"DUE, {CLEAN}", n.made.due_steps
+    return Figure(
+        "toy-due",
+        "The same with a Gaussian process on learnt features, DUE (figures 5 and 6)",
+        (
+            _attacked(n, "PGD", clean, k, f"PGD, {k} steps"),
+            _attacked(n, "UTA", clean, k, f"UTA, {k} steps"),
+            _learnt(n, "DUE, PGD-AT", "after PGD-AT"),
+            _learnt(n, "DUE, UTA-AT", "after UTA-AT"),
+        ),
+        f"Above: attacks on a process that learnt from clean points, ε = {DUE_EPS:g}, steps of {DUE_ALPHA:g}, over "
+        "probability and entropy (nats) of its mean prediction over a thousand samples; far from all examples that is "
+        "one half but for chance, and so is the line. Below: probability after training on points that were moved so. "
+        f"{MARKS} {n.caption()}",
+        "PGD's points cross the process's boundary, UTA's spread along it; trained on PGD's the process fails.",
+    )
+
+
+def figures(n: Plane) -> tuple[Figure, ...]:
+    """All of them, in the order of the paper."""
+    made: list[Callable[[Plane], Figure]] = [attacks_figure, trained_figure, flips_figure]
+    return tuple(one(n) for one in (*made, *((due_figure,) if n.made.due_seeds else ())))
+
+
+def _less(more: Sequence[float], fewer: Sequence[float]) -> list[float]:
+    return [a - b for a, b in zip(more, fewer)]
+
+
+def _points(text: str, gains: Sequence[float], measure: str, see: str) -> Finding:
+    return finding(text, gains, measure, see=see, scale=100, unit=" points")
+
+
+def _attacked(n: Plane, raises: str, victim: str, steps: int, title: str) -> Panel:
+    result = n.made.moved[raises, victim, steps][0].result(n.store)
+    clean = data_of(n.made.clean[0].data).test.points().x
+    y = result["y"][SHOWN].numpy()
+
+    def plot(ax: Axes) -> None:
+        p = n.probability(victim).numpy()
+        if raises == "PGD":
+            draw.probability_map(ax, p, HALF)
+        else:
+            draw.quantity_map(ax, n.entropy(victim).numpy(), HALF, label="Entropy", most=0.6931)
+            draw.boundary(ax, p, HALF)
+        draw.examples(ax, units(clean[SHOWN]).numpy(), y)
+        draw.examples(ax, units(result["x"][SHOWN]).numpy(), y, mark="cross")
+        _frame(ax)
+
+    return Panel(plot, title, SIZE)
+
+
+def _learnt(n: Plane, name: str, title: str) -> Panel:
+    points = data_of(n.made.clean[0].data).test.points(SHOWN)
+
+    def plot(ax: Axes) -> None:
+        draw.probability_map(ax, n.probability(name).numpy(), HALF)
+        draw.examples(ax, units(points.x).numpy(), points.y.numpy())
+        _frame(ax)
+
+    return Panel(plot, title, SIZE)
+
+
+def _frame(ax: Axes) -> None:
+    p = torch.linspace(-HALF, HALF, 61)
+    draw.true_boundary(ax, p.numpy(), true_line(p).numpy())
+    draw.square(ax, HALF)

@@ -1,0 +1,139 @@
+"""UTA in every form: pixels and features, one network, several, dropout masks; the same algorithm in all."""
+
+import pytest
+import torch
+from torch import nn
+
+from surefooted import methods, nets
+from surefooted.attacks import pgd
+from surefooted.core import Forward, Points
+from surefooted.ensembles import Ensemble, MonteCarloDropout
+from surefooted.errors import InputError
+from surefooted.latent import Latent
+from surefooted.methods.views import latent, mc_dropout
+from surefooted.scores import cross_entropy, entropy
+
+STAGE = latent(stage="fc1")
+
+
+def lenet(seed=0):
+    torch.manual_seed(seed)
+    return nets.lenet((1, 12, 12), 4)
+
+
+def several(count=3):
+    return Ensemble([lenet(seed) for seed in range(count)])
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(8, 1, 12, 12, generator=generator)
+    return Points(x, torch.randint(4, (8,), generator=generator), torch.arange(8))
+
+
+@pytest.mark.parametrize("make, features", [(lenet, (8, 120)), (several, (8, 3, 120))])
+def test_both_halves_together_are_the_network(make, features, batch):
+    net = make().eval()
+    for stage in ("normalise", "conv1", "conv2", "fc1", "fc2"):
+        victim = Latent(net, stage)
+        z = victim.lift(batch.x)
+        assert torch.equal(victim(z), net(batch.x).view(-1, 8, 4))
+        assert stage != "fc1" or z.shape == features
+
+
+@pytest.mark.parametrize("make", [lenet, several])
+def test_attacks_move_features_and_nothing_else(make, batch):
+    net = make().eval()
+    victim = Latent(net, "fc1")
+    z = victim.lift(batch.x).detach()
+    found = pgd(eps=0.5, steps=20, objective=entropy(), keep="worst")(victim, batch)
+    assert found.x.shape == z.shape and bool((found.size <= 0.5 * (1 + 1e-6)).all())
+    before, after = (entropy()(Forward(victim(at).detach(), batch.y)) for at in (z, found.x))
+    assert bool((after[~found.found] > before[~found.found]).all())
+    assert float(found.x.min()) < 0  # no box bounds features
+
+
+@pytest.mark.parametrize("method", [methods.uta, methods.pgd_at])
+@pytest.mark.parametrize("make, members", [(lenet, 1), (several, 3)])
+def test_algorithm_1_in_features_by_hand(method, make, members, batch):
+    """K sign steps of size α in the features, projected; then the loss at E(x) + δ, for encoder and classifier."""
+    net = make().train()
+    made = method(eps=0.03, steps=4, step_size=0.01, members=members, view=STAGE)
+    victim, delta = Latent(net, "fc1"), torch.zeros_like(Latent(net, "fc1").lift(batch.x))
+    raised = entropy() if method is methods.uta else cross_entropy()
+    for _ in range(4):
+        delta = delta.detach().requires_grad_()
+        value = raised(Forward(victim(victim.lift(batch.x).detach() + delta), batch.y)).sum()
+        delta = (delta + 0.01 * torch.autograd.grad(value, delta)[0].sign()).clamp(-0.03, 0.03)
+    moved = made.move(net, batch, batch.y, seed=0)
+    assert torch.allclose(moved, delta, atol=1e-6)
+    loss = made.objective(net, moved, batch.x, batch.y)
+    logits = victim(victim.lift(batch.x) + delta.detach())
+    by_hand = sum(nn.functional.cross_entropy(one, batch.y) for one in logits)
+    assert torch.allclose(loss, by_hand, rtol=1e-5)
+    loss.backward()
+    assert all(bool(weight.grad.abs().sum() > 0) for name, weight in net.named_parameters() if "conv1" in name)
+
+
+def test_triangular_steps_are_the_paper_s():
+    """From α to max(α, ε / 5) at half of the steps and back, in a victim whose gradient never changes sign."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2, bias=False))
+    net[1].weight.data = torch.tensor([[1.0], [-1.0]])
+    at = Points(torch.full((1, 1, 1, 1), 0.5), torch.tensor([0]), torch.tensor([0]))
+    made = methods.pgd_at(eps=0.4, steps=5, step_size=0.005, schedule="triangular")
+    # 0.005, 0.0425, 0.08, 0.0425, 0.005
+    assert abs(float(made.move(net, at, at.y, seed=0)) - (0.5 - 0.175)) < 1e-6
+
+
+def test_several_members_are_attacked_by_their_mean_prediction(batch):
+    net = several().train()
+    made = methods.uta(eps=0.2, steps=1, step_size=0.2, members=3)
+    x = batch.x.clone().requires_grad_()
+    p = net(x).softmax(-1).mean(0)
+    (gradient,) = torch.autograd.grad(-(p * p.log()).sum(), x)
+    assert torch.allclose(made.move(net, batch, batch.y, seed=0), (batch.x + 0.2 * gradient.sign()).clamp(0, 1))
+
+
+@pytest.mark.parametrize("name", ["entropy", "mutual_information", "cw_margin", "dlr"])
+def test_any_uncertainty_may_be_raised(name, batch):
+    net = several().train()
+    made = methods.uta(eps=0.2, steps=5, step_size=0.05, members=3, uncertainty=name)
+    moved = made.move(net, batch, batch.y, seed=0)
+    before, after = (made.perturb.objective(Forward(net(x), batch.y)).mean() for x in (batch.x, moved))
+    assert after > before
+
+
+def test_dropout_masks_are_fresh_and_not_those_of_the_outer_pass(batch):
+    torch.manual_seed(0)
+    net = nets.small_convnet((1, 12, 12), 4, width=4, dropout=0.5).train()
+    seen = []
+    layer = next(module for module in net.modules() if isinstance(module, nn.Dropout))
+    layer.register_forward_hook(lambda module, inputs, out: seen.append((out == 0).detach()))
+    made = methods.uta(eps=0.1, steps=2, step_size=0.05, view=mc_dropout(samples=1))
+    torch.manual_seed(7)
+    moved = made.move(net, batch, batch.y, seed=7)
+    made.objective(net, moved, batch.x, batch.y)
+    assert len(seen) == 3 and not any(torch.equal(a, b) for a, b in ((seen[0], seen[1]), (seen[0], seen[2])))
+    assert torch.equal(moved, made.move(net, batch, batch.y, seed=7))
+    assert not torch.equal(moved, made.move(net, batch, batch.y, seed=8))
+    assert net.training and all(weight.requires_grad for weight in net.parameters())
+    assert isinstance(made.view.of(net), MonteCarloDropout)
+
+
+@pytest.mark.parametrize(
+    "net, stage, said",
+    [
+        (lenet(), "fc9", r"normalise, conv1, conv2, fc1, fc2, fc3"),
+        (lenet(), "fc3", r"last one: nothing is left behind it"),
+        (nn.Linear(2, 2), "fc1", r"stages in a row; this is a Linear"),
+    ],
+)
+def test_a_stage_that_cannot_be_is_refused(net, stage, said):
+    with pytest.raises(InputError, match=said):
+        Latent(net, stage)
+
+
+def test_no_steps_are_refused():
+    with pytest.raises(InputError, match=r"steps = 0"):
+        methods.uta(steps=0)

@@ -1,0 +1,80 @@
+"""Recorders see what the network is, and change nothing."""
+
+import pytest
+import torch
+from torch import nn
+
+from surefooted import recorders
+from surefooted.cell import training
+from surefooted.core import Points
+from surefooted.data import digits
+from surefooted.errors import InputError
+from surefooted.execute import execute
+from surefooted.machine import Machine
+from surefooted.metrics import accuracy
+from surefooted.prediction import predict
+from surefooted.recorders import flips, plane_points, robustness
+from surefooted.store import Store
+
+CPU = Machine("cpu", threads=1)
+SMALL = {"digits": {"train_limit": 120, "test_limit": 60}}
+
+
+def made(store, record=None):
+    net = {"small_convnet": {"width": 4, "dropout": 0.2}}
+    cell = training("fgsm_at", net, SMALL, {"recipe": {"epochs": 3, "batch": 40}}, record=record)
+    execute([cell], store, machine=CPU, quiet=True)
+    return cell
+
+
+def test_a_training_that_is_watched_ends_with_the_same_weights(tmp_path):
+    store = Store(tmp_path)
+    record = {"robustness": {"eps": 0.1, "steps": 5, "every": 2, "images": 60}}
+    alone, watched = made(store), made(store, record)
+    files = [cell.path(store) / "weights.safetensors" for cell in (alone, watched)]
+    a, b = (file.read_bytes() for file in files)
+    assert alone.key != watched.key and a[-1000:] == b[-1000:]  # headers tell them apart
+    seen = watched.recorded(store)
+    assert seen["step"].tolist() == [0, 2, 4, 6, 8, 9]
+    p = predict(watched.load(store), digits(**SMALL["digits"]).test)
+    assert float(seen["clean"][-1]) == pytest.approx(accuracy(p), abs=1e-6)
+    assert bool((seen["clean"] >= seen["fgsm"]).all()) and all(bool((seen[k] <= 1).all()) for k in ("fgsm", "pgd"))
+
+
+def test_what_is_recorded_is_what_the_attacks_find():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
+    net[1].weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # class 0 where the first coordinate is greater
+    x = torch.tensor([[0.6, 0.4], [0.9, 0.1], [0.2, 0.5], [0.5, 0.2]]).view(4, 1, 1, 2)
+    points = Points(x, torch.tensor([0, 0, 0, 1]), torch.arange(4))
+    recorder = robustness(eps=0.2, steps=10)
+    state = {name: torch.zeros(0, dtype=torch.float64) for name in ("step", "clean", "fgsm", "pgd")}
+    for step in (0, 7):
+        state = recorder.look(state, net.train(), points, step)
+    assert state["clean"].tolist() == [0.5, 0.5] and state["pgd"].tolist() == [0.25, 0.25]
+    assert state["fgsm"].tolist() == [0.25, 0.25] and state["step"].tolist() == [0, 7] and net.training
+
+
+def test_flips_count_changes_of_the_prediction():
+    recorder = flips(grid=3)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+    state = {"flips": torch.zeros(3, 3, dtype=torch.int64), "label": torch.full((3, 3), -1)}
+    points = plane_points(0, 1, 3)
+    for step, slope in enumerate((1.0, -1.0, -1.0, 1.0)):
+        net[1].weight.data, net[1].bias.data = torch.tensor([[slope, 0.0], [0.0, 0.0]]), torch.tensor([-slope / 4, 0])
+        state = recorder.look(state, net, points, step)
+    # The prediction follows the first coordinate alone, and turned twice everywhere.
+    assert state["label"].tolist() == [[1, 0, 0]] * 3 and state["flips"].tolist() == [[2, 2, 2]] * 3
+
+
+def test_bad_input(tmp_path):
+    data = digits(validation=0.0, **SMALL["digits"])
+    with pytest.raises(InputError, match="validation split is empty"):
+        robustness(part="validation").init(data)
+    with pytest.raises(InputError, match="maps the plane"):
+        flips().init(data)
+    with pytest.raises(InputError, match="no 'robustnes' among the recorders"):
+        training("vanilla", "mlp", SMALL, record="robustnes")
+
+
+def test_all_are_listed():
+    assert recorders.__all__ == sorted(recorders.__all__)

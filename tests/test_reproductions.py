@@ -1,0 +1,130 @@
+"""The studies of EntM and UTA run whole in their smallest size; tables say what cells hold; plans come first."""
+
+import importlib
+import json
+from math import nan
+
+import pytest
+import torch
+
+from surefooted import commands, studies
+from surefooted.cell import Train, training
+from surefooted.execute import execute, plan
+from surefooted.forecast import forecast
+from surefooted.machine import Machine
+from surefooted.metrics.intervals import Interval
+from surefooted.report import write
+from surefooted.store import Store
+from surefooted.studies import entm_grids, uta_figures, uta_grids
+from surefooted.studies.entm_cells import SEARCHED
+from surefooted.studies.published import printed
+from surefooted.studies.reproduced import Compared, judged, overall, table
+
+CPU = Machine("cpu", threads=1)
+PAGES = {
+    "entm": {
+        *("robustness-mnist", "printed-mnist", "obfuscation", "random-search", "accuracy-radius", "accuracy-steps"),
+        *("lambda", "analysis", "margin-distortion", "surfaces"),
+    },
+    "uta": {
+        *("scores-mnist", "printed-mnist", "clean-accuracy", "robust-accuracy", "scores-latent", "printed-latent"),
+        *("overfitting-fashion_mnist", "toy-attacks", "toy-trained", "toy-flips", "toy-due", "looks"),
+    },
+}
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def ran(request, tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("store"))
+    study = getattr(studies, request.param)(size="smoke")
+    execute(study.cells(), store, machine=CPU, quiet=True)
+    return request.param, store, study
+
+
+def test_the_report_is_whole(ran, tmp_path):
+    name, store, study = ran
+    assert plan(study.cells(), store) == []
+    page = study.page(store)
+    assert {item.name for item in page.items} >= PAGES[name]
+    assert write(page, tmp_path).stat().st_size > 50_000
+    texts = json.dumps([vars(finding) for finding in page.findings])
+    assert "printed cells are reproduced" in texts and all(finding.see for finding in page.findings)
+
+
+def test_numbers_are_those_of_the_cells(ran):
+    name, store, _ = ran
+    whole = importlib.import_module(f"surefooted.studies.{name}").smoke()
+    grid = whole.grids["mnist"][0] if name == "entm" else whole.pixels["mnist"]
+    method, attack = next(iter(grid.attacked))
+    found = grid.attacked[method, attack][0].result(store)["found"]
+    robust = 1 - found.double().mean().item()
+    assert grid.interval(store, method, attack).value == pytest.approx(robust)
+    clean = grid.interval(store, method).value
+    score = grid.score(store, method, attack)
+    assert score.value == pytest.approx((clean + robust) / 2) and score.low <= score.value <= score.high
+    gain = grid.gain(store, (method, ""), (method, attack))
+    p = grid.clean[method][0].result(store)
+    right = p.log_p.argmax(-1)[: len(found)] == p.y[: len(found)]
+    assert gain.value == pytest.approx((right.double() - (~found).double()).mean().item())
+    if name == "entm":
+        for method in SEARCHED:  # random search goes on where PGD ended
+            first, both = (cell.result(store)["found"] for cell in whole.analysis.withstood[method])
+            assert bool((both | ~first).all())
+
+
+def test_cells_that_two_grids_share_are_computed_once():
+    one, other = (entm_grids.mnist(limit=limit, data="digits", net="small_convnet") for limit in (10, 20))
+    assert [cell.key for cell in one.trained["PAT"]] == [cell.key for cell in other.trained["PAT"]]
+    proxies = {cell.moved.victim.key for (_, attack), (cell,) in one.attacked.items() if attack.startswith("black")}
+    assert len(proxies) == 2  # Normal and PAT, trained apart from those that are attacked
+    assert not proxies & {cell.key for (cell,) in one.trained.values()}
+
+
+def test_printed_cells_and_ours():
+    near, inside, off = (
+        Compared({"Method": "PAT"}, 0.5, Interval(*ours, 100))
+        for ours in ((0.52, nan, nan), (0.6, 0.45, 0.7), (0.6, 0.55, 0.65))
+    )
+    assert [cell.reproduced for cell in (near, inside, off)] == [True, True, False]
+    assert off.difference == pytest.approx(0.1)
+    assert "2 of 3" in table("t", "T", (near, inside, off), "").caption
+    assert (
+        overall("All.", [near] * 9 + [off], "t").verdict == "holds" and overall("All.", [off], "t").verdict != "holds"
+    )
+    assert [judged("x", Interval(0, *ends, 9), "").verdict for ends in ((0.1, 1), (-1, 1), (-1, -0.1))] == [
+        "holds",
+        "unclear",
+        "does not hold",
+    ]
+
+
+def test_every_printed_cell_has_its_place():
+    grid = entm_grids.mnist(data="digits", net="small_convnet")
+    here = [row for row in printed("entm") if row["table"] == "9"]
+    assert len(here) == 72 and {row["method"] for row in here} <= set(grid.methods)
+    named = {row["attack"] if row["setting"] == "white-box" else f"black-box {row['attack']}" for row in here}
+    assert named - {"Clean"} == {*grid.white, *grid.black}
+    big = entm_grids.cifar10
+    assert {"FGSM4", "PGD40-16", "CW40-8"} <= {row["attack"] for row in printed("entm") if row["table"] == "1"}
+    assert big.__doc__ and {float(row["eps_test"]) for row in printed("uta") if row["dataset"] == "mnist"} == {
+        *uta_grids.TESTED
+    }
+    assert uta_figures.MEASURES.keys() == {"clean", "fgsm", "pgd"}
+
+
+def test_a_forecast_counts_passes_and_leaves_threads_as_they_were():
+    cell = training(
+        {"pat": {"eps": 0.1, "steps": 5}}, "small_convnet", "digits", {"recipe": {"epochs": 3, "batch": 64}}
+    )
+    threads = torch.get_num_threads()
+    alone, two = forecast([cell], CPU), forecast([cell, cell], CPU)
+    assert isinstance(cell, Train) and alone.passes == cell.work() * 64 * 6 and two.passes == 2 * alone.passes
+    assert alone.seconds > 0 and torch.get_num_threads() == threads
+
+
+def test_the_command_says_its_plan_before_it_begins(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(commands, "execute", lambda *given, **options: 0)
+    monkeypatch.setattr(commands, "write_report", lambda *given, **options: None)
+    commands.run_study("uta", "smoke", Store(tmp_path), CPU, 1, None, False, False)
+    said = capsys.readouterr().err
+    assert "22 train" in said and "passes through networks, about" in said
