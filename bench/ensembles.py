@@ -1,0 +1,108 @@
+"""Five networks as one: stacked weights and vmap (batched) against one after another (loop).
+
+    python bench/ensembles.py [--nets lenet resnet29_v2] [--members 5] [--batch 128] [--repeats 3] [--threads 1]
+
+Printed for each network: a training step in lockstep (summed cross-entropy, Adam), a step of UTA-AT with three steps
+of the attack, prediction, and the gradient of an attack; milliseconds (of CPU time, on a CPU) of either way, and the
+same of a single network.
+``Ensemble`` takes the loop by default; where batched is faster, ``Ensemble(members, way="batched")``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from timing import alternate, environment
+from torch import nn
+
+from surefooted.core import Points
+from surefooted.ensembles import Ensemble, Way
+from surefooted.methods import ensemble, uta, vanilla
+from surefooted.methods.base import Method
+from surefooted.spec import build
+
+SHAPES = {"lenet": (1, 28, 28), "cnn4": (1, 28, 28), "mlp": (1, 28, 28)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nets", nargs="+", default=["lenet", "resnet29_v2"])
+    for name, default in (("members", 5), ("batch", 128), ("repeats", 3), ("threads", 1)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"{options.members} networks, batch {options.batch}; {environment()}; medians of {options.repeats}")
+    for name in options.nets:
+        compare(name, options)
+
+
+def compare(name: str, options: argparse.Namespace) -> None:
+    shape = SHAPES.get(name, (3, 32, 32))
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(options.batch, *shape, generator=generator).to(options.device)
+    y = torch.randint(10, (options.batch,), generator=generator).to(options.device)
+    points = Points(x, y, torch.arange(options.batch, device=options.device))
+    attacked = {"eps": 0.1, "steps": 3, "step_size": 0.05}
+    work = {
+        "training step": (ensemble(members=options.members), vanilla(), train),
+        "UTA-AT step": (uta(members=options.members, **attacked), uta(**attacked), train),
+        "prediction": (None, None, predict),
+        "gradient": (None, None, gradient),
+    }
+    for what, (many, one, run) in work.items():
+        contenders = {
+            way: prepared(run, made(name, shape, options, way), many, points) for way in ("loop", "batched")
+        } | {"single": prepared(run, made(name, shape, options, None), one, points)}
+        on_cpu = x.device.type == "cpu"  # there cores are shared: what counts is the time of ours
+        times = {way: 1e3 * (t.cpu if on_cpu else t.wall) for way, t in alternate(contenders, options.repeats).items()}
+        columns = "  ".join(f"{way} {t:8.1f} ms" for way, t in times.items())
+        loop, batched, single = (times[way] for way in ("loop", "batched", "single"))
+        print(f"{name:14} {what:14} {columns}  batched / loop {batched / loop:.2f}, loop / single {loop / single:.2f}")
+
+
+def made(name: str, shape: tuple[int, ...], options: argparse.Namespace, way: Way | None) -> nn.Module:
+    nets = [build("surefooted.nets", name, shape, 10) for _ in range(options.members if way else 1)]
+    net = Ensemble(nets, way=way) if way else nets[0]
+    return net.to(options.device, memory_format=torch.channels_last)
+
+
+def prepared(run: Callable[..., Any], net: nn.Module, method: Method | None, points: Points) -> Callable[[], None]:
+    optimiser = torch.optim.Adam(net.parameters())
+    once = partial(run, net, method, optimiser, points)
+
+    def timed() -> None:
+        once()
+        if points.x.is_cuda:
+            torch.cuda.synchronize()
+
+    timed()
+    return timed
+
+
+def train(net: nn.Module, method: Method, optimiser: torch.optim.Optimizer, points: Points) -> None:
+    net.train()
+    moved = method.move(net, points, points.y, seed=0)
+    optimiser.zero_grad()
+    method.objective(net, moved, points.x, points.y).backward()
+    optimiser.step()
+
+
+def predict(net: nn.Module, _: None, __: torch.optim.Optimizer, points: Points) -> None:
+    net.eval()
+    with torch.no_grad():
+        net(points.x)
+
+
+def gradient(net: nn.Module, _: None, __: torch.optim.Optimizer, points: Points) -> None:
+    net.eval()
+    x = points.x.clone().requires_grad_()
+    torch.autograd.grad(net(x).logsumexp(-1).sum(), x)
+
+
+if __name__ == "__main__":
+    main()
