@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from surefooted.core import Forward, Points, Score, log_mean_softmax
+from surefooted.errors import InputError
 from surefooted.geometry import Ball
 from surefooted.noise import Noise
 from surefooted.scores import cw_margin
@@ -301,7 +302,7 @@ class Oracle:
                 f = Forward(self.victim(point), self.now.target[part], self._clean(part))
                 value = self.objective(f)
             if gradient:
-                gradients += torch.autograd.grad(value.sum(), point)
+                gradients.append(_gradient(value.sum(), point))
             values.append(value.detach())
             logits.append(f.logits.detach())
         whole = f if self.eot == 1 else Forward(torch.cat(logits), f.target)
@@ -370,6 +371,16 @@ class Oracle:
             self.whole = Rows(**self.now.__dict__)  # nothing has left yet: the record is the block
         else:
             self.whole.put(rows.row, rows)
+
+
+def _gradient(value: Tensor, point: Tensor) -> Tensor:
+    found = torch.autograd.grad(value, point, allow_unused=True)[0] if value.requires_grad else None
+    if found is None:
+        raise InputError(
+            "the model gives its input no gradient (is it detached, or run without gradients?); mend that, or use an "
+            "attack that asks for none: square or random_search."
+        )
+    return found
 
 
 def _mean(parts: list[Tensor]) -> Tensor:

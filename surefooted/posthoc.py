@@ -57,6 +57,7 @@ Fit = Callable[[Predictions], LogMap]
 @checked
 def temperature_scaling(p: Predictions) -> LogMap:
     """One number divides the log-probabilities; the ranking of the classes stays. See ``fit_temperature``."""
+    _check_classes(p, "temperature_scaling")
     k = p.log_p.shape[1]
     return LogMap(torch.eye(k, dtype=torch.float64) / fit_temperature(p), torch.zeros(k, dtype=torch.float64))
 

@@ -236,3 +236,20 @@ def test_the_triangular_schedule_goes_up_and_down():
     attacks.pgd(eps=0.5, steps=5, step_size=0.02, schedule="triangular", start="clean", keep="worst")(Ramp(), points)
     walked = seen[-6:]
     assert [b - a for a, b in pairwise(walked)] == pytest.approx([0.02, 0.06, 0.1, 0.06, 0.02], abs=1e-6)
+
+
+class Cut(nn.Module):
+    """Nothing of its answer leads back to the image."""
+
+    def forward(self, x):
+        return x.flatten(1)[:, :10].detach()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_victim_without_gradients_is_named(name):
+    points = digits(test_limit=5).test.points()
+    if name in ("square", "random_search"):  # these ask for none
+        assert len(make(name)(Cut(), points).found) == 5
+    else:
+        with pytest.raises(InputError, match=r"no gradient .* square or random_search"):
+            make(name)(Cut(), points._replace(y=Cut()(points.x).argmax(1)))

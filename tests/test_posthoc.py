@@ -202,7 +202,7 @@ def test_no_example_judges_itself(fit):
     assert nll(whole) < nll(p) and metrics.ece(whole) < metrics.ece(p)
 
 
-@pytest.mark.parametrize("fit", [vector_scaling, dirichlet_scaling])
+@pytest.mark.parametrize("fit", [temperature_scaling, vector_scaling, dirichlet_scaling])
 def test_splits_that_cannot_be_fitted_are_refused(fit):
     p = stated(40, 3, *worlds(3)["vector"])
     with pytest.raises(InputError, match="the split is empty"):
