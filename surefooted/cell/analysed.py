@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from surefooted.analysis.jacobian import sensitivity
 from surefooted.analysis.linearity import nonlinearity
 from surefooted.analysis.surfaces import surface
-from surefooted.cell.base import Cell, Named, Part, data_of
+from surefooted.cell.base import Cell, Named, Part, about_data
 from surefooted.cell.evaluated import Attacked
 from surefooted.cell.sources import Source, before, images_of
 from surefooted.data.images import Images
@@ -60,7 +60,7 @@ class Analysed(Cell):
             "limit": self.limit,
             "moved": self.moved.key if self.moved else None,
             "seed": self.seed,
-            **_data_about(self.data),
+            **about_data(self.data),
         }
 
     @property
@@ -148,7 +148,7 @@ class Surface(Cell):
             "reach": self.reach,
             "grid": self.grid,
             "seed": self.seed,
-            **_data_about(self.data),
+            **about_data(self.data),
         }
 
     @property
@@ -205,8 +205,3 @@ def _ready(victim: Source, store: Store) -> nn.Module:
 
 def _on(device: torch.device, sizes: dict[str, int]) -> int:
     return sizes.get(device.type, sizes["cuda"])
-
-
-def _data_about(data: Named | None) -> dict[str, Any]:
-    """Nothing where the data are the victim's own: its key covers them."""
-    return {"data": data, "checksum": data_of(data).checksum} if data else {}

@@ -90,6 +90,11 @@ def known_data(data: Any) -> Named | None:
     return given
 
 
+def about_data(data: Named | None) -> dict[str, Any]:
+    """Nothing where the data are the victim's own: its key covers them."""
+    return {"data": data, "checksum": data_of(data).checksum} if data else {}
+
+
 def remember(given: Named, splits: Splits) -> None:
     """Keep a data set that is in memory already."""
     _LOADED[canonical(given)] = splits

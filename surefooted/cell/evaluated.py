@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from surefooted.attacks.base import Attack
-from surefooted.cell.base import Cell, Named, Part, data_of
+from surefooted.cell.base import Cell, Named, Part, about_data
 from surefooted.cell.sources import Source, before, images_of
 from surefooted.checked import Whole, checked
 from surefooted.checks import PROBED, Flag, Probe, of_probe, probe
@@ -51,7 +51,7 @@ class Attacked(Cell):
             "limit": self.limit,
             "seed": self.seed,
             "keep_points": self.keep_points,
-            **_data_about(self.victim, self.data),
+            **about_data(self.data),
         }
 
     @property
@@ -139,7 +139,7 @@ class Predicted(Cell):
             "part": self.part,
             "moved": self.moved.key if self.moved else None,
             "limit": self.limit,
-            **_data_about(self.victim, self.data),
+            **about_data(self.data),
         }
 
     @property
@@ -178,7 +178,7 @@ class Probed(Cell):
     kind = "probed"
 
     def about(self) -> dict[str, Any]:
-        return {"victim": self.victim.key, "part": self.part, **_data_about(self.victim, self.data)}
+        return {"victim": self.victim.key, "part": self.part, **about_data(self.data)}
 
     @property
     def needs(self) -> tuple[Cell, ...]:
@@ -221,8 +221,3 @@ def _block(attack: Attack, device: torch.device) -> int:
     """Rows that are attacked between two writings."""
     least = BLOCK_LEAST.get(device.type, BLOCK_LEAST["cuda"])
     return max(least, BLOCK_WORK // (attack.passes * attack.restarts))
-
-
-def _data_about(victim: Source, data: Named | None) -> dict[str, Any]:
-    """Nothing where the data are the victim's own: its key covers them."""
-    return {"data": data, "checksum": data_of(data).checksum} if data else {}
