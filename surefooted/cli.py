@@ -15,7 +15,7 @@ import typer
 from surefooted.errors import InputError
 
 if TYPE_CHECKING:
-    from surefooted.cell import Train, Weights
+    from surefooted.cell import Source
     from surefooted.machine import Machine
     from surefooted.store import Store
 
@@ -50,7 +50,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars (th
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Model = Annotated[
     str | None,
-    typer.Option(help="A trained network: a key of the store (its beginning will do), or a .safetensors file."),
+    typer.Option(
+        help="A trained network: a key of the store (its beginning will do) or a .safetensors file. Several keys with "
+        "commas are an ensemble; KEY@10 leaves dropout on, with 10 masks a prediction."
+    ),
 ]
 Split = Annotated[str, typer.Option(help="train, validation or test.")]
 Limit = Annotated[int, typer.Option(min=0, help="Only the first so many images; 0 for all.")]
@@ -363,8 +366,8 @@ def _machine(accelerator: str) -> Machine:
     return Machine(accelerator)
 
 
-def _victim(model: str | None, store: Store) -> Train | Weights:
-    from surefooted.commands import find_victim
+def _victim(model: str | None, store: Store) -> Source:
+    from surefooted.victims import find_victim
 
     if model is None:
         raise InputError(

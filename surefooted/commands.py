@@ -17,8 +17,8 @@ from surefooted.cell import (
     Named,
     Part,
     Predicted,
+    Source,
     Train,
-    Weights,
     attacking,
     data_of,
     images_of,
@@ -30,7 +30,7 @@ from surefooted.checks import Flag
 from surefooted.console import Grid, brief, check_place, copy, escape, grid, options, print_json, say, spoken, tell
 from surefooted.errors import InputError, did_you_mean
 from surefooted.execute import execute, plan
-from surefooted.files import explained, read_json
+from surefooted.files import explained
 from surefooted.forecast import forecast
 from surefooted.foreign.victim import is_foreign
 from surefooted.machine import Machine
@@ -41,6 +41,7 @@ from surefooted.metrics.robustness import robust_accuracy, size_quantiles
 from surefooted.options import gather
 from surefooted.spec import PACKAGES, complete, describe, names, resolve, split
 from surefooted.store import Store
+from surefooted.victims import find_victim
 
 PARTS = ("train", "validation", "test")
 
@@ -75,35 +76,16 @@ def report_training(cell: Train, store: Store, out: Path | None, as_json: bool) 
     )
 
 
-def find_victim(model: str, store: Store) -> Train | Weights:
-    """A file where there is one, else the artefact whose key begins so."""
-    if Path(model).suffix or "/" in model:
-        return Weights(Path(model))
-    place = store.find("train", model)
-    about = read_json(place / "spec.json")
-    try:
-        slots = ("method", "net", "data", "recipe", "seed", "precision")
-        cell = Train(**{slot: about[slot] for slot in slots}, record=about.get("record"))
-    except (KeyError, TypeError):
-        raise InputError(f"{place / 'spec.json'} is damaged; delete {place} and train again.") from None
-    if cell.key != place.name:
-        raise InputError(
-            f"the data, or the code of a component, are no longer those that {model} was trained with. Train again, or "
-            f"give the weights themselves: --model {place / 'weights.safetensors'} --data NAME"
-        )
-    return cell
-
-
 def attacked_cell(
     named: Mapping[str, str | None],
     words: Sequence[str],
     config: Path | None,
-    victim: Train | Weights,
+    victim: Source,
     part: str,
     limit: int,
     seed: int,
     *,
-    proxy: Train | Weights | None = None,
+    proxy: Source | None = None,
 ) -> Attacked | Transferred:
     given = gather(("attack", "data"), named, words, config, bare="attack")
     if "attack" not in given:
@@ -217,7 +199,7 @@ def measured(
     named: Mapping[str, str | None],
     words: Sequence[str],
     config: Path | None,
-    victim: Train | Weights,
+    victim: Source,
     chosen: Sequence[str],
     store: Store,
     machine: Machine,

@@ -18,7 +18,7 @@ ORDER = """
     checkpoint  machine  store  report  console
     weights  training  foreign
     cell
-    execute
+    execute  victims
     forecast
     api
     studies

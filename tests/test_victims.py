@@ -1,0 +1,69 @@
+"""Several networks as one, and dropout left on, from the command line: the same numbers as in Python."""
+
+import json
+
+import pytest
+import torch
+
+import surefooted as sf
+from surefooted import commands
+from surefooted.cell import Dropped, Ensembled, Train, Weights, training
+from surefooted.ensembles import Ensemble
+from surefooted.errors import InputError
+from surefooted.execute import execute
+from surefooted.machine import Machine
+from surefooted.metrics import accuracy
+from surefooted.store import Store
+from surefooted.victims import find_victim
+
+CPU = Machine("cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    store, net = Store(tmp_path_factory.mktemp("kept")), {"small_convnet": {"width": 4, "dropout": 0.2}}
+    recipe = {"recipe": {"epochs": 3, "batch": 64}}
+    cells = [training("vanilla", net, {"digits": {"test_limit": 80}}, recipe, seed=seed) for seed in range(2)]
+    execute(cells, store, machine=CPU, quiet=True)
+    return store, cells
+
+
+def document(capsys, function, *given, **options):
+    capsys.readouterr()
+    function(*given, **options)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_an_ensemble_and_dropout_are_measured_and_attacked(kept, capsys):
+    store, cells = kept
+    both = ",".join(cell.key[:12] for cell in cells)
+    options = {"part": "test", "limit": 0, "levels": 0, "draws": 10, "seed": 0}
+    given = ({}, [], None, find_victim(both, store), ["accuracy"], store, CPU, True, True)
+    said = document(capsys, commands.measured, *given, **options)
+    data, whole = sf.digits(test_limit=80), Ensemble([cell.load(store) for cell in cells])
+    assert said["metrics"]["accuracy"]["value"] == pytest.approx(accuracy(sf.predict(whole, data.test)))
+    for model in (both, f"{cells[0].key[:12]}@3"):
+        cell = commands.attacked_cell({}, ["pgd", "--attack.eps", "0.1"], None, find_victim(model, store), "test", 0, 0)
+        execute([cell, cell.probed], store, machine=CPU, quiet=True)
+        said = document(capsys, commands.report_attack, cell, store, None, True)
+        assert said["n"] == 80 and said["robust_accuracy"]["value"] < 1
+        flags = [flag["name"] for flag in said["flags"]]
+        assert any("random" in flag for flag in flags) == ("@" in model)
+    found = cell.result(store)
+    again = sf.attack("pgd", cell.victim.load(store), data.test, eps=0.1)
+    assert torch.equal(found["found"], again.found)
+
+
+def test_what_a_model_may_be(kept, tmp_path):
+    store, cells = kept
+    key = cells[0].key
+    assert isinstance(find_victim(key, store), Train) and isinstance(find_victim(f"{key}@2", store), Dropped)
+    assert isinstance(find_victim(f"{key}, {cells[1].key}", store), Ensembled)
+    assert isinstance(find_victim("some/weights.safetensors", store), Weights)
+    for model, said in (
+        (f"{key}@0", "dropout masks"),
+        (f"{key}@x", "dropout masks"),
+        (f"{key},zz", "no train artefact"),
+    ):
+        with pytest.raises(InputError, match=said):
+            find_victim(model, store)
