@@ -24,11 +24,13 @@ __all__ = [
     "entropy",
     "kl_from_clean",
     "kl_to_clean",
+    "margin_uncertainty",
     "mutual_information",
     "smoothed_cross_entropy",
     "summed_cross_entropy",
     "targeted_dlr",
     "targeted_margin",
+    "variance",
 ]
 
 
@@ -100,6 +102,26 @@ def adp_loss(*, alpha: NonNegative = 2.0, beta: NonNegative = 0.5) -> Score:
 def mutual_information() -> Score:
     """Entropy of the mean prediction less the mean entropy of the samples: epistemic uncertainty; 0 for one sample."""
     return Score(lambda f: _entropy(f.log_p) - _entropy(f.logits.log_softmax(-1)).mean(0), "MI")
+
+
+@checked
+def variance() -> Score:
+    """Variance of the predicted probabilities over the samples, summed over the classes: AR-AdaLS's σ²; 0 for one.
+
+    Epistemic, as ``mutual_information``, and bounded: at most 1 − 1/S.
+    """
+    return Score(lambda f: f.logits.softmax(-1).var(0, correction=0).sum(-1), "σ²")
+
+
+@checked
+def margin_uncertainty() -> Score:
+    """Second-best less best log-probability: 0 on a decision boundary, below 0 elsewhere. Asks for no label."""
+
+    def of(f: Forward) -> Tensor:
+        best, second = f.log_p.topk(2, dim=-1).values.unbind(-1)
+        return second - best
+
+    return Score(of, "margin uncertainty")
 
 
 @checked

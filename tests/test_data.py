@@ -47,17 +47,18 @@ def drawn(n, seed, shape=(5, 6)):
     return rng.integers(0, 256, (n, *shape), dtype=np.uint8), np.sort(rng.integers(0, len(CLASSES), n))
 
 
-def metadata(names):
-    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": list(names)}}
+def metadata(names, columns=("image", "label")):
+    image, label = columns
+    features = {image: {"_type": "Image"}, label: {"_type": "ClassLabel", "names": list(names)}}
     return {"huggingface": json.dumps({"info": {"features": features}})}
 
 
-def write_parquet(path, pictures, labels, names=CLASSES, encode=png):
+def write_parquet(path, pictures, labels, names=CLASSES, encode=png, columns=("image", "label")):
     encoded = [{"bytes": encode(p), "path": f"{i}.png"} for i, p in enumerate(pictures)]
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    table = pa.table({"image": pa.array(encoded, kind), "label": pa.array(labels, pa.int64())})
+    table = pa.table(dict(zip(columns, (pa.array(encoded, kind), pa.array(labels, pa.int64())))))
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table.replace_schema_metadata(metadata(names) if names else None), path)
+    pq.write_table(table.replace_schema_metadata(metadata(names, columns) if names else None), path)
 
 
 def write_parquet_set(root, train, test, **options):
@@ -119,8 +120,9 @@ def source(request, tmp_path, monkeypatch):
     name = request.param
     train, test = drawn(40, 0), drawn(12, 1)
     root = tmp_path / "root"
-    if name in ("mnist", "fashion_mnist", "cifar10"):
-        write_parquet_set(root / name, train, test)
+    if name in ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn"):
+        columns = ("img", "fine_label") if name == "cifar100" else ("image", "label")
+        write_parquet_set(root / name, train, test, columns=columns)
         set_data_root(root)
         return getattr(data, name)
     if name == "parquet":

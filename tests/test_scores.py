@@ -105,3 +105,11 @@ def test_per_sample_is_the_mean_of_each_samples_own_loss():
     f = forward(samples=3)
     one_by_one = [scores.cross_entropy()(Forward(f.logits[s : s + 1], f.target)) for s in range(3)]
     assert torch.allclose(per_sample(scores.cross_entropy())(f), torch.stack(one_by_one).mean(0))
+
+
+def test_variance_and_margin_by_hand():
+    p = torch.tensor([[[0.7, 0.2, 0.1]], [[0.5, 0.1, 0.4]]], dtype=torch.float64)
+    f = Forward(p.log(), torch.tensor([2]))
+    assert float(scores.variance()(f)) == pytest.approx(0.1**2 + 0.05**2 + 0.15**2)
+    # The mean prediction is 0.6, 0.15, 0.25: the label, which is not the best class, plays no part.
+    assert float(scores.margin_uncertainty()(f)) == pytest.approx(math.log(0.25 / 0.6))

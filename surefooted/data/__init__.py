@@ -3,9 +3,21 @@
 from surefooted.data.digits import digits
 from surefooted.data.folder import folder
 from surefooted.data.hub import hub
-from surefooted.data.named import cifar10, fashion_mnist, mnist
+from surefooted.data.named import cifar10, cifar100, fashion_mnist, mnist, svhn
 from surefooted.data.npz import npz
 from surefooted.data.parquet import parquet
 from surefooted.data.plane import plane
 
-__all__ = ["cifar10", "digits", "fashion_mnist", "folder", "hub", "mnist", "npz", "parquet", "plane"]
+__all__ = [
+    "cifar10",
+    "cifar100",
+    "digits",
+    "fashion_mnist",
+    "folder",
+    "hub",
+    "mnist",
+    "npz",
+    "parquet",
+    "plane",
+    "svhn",
+]

@@ -13,6 +13,15 @@ from surefooted.data.split import Cut, Source, deal
 from surefooted.errors import InputError
 
 
+ON_THE_HUB = {
+    "mnist": "ylecun/mnist",
+    "fashion_mnist": "zalando-datasets/fashion_mnist",
+    "cifar10": "uoft-cs/cifar10",
+    "cifar100": "uoft-cs/cifar100",
+    "svhn": "ufldl-stanford/svhn",
+}
+
+
 @checked
 def mnist(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole = 0, test_limit: Whole = 0) -> Splits:
     """MNIST: handwritten digits, 28×28 grey, 60,000 to train and 10,000 to test on.
@@ -74,9 +83,49 @@ def cifar10(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whol
     return deal(source, cut, name="cifar10", title=f"CIFAR-10 ({found})" if found.startswith("JPEG") else "CIFAR-10")
 
 
-def read(name: str, title: str) -> Source:
+@checked
+def cifar100(
+    *, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole = 0, test_limit: Whole = 0
+) -> Splits:
+    """CIFAR-100: a hundred kinds of objects, 32×32 colour, 50,000 to train and 10,000 to test on.
+
+    Read from ``cifar100`` under the data root (--data-root or SUREFOOTED_DATA), Parquet files with the columns ``img``
+    and ``fine_label``, as the Hub has them.
+
+    Args:
+        validation: share of the training images held out for validation; 0 for none.
+        split_seed: seed of the split.
+        train_limit: train on the first so many only; 0 for all.
+        test_limit: test on the first so many only; 0 for all.
+
+    Source: A. Krizhevsky. Learning Multiple Layers of Features from Tiny Images, 2009.
+    """
+    cut = Cut(validation, split_seed, train_limit, test_limit)
+    source = read("cifar100", "CIFAR-100", image="img", label="fine_label")
+    return deal(source, cut, name="cifar100", title="CIFAR-100")
+
+
+@checked
+def svhn(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole = 0, test_limit: Whole = 0) -> Splits:
+    """SVHN: house numbers, cropped to one digit, 32×32 colour, 73,257 to train and 26,032 to test on.
+
+    Read from ``svhn`` under the data root (--data-root or SUREFOOTED_DATA), a directory as ``parquet`` takes it; the
+    files of its ``cropped_digits``.
+
+    Args:
+        validation: share of the training images held out for validation; 0 for none.
+        split_seed: seed of the split.
+        train_limit: train on the first so many only; 0 for all.
+        test_limit: test on the first so many only; 0 for all.
+
+    Source: Y. Netzer et al. Reading Digits in Natural Images with Unsupervised Feature Learning, 2011.
+    """
+    return deal(read("svhn", "SVHN"), Cut(validation, split_seed, train_limit, test_limit), name="svhn", title="SVHN")
+
+
+def read(name: str, title: str, *, image: str = "image", label: str = "label") -> Source:
     folder = folder_of(name, title)
-    source = read_source(folder)
+    source = read_source(folder, image, label)
     if source.test is None:
         raise InputError(f"No test-*.parquet in {str(folder)!r}: the copy of {title} is not complete. Copy it again.")
     return source
@@ -87,11 +136,13 @@ def folder_of(name: str, title: str) -> Path:
     if root is None:
         raise InputError(
             f"{title} is looked for under the data root, and none is given. Give --data-root, or set SUREFOOTED_DATA, "
-            f"to the directory that holds {name!r}. The data set 'digits' needs nothing."
+            f"to the directory that holds {name!r}; the Hub has its Parquet files as {ON_THE_HUB[name]}. "
+            "The data set 'digits' needs nothing."
         )
     if not (root / name).exists():
         raise InputError(
-            f"{title} is not in the data root: there is no {str(root / name)!r}. Give another root with --data-root or "
-            "SUREFOOTED_DATA. The data set 'digits' needs nothing."
+            f"{title} is not in the data root: there is no {str(root / name)!r}. Copy its Parquet files there (the Hub "
+            f"has them as {ON_THE_HUB[name]}), or give another root with --data-root or SUREFOOTED_DATA. "
+            "The data set 'digits' needs nothing."
         )
     return directory(root / name)

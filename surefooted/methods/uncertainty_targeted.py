@@ -36,7 +36,7 @@ def uta(
     Args:
         steps: K; by default ε / α (MNIST and Fashion-MNIST). One step with step_size = eps is the paper's fast variant.
         schedule: triangular goes from step_size to max(step_size, eps / 5) and back (SVHN and latent spaces).
-        uncertainty: the score to raise: entropy, mutual_information, cw_margin, dlr.
+        uncertainty: the score to raise: entropy, margin_uncertainty; with several samples mutual_information, variance.
         members: M networks, attacked by the entropy of their mean prediction; each trains on its own loss.
         view: plain, latent (in the features behind a stage) or mc_dropout (entropy of the mean over dropout masks).
         clean_share: 0 trains on perturbed points alone, as the paper does.

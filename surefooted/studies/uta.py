@@ -21,6 +21,7 @@ from surefooted.studies.uta_grids import TESTED, attack, name
 from surefooted.studies.uta_looks import Looks
 from surefooted.studies.uta_toy import Plane, Toy, toy
 
+MEMBERS = "several networks"
 SETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 
 
@@ -30,8 +31,9 @@ def uta(*, size: Literal["smoke", "cpu", "paper"] = "cpu") -> Study:
 
     Args:
         size: smoke shows that all runs, its numbers mean nothing. cpu is MNIST in full, Fashion-MNIST with a tenth of
-            the epochs, the latent space, catastrophic overfitting on Fashion-MNIST and the plane; some eight hours on
-            two cores. paper has all epochs, three seeds and CIFAR-10 (figure 9). SVHN is not among the data here.
+            the epochs, the latent space and several networks with fewer, catastrophic overfitting on Fashion-MNIST and
+            the plane; some eight hours on two cores. paper has all epochs, three seeds and CIFAR-10 (figures 3 and 9).
+            SVHN is not among the data here.
     """
     made = SIZES[size]()
     return Study(made.cells, lambda store: page(made, store, size))
@@ -43,12 +45,15 @@ class Made:
 
     pixels: dict[str, Grid]
     latent: Grid
+    several: dict[str, Grid]
+    fast: Grid | None
     overfitting: dict[str, Overfitting]
     plane: Toy
     looks: Looks
 
     def cells(self) -> list[Cell]:
-        grids = [cell for grid in (*self.pixels.values(), self.latent) for cell in grid.cells()]
+        made = [*self.pixels.values(), self.latent, *self.several.values(), *([self.fast] if self.fast else [])]
+        grids = [cell for grid in made for cell in grid.cells()]
         watched = [cell for runs in self.overfitting.values() for cell in runs.cells()]
         return [*grids, *watched, *self.plane.cells(), *self.looks.cells()]
 
@@ -60,7 +65,8 @@ def smoke() -> Made:
     latent = uta_grids.features(data, net="small_convnet", trained=(0.1,), **few)
     watched = uta_cells.fashion(epochs=2, seeds=2, data=data, net="small_convnet", images=20, every=2)
     looks = Looks(training("vanilla", "small_convnet", data, {"recipe": {"epochs": 2}}), images=3, steps=5)
-    return Made({"mnist": pixels}, latent, {"fashion_mnist": watched}, toy("smoke"), looks)
+    several = {"mnist": uta_grids.pixels(data, "small_convnet", trained=(0.1,), members=2, **few)}
+    return Made({"mnist": pixels}, latent, several, None, {"fashion_mnist": watched}, toy("smoke"), looks)
 
 
 def cpu() -> Made:
@@ -71,6 +77,8 @@ def cpu() -> Made:
             "fashion_mnist": uta_grids.pixels(fashion, "lenet", epochs=10, limit=500),
         },
         uta_grids.features(mnist, epochs=20, limit=1000),
+        {"mnist": uta_grids.pixels(mnist, "mlp", epochs=10, limit=1000, members=5)},
+        None,
         {"fashion_mnist": uta_cells.fashion(epochs=30, seeds=3, data=fashion)},
         toy(),
         Looks(training("vanilla", "lenet", fashion, {"uta_lenet": {"epochs": 10}})),
@@ -85,6 +93,11 @@ def paper() -> Made:
             "fashion_mnist": uta_grids.pixels(fashion, "lenet", epochs=100, limit=0, seeds=3),
         },
         uta_grids.features(mnist, epochs=50, limit=0, seeds=3),
+        {
+            "mnist": uta_grids.pixels(mnist, "mlp", epochs=50, limit=0, seeds=3, members=5),
+            "fashion_mnist": uta_grids.pixels(fashion, "lenet", epochs=100, limit=0, seeds=3, members=5),
+        },
+        uta_grids.cifar10(limit=0),
         {"fashion_mnist": uta_cells.fashion(epochs=100, seeds=3, data=fashion), "cifar10": uta_cells.cifar10()},
         toy(),
         Looks(training("vanilla", "resnet18", {"cifar10": {"validation": 0.0}}, "uta_resnet18")),
@@ -108,6 +121,8 @@ def page(made: Made, store: Store, size: str) -> Page:
         reproduced.table("printed-latent", "The paper's table 2 and ours", printed["latent"], made.latent.caption()),
     )
     plane = Plane(made.plane, store)
+    fives = {f"{SETS[data]}, {MEMBERS}": grid for data, grid in made.several.items()}
+    quick = (figures.fast_figure(made.fast, store),) if made.fast else ()
     watched = tuple(figures.overfitting(runs, store, data) for data, runs in made.overfitting.items())
     return Page(
         "UTA",
@@ -125,8 +140,20 @@ def page(made: Made, store: Store, size: str) -> Page:
                 "Section 5.1: trained at several radii, tested at others.",
                 (*trade_offs, figures.clean_accuracy(titled, store), figures.robust_accuracy(titled, store)),
             ),
+            Section(
+                "Several networks",
+                "Appendix C.3: UTA up the entropy of the mean prediction of networks that train side by side.",
+                (
+                    *(
+                        figures.scores(grid, store, f"several-{data}", f"Several networks, {SETS[data]}")
+                        for data, grid in made.several.items()
+                    ),
+                    figures.clean_accuracy(fives, store, "several-clean", "figures 11 and 12"),
+                    figures.robust_accuracy(fives, store, "several-robust", "figures 11 and 12"),
+                ),
+            ),
             Section("Latent space", "Section 5.2: the 120 features of a LeNet.", latent),
-            Section("Catastrophic overfitting", "Section 5.3: attacks of one step.", watched),
+            Section("Catastrophic overfitting", "Section 5.3: attacks of one step.", (*watched, *quick)),
             Section("Appearance", "Appendix C.2: attacks without bound.", (made.looks.figure(store),)),
         ),
         provenance(),

@@ -56,8 +56,8 @@ def compared(grid: Grid, store: Store, table: str, data: str) -> list[Compared]:
     return cells
 
 
-def clean_accuracy(grids: dict[str, Grid], store: Store) -> Figure:
-    """Figure 2: clean accuracy against the training radius."""
+def clean_accuracy(grids: dict[str, Grid], store: Store, label: str = "clean-accuracy", of: str = "figure 2") -> Figure:
+    """Clean accuracy against the training radius."""
 
     def panel(title: str, grid: Grid) -> Panel:
         lines = {}
@@ -69,16 +69,18 @@ def clean_accuracy(grids: dict[str, Grid], store: Store) -> Figure:
         )
 
     return Figure(
-        "clean-accuracy",
-        "Clean accuracy against the radius of training (figure 2)",
+        label,
+        f"Clean accuracy against the radius of training ({of})",
         tuple(panel(title, grid) for title, grid in grids.items()),
         "Bands are 95 % intervals. " + " ".join(grid.caption() for grid in grids.values()),
         "UTA-AT keeps its clean accuracy where PGD-AT loses it.",
     )
 
 
-def robust_accuracy(grids: dict[str, Grid], store: Store) -> Figure:
-    """Figures 10 and 13: accuracy against the test radius, a line a training."""
+def robust_accuracy(
+    grids: dict[str, Grid], store: Store, label: str = "robust-accuracy", of: str = "figure 10"
+) -> Figure:
+    """Accuracy against the test radius, a line a training."""
 
     def panel(title: str, grid: Grid, method: str) -> Panel:
         lines = {}
@@ -89,12 +91,36 @@ def robust_accuracy(grids: dict[str, Grid], store: Store) -> Figure:
         return Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="ε in the test"), f"{title}, {NAMES[method]}")
 
     return Figure(
-        "robust-accuracy",
-        "Accuracy under attack against the radius of the test (figures 10 and 13)",
+        label,
+        f"Accuracy under attack against the radius of the test ({of})",
         tuple(panel(title, grid, method) for title, grid in grids.items() for method in NAMES),
         "Standard AutoAttack, L∞, where the paper has PGD. Bands are 95 % intervals. "
         + " ".join(grid.caption() for grid in grids.values()),
         "Accuracy falls with the radius; the larger that of training, the later.",
+    )
+
+
+def fast_figure(grid: Grid, store: Store) -> Figure:
+    """Figures 3 and 9c: methods of one and two steps, PGD and clean accuracy against the radius."""
+    radii = trained_at(grid)
+    kinds = list(dict.fromkeys(one.rsplit(" ", 1)[0] for one in grid.methods))
+
+    def panel(title: str, attacked: bool) -> Panel:
+        lines = {
+            kind: _banded(
+                [k / 255 for k in radii],
+                [grid.interval(store, f"{kind} {k:g}", f"PGD-50-10 {k:g}" if attacked else "") for k in radii],
+            )
+            for kind in kinds
+        }
+        return Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=kinds, xlabel="ε, training and test"), title)
+
+    return Figure(
+        "fast",
+        "Methods of one and two steps (figures 3 and 9c)",
+        (panel("PGD-50, 10 restarts", True), panel("Clean", False)),
+        f"Trained and tested at the same ε. {grid.caption()}",
+        "Accuracy against the radius, a line a method.",
     )
 
 

@@ -27,15 +27,22 @@ def pixels(
     limit: int,
     seeds: int = 1,
     trained: tuple[float, ...] = TRAINED,
+    members: int = 1,
     shorter: dict[str, Any] | None = None,
 ) -> Grid:
     """Table 1, MNIST and Fashion-MNIST: steps of 0.01, so many that they reach ε; Adam 1e-3.
 
     Args:
+        members: networks that UTA is up to at once (figures 11 and 12: five); PGD-AT has one.
         shorter: options that make AutoAttack so; none is the standard.
     """
+    counted = {"pgd_at": 1, "uta": members}
     return Grid(
-        {name(method, eps): {method: {"eps": eps, "step_size": 0.01}} for method in NAMES for eps in trained},
+        {
+            name(method, eps): {method: {"eps": eps, "step_size": 0.01, "members": counted[method]}}
+            for method in NAMES
+            for eps in trained
+        },
         net=net,
         data=data,
         recipe={"uta_lenet": {"epochs": epochs}},
@@ -68,5 +75,41 @@ def features(
         recipe={"uta_lenet": {"epochs": epochs}},
         seeds=seeds,
         white={attack(eps): {"autoattack": {"eps": eps, **(shorter or {})}} for eps in TESTED},
+        limit=limit,
+    )
+
+
+# Figures 3 and 9c: radii of training, in grey levels.
+FAST = (2, 4, 6, 8, 10, 12, 14, 16)
+
+
+def fast(k: int) -> dict[str, Any]:
+    """Methods of figures 3 and 9c at a radius of k/255; UTA by the mean of five dropout masks."""
+    eps = k / 255
+    masks = {"view": {"mc_dropout": {"samples": 5}}}
+    return {
+        f"FGSM-AT {k}": {"fgsm_at": {"eps": eps}},
+        f"R-FGSM-AT {k}": {"r_fgsm_at": {"eps": eps}},
+        f"PGD-2 {k}": {"pgd_at": {"eps": eps, "steps": 2, "step_size": eps / 2}},
+        f"UTA-1-5 {k}": {"uta": {"eps": eps, "steps": 1, "step_size": eps, **masks}},
+        f"UTA-2-5 {k}": {"uta": {"eps": eps, "steps": 2, "step_size": eps / 2, **masks}},
+    }
+
+
+def cifar10(*, limit: int, seeds: int = 3, trained: tuple[int, ...] = FAST) -> Grid:
+    """Figures 3 and 9c: ResNet-18 with dropout, a cyclic rate; PGD of 50 steps and 10 restarts at each training radius.
+
+    The paper prints no step for PGD-2 and UTA-2: half of the radius, so that two reach it.
+    """
+    methods = {name: method for k in trained for name, method in fast(k).items()}
+    rates = {name: {"uta_cyclic": {"lr": 0.1 if name.startswith("UTA") else 0.2}} for name in methods}
+    return Grid(
+        methods,
+        net={"resnet18": {"dropout": 0.2}},
+        data={"cifar10": {"validation": 0.0}},
+        recipe="uta_cyclic",
+        recipes=rates,
+        seeds=seeds,
+        white={f"PGD-50-10 {k}": {"pgd": {"eps": k / 255, "steps": 50, "restarts": 10}} for k in trained},
         limit=limit,
     )
