@@ -294,7 +294,7 @@ def audit(
 @guarded
 def study_run(
     name: Annotated[str, typer.Argument(help="A study; see: surefooted list studies.")],
-    size: Annotated[str | None, typer.Option(help="One of the study's sizes; its smallest by default.")] = None,
+    size: Annotated[str | None, typer.Option(help="Such as smoke, cpu or paper; see: surefooted list studies.")] = None,
     report: Annotated[Path | None, typer.Option(help="Directory for the report; reports/NAME by default.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     accelerator: Accelerator = "auto",

@@ -104,11 +104,12 @@ class MonteCarloDropout(nn.Module):
         try:
             for module, _ in layers:
                 module.training = True
-            logits = self.net(z.expand(self.samples, *z.shape).flatten(0, 1))
+            logits = sampled(self.net(z.expand(self.samples, *z.shape).flatten(0, 1)))
         finally:
             for module, training in layers:
                 module.training = training
-        return logits.view(self.samples, len(z), -1)
+        # An ensemble or a Gaussian process has samples of its own: all of them count.
+        return logits.unflatten(1, (self.samples, len(z))).flatten(0, 1)
 
 
 def sampled(logits: Float[Tensor, "*s b k"]) -> Float[Tensor, "s b k"]:

@@ -302,7 +302,7 @@ class Oracle:
                 f = Forward(self.victim(point), self.now.target[part], self._clean(part))
                 value = self.objective(f)
             if gradient:
-                gradients.append(_gradient(value.sum(), point))
+                gradients.append(input_gradient(value.sum(), point))
             values.append(value.detach())
             logits.append(f.logits.detach())
         whole = f if self.eot == 1 else Forward(torch.cat(logits), f.target)
@@ -373,7 +373,8 @@ class Oracle:
             self.whole.put(rows.row, rows)
 
 
-def _gradient(value: Tensor, point: Tensor) -> Tensor:
+def input_gradient(value: Tensor, point: Tensor) -> Tensor:
+    """The gradient of a number by the points. Raises InputError where the model gives none."""
     found = torch.autograd.grad(value, point, allow_unused=True)[0] if value.requires_grad else None
     if found is None:
         raise InputError(

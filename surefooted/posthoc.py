@@ -57,7 +57,11 @@ Fit = Callable[[Predictions], LogMap]
 @checked
 def temperature_scaling(p: Predictions) -> LogMap:
     """One number divides the log-probabilities; the ranking of the classes stays. See ``fit_temperature``."""
-    _check_classes(p, "temperature_scaling")
+    if bool((p.y == p.y[0]).all()):
+        raise InputError(
+            f"temperature_scaling: all {len(p.y)} examples are of class {int(p.y[0])}, and any temperature that makes "
+            "it likelier looks better; fit on a split with all classes."
+        )
     k = p.log_p.shape[1]
     return LogMap(torch.eye(k, dtype=torch.float64) / fit_temperature(p), torch.zeros(k, dtype=torch.float64))
 

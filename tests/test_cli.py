@@ -109,7 +109,7 @@ def kept(tmp_path_factory):
         ("train vanilla --strategy dp", "strategy is 'dp'. Did you mean 'ddp'?"),
         ("train vanilla --devices 0", "--devices"),
         ("train vanilla --config absent.toml", "absent.toml cannot be read: No such file"),
-        ("train vanilla --bogus 3", "there is no option --bogus. There are: data, method, net, recipe."),
+        ("train vanilla --bogus 3", "there is no option --bogus. There are: data, method, net, recipe, record."),
         ("train vanilla --store /dev/null/x", "a part of its path is a file"),
         ("train vanilla --out /dev/null/x.safetensors", "a file is in its place"),
         ("train vanilla --out /proc/x.safetensors", "choose another place"),
@@ -128,7 +128,7 @@ def kept(tmp_path_factory):
         ("report dmo", "Did you mean 'demo'?"),
         ("report demo --size smoke", "run: surefooted study run demo"),
         ("list metod", "Did you mean 'methods'?"),
-        ("list methods pgd", "there is no 'pgd' among the methods. There are: adals"),
+        ("list methods pgd", "there is no 'pgd' among the methods. Did you mean 'pgd_at'?"),
         ("lst", "lst"),
     ],
 )

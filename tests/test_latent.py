@@ -6,6 +6,7 @@ from torch import nn
 
 from surefooted import methods, nets
 from surefooted.attacks import pgd
+from surefooted.cell import training
 from surefooted.core import Forward, Points
 from surefooted.ensembles import Ensemble, MonteCarloDropout
 from surefooted.errors import InputError
@@ -141,3 +142,30 @@ def test_a_stage_that_cannot_be_is_refused(net, stage, said):
 def test_no_steps_are_refused():
     with pytest.raises(InputError, match=r"steps = 0"):
         methods.uta(steps=0)
+
+
+@pytest.mark.parametrize(
+    "method, said",
+    [
+        ({"uta": {"view": {"latent": {"stage": "fc9"}}}}, "no latent space behind 'fc9'"),
+        ({"pgd_at": {"view": "mc_dropout"}}, "needs a network with dropout"),
+        ("due", "this network has none"),
+        ({"uta": {"uncertainty": "variance"}}, "variance is 0 for a single prediction"),
+        ({"ar_adals": {"levels": 1, "every": 2}}, "nothing to rank"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_any_work(method, said):
+    with pytest.raises(InputError, match=said):
+        training(method, "small_convnet", "digits")
+
+
+def test_dropout_masks_of_several_networks_are_all_samples():
+    net = Ensemble([nets.small_convnet((1, 12, 12), 4, width=4, dropout=0.5) for _ in range(2)]).eval()
+    x = torch.rand(5, 1, 12, 12)
+    logits = MonteCarloDropout(net, samples=3)(x)
+    assert logits.shape == (6, 5, 4)
+    for module in net.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 1e-12  # as good as none: every sample is what its network says
+    logits = MonteCarloDropout(net, samples=3)(x)
+    assert torch.allclose(logits, net(x).repeat_interleave(3, 0), atol=1e-5)

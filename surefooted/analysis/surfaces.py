@@ -14,6 +14,7 @@ from surefooted.core import Forward, Points, Score, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.noise import Noise
+from surefooted.oracle import input_gradient
 from surefooted.scores import cross_entropy
 from surefooted.views import Victim, laid_out, untouched, victim_of
 
@@ -88,7 +89,7 @@ def steepest_sign(victim: Victim, z: Float[Tensor, "b *z"], y: Tensor) -> Float[
         log_p = log_mean_softmax(victim(z))
         true = one_hot(y, log_p.shape[-1]).bool()
         u = log_p.masked_fill(true, -torch.inf).logsumexp(-1) - log_p.gather(-1, y[:, None])[:, 0]
-        return torch.autograd.grad(u.sum(), z)[0].sign()
+        return input_gradient(u.sum(), z).sign()
 
 
 def _around(

@@ -19,11 +19,12 @@ from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
 from surefooted.files import read_json, read_tensors, write_json, write_tensors
 from surefooted.machine import Machine, Precision, Tick
+from surefooted.methods.due import check_bound
 from surefooted.methods.targets import Levels, State, Target
 from surefooted.spec import build, complete, split
 from surefooted.store import Store
 from surefooted.training import Seed, fit, steps_of
-from surefooted.weights import described, load_model, seeded_network
+from surefooted.weights import described, load_model, outline, seeded_network
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -163,7 +164,14 @@ def training(
             faults.append(str(error))
     if faults:
         raise InputError("\n".join(faults))
-    target = build("surefooted.methods", chosen).target
+    how = build("surefooted.methods", chosen)
+    # What would else be found out when the training begins, in a study perhaps after hours.
+    rough = outline(network, splits.train.shape, len(splits.train.classes), how.members)
+    how.view.of(rough)
+    check_bound(how, rough)
+    if watched:
+        build("surefooted.recorders", watched).init(splits)
+    target = how.target
     if target.learns and len(splits.validation) < target.levels:
         raise InputError(
             f"{split(chosen)[0]} learns its labels from {target.levels} validation subset(s), and the validation set "

@@ -73,11 +73,13 @@ class Transferred(Cell):
 
     victim: Source
     moved: Attacked
+    keep_points: bool = True
 
     kind = "transferred"
 
     def about(self) -> dict[str, Any]:
-        return {"victim": self.victim.key, "moved": self.moved.key}
+        kept = {} if self.keep_points else {"keep_points": False}
+        return {"victim": self.victim.key, "moved": self.moved.key, **kept}
 
     @property
     def needs(self) -> tuple[Cell, ...]:
@@ -95,11 +97,14 @@ class Transferred(Cell):
         net, points = self.victim.load(store).to(device), self.moved.images().points(device=device)
         moved = self.moved.result(store)["x"].to(device)
         found = judged(net, points, moved, build("surefooted.attacks", self.attack))
-        write_tensors(into / "attacked.safetensors", {"rows": points.i, "y": points.y, **found._asdict()}, {})
+        tensors = {"rows": points.i, "y": points.y, **found._asdict()}
+        if not self.keep_points:
+            del tensors["x"]
+        write_tensors(into / "attacked.safetensors", tensors, {})
         tick(1)
 
     def result(self, store: Store) -> dict[str, Tensor]:
-        """Tensors by name: rows, y, found, size, queries and x."""
+        """Tensors by name: rows, y, found, size, queries, and x where points are kept."""
         return read_tensors(self.path(store) / "attacked.safetensors")[0]
 
     @property

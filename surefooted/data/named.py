@@ -12,7 +12,6 @@ from surefooted.data.paths import data_root, directory
 from surefooted.data.split import Cut, Source, deal
 from surefooted.errors import InputError
 
-
 ON_THE_HUB = {
     "mnist": "ylecun/mnist",
     "fashion_mnist": "zalando-datasets/fashion_mnist",

@@ -136,6 +136,8 @@ def adaptive(
     """
     if sum((by is not None, bool(column), every > 0)) > 1:
         raise InputError("adaptive takes one of by, column and every: each ranks examples in its own way.")
+    if levels == 1 and (every or by or column):
+        raise InputError("with levels=1 all examples are alike, and there is nothing to rank; give more levels.")
 
     def init(given: Levels) -> State:
         counts = given.validation.bincount(minlength=levels)

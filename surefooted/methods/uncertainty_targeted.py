@@ -5,12 +5,15 @@ from typing import Literal
 from surefooted.attacks.pgd import pgd
 from surefooted.checked import Count, NonNegative, Positive, Share, checked
 from surefooted.core import Score
+from surefooted.errors import InputError
 from surefooted.geometry import Norm
 from surefooted.methods.base import Method, blend
 from surefooted.methods.views import View, plain
 from surefooted.oracle import Start
 from surefooted.scores import cross_entropy, entropy, summed_cross_entropy
 from surefooted.views import Mode
+
+EPISTEMIC = ("mutual_information", "variance")
 
 
 @checked
@@ -42,8 +45,16 @@ def uta(
         clean_share: 0 trains on perturbed points alone, as the paper does.
         clip: keep to [0, 1]; the paper's algorithm does not say.
 
+    Raises:
+        InputError: for an uncertainty that one sample has none of, and one sample.
+
     Source: *Improved generalization-robustness trade-off via uncertainty targeted attacks*, algorithm 1.
     """
+    if members == 1 and view.samples == 1 and uncertainty.spec and uncertainty.spec.name in EPISTEMIC:
+        raise InputError(
+            f"{uncertainty.spec.name} is 0 for a single prediction, and so moves nothing; train several networks "
+            "(--method.members 5), or attack several dropout masks (--method.view mc_dropout)."
+        )
     return _trained_where(
         uncertainty, eps, steps, step_size, schedule, norm, start, members, view, clean_share, clip, mode
     )

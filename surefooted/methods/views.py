@@ -22,12 +22,14 @@ class View(Component):
     Attributes:
         of: makes it.
         inside: the perturbation is added to features, so encoder and classifier both learn from the perturbed pass.
+        samples: predictions of each network.
     """
 
     package = "surefooted.methods.views"
 
     of: Callable[[nn.Module], Victim]
     inside: bool = False
+    samples: int = 1
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
 
@@ -50,4 +52,4 @@ def mc_dropout(*, samples: Count = 5) -> View:
     Args:
         samples: M, 1 or 5 in the paper.
     """
-    return View(lambda net: MonteCarloDropout(net, samples=samples))
+    return View(lambda net: MonteCarloDropout(net, samples=samples), samples=samples)

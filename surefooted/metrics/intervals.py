@@ -105,6 +105,18 @@ def seed_interval(values: Sequence[float], *, level: Level = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, n)
 
 
+def mean_interval(values: Float[Tensor, " n"], *, level: Level = 0.95) -> Interval:
+    """Normal interval of a mean over examples; of fewer than two the bounds are nan."""
+    n = len(values)
+    mean = float(values.double().mean())
+    if n < 2:
+        return Interval(mean, nan, nan, n)
+    from statistics import NormalDist
+
+    half = NormalDist().inv_cdf((1 + level) / 2) * float(values.double().std()) / sqrt(n)
+    return Interval(mean, mean - half, mean + half, n)
+
+
 def resamples(n: int, draws: int, seed: int, device: torch.device) -> Iterator[Float[Tensor, "d n"]]:
     """How often each of n examples was drawn, a row per resample, some resamples at a time."""
     generator = torch.Generator().manual_seed(seed)

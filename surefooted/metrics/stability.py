@@ -22,12 +22,25 @@ def variance(log_ps: Sequence[Tensor]) -> float:
     Args:
         log_ps: from each of M ≥ 2 models the (N, K) log-probabilities, rows in the same order.
     """
-    return float(_per_example(log_ps, "variance").mean())
+    return float(variance_of_each(log_ps, "variance").mean())
+
+
+def variance_of_each(log_ps: Sequence[Tensor], who: str = "variance_of_each") -> Float[Tensor, " n"]:
+    """``variance`` of every example alone: its mean over examples is that of all."""
+    if len(log_ps) < 2:
+        raise InputError(f"{who} needs at least two models; got {len(log_ps)}. Train more seeds.")
+    shapes = {tuple(log_p.shape) for log_p in log_ps}
+    if len(shapes) > 1:
+        raise InputError(f"{who} needs the same examples and classes of every model; got the shapes {sorted(shapes)}.")
+    for log_p in log_ps:
+        check_log_p(log_p, who)
+    p = torch.stack([log_p.double() for log_p in log_ps]).exp()
+    return p.var(0).sum(-1)
 
 
 def variance_by_level(log_ps: Sequence[Tensor], level: Tensor) -> Float[Tensor, " r"]:
     """``variance`` within each level (as from ``levels_of``); nan for a level without examples."""
-    each = _per_example(log_ps, "variance_by_level")
+    each = variance_of_each(log_ps, "variance_by_level")
     check_level(level, len(each), "variance_by_level")
     count = torch.bincount(level)
     return torch.bincount(level, weights=each) / count
@@ -45,19 +58,7 @@ class VarianceShares(NamedTuple):
 
 def variance_shares(log_ps: Sequence[Tensor], level: Tensor) -> VarianceShares:
     """How much of ``variance`` each level brings in: its share of the examples times its own variance."""
-    each = _per_example(log_ps, "variance_shares")
+    each = variance_of_each(log_ps, "variance_shares")
     check_level(level, len(each), "variance_shares")
     part = torch.bincount(level, weights=each) / len(each)
     return VarianceShares(part, part / part.sum())
-
-
-def _per_example(log_ps: Sequence[Tensor], who: str) -> Float[Tensor, " n"]:
-    if len(log_ps) < 2:
-        raise InputError(f"{who} needs at least two models; got {len(log_ps)}. Train more seeds.")
-    shapes = {tuple(log_p.shape) for log_p in log_ps}
-    if len(shapes) > 1:
-        raise InputError(f"{who} needs the same examples and classes of every model; got the shapes {sorted(shapes)}.")
-    for log_p in log_ps:
-        check_log_p(log_p, who)
-    p = torch.stack([log_p.double() for log_p in log_ps]).exp()
-    return p.var(0).sum(-1)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from surefooted.cell import Analysed, Attacked, Cell, Probed, Surface, Train, attacking
+from surefooted.studies.entm_grids import pgd
 from surefooted.studies.grid import Grid
 
 # Section 6 speaks of these; the curves of figures 1 and 2 leave out what has no adversarial training.
@@ -15,6 +16,8 @@ ANALYSED = ("Normal", "EntM", "LS", "PAT", "PAT-EntM", "PAT-LS", "TRADES")
 CURVES = ("PAT", "PAT-EntM", "TRADES")
 SEARCHED = ("EntM", "ADP", "LS", "PAT", "PAT-EntM")
 SURFACES = ("EntM", "PAT-EntM")
+# The paper's start of all attacks (section 5.1).
+START = {"start": "gaussian", "sigma": 0.005}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,9 @@ class Analysis:
     def curve(self) -> dict[tuple[str, int], Attacked]:
         """Figure 1, by method and radius."""
         return {
-            (name, k): self._attack(name, {"pgd": {"eps": k / 255, "steps": k, "step_size": 2 / 255}}, self.images)
+            (name, k): self._attack(
+                name, {"pgd": {"eps": k / 255, "steps": k, "step_size": 2 / 255, **START}}, self.images
+            )
             for name in CURVES
             for k in self.radii
         }
@@ -74,9 +79,8 @@ class Analysis:
     @cached_property
     def withstood(self) -> dict[str, tuple[Attacked, Attacked]]:
         """Table 10: PGD-10, and the same followed by random search on what it did not break."""
-        ball = {"eps": self.pixels[0] / 255}
-        steps = {"pgd": {**ball, "steps": 10, "step_size": self.pixels[0] / 2550, "start": "gaussian"}}
-        both = {"worst_of": {"attacks": [steps, {"random_search": {**ball, "draws": self.draws}}]}}
+        steps = pgd(10, self.pixels[0])
+        both = {"worst_of": {"attacks": [steps, {"random_search": {"eps": self.pixels[0] / 255, "draws": self.draws}}]}}
         return {
             name: (self._attack(name, steps, self.images), self._attack(name, both, self.images)) for name in SEARCHED
         }
@@ -124,6 +128,6 @@ class Analysis:
         return attacking(self._net(name), attack, limit=limit, keep_points=False)
 
 
-def _at(k: int, steps: int) -> dict[str, float]:
+def _at(k: int, steps: int) -> dict[str, Any]:
     """Figure 2: so many steps, together twice as long as the radius, but none shorter than half a grey level."""
-    return {"eps": k / 255, "steps": steps, "step_size": max(1 / 510, 2 * k / 255 / steps)}
+    return {"eps": k / 255, "steps": steps, "step_size": max(1 / 510, 2 * k / 255 / steps), **START}

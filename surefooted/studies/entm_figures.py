@@ -26,9 +26,9 @@ def radius_curve(a: Analysis, store: Store) -> Figure:
         "accuracy-radius",
         "Accuracy against the size of the perturbation (figure 1)",
         Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(a.grid.methods)), size=(6.4, 4.2)),
-        "PGD of k steps of 2/255 in an L∞ ball of k/255, one restart, a row retires when it is misclassified; the "
-        f"first {a.images} test images, bands are 95 % Wilson intervals. Defences that mask gradients would not reach "
-        f"0. {a.grid.caption()}",
+        "PGD of k steps of 2/255 in an L∞ ball of k/255 from a Gaussian step of 0.005, one restart, a row retires when "
+        f"it is misclassified; the first {a.images} test images, bands are 95 % Wilson intervals. Defences that mask "
+        f"gradients would not reach 0. {a.grid.caption()}",
         "Accuracy falls with the radius, to 0.",
     )
 
@@ -55,8 +55,9 @@ def step_curves(a: Analysis, store: Store) -> Figure:
         "accuracy-steps",
         "Accuracy against the number of steps (figure 2)",
         tuple(panels),
-        "Steps of max(1/510, 2ε/k), one restart. Adaptive: labels smoothed by γ from 0 to 1 by 0.1, each image's worst "
-        f"counts. The first {a.images} test images, bands are 95 % Wilson intervals. {a.grid.caption()}",
+        "Steps of max(1/510, 2ε/k) from a Gaussian step of 0.005, one restart. Adaptive: labels smoothed by γ from 0 "
+        f"to 1 by 0.1, each image's worst counts; of every other number of steps. The first {a.images} test images, "
+        f"bands are 95 % Wilson intervals. {a.grid.caption()}",
         "Curves flatten as the attacks converge.",
     )
 
@@ -93,6 +94,7 @@ def margins(a: Analysis, store: Store) -> Figure:
     """Figure 4: normalised margin and distortion, and the examples that are least linear."""
     found = {name: _points(a, store, name) for name in ("EntM", "PAT", "PAT-EntM")}
     x, y, q = found["EntM"]
+    # The paper's "65, which is the 40-percentile" is read as 40 % lying above.
     bent = q > q.quantile(0.6)
     parted = {"EntM, Q up to its 60 % quantile": (x[~bent], y[~bent]), "EntM, Q above it": (x[bent], y[bent])}
     drawn = partial(clouds, xlabel="Normalised margin M / ‖J‖₂", ylabel="Distortion ‖δ‖₂")

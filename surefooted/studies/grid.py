@@ -9,13 +9,15 @@ from math import hypot
 from statistics import fmean
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from surefooted.cell import Attacked, Cell, Predicted, Train, Transferred, attacking, data_of, training
 from surefooted.cell.transferred import far
 from surefooted.metrics import accuracy
-from surefooted.metrics.intervals import Interval, seed_interval
+from surefooted.metrics.intervals import Interval, mean_interval, seed_interval
 from surefooted.metrics.robustness import robust_accuracy
+from surefooted.spec import build, split
 from surefooted.store import Store
 
 # Far from the seeds of the networks that are attacked: a proxy is trained independently.
@@ -29,8 +31,9 @@ class Grid:
     Attributes:
         methods: by the name that tables print.
         white: attacks on the network itself, by name.
-        black: attacks on a proxy, by name; their points are then given to the network.
-        proxies: for each method the method of its proxy, which is trained once and shared.
+        black: attacks on a proxy, by name; their points are then given to the network, from ``starts`` runs, of which
+            all must fail.
+        proxies: for each method the name of the one that its proxy is trained by, once for all.
         recipes: for methods that have one of their own.
         limit: images attacked, the first so many of the test set; 0 for all. Clean accuracy is always of all.
     """
@@ -45,6 +48,7 @@ class Grid:
     proxies: Mapping[str, Any] = field(default_factory=dict)
     recipes: Mapping[str, Any] = field(default_factory=dict)
     limit: int = 0
+    starts: int = 5
 
     @cached_property
     def trained(self) -> dict[str, tuple[Train, ...]]:
@@ -55,37 +59,38 @@ class Grid:
         return {name: tuple(Predicted(one) for one in nets) for name, nets in self.trained.items()}
 
     @cached_property
-    def attacked(self) -> dict[tuple[str, str], tuple[Attacked | Transferred, ...]]:
-        """By method and attack, a cell a seed."""
-        made: dict[tuple[str, str], tuple[Attacked | Transferred, ...]] = {}
+    def attacked(self) -> dict[tuple[str, str], tuple[tuple[Attacked | Transferred, ...], ...]]:
+        """By method and attack, for each network the cells of which all must fail."""
+        made: dict[tuple[str, str], tuple[tuple[Attacked | Transferred, ...], ...]] = {}
         for name, nets in self.trained.items():
             for attack, given in self.white.items():
                 made[name, attack] = tuple(
-                    attacking(one, given, limit=self.limit, seed=seed, keep_points=False)
+                    (attacking(one, given, limit=self.limit, seed=seed, keep_points=False),)
                     for seed, one in enumerate(nets)
                 )
             for attack, given in self.black.items():
                 if name in self.proxies:
-                    moved = self._crafted(self.proxies[name], given)
-                    made[name, attack] = tuple(Transferred(one, moved) for one in nets)
+                    moved = [self._crafted(self.proxies[name], given, start) for start in range(self.starts)]
+                    made[name, attack] = tuple(
+                        tuple(Transferred(one, points, keep_points=False) for points in moved) for one in nets
+                    )
         return made
 
     def cells(self) -> list[Cell]:
         clean = [cell for cells in self.clean.values() for cell in cells]
-        return [*clean, *(cell for cells in self.attacked.values() for cell in cells)]
+        return [*clean, *(cell for nets in self.attacked.values() for cells in nets for cell in cells)]
 
     def _train(self, name: str, seed: int) -> Train:
         return training(self.methods[name], self.net, self.data, self.recipes.get(name, self.recipe), seed=seed)
 
-    def _crafted(self, method: Any, attack: Any) -> Attacked:
-        proxy = training(method, self.net, self.data, self.recipe, seed=PROXY_SEED)
-        return attacking(proxy, far(attack), limit=self.limit, seed=PROXY_SEED)
+    def _crafted(self, proxy: str, attack: Any, start: int) -> Attacked:
+        return attacking(self._train(proxy, PROXY_SEED), far(attack), limit=self.limit, seed=PROXY_SEED + start)
 
     def accuracies(self, store: Store, name: str, attack: str = "") -> list[float]:
         """Accuracy of each network, clean or under an attack."""
         if not attack:
             return [accuracy(cell.result(store)) for cell in self.clean[name]]
-        return [robust_accuracy(cell.result(store)["found"]).value for cell in self.attacked[name, attack]]
+        return [robust_accuracy(found(cells, store)).value for cells in self.attacked[name, attack]]
 
     def interval(self, store: Store, name: str, attack: str = "") -> Interval:
         """95 %: over the networks where there are several (t), else over the images (Wilson)."""
@@ -119,13 +124,27 @@ class Grid:
         first, second = (self._wrong(store, *which) for which in (better, worse))
         n = min(len(first), len(second))
         apart = second[:n].double() - first[:n].double()
-        value, half = float(apart.mean()), 1.96 * float(apart.std()) / n**0.5
-        return Interval(value, value - half, value + half, n)
+        return mean_interval(apart)
+
+    def score_gain(self, store: Store, better: str, worse: str, attack: str) -> Interval:
+        """How much one method's score is above another's, as ``gain``; of the images that were attacked."""
+        if self.seeds > 1:
+            scores = [
+                [fmean(pair) for pair in zip(self.accuracies(store, name), self.accuracies(store, name, attack))]
+                for name in (better, worse)
+            ]
+            return seed_interval([high - low for high, low in zip(*scores)])
+        lost = [
+            (self._wrong(store, name, "")[: len(broken)].double() + broken.double()) / 2
+            for name in (better, worse)
+            for broken in (self._wrong(store, name, attack),)
+        ]
+        return mean_interval(lost[1] - lost[0])
 
     def _wrong(self, store: Store, name: str, attack: str) -> Tensor:
         """Which images the first network gets wrong, clean or under an attack."""
         if attack:
-            return self.attacked[name, attack][0].result(store)["found"]
+            return found(self.attacked[name, attack][0], store)
         p = self.clean[name][0].result(store)
         return p.log_p.argmax(-1) != p.y
 
@@ -133,8 +152,23 @@ class Grid:
         some = next(iter(self.trained.values()))[0]
         splits = data_of(some.data)
         attacked = self.limit or len(splits.test)
-        each = "1 network" if self.seeds == 1 else f"{self.seeds} networks"
         return (
-            f"{splits.title}: {len(splits.train)} training, {len(splits.test)} test images, the first {attacked} of "
-            f"them attacked; {each} a method; 95 % intervals over {'images' if self.seeds == 1 else 'networks'}."
+            f"{splits.title}, {split(some.net)[0]}, {epochs_of(some)} epochs: {len(splits.train)} training, "
+            f"{len(splits.test)} test images, the first {attacked} of them attacked; {self.over()}."
         )
+
+    def over(self) -> str:
+        """What intervals are over."""
+        if self.seeds == 1:
+            return "one network a method, 95 % interval over images, which leaves out how trainings differ"
+        return f"{self.seeds} networks a method, 95 % interval over networks"
+
+
+def epochs_of(trained: Train) -> int:
+    epochs: int = build("surefooted.recipes", trained.recipe).epochs
+    return epochs
+
+
+def found(cells: tuple[Attacked | Transferred, ...], store: Store) -> Tensor:
+    """Which images at least one of several attacks broke."""
+    return torch.stack([cell.result(store)["found"] for cell in cells]).any(0)

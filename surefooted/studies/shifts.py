@@ -30,7 +30,7 @@ from surefooted.core import log_mean_softmax
 from surefooted.metrics.functional import Metric
 from surefooted.metrics.levels import levels_of
 from surefooted.metrics.predictions import Predictions
-from surefooted.metrics.stability import variance
+from surefooted.metrics.stability import variance, variance_of_each
 from surefooted.posthoc import temperature_scaling
 from surefooted.spec import split
 from surefooted.store import Store
@@ -185,6 +185,12 @@ class Numbers:
     def variance(self, name: str) -> Float[Tensor, " i"]:
         """AR-AdaLS's σ²: on clean images, then the mean over types at each intensity."""
         return torch.cat((self.variance_clean(name), self.variance_by_type(name).mean(0)))
+
+    def unstable(self, name: str) -> Float[Tensor, " n"]:
+        """σ² of each image, the mean over types and intensities."""
+        same = [[list(networks) for networks in zip(*kinds)] for kinds in zip(*self.shifted[name])]
+        each = [variance_of_each([p.log_p for p in networks]) for kind in same for networks in kind]
+        return torch.stack(each).mean(0)
 
     def variance_clean(self, name: str) -> Float[Tensor, " 1"]:
         return torch.tensor([variance([p.log_p for p in self.clean[name]])], dtype=torch.float64)

@@ -8,6 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from surefooted.cell import Cell, Train, data_of, training
+from surefooted.spec import split
+from surefooted.studies.grid import epochs_of
+
+FGSM, UTA = "FGSM-AT", "UTA-AT, 1 step"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +47,11 @@ class Overfitting:
     def caption(self) -> str:
         splits = data_of(next(iter(self.trained.values()))[0].data)
         ((_, given),) = self.record.items()
+        some = next(iter(self.trained.values()))[0]
         return (
-            f"{splits.title}: {len(splits.train)} training images; watched on the first {given['images']} test images, "
-            f"every {given['every']} iterations, by FGSM and PGD-{given['steps']} at ε = {given['eps']:g}; "
-            f"{self.seeds} runs a method."
+            f"{splits.title}, {split(some.net)[0]}, {epochs_of(some)} epochs: {len(splits.train)} training images; "
+            f"watched on the first {given['images']} test images, every {given['every']} iterations, by FGSM and "
+            f"PGD-{given['steps']} at ε = {given['eps']:g}; {self.seeds} runs a method."
         )
 
 
@@ -56,7 +61,7 @@ def fashion(
     """Figure 4: ε = α = 0.2 in training; tested by PGD-20 of steps of 0.01."""
     eps = 0.2
     return Overfitting(
-        {"FGSM-AT": {"fgsm_at": {"eps": eps}}, "UTA-AT, 1 step": {"uta": {"eps": eps, "steps": 1, "step_size": eps}}},
+        {FGSM: {"fgsm_at": {"eps": eps}}, UTA: {"uta": {"eps": eps, "steps": 1, "step_size": eps}}},
         net=net,
         data=data,
         recipe={"uta_lenet": {"epochs": epochs}},
@@ -71,7 +76,7 @@ def cifar10(*, epochs: int = 200, seeds: int = 3) -> Overfitting:
     mask = {"mc_dropout": {"samples": 1}}
     uta = {"uta": {"eps": eps, "steps": 1, "step_size": eps, "view": mask}}
     return Overfitting(
-        {"FGSM-AT": {"fgsm_at": {"eps": eps}}, "UTA-AT, 1 step": uta},
+        {FGSM: {"fgsm_at": {"eps": eps}}, UTA: uta},
         net={"resnet18": {"dropout": 0.2}},
         data={"cifar10": {"validation": 0.0}},
         recipe={"uta_resnet18": {"epochs": epochs}},

@@ -100,26 +100,27 @@ def robust_accuracy(
     )
 
 
-def fast_figure(grid: Grid, store: Store) -> Figure:
-    """Figures 3 and 9c: methods of one and two steps, PGD and clean accuracy against the radius."""
-    radii = trained_at(grid)
-    kinds = list(dict.fromkeys(one.rsplit(" ", 1)[0] for one in grid.methods))
-
-    def panel(title: str, attacked: bool) -> Panel:
-        lines = {
-            kind: _banded(
-                [k / 255 for k in radii],
-                [grid.interval(store, f"{kind} {k:g}", f"PGD-50-10 {k:g}" if attacked else "") for k in radii],
-            )
-            for kind in kinds
-        }
-        return Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=kinds, xlabel="ε, training and test"), title)
-
+def fast_figure(robust: Grid, clean: Grid, store: Store) -> Figure:
+    """Figures 3 and 9c: methods of one and two steps."""
+    kinds = [one.rsplit(" ", 1)[0] for one in robust.methods]
+    tested = {float(attack.rsplit(" ", 1)[1]) / 255: attack for attack in robust.white}
+    under = {
+        kind: _banded([0.0, *tested], [robust.interval(store, which, attack) for attack in ("", *tested.values())])
+        for kind, which in zip(kinds, robust.methods)
+    }
+    radii = trained_at(clean)
+    plain = {
+        kind: _banded([k / 255 for k in radii], [clean.interval(store, f"{kind} {k:g}") for k in radii])
+        for kind in kinds
+    }
     return Figure(
         "fast",
         "Methods of one and two steps (figures 3 and 9c)",
-        (panel("PGD-50, 10 restarts", True), panel("Clean", False)),
-        f"Trained and tested at the same ε. {grid.caption()}",
+        (
+            Panel(lambda ax: draw.accuracy_vs_eps(ax, under, names=kinds, xlabel="ε in the test"), "PGD-50-10"),
+            Panel(lambda ax: draw.accuracy_vs_eps(ax, plain, names=kinds, xlabel="ε in training"), "Clean"),
+        ),
+        f"Left: trained at 8/255, PGD of 50 steps and 10 restarts. {robust.caption()}",
         "Accuracy against the radius, a line a method.",
     )
 

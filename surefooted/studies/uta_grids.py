@@ -96,20 +96,26 @@ def fast(k: int) -> dict[str, Any]:
     }
 
 
-def cifar10(*, limit: int, seeds: int = 3, trained: tuple[int, ...] = FAST) -> Grid:
-    """Figures 3 and 9c: ResNet-18 with dropout, a cyclic rate; PGD of 50 steps and 10 restarts at each training radius.
+def fast_robust(*, limit: int = 0, seeds: int = 3) -> Grid:
+    """Figure 3: trained at 8/255, PGD of 50 steps and 10 restarts at several test radii."""
+    attacks = {f"PGD-50-10 {k}": {"pgd": {"eps": k / 255, "steps": 50, "restarts": 10}} for k in FAST}
+    return _fast(fast(8), attacks, limit, seeds)
 
-    The paper prints no step for PGD-2 and UTA-2: half of the radius, so that two reach it.
-    """
-    methods = {name: method for k in trained for name, method in fast(k).items()}
-    rates = {name: {"uta_cyclic": {"lr": 0.1 if name.startswith("UTA") else 0.2}} for name in methods}
+
+def fast_clean(*, seeds: int = 3) -> Grid:
+    """Figure 9c: clean accuracy of networks trained at several radii."""
+    return _fast({name: method for k in FAST for name, method in fast(k).items()}, {}, 0, seeds)
+
+
+def _fast(methods: dict[str, Any], attacks: dict[str, Any], limit: int, seeds: int) -> Grid:
+    """ResNet-18 with dropout, a cyclic rate. The paper prints no step for PGD-2 and UTA-2: half of the radius."""
     return Grid(
         methods,
         net={"resnet18": {"dropout": 0.2}},
         data={"cifar10": {"validation": 0.0}},
         recipe="uta_cyclic",
-        recipes=rates,
+        recipes={name: {"uta_cyclic": {"lr": 0.1 if name.startswith("UTA") else 0.2}} for name in methods},
         seeds=seeds,
-        white={f"PGD-50-10 {k}": {"pgd": {"eps": k / 255, "steps": 50, "restarts": 10}} for k in trained},
+        white=attacks,
         limit=limit,
     )
