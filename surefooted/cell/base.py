@@ -20,9 +20,13 @@ _LOADED: dict[str, Splits] = {}
 
 
 class Cell(ABC):
-    """One artefact of the store."""
+    """One artefact of the store.
+
+    ``version`` moves when what a cell makes of the same arguments does; that of a component is its module's.
+    """
 
     kind: ClassVar[str]
+    version: ClassVar[int] = 1
 
     @abstractmethod
     def about(self) -> dict[str, Any]:
@@ -51,7 +55,8 @@ class Cell(ABC):
         if about.get("data"):  # where a data set lies is not what it holds; the checksum says that
             ((name, arguments),) = about["data"].items()
             about["data"] = {name: {k: v for k, v in arguments.items() if k not in ("path", "name")}}
-        return digest({"kind": self.kind, **about})
+        moved = {"version": self.version} if self.version > 1 else {}
+        return digest({"kind": self.kind, **moved, **about})
 
     def path(self, store: Store) -> Path:
         return store.path(self.kind, self.key)

@@ -1,0 +1,68 @@
+"""What it costs to watch a training: FGSM-AT of a LeNet alone, and with clean, FGSM and PGD-20 accuracy recorded.
+
+    python bench/recorder.py [--net lenet] [--steps 400] [--every 200] [--images 256] [--repeats 3]
+
+Random images, one thread. Rows retire when PGD breaks them, so a network that is easy to break, as one that has just
+begun, costs less to watch than a robust one: the second line is of PGD on all rows, which is the most there can be.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from timing import alternate, environment
+
+from surefooted.data.images import Images, Splits
+from surefooted.methods import fgsm_at
+from surefooted.recipes import recipe
+from surefooted.recorders import Recorder, robustness
+from surefooted.training import fit
+from surefooted.weights import seeded_network
+
+SHAPE, EPS = (1, 28, 28), 0.2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--net", default="lenet")
+    for name, default in (("steps", 400), ("every", 200), ("images", 256), ("repeats", 3)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    data = made(128 * options.steps, options.images)
+    watched = robustness(eps=EPS, steps=20, step_size=0.01, every=options.every, images=options.images)
+    # In a ball of no size nothing is broken, and every row asks for all passes.
+    most = robustness(eps=1e-9, steps=20, step_size=1e-10, every=options.every, images=options.images)
+    contenders = {"alone": train(options.net, data, None)}
+    contenders |= {"watched": train(options.net, data, watched), "at most": train(options.net, data, most)}
+    times = {name: t.cpu for name, t in alternate(contenders, options.repeats).items()}
+    print(f"{environment()}; {options.steps} steps of 128, a look every {options.every}; seconds of CPU")
+    for name, seconds in times.items():
+        print(f"{name:10} {seconds:7.2f} s  {100 * (seconds / times['alone'] - 1):+.1f} %")
+
+
+def train(net: str, data: Splits, recorder: Recorder | None) -> Callable[[], object]:
+    def run() -> object:
+        network = seeded_network(net, SHAPE, 10, 0)
+        return fit(fgsm_at(eps=EPS), network, data, recipe(epochs=1), recorder=recorder)
+
+    return run
+
+
+def made(count: int, watched: int) -> Splits:
+    generator = torch.Generator().manual_seed(0)
+
+    def images(n: int, first: int) -> Images:
+        x = torch.randint(0, 256, (n, *SHAPE), generator=generator, dtype=torch.uint8)
+        y = x[:, 0, :14].float().mean((1, 2)).argsort().argsort() * 10 // n  # something to learn
+        return Images(x, y, torch.arange(first, first + n), 255.0, tuple("0123456789"))
+
+    splits = partial(Splits, "random", "Random images", images(count, 0))
+    return splits(images(0, count), images(watched, count), "")
+
+
+if __name__ == "__main__":
+    main()
