@@ -122,6 +122,8 @@ def _timed_step(cell: Train, device: torch.device) -> float:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in training
     outer, optimiser = Outer(method, net), recipe.optimiser(net)
     points: Points = data_of(cell.data).train.points(slice(0, recipe.batch), device)
+    if method.apart:
+        points = Points(*(column.expand(method.members, *column.shape) for column in points))
 
     def run() -> None:
         moved = method.move(net, points, points.y, seed=0)

@@ -19,6 +19,7 @@ from surefooted import metrics
 from surefooted.checkpoint import Entry, Standing, restore, save
 from surefooted.core import Points
 from surefooted.data.images import Images, Splits
+from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
 from surefooted.methods.base import Method
 from surefooted.methods.due import check_bound
@@ -106,24 +107,31 @@ def _run(
         restore(checkpoint, net, optimiser, at)
     starts = _starts(len(train), recipe.batch, world)
     saved = time.monotonic()
+    apart = method.members if method.apart else 1
     for epoch in range(at.epoch, recipe.epochs):
-        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(_mix(seed, epoch)))
+        orders = [
+            torch.randperm(len(train), generator=torch.Generator().manual_seed(_mix(seed, epoch, m)))
+            for m in range(apart)
+        ]
         if at.step == 0 and method.target.every and epoch % method.target.every == 0:
             at.target = method.target.ranked(at.target, _rank(method, net, data, device))
         if at.step == 0:
             at.losses = torch.zeros(len(starts), device=device)
         net.train()
         for step in range(at.step, len(starts)):
-            rows = order[starts[step] : starts[step] + recipe.batch]
-            rows = rows[: len(rows) // world * world][rank::world]
             when = epoch * len(starts) + step
             rate = recipe.rate(when / len(starts))
             if recorder and when % recorder.every == 0:
                 at.recorded = recorder.look(at.recorded, net, watched, when)
             # For dropout alone: attacks and augmentations draw from streams of their own.
             torch.manual_seed(_mix(seed, when, rank))
-            points = _augmented(train.points(rows), recipe, seed, epoch)
-            target = method.target.apply(at.target, points, len(train.classes))
+            batches = []
+            for m, order in enumerate(orders):
+                rows = order[starts[step] : starts[step] + recipe.batch]
+                rows = rows[: len(rows) // world * world][rank::world]
+                points = _augmented(train.points(rows), recipe, _mix(seed, 0, m), epoch)
+                batches.append((points, method.target.apply(at.target, points, len(train.classes))))
+            points, target = batches[0] if apart == 1 else _side_by_side(batches)
             if method.mix:
                 points, target = method.mix(points, target, len(train.classes), _mix(seed, when, rank))
             with fabric.autocast():
@@ -167,7 +175,18 @@ class Outer(nn.Module):
         self.method, self.net = method, net
 
     def forward(self, x: Tensor, clean: Tensor, target: Tensor) -> Tensor:
-        return self.method.objective(self.net, x, clean, target)
+        """The loss; of members that are apart, each has a slice of the batches."""
+        if not self.method.apart:
+            return self.method.objective(self.net, x, clean, target)
+        assert isinstance(self.net, Ensemble)
+        losses = [self.method.objective(*one) for one in zip(self.net.members, x, clean, target)]
+        return torch.stack(losses).sum()
+
+
+def _side_by_side(batches: list[tuple[Points, Tensor]]) -> tuple[Points, Tensor]:
+    """The members' batches as one, members first."""
+    points, targets = zip(*batches)
+    return Points(*(torch.stack(column) for column in zip(*points))), torch.stack(targets)
 
 
 def _augmented(points: Points, recipe: Recipe, seed: int, epoch: int) -> Points:

@@ -198,3 +198,12 @@ def test_a_sweep_takes_the_setting_that_is_best_over_all_seeds(store):
     assert torch.equal(next(member.parameters()), next(whole.load(store).members[1].parameters()))
     with pytest.raises(InputError, match="no member 3"):
         Member(whole, 2).load(store)
+
+
+def test_members_in_lockstep_are_as_if_trained_alone(store):
+    """Each on batches of its own; the first is the network of that seed."""
+    together, alone = trained("ensemble", store), trained("vanilla", store)
+    first, second = (dict(member.named_parameters()) for member in list(together.load(store).members)[:2])
+    single = dict(alone.load(store).named_parameters())
+    assert all(torch.equal(first[name], single[name]) for name in single)
+    assert not any(torch.equal(first[name], second[name]) for name in single)

@@ -1,9 +1,10 @@
 """Training methods. Each name is a function that fills the four slots of a ``Method``."""
 
+from surefooted.methods.adp import adp
 from surefooted.methods.adversarial import fgsm_at, pat, pat_entm, pat_ls, r_fgsm_at
 from surefooted.methods.custom import custom
 from surefooted.methods.due import due
-from surefooted.methods.ensembles import adp, ar_adals_of_ensemble, ensemble
+from surefooted.methods.ensembles import ar_adals_of_ensemble, ensemble
 from surefooted.methods.entropy import entm
 from surefooted.methods.mixup import mixup
 from surefooted.methods.pat_ar_adals import pat_ar_adals

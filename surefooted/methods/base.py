@@ -29,7 +29,9 @@ class Method(Component):
         target: how labels are softened.
         mode: of batch norm and dropout while attacking.
         mix: puts pairs of examples together before anything else (mixup).
-        members: networks trained side by side on the same batches and labels, whose mean prediction counts.
+        members: networks trained side by side, epoch by epoch, whose mean prediction counts.
+        apart: whether each of them draws batches of its own, as networks do that are trained alone; a loss or an attack
+            that looks at all of them at once needs them at the same points.
         view: how the inner maximisation reads the network.
         penalty: what the loss gains by the network alone, whatever the batch.
     """
@@ -42,6 +44,7 @@ class Method(Component):
     mode: Mode = "eval"
     mix: Mix | None = None
     members: int = 1
+    apart: bool = False
     view: View = field(default_factory=plain)
     penalty: Callable[[nn.Module], Tensor] | None = None
     spec: Spec | None = field(default=None, compare=False, repr=False)
