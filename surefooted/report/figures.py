@@ -67,6 +67,7 @@ def accuracy_vs_eps(
     names: Sequence[str] = (),
     xlabel: str = "Perturbation size ε",
     ylabel: str = "Accuracy",
+    percent: bool = True,
 ) -> None:
     """Accuracy under attack over the size of the perturbation or the number of steps, a line with its band a method."""
     names = names or list(lines)
@@ -74,7 +75,8 @@ def accuracy_vs_eps(
         draw_line(ax, line, colour_of(name, names), marker_of(name, names))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.set_ylim(0, min(1.02, ax.get_ylim()[1]))
-    as_percent(ax.yaxis)
+    if percent:
+        as_percent(ax.yaxis)
     name_lines(ax, {name: end_of(line, name, names) for name, line in lines.items()})
 
 

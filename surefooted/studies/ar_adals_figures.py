@@ -53,7 +53,9 @@ def level_variance(n: Numbers, names: Sequence[str]) -> Figure:
     }
 
     def plot(ax: draw.Axes) -> None:
-        draw.accuracy_vs_eps(ax, lines, names=n.names, xlabel="Adversarial robustness level", ylabel="Variance")
+        draw.accuracy_vs_eps(
+            ax, lines, names=n.names, xlabel="Adversarial robustness level", ylabel="Variance", percent=False
+        )
 
     return Figure(
         "level-variance",
