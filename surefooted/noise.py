@@ -7,6 +7,7 @@ workers then cannot change a result. Written in int64 tensor arithmetic: the sam
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from math import pi, prod
 
@@ -18,6 +19,15 @@ MASK = 0xFFFFFFFF
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 ROUNDS = 10
+
+
+def torch_seed(*place: int) -> int:
+    """A seed for a generator of torch's own, by whole numbers that say where in a run it is.
+
+    Of a seed the generator of a CPU reads the low 32 bits alone, so every number has to count in them.
+    """
+    digest = hashlib.blake2b(repr(place).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
 
 
 @dataclass(frozen=True, eq=False)

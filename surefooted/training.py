@@ -24,7 +24,7 @@ from surefooted.errors import InputError
 from surefooted.methods.base import Method
 from surefooted.methods.due import check_bound
 from surefooted.methods.targets import Levels
-from surefooted.noise import Noise
+from surefooted.noise import Noise, torch_seed
 from surefooted.prediction import predict
 from surefooted.recipes import Recipe
 from surefooted.recorders import Recorder
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
+# Sets its draws apart from the order of the batches.
+DROPOUT = 1
 # Images whose robustness is looked for at once.
 RANKED = 4096
 # Images that a Gaussian process starts from.
@@ -110,7 +112,7 @@ def _run(
     apart = method.members if method.apart else 1
     for epoch in range(at.epoch, recipe.epochs):
         orders = [
-            torch.randperm(len(train), generator=torch.Generator().manual_seed(_mix(seed, epoch, m)))
+            torch.randperm(len(train), generator=torch.Generator().manual_seed(torch_seed(seed, epoch, m)))
             for m in range(apart)
         ]
         if at.step == 0 and method.target.every and epoch % method.target.every == 0:
@@ -124,7 +126,7 @@ def _run(
             if recorder and when % recorder.every == 0:
                 at.recorded = recorder.look(at.recorded, net, watched, when)
             # For dropout alone: attacks and augmentations draw from streams of their own.
-            torch.manual_seed(_mix(seed, when, rank))
+            torch.manual_seed(torch_seed(seed, when, rank, DROPOUT))
             batches = []
             for m, order in enumerate(orders):
                 rows = order[starts[step] : starts[step] + recipe.batch]

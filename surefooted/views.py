@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from surefooted.noise import torch_seed
+
 Mode = Literal["eval", "train"]
 
 
@@ -79,9 +81,9 @@ def untouched(victim: Victim, mode: Mode = "eval", seed: int | None = None) -> I
     devices = {weight.device for net in victim.nets for weight in net.parameters() if weight.is_cuda}
     with torch.random.fork_rng(devices=list(devices)):
         if seed is not None:
-            torch.default_generator.manual_seed(seed & 0x7FFFFFFFFFFFFFFF)
+            torch.default_generator.manual_seed(torch_seed(seed))
             for device in devices:
-                torch.cuda.default_generators[device.index].manual_seed(seed & 0x7FFFFFFFFFFFFFFF)
+                torch.cuda.default_generators[device.index].manual_seed(torch_seed(seed))
         try:
             for net in victim.nets:
                 net.train(mode == "train")

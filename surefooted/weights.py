@@ -16,12 +16,11 @@ from surefooted.checkpoint import check_fit, load_weights
 from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
 from surefooted.files import read_tensors
+from surefooted.noise import torch_seed
 from surefooted.spec import build, complete, split
 
 # Some layers register a weight more than once on their way (parametrisations).
 REGISTRATIONS_PER_TENSOR = 4
-# Between the seeds of an ensemble's members: more than anybody's own seeds are apart.
-SEEDS_APART = 2**31
 
 
 def load_model(file: Path) -> nn.Module:
@@ -47,7 +46,8 @@ def load_model(file: Path) -> nn.Module:
 def seeded_network(net: Any, shape: tuple[int, ...], classes: int, seed: int, members: int = 1) -> nn.Module:
     """The network before the first step; of several members the first is the network of that seed alone."""
     if members > 1:
-        return Ensemble([seeded_network(net, shape, classes, seed + m * SEEDS_APART) for m in range(members)])
+        seeds = [seed, *(torch_seed(seed, m) for m in range(1, members))]
+        return Ensemble([seeded_network(net, shape, classes, one) for one in seeds])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build("surefooted.nets", net, shape, classes)

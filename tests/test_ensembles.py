@@ -20,6 +20,7 @@ from surefooted.scores import adp_loss, cross_entropy, entropy, summed_cross_ent
 from surefooted.spec import build
 from surefooted.store import Store
 from surefooted.views import victim_of
+from surefooted.weights import seeded_network
 
 CPU = Machine("cpu", threads=1)
 SMALL = {"digits": {"train_limit": 120, "test_limit": 60, "validation": 0.2}}
@@ -207,3 +208,11 @@ def test_members_in_lockstep_are_as_if_trained_alone(store):
     single = dict(alone.load(store).named_parameters())
     assert all(torch.equal(first[name], single[name]) for name in single)
     assert not any(torch.equal(first[name], second[name]) for name in single)
+
+
+def test_every_member_begins_with_weights_of_its_own():
+    whole = seeded_network("small_convnet", (1, 8, 8), 10, 3, members=6)
+    first = [tuple(next(member.parameters()).flatten().tolist()) for member in whole.members]
+    assert len(set(first)) == 6
+    alone = seeded_network("small_convnet", (1, 8, 8), 10, 3)
+    assert first[0] == tuple(next(alone.parameters()).flatten().tolist())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from surefooted.noise import MASK, Noise, philox
+from surefooted.noise import MASK, Noise, philox, torch_seed
 
 # Known answers of Random123's philox4x32-10: counter, key, result.
 KNOWN = [
@@ -54,3 +54,12 @@ def test_the_draws_have_the_moments_of_their_distribution():
 
 def test_an_empty_batch_draws_nothing():
     assert Noise(0, torch.arange(0)).normal(3, 2).shape == (0, 3, 2)
+
+
+def test_seeds_of_torch_s_own_generator_differ_in_the_bits_that_it_reads():
+    """The low 32: whatever else a seed holds, the generator of a CPU draws the same."""
+    places = [(seed, epoch, member) for seed in range(5) for epoch in range(40) for member in range(5)]
+    seeds = [torch_seed(*place) for place in places]
+    assert len({seed & 0xFFFFFFFF for seed in seeds}) == len(places) and all(0 <= seed < 2**63 for seed in seeds)
+    draws = {tuple(torch.randperm(30, generator=torch.Generator().manual_seed(seed)).tolist()) for seed in seeds}
+    assert len(draws) == len(places) and torch_seed(1, 2) == torch_seed(1, 2) != torch_seed(2, 1)

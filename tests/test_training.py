@@ -12,6 +12,7 @@ from surefooted.api import train
 from surefooted.cell import attacking, training
 from surefooted.core import Points
 from surefooted.data.augment import crop, flip, shift
+from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan
 from surefooted.files import read_json, read_tensors
@@ -129,6 +130,33 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(data, tmp_path):
     run(2, tmp_path / "c")
     resumed, whole = run(5, tmp_path / "c"), run(5)
     assert same(resumed[0], whole[0]) and resumed[1] == whole[1]
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_every_epoch_has_an_order_of_its_own_and_every_step_its_masks(data, monkeypatch, members):
+    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, machine=CPU).data
+    n, asked, masks, points_of = len(splits.train), [], [], Images.points
+
+    def points(images, index=slice(None), device=None):
+        if isinstance(index, torch.Tensor):
+            asked.append(index)
+        return points_of(images, index, device)
+
+    monkeypatch.setattr(Images, "points", points)
+    net = seeded_network({"mlp": {"width": 64, "dropout": 0.5}}, splits.train.shape, 3, 0, members)
+    one = net.members[0] if members > 1 else net
+    layer = next(module for module in one.modules() if isinstance(module, nn.Dropout))
+
+    def seen(module, inputs):  # what it would draw of ones, where it draws
+        if module.training:
+            masks.append(tuple(nn.functional.dropout(torch.ones(200), 0.5).tolist()))
+
+    layer.register_forward_pre_hook(seen)
+    method = methods.vanilla() if members == 1 else methods.ensemble(members=members)
+    fit(method, net, splits, recipes.recipe(epochs=6, batch=n))
+    assert len(asked) == 6 * members and all(sorted(order.tolist()) == list(range(n)) for order in asked)
+    assert len({tuple(order.tolist()) for order in asked}) == 6 * members
+    assert len(masks) == 6 and len(set(masks)) == 6
 
 
 def test_augmentations_follow_row_and_epoch_and_not_the_batch():

@@ -102,7 +102,7 @@ class Dropped(Of):
 
     @cached_property
     def key(self) -> str:
-        return digest(["dropped", self.net.key, self.samples])
+        return digest(["dropped@2", self.net.key, self.samples])
 
     def load(self, store: Store) -> nn.Module:
         return MonteCarloDropout(self.net.load(store), samples=self.samples).eval()

@@ -43,6 +43,8 @@ class Train(Cell):
     record: Named | None = None
 
     kind = "train"
+    # 2: every epoch has an order of its own, every step its dropout masks, every member its first weights.
+    version = 2
 
     def about(self) -> dict[str, Any]:
         return {
