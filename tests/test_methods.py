@@ -292,3 +292,16 @@ def test_ranking_is_said_in_one_way():
     with pytest.raises(InputError, match="one of by, column and every"):
         adaptive(every=2, column="ages.npy")
     assert adaptive(by="entropy").by is not None and adaptive(every=3).every == 3
+
+
+def test_the_learning_rate_of_the_labels_changes_after_an_epoch():
+    """Confidence 0.9 and accuracy 0: the label falls by 0.9 α, twice by the first α, then by the second."""
+    target = adaptive(alpha=0.1, levels=1, later=((2, 0.2),))
+    rows = torch.arange(4)
+    state = target.init(Levels.single(rows, rows + 4))
+    log_p = torch.tensor([[0.9, 0.1]]).log().expand(4, -1)
+    seen = []
+    for _ in range(3):
+        state = target.refresh(state, log_p, Points(log_p, torch.ones(4, dtype=torch.int64), rows + 4))
+        seen.append(float(state["p"]))
+    assert seen == pytest.approx([0.91, 0.82, 0.64], abs=1e-6)

@@ -34,6 +34,7 @@ def ar_adals_of_ensemble(
     alpha: Positive = 0.005,
     levels: Count = 10,
     robustness: Attack = nearest_boundary(away_from="prediction"),  # noqa: B008 - a value without state
+    later: tuple[tuple[Count, Positive], ...] = (),
 ) -> Method:
     """AR-AdaLS of Ensemble: one set of soft labels, read off the members' mean prediction, for all of them.
 
@@ -42,9 +43,9 @@ def ar_adals_of_ensemble(
 
     Args:
         members: M = 5 in the paper.
-        alpha, levels, robustness: as in ``ar_adals``.
+        alpha, levels, robustness, later: as in ``ar_adals``.
 
     Source: Qin et al., *Improving uncertainty estimates through the relationship with adversarial robustness*, 6.3.
     """
-    target = adaptive(alpha=alpha, levels=levels, robustness=robustness)
+    target = adaptive(alpha=alpha, levels=levels, robustness=robustness, later=later)
     return Method(summed_cross_entropy(), target=target, members=members, apart=True)

@@ -36,6 +36,7 @@ def ar_adals(
     by: Score | None = None,
     column: str = "",
     every: Whole = 0,
+    later: tuple[tuple[Count, Positive], ...] = (),
 ) -> Method:
     """Adversarial-robustness based adaptive label smoothing (AR-AdaLS): a learnt ε for each robustness level.
 
@@ -49,8 +50,9 @@ def ar_adals(
             a thirtieth of its gradients (``docs/performance.md``).
         by, column: rank the examples by another attribute; see ``targets.adaptive``.
         every: rank every so many epochs with the network in training ("on the fly"); 0 once, beforehand.
+        later: (epoch, α) pairs: another α, each from after that epoch on.
 
     Source: Qin et al., *Improving uncertainty estimates through the relationship with adversarial robustness*.
     """
-    target = adaptive(alpha=alpha, levels=levels, robustness=robustness, by=by, column=column, every=every)
+    target = adaptive(alpha=alpha, levels=levels, robustness=robustness, by=by, column=column, every=every, later=later)
     return Method(cross_entropy(), target=target)

@@ -119,6 +119,7 @@ def adaptive(
     by: Score | None = None,
     column: str = "",
     every: Whole = 0,
+    later: tuple[tuple[Count, Positive], ...] = (),
 ) -> Target:
     """Adaptive label smoothing per adversarial-robustness level (AR-AdaLS, algorithm 1); levels=1 is AdaLS.
 
@@ -133,6 +134,7 @@ def adaptive(
             greatest in the first level. The paper's footnote: any attribute may take the place of robustness.
         column: a .npy file that does, with a number for each row of the data set, the least in the first level.
         every: rank every so many epochs, with the network in training ("on the fly"); 0 once, beforehand.
+        later: (epoch, α) pairs: another learning rate, each from after that epoch on (ImageNet: 0.05 after 60).
     """
     if sum((by is not None, bool(column), every > 0)) > 1:
         raise InputError("adaptive takes one of by, column and every: each ranks examples in its own way.")
@@ -146,7 +148,8 @@ def adaptive(
                 f"adaptive smoothing reads {levels} levels off the validation set, which has {len(given.validation)} "
                 f"examples; hold out more (--data.validation) or lower levels."
             )
-        return {"p": torch.ones(levels, dtype=torch.float64, device=counts.device), "level": given.by_row()}
+        p = torch.ones(levels, dtype=torch.float64, device=counts.device)
+        return {"p": p, "level": given.by_row(), "epoch": torch.zeros((), dtype=torch.int64)}
 
     def apply(state: State, points: Points, classes: int) -> Tensor:
         p = state["p"][state["level"][points.i]]
@@ -158,7 +161,10 @@ def adaptive(
         level = state["level"][validation.i]
         total = torch.zeros_like(state["p"]).index_add_(0, level, gap)
         floor = 1 / log_p.shape[-1] + ABOVE_UNIFORM
-        return state | {"p": (state["p"] - alpha * total / level.bincount(minlength=levels)).clamp(floor, 1)}
+        epoch = state["epoch"] + 1
+        rate = [alpha, *(value for when, value in sorted(later) if int(epoch) > when)][-1]
+        p = (state["p"] - rate * total / level.bincount(minlength=levels)).clamp(floor, 1)
+        return state | {"p": p, "epoch": epoch}
 
     return Target(init, apply, refresh, levels, robustness if levels > 1 else None, by, column, every)
 
