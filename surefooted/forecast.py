@@ -45,7 +45,8 @@ def forecast(todo: Sequence[Cell], machine: Machine, *, workers: int = 1) -> For
     Networks need not be trained for it. Each kind is timed alone, so processes that share a memory bus take longer.
     """
     threads = torch.get_num_threads()
-    replace(machine, threads=machine.threads or max(1, (os.cpu_count() or 1) // workers)).settle()  # as the workers
+    share = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
+    replace(machine, threads=machine.threads or share).settle()  # as they will run
     pace = _Pace(machine.device())
     parts = [pace.of(cell) for cell in todo]
     torch.set_num_threads(threads)
@@ -87,7 +88,8 @@ class _Pace:
 
     @of.register
     def _(self, cell: Shifted) -> Forecast:
-        return Forecast(cell.work(), cell.work() * self._row(cell.victim, gradient=False))
+        rows = cell.work() * len(cell.corrupted.images())
+        return Forecast(rows, rows * self._row(cell.victim, gradient=False))
 
     @of.register
     def _(self, cell: Analysed) -> Forecast:
