@@ -57,11 +57,7 @@ Fit = Callable[[Predictions], LogMap]
 @checked
 def temperature_scaling(p: Predictions) -> LogMap:
     """One number divides the log-probabilities; the ranking of the classes stays. See ``fit_temperature``."""
-    if bool((p.y == p.y[0]).all()):
-        raise InputError(
-            f"temperature_scaling: all {len(p.y)} examples are of class {int(p.y[0])}, and any temperature that makes "
-            "it likelier looks better; fit on a split with all classes."
-        )
+    _check_classes(p, "temperature_scaling")
     k = p.log_p.shape[1]
     return LogMap(torch.eye(k, dtype=torch.float64) / fit_temperature(p), torch.zeros(k, dtype=torch.float64))
 
@@ -199,5 +195,5 @@ def _check_classes(p: Predictions, who: str) -> None:
     if bool((p.y == p.y[0]).all()):
         raise InputError(
             f"{who} needs examples of at least two classes; all {len(p.y)} are of class {int(p.y[0])}, "
-            "and the best map would always answer that. Hold out a mixed split, or fit a temperature alone."
+            "and the best map would always answer that. Hold out a mixed split."
         )

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from surefooted.analysis.jacobian import sensitivity
 from surefooted.analysis.linearity import nonlinearity
 from surefooted.analysis.surfaces import surface
 from surefooted.cell.base import Cell, Named, Part, about_data
+from surefooted.cell.blocks import in_blocks, ready
 from surefooted.cell.evaluated import Attacked
 from surefooted.cell.sources import Source, before, images_of
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.files import read_tensors, write_tensors
-from surefooted.folded import folded
-from surefooted.foreign import Foreign, Live
 from surefooted.machine import Machine, Tick
 from surefooted.spec import build, complete
 from surefooted.store import Store
@@ -79,7 +77,7 @@ class Analysed(Cell):
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
         device, images = machine.device(), self.images()
-        net = _ready(self.victim, store).to(device)
+        net = ready(self.victim, store, device)
         found = self._found(store, images)
 
         def analyse(rows: slice) -> dict[str, Tensor]:
@@ -95,9 +93,10 @@ class Analysed(Cell):
             if found:
                 tensors["q"] = nonlinearity(net, part, found["x"][rows], seed=self.seed).q
                 tensors |= {name: found[name][rows] for name in ("found", "size")}
+            tick(len(part))
             return tensors
 
-        tensors = _in_blocks(work, len(images), _on(device, BLOCK), analyse, tick)
+        tensors = in_blocks(work, len(images), _on(device, BLOCK), analyse, tick)
         write_tensors(into / "analysed.safetensors", tensors, {})
 
     def result(self, store: Store) -> dict[str, Tensor]:
@@ -166,7 +165,7 @@ class Surface(Cell):
         return len(self.images())
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
-        images, net = self.images(), _ready(self.victim, store).to(machine.device())
+        images, net = self.images(), ready(self.victim, store, machine.device())
         options = {"score": build("surefooted.scores", self.score), "reach": self.reach, "grid": self.grid}
 
         def look(rows: slice) -> dict[str, Tensor]:
@@ -174,33 +173,15 @@ class Surface(Cell):
             values = surface(net, part, **options, seed=self.seed)
             # The offsets stand in every row: blocks are joined row by row.
             offsets = values.offsets.expand(len(part), -1)
+            tick(len(part))
             return {"rows": part.rows, "y": part.y, **values._asdict(), "offsets": offsets}
 
-        tensors = _in_blocks(work, len(images), 1, look, tick)
+        tensors = in_blocks(work, len(images), 1, look, tick)
         write_tensors(into / "surface.safetensors", tensors | {"offsets": tensors["offsets"][0]}, {})
 
     def result(self, store: Store) -> dict[str, Tensor]:
         """Tensors by name: rows, y; offsets (G,); score and margin (N, G, G), by e1, then e2."""
         return read_tensors(self.path(store) / "surface.safetensors")[0]
-
-
-def _in_blocks(
-    work: Path, n: int, step: int, compute: Callable[[slice], dict[str, Tensor]], tick: Tick
-) -> dict[str, Tensor]:
-    """What is computed of ``n`` rows, ``step`` at a time; a block that was written before a kill is read again."""
-    parts = []
-    for a in range(0, n, step):
-        file = work / f"rows_{a}_{step}.safetensors"
-        if not file.exists():
-            write_tensors(file, compute(slice(a, a + step)), {})
-        parts.append(read_tensors(file)[0])
-        tick(min(step, n - a))
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def _ready(victim: Source, store: Store) -> nn.Module:
-    net = victim.load(store)
-    return net if isinstance(victim, Foreign | Live) else folded(net)
 
 
 def _on(device: torch.device, sizes: dict[str, int]) -> int:

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from surefooted.attacks.base import Attack
 from surefooted.cell.base import Cell, Named, Part, about_data
+from surefooted.cell.blocks import in_blocks, ready
 from surefooted.cell.sources import Source, before, images_of
 from surefooted.checked import Whole, checked
 from surefooted.checks import PROBED, Flag, Probe, of_probe, probe
 from surefooted.core import Points
 from surefooted.data.images import Images
 from surefooted.files import read_json, read_tensors, write_json, write_tensors
-from surefooted.folded import folded
-from surefooted.foreign import Foreign, Live
 from surefooted.machine import Machine, Tick
 from surefooted.metrics.predictions import Predictions
 from surefooted.prediction import predict
@@ -75,17 +74,10 @@ class Attacked(Cell):
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
         device = machine.device()
-        net, images = self.victim.load(store).to(device), self.images()
-        if not isinstance(self.victim, Foreign | Live):
-            net = folded(net)
+        net, images = ready(self.victim, store, device), self.images()
         attack = build("surefooted.attacks", self.attack)
-        step = _block(attack, device)
-        files = [work / f"rows_{a}_{step}.safetensors" for a in range(0, len(images), step)]
-        for k, file in enumerate(files):
-            rows = slice(k * step, (k + 1) * step)
-            if file.exists():  # made before a kill: a row's result does not depend on its neighbours
-                tick(len(images.y[rows]) * attack.restarts * attack.passes)
-                continue
+
+        def run(rows: slice) -> dict[str, Tensor]:
             points = images.points(rows, device)
             found = attack(net, points, seed=self.seed, progress=tick)
             tensors = {
@@ -95,11 +87,11 @@ class Attacked(Cell):
                 "size": found.size,
                 "queries": found.queries,
             }
-            write_tensors(file, tensors | ({"x": found.x} if self.keep_points else {}), {})
-        parts = [read_tensors(file)[0] for file in files]
-        write_tensors(
-            into / "attacked.safetensors", {name: torch.cat([p[name] for p in parts]) for name in parts[0]}, {}
-        )
+            return tensors | ({"x": found.x} if self.keep_points else {})
+
+        passes = attack.restarts * attack.passes
+        tensors = in_blocks(work, len(images), _block(attack, device), run, lambda rows: tick(rows * passes))
+        write_tensors(into / "attacked.safetensors", tensors, {})
 
     def result(self, store: Store) -> dict[str, Tensor]:
         """Tensors by name: rows, y, found, size, queries, and x where points are kept."""

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from surefooted import corruptions
 from surefooted.cell.base import Cell, Named, Part, data_of
+from surefooted.cell.blocks import ready
 from surefooted.cell.sources import Source, before
 from surefooted.checked import Count
 from surefooted.core import Points
 from surefooted.data.images import Images
 from surefooted.files import read_tensors, write_tensors
-from surefooted.folded import folded
-from surefooted.foreign import Foreign, Live
 from surefooted.machine import Machine, Tick
 from surefooted.metrics.predictions import Predictions
 from surefooted.prediction import predict
@@ -115,9 +114,7 @@ class Shifted(Cell):
         return len(INTENSITIES)
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
-        net = self.victim.load(store).to(machine.device())
-        if not isinstance(self.victim, Foreign | Live):
-            net = folded(net)
+        net = ready(self.victim, store, machine.device())
         images, log_p = self.corrupted.images(), []
         for x in self.corrupted.result(store):
             log_p.append(predict(net, Points(x / 255, images.y, images.rows)).log_p.cpu())

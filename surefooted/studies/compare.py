@@ -353,6 +353,11 @@ def line(x: Sequence[float] | range, values: Sequence[Sequence[float]]) -> draw.
     return draw.Line(list(x), [fmean(v) for v in values], [min(v) for v in values], [max(v) for v in values])
 
 
+def banded(x: Sequence[float], intervals: Sequence[Any]) -> draw.Line:
+    """A line through values, with a band over their intervals."""
+    return draw.Line(list(x), *([float(getattr(i, part)) for i in intervals] for part in ("value", "low", "high")))
+
+
 def pooled(parts: Sequence[Predictions]) -> Predictions:
     return Predictions(*(torch.cat(column) for column in zip(*parts)))
 

@@ -16,6 +16,7 @@ from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
 from surefooted.report.landscapes import clouds, height_map
 from surefooted.store import Store
+from surefooted.studies.compare import banded
 from surefooted.studies.entm_cells import CURVES, SURFACES, Analysis
 
 
@@ -68,12 +69,7 @@ def sweep(a: Analysis, store: Store) -> Figure:
     lines = {}
     for label, which in (("clean", ""), (attack, attack)):
         values = [grid.interval(store, name, which) for name in grid.methods]
-        lines[label] = draw.Line(
-            [float(name) for name in grid.methods],
-            [v.value for v in values],
-            [v.low for v in values],
-            [v.high for v in values],
-        )
+        lines[label] = banded([float(name) for name in grid.methods], values)
 
     def plot(ax: draw.Axes) -> None:
         ax.set_xscale("symlog", linthresh=0.1)
@@ -146,7 +142,7 @@ def _points(a: Analysis, store: Store, name: str) -> tuple[torch.Tensor, torch.T
 
 def _line(cells: Mapping[float, Attacked], store: Store) -> draw.Line:
     values = [robust_accuracy(cell.result(store)["found"]) for cell in cells.values()]
-    return draw.Line(list(cells), [v.value for v in values], [v.low for v in values], [v.high for v in values])
+    return banded(list(cells), values)
 
 
 def _mark(ax: draw.Axes, at: list[Any]) -> None:

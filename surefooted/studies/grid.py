@@ -102,14 +102,11 @@ class Grid:
     def score(self, store: Store, name: str, attack: str) -> Interval:
         """Mean of clean and robust accuracy (UTA); over images the two intervals are put together as independent."""
         if self.seeds > 1:
-            pairs = zip(self.accuracies(store, name), self.accuracies(store, name, attack))
-            return seed_interval([fmean(pair) for pair in pairs])
+            return seed_interval(self._scores(store, name, attack))
         clean, robust = self.interval(store, name), self.interval(store, name, attack)
         value = fmean((clean.value, robust.value))
-        below, above = (
-            hypot(clean.value - clean.low, robust.value - robust.low),
-            hypot(clean.high - clean.value, robust.high - robust.value),
-        )
+        below = hypot(clean.value - clean.low, robust.value - robust.low)
+        above = hypot(clean.high - clean.value, robust.high - robust.value)
         return Interval(value, value - below / 2, value + above / 2, robust.n)
 
     def gain(self, store: Store, better: tuple[str, str], worse: tuple[str, str]) -> Interval:
@@ -123,23 +120,23 @@ class Grid:
             return seed_interval([high - low for high, low in pairs])
         first, second = (self._wrong(store, *which) for which in (better, worse))
         n = min(len(first), len(second))
-        apart = second[:n].double() - first[:n].double()
-        return mean_interval(apart)
+        return mean_interval(second[:n].double() - first[:n].double())
 
     def score_gain(self, store: Store, better: str, worse: str, attack: str) -> Interval:
         """How much one method's score is above another's, as ``gain``; of the images that were attacked."""
         if self.seeds > 1:
-            scores = [
-                [fmean(pair) for pair in zip(self.accuracies(store, name), self.accuracies(store, name, attack))]
-                for name in (better, worse)
-            ]
-            return seed_interval([high - low for high, low in zip(*scores)])
-        lost = [
-            (self._wrong(store, name, "")[: len(broken)].double() + broken.double()) / 2
-            for name in (better, worse)
-            for broken in (self._wrong(store, name, attack),)
-        ]
-        return mean_interval(lost[1] - lost[0])
+            pairs = zip(self._scores(store, better, attack), self._scores(store, worse, attack))
+            return seed_interval([high - low for high, low in pairs])
+        return mean_interval(self._lost(store, worse, attack) - self._lost(store, better, attack))
+
+    def _scores(self, store: Store, name: str, attack: str) -> list[float]:
+        """The score of each network."""
+        return [fmean(p) for p in zip(self.accuracies(store, name), self.accuracies(store, name, attack))]
+
+    def _lost(self, store: Store, name: str, attack: str) -> Tensor:
+        """What each attacked image takes from the first network's score."""
+        broken = self._wrong(store, name, attack)
+        return (self._wrong(store, name, "")[: len(broken)].double() + broken.double()) / 2
 
     def _wrong(self, store: Store, name: str, attack: str) -> Tensor:
         """Which images the first network gets wrong, clean or under an attack."""

@@ -45,9 +45,9 @@ class Overfitting:
         return [one for runs in self.trained.values() for one in runs]
 
     def caption(self) -> str:
-        splits = data_of(next(iter(self.trained.values()))[0].data)
-        ((_, given),) = self.record.items()
         some = next(iter(self.trained.values()))[0]
+        splits = data_of(some.data)
+        ((_, given),) = self.record.items()
         return (
             f"{splits.title}, {split(some.net)[0]}, {epochs_of(some)} epochs: {len(splits.train)} training images; "
             f"watched on the first {given['images']} test images, every {given['every']} iterations, by FGSM and "

@@ -9,7 +9,7 @@ import torch
 from surefooted.report import Column, Figure, Panel, Table
 from surefooted.report import figures as draw
 from surefooted.store import Store
-from surefooted.studies.compare import line
+from surefooted.studies.compare import banded, line
 from surefooted.studies.grid import Grid
 from surefooted.studies.published import printed
 from surefooted.studies.reproduced import Compared
@@ -63,7 +63,7 @@ def clean_accuracy(grids: dict[str, Grid], store: Store, label: str = "clean-acc
         lines = {}
         for method, label in NAMES.items():
             values = [grid.interval(store, name(method, eps)) for eps in trained_at(grid)]
-            lines[label] = _banded(trained_at(grid), values)
+            lines[label] = banded(trained_at(grid), values)
         return Panel(
             lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(NAMES.values()), xlabel="ε in training"), title
         )
@@ -87,7 +87,7 @@ def robust_accuracy(
         for eps in trained_at(grid):
             which = name(method, eps)
             values = [grid.interval(store, which), *(grid.interval(store, which, attack(test)) for test in TESTED)]
-            lines[f"trained at {eps:g}"] = _banded([0.0, *TESTED], values)
+            lines[f"trained at {eps:g}"] = banded([0.0, *TESTED], values)
         return Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="ε in the test"), f"{title}, {NAMES[method]}")
 
     return Figure(
@@ -105,12 +105,12 @@ def fast_figure(robust: Grid, clean: Grid, store: Store) -> Figure:
     kinds = [one.rsplit(" ", 1)[0] for one in robust.methods]
     tested = {float(attack.rsplit(" ", 1)[1]) / 255: attack for attack in robust.white}
     under = {
-        kind: _banded([0.0, *tested], [robust.interval(store, which, attack) for attack in ("", *tested.values())])
+        kind: banded([0.0, *tested], [robust.interval(store, which, attack) for attack in ("", *tested.values())])
         for kind, which in zip(kinds, robust.methods)
     }
     radii = trained_at(clean)
     plain = {
-        kind: _banded([k / 255 for k in radii], [clean.interval(store, f"{kind} {k:g}") for k in radii])
+        kind: banded([k / 255 for k in radii], [clean.interval(store, f"{kind} {k:g}") for k in radii])
         for kind in kinds
     }
     return Figure(
@@ -148,10 +148,6 @@ def overfitting(runs: Overfitting, store: Store, label: str) -> Figure:
         f"Mean over runs, band from least to greatest. {runs.caption()}",
         "Accuracy by iteration: clean, under FGSM and under PGD.",
     )
-
-
-def _banded(x: list[float], values: list[Any]) -> draw.Line:
-    return draw.Line(x, [v.value for v in values], [v.low for v in values], [v.high for v in values])
 
 
 def _key(kind: str, eps: float) -> str:
