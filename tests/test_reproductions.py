@@ -108,7 +108,11 @@ def test_every_printed_cell_has_its_place():
     for data, (tables, _, _) in entm_grids.RESNET18.items():
         rows = [row for row in printed("entm") if row["dataset"] == data and row["table"] in tables]
         assert rows and {row["method"] for row in rows} <= set(entm_grids.methods({"eps": 0.1}))
-    assert {float(row["eps_test"]) for row in printed("uta") if row["dataset"] == "mnist"} == {*uta_grids.TESTED}
+    grids = {data: uta_grids.pixels("digits", "mlp", epochs=1, limit=1) for data in ("mnist", "fashion_mnist")}
+    for data, grid in {**grids, "svhn": uta_grids.svhn()}.items():
+        rows = [row for row in printed("uta") if (row["table"], row["dataset"]) == ("1", data)]
+        cells = {(f"{row['method']} {row['eps_train']}", f"AutoAttack {row['eps_test']}") for row in rows}
+        assert cells and cells == {(one, attack) for one in grid.methods for attack in grid.white}
     assert uta_figures.MEASURES.keys() == {"clean", "fgsm", "pgd"}
 
 

@@ -14,7 +14,7 @@ from surefooted.studies.grid import Grid
 from surefooted.studies.published import printed
 from surefooted.studies.reproduced import Compared
 from surefooted.studies.uta_cells import Overfitting
-from surefooted.studies.uta_grids import NAMES, TESTED, attack, name
+from surefooted.studies.uta_grids import NAMES, attack, name
 
 MEASURES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD"}
 
@@ -24,22 +24,32 @@ def trained_at(grid: Grid) -> list[float]:
     return sorted({float(one.rsplit(" ", 1)[1]) for one in grid.methods})
 
 
+def tested_at(grid: Grid) -> list[float]:
+    """The test radii of a grid."""
+    return [float(one.rsplit(" ", 1)[1]) for one in grid.white]
+
+
 def scores(grid: Grid, store: Store, label: str, title: str) -> Table:
     """Tables 1 and 2: mean of clean and AutoAttack accuracy, a row a training, a column a test radius."""
     columns = (
         Column("method", "Method"),
-        Column("eps_train", "ε, training", digits=1),
+        Column("eps_train", "ε, training", digits=2),
         Column("clean", "Clean", "%", 2, "high", scale=100),
-        *(Column(_key("score", eps), f"Score, ε = {eps:g}", "%", 1, "high", scale=100) for eps in TESTED),
-        *(Column(_key("robust", eps), f"AutoAttack, ε = {eps:g}", "%", 1, "high", scale=100) for eps in TESTED),
+        *(Column(_key("score", eps), f"Score, ε = {eps:g}", "%", 1, "high", scale=100) for eps in tested_at(grid)),
+        *(
+            Column(_key("robust", eps), f"AutoAttack, ε = {eps:g}", "%", 1, "high", scale=100)
+            for eps in tested_at(grid)
+        ),
     )
     rows = []
     for method in NAMES:
         for eps in trained_at(grid):
             which = name(method, eps)
             row: dict[str, Any] = {"method": NAMES[method], "eps_train": eps, "clean": grid.interval(store, which)}
-            row |= {_key("score", test): grid.score(store, which, attack(test)) for test in TESTED}
-            rows.append(row | {_key("robust", test): grid.interval(store, which, attack(test)) for test in TESTED})
+            row |= {_key("score", test): grid.score(store, which, attack(test)) for test in tested_at(grid)}
+            rows.append(
+                row | {_key("robust", test): grid.interval(store, which, attack(test)) for test in tested_at(grid)}
+            )
     caption = f"Score: mean of clean and robust accuracy, the latter under standard AutoAttack, L∞. {grid.caption()}"
     return Table(f"scores-{label}", title, columns, tuple(rows), caption)
 
@@ -86,8 +96,11 @@ def robust_accuracy(
         lines = {}
         for eps in trained_at(grid):
             which = name(method, eps)
-            values = [grid.interval(store, which), *(grid.interval(store, which, attack(test)) for test in TESTED)]
-            lines[f"trained at {eps:g}"] = banded([0.0, *TESTED], values)
+            values = [
+                grid.interval(store, which),
+                *(grid.interval(store, which, attack(test)) for test in tested_at(grid)),
+            ]
+            lines[f"trained at {eps:g}"] = banded([0.0, *tested_at(grid)], values)
         return Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="ε in the test"), f"{title}, {NAMES[method]}")
 
     return Figure(
