@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-import torch
-
 from surefooted.cell.shifted import INTENSITIES
 from surefooted.metrics import accuracy, confidence, ece
-from surefooted.metrics.levels import by_level
-from surefooted.metrics.predictions import Predictions
-from surefooted.metrics.reliability import reliability_curve
 from surefooted.metrics.stability import variance_by_level
 from surefooted.report import Figure, Panel
 from surefooted.report import boxes as drawn
 from surefooted.report import figures as draw
-from surefooted.studies.compare import line, pooled
+from surefooted.studies.compare import bins, level_panel, pooled
 from surefooted.studies.shifts import OF_ENSEMBLE, Numbers
 
 TICKS = ("clean", *map(str, INTENSITIES))
@@ -25,20 +20,10 @@ SPOKEN = {"ece": "ECE", "accuracy": "Accuracy", "variance": "Variance over netwo
 
 def levels(n: Numbers, names: Sequence[str]) -> Figure:
     """Figures 1 and 2: accuracy, confidence and ECE over the robustness levels."""
-
-    def panel(name: str) -> Panel:
-        x = range(1, n.made.levels + 1)
-        each = {
-            metric: torch.stack([by_level(metric, p, level) for p, level in zip(n.clean[name], n.level)])
-            for metric in (accuracy, confidence, ece)
-        }
-        curves = [{name: line(x, values.T.tolist())} for values in each.values()]
-        return Panel(lambda ax: draw.by_level(ax, *curves, names=n.names), name)
-
     return Figure(
         "levels",
         "Accuracy, confidence and calibration by adversarial-robustness level (figures 1, 2)",
-        tuple(panel(name) for name in names),
+        tuple(level_panel(name, n.clean[name], n.level, n.names) for name in names),
         "Level 1 holds the test images whose answer is easiest to change on the vanilla network of the same seed. Mean "
         f"over networks, band from least to greatest. {n.made.caption()}",
         "Accuracy and confidence rise with the level, the calibration error falls.",
@@ -87,10 +72,6 @@ def boxes(n: Numbers, names: Sequence[str], what: str, *, ensembles: bool) -> Fi
 
 def reliability(n: Numbers, names: Sequence[str]) -> Figure:
     """Figures 6 and 8: single networks against their ensemble, clean images."""
-
-    def bins(p: Predictions) -> draw.Bins:
-        curve = reliability_curve(p)
-        return draw.Bins(curve.confidence.tolist(), curve.accuracy.tolist(), curve.count.tolist())
 
     def panel(name: str) -> Panel:
         curves = {"single": bins(pooled(n.clean[name])), "ensemble": bins(n.ensemble_clean(name))}

@@ -234,17 +234,10 @@ def accuracy_figure(r: Results) -> Figure:
 
 def level_figure(r: Results, names: Sequence[str]) -> Figure:
     """AR-AdaLS's figures 1 and 2: accuracy, confidence and ECE over the robustness levels."""
-
-    def panel(name: str) -> Panel:
-        x = range(1, r.comparison.levels + 1)
-        values = {m: line(x, r.per_level(name, m).T.tolist()) for m in (accuracy, confidence, ece)}
-        one = [{name: values[m]} for m in (accuracy, confidence, ece)]
-        return Panel(lambda ax: draw.by_level(ax, *one, names=r.comparison.names), name)
-
     return Figure(
         "levels",
         "Accuracy, confidence and calibration by adversarial-robustness level",
-        tuple(panel(name) for name in names),
+        tuple(level_panel(name, r.clean(name), r.level, r.comparison.names) for name in names),
         f"Level 1 holds the test images whose answer is easiest to change ({r.comparison.ranking} on the "
         f"{r.comparison.names[0]} model of the same seed). Mean over seeds, band from least to "
         f"greatest. {r.comparison.caption()}",
@@ -252,11 +245,31 @@ def level_figure(r: Results, names: Sequence[str]) -> Figure:
     )
 
 
+def level_panel(name: str, clean: Sequence[Predictions], levels: Sequence[Tensor], names: Sequence[str]) -> Panel:
+    """Accuracy, confidence and ECE of one method over the levels, mean and band over its networks.
+
+    Args:
+        clean: predictions of each network.
+        levels: for each network the level of every image.
+        names: of all methods, for the colours.
+    """
+    curves = []
+    for metric in (accuracy, confidence, ece):
+        values = torch.stack([by_level(metric, p, level) for p, level in zip(clean, levels)])
+        curves.append({name: line(range(1, values.shape[1] + 1), values.T.tolist())})
+    return Panel(lambda ax: draw.by_level(ax, *curves, names=names), name)
+
+
+def bins(p: Predictions) -> draw.Bins:
+    """What a reliability diagram draws."""
+    curve = reliability_curve(p)
+    return draw.Bins(curve.confidence.tolist(), curve.accuracy.tolist(), curve.count.tolist())
+
+
 def reliability_figure(r: Results, names: Sequence[str]) -> Figure:
     def panel(name: str) -> Panel:
-        curve = reliability_curve(pooled(r.clean(name)))
-        bins = draw.Bins(curve.confidence.tolist(), curve.accuracy.tolist(), curve.count.tolist())
-        return Panel(lambda ax: draw.reliability_diagram(ax, {name: bins}, names=r.comparison.names), name, (3.6, 3.4))
+        curves = {name: bins(pooled(r.clean(name)))}
+        return Panel(lambda ax: draw.reliability_diagram(ax, curves, names=r.comparison.names), name, (3.6, 3.4))
 
     return Figure(
         "reliability",
