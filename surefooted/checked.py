@@ -37,7 +37,7 @@ class Spec:
 
     Attributes:
         arguments: numbers, strings and lists; a component among them stands as its own ``{name: arguments}``.
-        version: of the component's code (``VERSION`` in its module); moves when its numbers do.
+        version: of the component's code (``VERSION`` in its module, of all or by name); moves when its numbers do.
     """
 
     name: str
@@ -78,7 +78,8 @@ def checked(function: Callable[P, T]) -> Callable[P, T]:
     signature = inspect.signature(function)
     # What is given by position only is what the component is made for (image shape, classes), not how.
     described = {k for k, p in signature.parameters.items() if p.kind is not p.POSITIONAL_ONLY}
-    version = function.__globals__.get("VERSION", 1)
+    moved = function.__globals__.get("VERSION", 1)
+    version = moved.get(function.__name__, 1) if isinstance(moved, dict) else moved
 
     @functools.wraps(function)
     def named(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -113,3 +113,15 @@ def test_variance_and_margin_by_hand():
     assert float(scores.variance()(f)) == pytest.approx(0.1**2 + 0.05**2 + 0.15**2)
     # The mean prediction is 0.6, 0.15, 0.25: the label, which is not the best class, plays no part.
     assert float(scores.margin_uncertainty()(f)) == pytest.approx(math.log(0.25 / 0.6))
+
+
+@pytest.mark.parametrize("gap", [10.0, 25.0, 60.0])
+@pytest.mark.parametrize("name", ["entropy", "mutual_information"])
+def test_a_sure_network_still_has_a_gradient_of_entropy(name, gap):
+    """In float32, softmax less one-hot would be rounded away behind a lead of 17."""
+    logits = torch.tensor([[[gap, 1.0, 0.0]], [[gap + 1, 0.5, 0.0]]][: 1 if name == "entropy" else 2])
+    found, exact = (z.clone().requires_grad_(True) for z in (logits, logits.double()))
+    for z in (found, exact):
+        getattr(scores, name)()(Forward(z, torch.zeros(1, dtype=torch.int64))).sum().backward()
+    assert torch.allclose(found.grad.double(), exact.grad, rtol=1e-5, atol=1e-37)
+    assert exact.grad.abs().max() > 0

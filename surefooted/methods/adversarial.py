@@ -12,6 +12,8 @@ from surefooted.oracle import Start
 from surefooted.scores import cross_entropy, entm_loss
 from surefooted.views import Mode
 
+VERSION = {"pat_entm": 2}  # entropy in float64
+
 
 @checked
 def fgsm_at(

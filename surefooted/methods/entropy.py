@@ -4,6 +4,8 @@ from surefooted.checked import NonNegative, checked
 from surefooted.methods.base import Method
 from surefooted.scores import entm_loss
 
+VERSION = 2  # entropy in float64
+
 
 @checked
 def entm(*, lam: NonNegative = 2.0) -> Method:

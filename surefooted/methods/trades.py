@@ -12,6 +12,8 @@ from surefooted.views import Mode
 
 Divergence = Literal["from_clean", "to_clean"]
 
+VERSION = {"trades_entm": 2}  # entropy in float64
+
 
 @checked
 def trades(
