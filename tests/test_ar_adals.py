@@ -51,13 +51,14 @@ def test_numbers_are_those_of_the_parts(ran):
     assert n.variance("Vanilla").shape == (6,) and bool((n.variance("Vanilla") >= 0).all())
     assert n.clean[SCALED][0].log_p.argmax(-1).equal(n.clean["Vanilla"][0].log_p.argmax(-1))
     assert isinstance(n.made.runs["LS"][0], Best) and n.swept()["LS"].startswith("eps = ")
+    assert n.swept()[OF_ENSEMBLE].startswith("alpha = ")
 
 
 def test_sizes_are_what_they_say():
     made = paper()
     assert made.recipe == "ar_adals_cifar10" and made.net == "resnet29_v2" and len(made.types) == 19
     assert made.methods["LS"] == ({"ls": {"eps": 0.02}},) and made.seeds == 5
-    assert made.of_ensemble["ar_adals_of_ensemble"]["alpha"] == 0.005
+    assert made.of_ensemble[0]["ar_adals_of_ensemble"]["alpha"] == 0.005
     assert len(GREY) == 18 and OF_ENSEMBLE in smoke().runs
     assert isinstance(smoke().baseline[0], Train)
 

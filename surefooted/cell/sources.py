@@ -112,26 +112,6 @@ class Dropped(Of):
 
 
 @dataclass(frozen=True, eq=False)
-class Member(Of):
-    """One network of those that were trained side by side."""
-
-    at: int
-
-    @cached_property
-    def key(self) -> str:
-        return digest(["member", self.net.key, self.at])
-
-    def load(self, store: Store) -> nn.Module:
-        net = self.net.load(store)
-        if not isinstance(net, Ensemble) or self.at >= len(net.members):
-            raise InputError(f"{self.net} has no member {self.at + 1}; it trained fewer networks side by side.")
-        return net.members[self.at]
-
-    def __str__(self) -> str:
-        return f"{split(self.net.method)[0]}, member {self.at + 1}"
-
-
-@dataclass(frozen=True, eq=False)
 class Best:
     """The setting of several that did best on the validation images, over all seeds: how a parameter is swept.
 
@@ -174,6 +154,35 @@ class Best:
         if self.measure not in entry:
             raise InputError("a sweep is judged on validation images, and there are none; set --data.validation 0.1.")
         return entry[self.measure]
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One network of those that were trained side by side, or of the best such training of several."""
+
+    net: Train | Best
+    at: int
+
+    @cached_property
+    def key(self) -> str:
+        return digest(["member", self.net.key, self.at])
+
+    @property
+    def trained(self) -> tuple[Train, ...]:
+        return self.net.trained
+
+    @property
+    def data(self) -> Named:
+        return self.net.data
+
+    def load(self, store: Store) -> nn.Module:
+        net = self.net.load(store)
+        if not isinstance(net, Ensemble) or self.at >= len(net.members):
+            raise InputError(f"{self.net} has no member {self.at + 1}; it trained fewer networks side by side.")
+        return net.members[self.at]
+
+    def __str__(self) -> str:
+        return f"{split(self.trained[0].method)[0]}, member {self.at + 1}"
 
 
 def before(victim: Source) -> tuple[Cell, ...]:

@@ -47,14 +47,14 @@ class Shifts:
     Attributes:
         methods: by the name that the page prints, the settings to sweep (one, or several of which that with the least
             validation ECE over all seeds is taken); the first method is the baseline that ranks the examples.
-        of_ensemble: the method that trains all members side by side.
+        of_ensemble: settings, in the same way, of the method that trains all members side by side.
         types: of corruption.
         limit: corrupted images, the first so many of the test set; 0 for all.
         nearest: the minimal-norm attack that ranks the test images.
     """
 
     methods: Mapping[str, tuple[Any, ...]]
-    of_ensemble: Any
+    of_ensemble: tuple[Any, ...]
     net: Any
     data: Any
     recipe: Any
@@ -71,7 +71,8 @@ class Shifts:
         for name, settings in self.methods.items():
             grid = tuple(tuple(self._train(setting, seed) for seed in range(self.seeds)) for setting in settings)
             made[name] = grid[0] if len(grid) == 1 else tuple(Best(grid, at) for at in range(self.seeds))
-        together = self._train(self.of_ensemble, 0)
+        settings = tuple((self._train(setting, 0),) for setting in self.of_ensemble)
+        together = settings[0][0] if len(settings) == 1 else Best(settings, 0)
         return made | {OF_ENSEMBLE: tuple(Member(together, m) for m in range(self.seeds))}
 
     @property
@@ -202,7 +203,8 @@ class Numbers:
     def swept(self) -> dict[str, str]:
         """What the sweeps chose."""
         first = {name: runs[0] for name, runs in self.made.runs.items()}
-        chosen = {name: run.chosen(self.store).method for name, run in first.items() if isinstance(run, Best)}
+        grids = {name: run.net if isinstance(run, Member) else run for name, run in first.items()}
+        chosen = {name: grid.chosen(self.store).method for name, grid in grids.items() if isinstance(grid, Best)}
         return {
             name: ", ".join(f"{k} = {v:g}" for k, v in split(m)[1].items() if isinstance(v, float))
             for name, m in chosen.items()
