@@ -77,8 +77,7 @@ def due_mlp(
     """DUE for points of the plane and small images: residual fully connected layers under a Gaussian process.
 
     Stages: normalise, flatten, fc1, then residual layers x + ReLU(linear(x)) fc2, fc3, ..., and gp. Takes images of any
-    size. Train it with the method ``due``, by SGD (0.1 for points of the plane): Adam's first steps, as long in every
-    direction, carry the features away from the inducing points.
+    size. Train it with the method ``due``; the study of the plane does so by Adam, 1e-2.
 
     Args:
         shape: (C, H, W) of the images.

@@ -68,13 +68,18 @@ def accuracy_vs_eps(
     xlabel: str = "Perturbation size ε",
     ylabel: str = "Accuracy",
     percent: bool = True,
+    ylim: tuple[float, float] | None = None,
 ) -> None:
-    """Accuracy under attack over the size of the perturbation or the number of steps, a line with its band a method."""
+    """Accuracy under attack over the size of the perturbation or the number of steps, a line with its band a method.
+
+    Args:
+        ylim: what of the axis to show; by default from 0.
+    """
     names = names or list(lines)
     for name, line in lines.items():
         draw_line(ax, line, colour_of(name, names), marker_of(name, names))
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.set_ylim(0, min(1.02, ax.get_ylim()[1]))
+    ax.set_ylim(*(ylim or (0, min(1.02, ax.get_ylim()[1]))))
     if percent:
         as_percent(ax.yaxis)
     name_lines(ax, {name: end_of(line, name, names) for name, line in lines.items()})

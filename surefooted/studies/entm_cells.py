@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from surefooted.cell import Analysed, Attacked, Cell, Probed, Surface, Train, attacking
+from surefooted.cell import Analysed, Attacked, Cell, Predicted, Probed, Surface, Train, attacking
 from surefooted.studies.entm_grids import pgd
 from surefooted.studies.grid import Grid
 
@@ -31,6 +31,8 @@ class Analysis:
             and the sweep are at the first.
         steps: of figure 2.
         sweep: λ and the network of PAT-EntM trained with it (figure 3).
+        bent: radii in L2 at whose adversarial points Q is read (table 4); the findings are about the last.
+        reach: of figures 5 and 6.
         images: of the test set for curves, surfaces excepted; ``examples`` for section 6.
         draws: of random search.
     """
@@ -42,6 +44,8 @@ class Analysis:
     sweep: Grid
     images: int
     examples: int
+    bent: tuple[float, ...] = (0.5,)
+    reach: float = 0.04
     draws: int = 10_000
     grid_points: int = 21
 
@@ -86,14 +90,23 @@ class Analysis:
         }
 
     @cached_property
-    def moved(self) -> dict[str, Attacked]:
-        """PGD20-0.5 in L2, whose points Q is read at (table 4)."""
-        attack = {"pgd": {"norm": "l2", "eps": 0.5, "steps": 20, "step_size": 0.05, "keep": "worst"}}
-        return {name: attacking(self._net(name), attack, limit=self.examples) for name in ANALYSED}
+    def moved(self) -> dict[tuple[str, float], Attacked]:
+        """PGD20 in L2 (table 4), by method and radius: Q is read at its points."""
+        given = {"norm": "l2", "steps": 20, "keep": "worst", "restarts": 5, **START}
+        return {
+            (name, eps): attacking(
+                self._net(name), {"pgd": {"eps": eps, "step_size": eps / 10, **given}}, limit=self.examples
+            )
+            for name in ANALYSED
+            for eps in self.bent
+        }
 
     @cached_property
-    def analysed(self) -> dict[str, Analysed]:
-        return {name: Analysed(self._net(name), limit=self.examples, moved=self.moved[name]) for name in ANALYSED}
+    def analysed(self) -> dict[tuple[str, float], Analysed]:
+        return {
+            (name, eps): Analysed(self._net(name), limit=self.examples, moved=moved)
+            for (name, eps), moved in self.moved.items()
+        }
 
     @cached_property
     def distortion(self) -> dict[str, Attacked]:
@@ -102,11 +115,28 @@ class Analysis:
 
     @cached_property
     def surfaces(self) -> dict[str, Surface]:
-        return {name: Surface(self._net(name), grid=self.grid_points, limit=2) for name in SURFACES}
+        return {name: Surface(self._net(name), reach=self.reach, grid=self.grid_points, limit=2) for name in SURFACES}
 
     @cached_property
     def probed(self) -> dict[str, Probed]:
         return {name: Probed(self._net(name)) for name in self.grid.methods}
+
+    @cached_property
+    def again(self) -> dict[tuple[str, str], Predicted | Attacked]:
+        """The proxies, by method and attack ("" is none): a second network of a method shows how trainings differ."""
+        made: dict[tuple[str, str], Predicted | Attacked] = {}
+        for name in dict.fromkeys(self.grid.proxies.values()):
+            made[name, ""] = Predicted(self.grid.proxy(name))
+            attack = self.grid.white[self.strongest]
+            made[name, self.strongest] = attacking(
+                self.grid.proxy(name), attack, limit=self.grid.limit, keep_points=False
+            )
+        return made
+
+    @property
+    def strongest(self) -> str:
+        """The grid's last attack by PGD."""
+        return [attack for attack in self.grid.white if attack.startswith("PGD")][-1]
 
     def cells(self) -> list[Cell]:
         pairs = [cell for pair in self.withstood.values() for cell in pair]
@@ -118,6 +148,7 @@ class Analysis:
             self.distortion,
             self.surfaces,
             self.probed,
+            self.again,
         )
         return [*self.sweep.cells(), *pairs, *(cell for part in parts for cell in part.values())]
 

@@ -83,8 +83,12 @@ class Grid:
     def _train(self, name: str, seed: int) -> Train:
         return training(self.methods[name], self.net, self.data, self.recipes.get(name, self.recipe), seed=seed)
 
+    def proxy(self, name: str) -> Train:
+        """The network that black-box attacks on a method's kind are made on."""
+        return self._train(name, PROXY_SEED)
+
     def _crafted(self, proxy: str, attack: Any, start: int) -> Attacked:
-        return attacking(self._train(proxy, PROXY_SEED), far(attack), limit=self.limit, seed=PROXY_SEED + start)
+        return attacking(self.proxy(proxy), far(attack), limit=self.limit, seed=PROXY_SEED + start)
 
     def accuracies(self, store: Store, name: str, attack: str = "") -> list[float]:
         """Accuracy of each network, clean or under an attack."""
@@ -146,19 +150,38 @@ class Grid:
         return p.log_p.argmax(-1) != p.y
 
     def caption(self) -> str:
-        some = next(iter(self.trained.values()))[0]
-        splits = data_of(some.data)
-        attacked = self.limit or len(splits.test)
+        attacked = self.limit or len(data_of(self._some.data).test)
+        return f"{self.about()} The first {attacked} test images are attacked; {self.over()}."
+
+    def about(self) -> str:
+        """Data and networks."""
+        splits = data_of(self._some.data)
+        lengths = sorted({epochs_of(nets[0]) for nets in self.trained.values()})
+        together = sorted({name.rsplit(" ", 1)[0] for name, many in self._members.items() if many > 1})
+        said = (
+            f" {', '.join(together)}: the mean prediction of {max(self._members.values())} networks trained side by "
+            "side, in the test too."
+        )
         return (
-            f"{splits.title}, {split(some.net)[0]}, {epochs_of(some)} epochs: {len(splits.train)} training, "
-            f"{len(splits.test)} test images, the first {attacked} of them attacked; {self.over()}."
+            f"{splits.title}, {split(self._some.net)[0]}, {' or '.join(map(str, lengths))} epochs: {len(splits.train)} "
+            f"training, {len(splits.test)} test images.{said if together else ''}"
         )
 
     def over(self) -> str:
         """What intervals are over."""
+        what = "training" if max(self._members.values()) > 1 else "network"
         if self.seeds == 1:
-            return "one network a method, 95 % interval over images, which leaves out how trainings differ"
-        return f"{self.seeds} networks a method, 95 % interval over networks"
+            return f"one {what} a method, 95 % interval over images, which leaves out how trainings differ"
+        return f"{self.seeds} {what}s a method, 95 % interval over {what}s"
+
+    @property
+    def _some(self) -> Train:
+        return next(iter(self.trained.values()))[0]
+
+    @cached_property
+    def _members(self) -> dict[str, int]:
+        """How many networks each method trains at once."""
+        return {name: build("surefooted.methods", method).members for name, method in self.methods.items()}
 
 
 def epochs_of(trained: Train) -> int:

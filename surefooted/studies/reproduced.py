@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from typing import Any
 
@@ -58,12 +58,27 @@ def table(name: str, title: str, cells: Sequence[Compared], caption: str) -> Tab
         }
         for cell in cells
     )
-    return Table(name, title, columns, rows, f"{count(cells)} {caption}")
+    return Table(name, title, columns, rows, f"{count(cells)} {_telling(cells)}{caption}")
 
 
 def count(cells: Sequence[Compared]) -> str:
     """How many of them."""
     return f"{sum(cell.reproduced for cell in cells)} of {len(cells)} printed cells are reproduced."
+
+
+def _telling(cells: Sequence[Compared]) -> str:
+    """Of the cells that are reproduced, how many another method's printed number would be too."""
+    first, *rest = cells[0].labels
+    columns: dict[tuple[str, ...], list[Compared]] = {}
+    for cell in cells:
+        columns.setdefault(tuple(cell.labels[label] for label in rest), []).append(cell)
+
+    def alike(cell: Compared, same: list[Compared]) -> bool:
+        others = (other for other in same if other.labels[first] != cell.labels[first])
+        return cell.reproduced and any(replace(cell, printed=other.printed).reproduced for other in others)
+
+    many = sum(alike(cell, same) for same in columns.values() for cell in same)
+    return f"For {many} of those another method's number would do as well. " if many else ""
 
 
 def overall(text: str, cells: Sequence[Compared], see: str) -> Finding:

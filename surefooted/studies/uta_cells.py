@@ -22,6 +22,7 @@ class Overfitting:
         methods: by the name that figures print.
         record: the recorder.
         seeds: runs of each.
+        of: the paper's figure.
     """
 
     methods: Mapping[str, Any]
@@ -30,6 +31,7 @@ class Overfitting:
     recipe: Any
     record: Any
     seeds: int
+    of: str
 
     @cached_property
     def trained(self) -> dict[str, tuple[Train, ...]]:
@@ -50,13 +52,14 @@ class Overfitting:
         ((_, given),) = self.record.items()
         return (
             f"{splits.title}, {split(some.net)[0]}, {epochs_of(some)} epochs: {len(splits.train)} training images; "
-            f"watched on the first {given['images']} test images, every {given['every']} iterations, by FGSM and "
-            f"PGD-{given['steps']} at ε = {given['eps']:g}; {self.seeds} runs a method."
+            f"watched on the first {given['images']} test images, every {given['every']} iterations, at "
+            f"FGSM's points and under PGD-{given['steps']} in steps of {given['step_size']:g} at ε = {given['eps']:g}; "
+            f"{self.seeds} runs a method."
         )
 
 
 def fashion(
-    *, epochs: int, seeds: int, data: Any, net: str = "lenet", images: int = 256, every: int = 200
+    *, epochs: int, seeds: int, data: Any, net: str = "lenet", images: int = 1000, every: int = 400
 ) -> Overfitting:
     """Figure 4: ε = α = 0.2 in training; tested by PGD-20 of steps of 0.01."""
     eps = 0.2
@@ -67,6 +70,7 @@ def fashion(
         recipe={"uta_lenet": {"epochs": epochs}},
         record={"robustness": {"eps": eps, "steps": 20, "step_size": 0.01, "every": every, "images": images}},
         seeds=seeds,
+        of="figure 4",
     )
 
 
@@ -82,4 +86,5 @@ def cifar10(*, epochs: int = 200, seeds: int = 3) -> Overfitting:
         recipe={"uta_resnet18": {"epochs": epochs}},
         record={"robustness": {"eps": eps, "steps": 10, "step_size": eps / 4, "every": 400, "images": 512}},
         seeds=seeds,
+        of="figure 9",
     )

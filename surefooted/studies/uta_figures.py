@@ -83,7 +83,7 @@ def clean_accuracy(grids: dict[str, Grid], store: Store, label: str = "clean-acc
         f"Clean accuracy against the radius of training ({of})",
         tuple(panel(title, grid) for title, grid in grids.items()),
         "Bands are 95 % intervals. " + " ".join(grid.caption() for grid in grids.values()),
-        "UTA-AT keeps its clean accuracy where PGD-AT loses it.",
+        "Clean accuracy against the radius of training, a line a method.",
     )
 
 
@@ -109,7 +109,7 @@ def robust_accuracy(
         tuple(panel(title, grid, method) for title, grid in grids.items() for method in NAMES),
         "Standard AutoAttack, L∞, where the paper has PGD. Bands are 95 % intervals. "
         + " ".join(grid.caption() for grid in grids.values()),
-        "Accuracy falls with the radius; the larger that of training, the later.",
+        "Accuracy against the radius of the test, a line a training.",
     )
 
 

@@ -21,6 +21,7 @@ from surefooted.machine import Machine, Tick
 from surefooted.metrics import accuracy
 from surefooted.prediction import predict
 from surefooted.recorders import plane_points
+from surefooted.spec import build, split
 from surefooted.store import Store
 
 # Of the paper's plane in ours. Of figure 1 the paper prints k and α: they reach no further than their product.
@@ -324,6 +325,17 @@ class Plane:
     @property
     def _given(self) -> dict[str, float]:
         return self.made.clean[0].data["plane"]
+
+    def trained(self) -> str:
+        """How the networks were."""
+        plain, due, at = (
+            build("surefooted.recipes", recipe)
+            for recipe in (self.made.recipe, self.made.due_recipe, self.made.due_at_recipe)
+        )
+        return (
+            f"{split(self.made.net)[0]}, Adam, {plain.epochs} epochs; {split(self.made.due)[0]}, Adam, {due.epochs} "
+            f"epochs on clean points, {at.epochs} on perturbed ones."
+        )
 
     def caption(self) -> str:
         splits, given = data_of(self.made.clean[0].data), self._given

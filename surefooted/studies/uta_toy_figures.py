@@ -92,7 +92,7 @@ def trained_table(n: Plane) -> Table:
     caption = (
         f"Perturbed in training: ε = {EPS:g}, {STEPS} steps of {ALPHA:g}, TRADES with λ = 1; DUE with ε = {DUE_EPS:g}, "
         f"{n.made.due_steps} steps of {DUE_ALPHA:g}. Changes are counted after every update on a grid of "
-        f"{n.made.grid}×{n.made.grid} points. Mean ± standard deviation over networks. {n.caption()}"
+        f"{n.made.grid}×{n.made.grid} points. Mean ± standard deviation over networks. {n.trained()} {n.caption()}"
     )
     return Table("toy-trained", "What training on perturbed points makes of the plane", columns, tuple(rows), caption)
 
