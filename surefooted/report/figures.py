@@ -220,6 +220,28 @@ def trade_off(
     name_points(ax, at, bars)
 
 
+def moves(
+    ax: Axes,
+    pairs: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    names: Sequence[str] = (),
+    xlabel: str,
+    ylabel: str,
+) -> None:
+    """Two points a method, filled and then hollow, joined: what it was and what became of it. Dashed: x = y."""
+    names = names or list(pairs)
+    for name, (before, after) in pairs.items():
+        colour, marker = colour_of(name, names), marker_of(name, names)
+        ax.plot(*zip(before, after), color=colour, linewidth=1)
+        ax.plot(*before, color=colour, marker=marker, markersize=7, markeredgewidth=0)
+        ax.plot(*after, color=colour, marker=marker, markersize=7, markeredgewidth=1.6, markerfacecolor="white")
+    low, high = (end(value for pair in pairs.values() for point in pair for value in point) for end in (min, max))
+    ax.plot([low, high], [low, high], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    as_percent(ax.xaxis, ax.yaxis)
+    name_lines(ax, {name: End(None, colour_of(name, names), marker_of(name, names)) for name in pairs})
+
+
 ARROWS = {"upper right": "↗", "lower right": "↘", "upper left": "↖", "lower left": "↙"}
 
 
@@ -278,7 +300,7 @@ def split_off(ax: Axes, share: float) -> Axes:
 
 
 def as_percent(*axes: object) -> None:
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import FuncFormatter
 
     for axis in axes:
-        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))  # type: ignore[attr-defined]
+        axis.set_major_formatter(FuncFormatter(lambda v, _: f"{round(100 * v, 2):g} %"))  # type: ignore[attr-defined]

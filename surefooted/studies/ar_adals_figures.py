@@ -12,7 +12,7 @@ from surefooted.report import Figure, Panel
 from surefooted.report import boxes as drawn
 from surefooted.report import figures as draw
 from surefooted.studies.compare import bins, level_panel, pooled
-from surefooted.studies.shifts import OF_ENSEMBLE, Numbers
+from surefooted.studies.shifts import Numbers
 
 TICKS = ("clean", *map(str, INTENSITIES))
 SPOKEN = {"ece": "ECE", "accuracy": "Accuracy", "variance": "Variance over networks"}
@@ -89,24 +89,21 @@ def reliability(n: Numbers, names: Sequence[str]) -> Figure:
 
 def confidences(n: Numbers, names: Sequence[str]) -> Figure:
     """Figure 5: confidence and accuracy of single networks and of their ensembles."""
-    points: dict[str, tuple[float, float]] = {}
-    for name in names:
-        single, whole = (name, f"Ensemble of {name}") if name != OF_ENSEMBLE else (f"{name}: members", name)
-        points[single] = (fmean(confidence(p) for p in n.clean[name]), fmean(accuracy(p) for p in n.clean[name]))
-        points[whole] = (confidence(n.ensemble_clean(name)), accuracy(n.ensemble_clean(name)))
-
-    def plot(ax: draw.Axes) -> None:
-        draw.trade_off(ax, points, xlabel="Confidence", ylabel="Accuracy")
-        low, high = (f(v for pair in points.values() for v in pair) for f in (min, max))
-        ax.plot([low, high], [low, high], color=draw.MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+    moves = {
+        name: [
+            (fmean(confidence(p) for p in these), fmean(accuracy(p) for p in these))
+            for these in (n.clean[name], [n.ensemble_clean(name)])
+        ]
+        for name in names
+    }
 
     return Figure(
         "confidence",
         "Accuracy and confidence of single networks and ensembles (figure 5)",
-        Panel(plot, size=(6.8, 4.8)),
-        "Clean test images; on the dashed line both are equal, above it a method is under-confident. "
-        f"{n.made.caption()}",
-        "Accuracy against confidence, a point a method and a point its ensemble.",
+        Panel(lambda ax: draw.moves(ax, moves, names=n.names, xlabel="Confidence", ylabel="Accuracy"), size=(6.8, 4.8)),
+        "Clean test images; filled: the mean of single networks, hollow: their ensemble. On the dashed line both are "
+        f"equal, above it a method is under-confident. {n.made.caption()}",
+        "Accuracy against confidence, a point a method, joined with that of its ensemble.",
     )
 
 
