@@ -33,7 +33,7 @@ def test_the_report_is_whole(ran, tmp_path):
         *("box-accuracy-single", "box-accuracy-ensembles", "ece-single", "ece-ensembles", "variances"),
         *("confidence", "reliability"),
     }
-    assert len(page.findings) == 13
+    assert len(page.findings) == 17
     assert write(page, tmp_path).stat().st_size > 100_000
     table = json.dumps([row for item in page.items if item.name == "ece-single" for row in item.rows], default=str)
     assert "0.0959" in table  # the paper's ECE of a vanilla network at intensity 1, read from its table 3
