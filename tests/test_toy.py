@@ -17,7 +17,8 @@ from surefooted.report.page import VERDICTS
 from surefooted.scores import entropy
 from surefooted.store import Store
 from surefooted.studies.uta_looks import Looks
-from surefooted.studies.uta_toy import CLEAN, Plane, Toy, toy
+from surefooted.studies.uta_plane import Plane
+from surefooted.studies.uta_toy import CLEAN, Toy, toy
 from surefooted.studies.uta_toy_figures import attacks_table, figures, findings, trained_table
 
 CPU = Machine("cpu", threads=1)

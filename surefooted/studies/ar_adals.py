@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
-
 from surefooted import corruptions
 from surefooted.checked import checked
 from surefooted.machine import provenance
-from surefooted.metrics import debiased_ece, ece
-from surefooted.metrics.intervals import Interval, mean_interval, seed_interval
-from surefooted.metrics.levels import by_level
-from surefooted.metrics.paired import paired_bootstrap
-from surefooted.metrics.predictions import Predictions
-from surefooted.metrics.stability import variance_of_each
-from surefooted.report import Finding, Page, Section
+from surefooted.report import Page, Section
 from surefooted.studies import ar_adals_figures as figures
 from surefooted.studies import ar_adals_tables as tables
-from surefooted.studies.base import Study, finding
-from surefooted.studies.reproduced import judged
+from surefooted.studies.ar_adals_findings import findings
+from surefooted.studies.base import Study
 from surefooted.studies.shifts import OF_ENSEMBLE, Numbers, Shifts
 
 GREY = tuple(kind for kind in corruptions.__all__ if kind != "saturate")  # which needs colour
@@ -159,130 +150,3 @@ def page(n: Numbers, size: str) -> Page:
         ),
         provenance(),
     )
-
-
-def findings(n: Numbers) -> list[Finding]:
-    """The paper's claims, judged on these runs."""
-    half, compared = n.made.levels // 2, ("Vanilla", "LS", "AdaLS")
-    # Without the bias of a binned error, which alone would make levels of low accuracy look worse.
-    errors = [by_level(debiased_ece, p, level) for p, level in zip(n.clean["Vanilla"], n.level)]
-    unstable = variance_of_each([p.log_p for p in n.clean["Vanilla"]])
-    least, most = unstable[n.level[0] == 0], unstable[n.level[0] >= half]
-    shift = {name: n.single(ece, name)[:, 1:].mean(1) for name in (*compared, "AR-AdaLS")}
-    spread = {name: n.unstable(name) for name in (*compared, "AR-AdaLS")}
-    by_image = f"{n.made.seeds} networks a method, 95 % interval over images"
-    return [
-        finding(
-            "The less robust half of the examples is worse calibrated than the other (figure 1).",
-            [float(e[:half].nanmean() - e[half:].nanmean()) for e in errors],
-            f"debiased ECE, mean of levels 1 to {half} less that of levels {half + 1} to {n.made.levels}",
-            see="levels",
-            scale=100,
-            unit=" points",
-        ),
-        finding(
-            "The least robust tenth is worse calibrated than the more robust half (figure 1).",
-            [float(e[0] - e[half:].nanmean()) for e in errors],
-            f"debiased ECE, level 1 less the mean of levels {half + 1} to {n.made.levels}",
-            see="levels",
-            scale=100,
-            unit=" points",
-        ),
-        judged(
-            "Less robust examples have less stable predictions (figure 1).",
-            _apart(least, most),
-            f"variance × 100, level 1 less levels {half + 1} to {n.made.levels}",
-            see="level-variance",
-            over=by_image,
-        ),
-        *(
-            finding(
-                f"AR-AdaLS is better calibrated under shift than {other} (figure 3, table 3).",
-                (shift[other] - shift["AR-AdaLS"]).tolist(),
-                f"ECE, mean over types and intensities, {other} less AR-AdaLS",
-                see="ece-single",
-                scale=100,
-                unit=" points",
-            )
-            for other in compared
-        ),
-        *ensembled(n),
-        *(
-            judged(
-                f"AR-AdaLS is more stable under shift than {other} (figure 3, table 2).",
-                mean_interval(spread[other] - spread["AR-AdaLS"]),
-                f"variance × 100, mean over types and intensities, {other} less AR-AdaLS",
-                see="variances",
-                over=by_image,
-            )
-            for other in compared
-        ),
-    ]
-
-
-def ensembled(n: Numbers) -> list[Finding]:
-    """What becomes of calibration in an ensemble, one a side: clean, over images, and under shift, over its types."""
-    over = "one ensemble, 95 % interval over images"
-    whole, singles = (_too_sure(n.ensemble_clean("AR-AdaLS")), [_too_sure(p) for p in n.clean["AR-AdaLS"]])
-    apart, off = mean_interval(torch.stack(singles).mean(0) - whole), mean_interval(whole)
-    kept = mean_interval(_too_sure(n.ensemble_clean(OF_ENSEMBLE)))
-    others = ("Vanilla", "LS", "AdaLS", "AR-AdaLS")
-    shift = {name: n.ensemble_by_type(ece, name).mean(1) for name in (*others, OF_ENSEMBLE)}
-    gain = paired_bootstrap(ece, n.ensemble_clean("AR-AdaLS"), n.ensemble_clean(OF_ENSEMBLE))
-    return [
-        judged(
-            "Ensembling AR-AdaLS networks lowers confidence against accuracy (figures 5, 6).",
-            apart,
-            f"confidence less accuracy, single networks ({_points(mean_interval(torch.stack(singles).mean(0)))}) less "
-            f"ensemble ({_points(off)})",
-            see="confidence",
-            over=over,
-        ),
-        Finding(
-            "The ensemble of AR-AdaLS networks is under-confident (figures 5, 6).",
-            "holds" if off.high < 0 else "does not hold" if off.low > 0 else "unclear",
-            f"confidence less accuracy: {_points(off)}; {over}",
-            "confidence",
-        ),
-        Finding(
-            "AR-AdaLS of Ensemble is not under-confident (figure 5).",
-            "holds" if kept.high >= 0 else "does not hold",
-            f"confidence less accuracy: {_points(kept)}; {over}",
-            "confidence",
-        ),
-        judged(
-            "AR-AdaLS of Ensemble is better calibrated on clean images than the ensemble of AR-AdaLS (table 3).",
-            gain,
-            "ECE, Ensemble of AR-AdaLS less AR-AdaLS of Ensemble",
-            see="ece-ensembles",
-            over="one ensemble a side, 95 % interval over images",
-        ),
-        *(
-            judged(
-                f"AR-AdaLS of Ensemble is better calibrated under shift than the ensemble of {other} (table 3).",
-                seed_interval((shift[other] - shift[OF_ENSEMBLE]).tolist()),
-                f"ECE, mean over intensities, Ensemble of {other} less AR-AdaLS of Ensemble",
-                see="ece-ensembles",
-                over=f"one ensemble a side, 95 % interval over {len(n.made.types)} types of corruption",
-            )
-            for other in others
-        ),
-    ]
-
-
-def _too_sure(p: Predictions) -> Tensor:
-    """Confidence less correctness of each image."""
-    confidence, correct = p.top()
-    return confidence.double() - correct.double()
-
-
-def _apart(first: Tensor, second: Tensor) -> Interval:
-    """Difference of the means of two groups of examples, with its normal 95 % interval."""
-    value = float(first.mean() - second.mean())
-    half = 1.96 * float((first.var() / len(first) + second.var() / len(second)).sqrt())
-    return Interval(value, value - half, value + half, len(first) + len(second))
-
-
-def _points(i: object) -> str:
-    value, low, high = (100 * float(getattr(i, part)) for part in ("value", "low", "high"))
-    return f"{value:+.2f} points [{low:+.2f}, {high:+.2f}]"

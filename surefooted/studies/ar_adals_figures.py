@@ -11,7 +11,7 @@ from surefooted.metrics.stability import variance_by_level
 from surefooted.report import Figure, Panel
 from surefooted.report import boxes as drawn
 from surefooted.report import figures as draw
-from surefooted.studies.compare import bins, level_panel, pooled
+from surefooted.studies.panels import bins, level_panel, pooled
 from surefooted.studies.shifts import Numbers
 
 TICKS = ("clean", *map(str, INTENSITIES))

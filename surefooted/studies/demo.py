@@ -8,7 +8,8 @@ from surefooted.checked import Count, checked
 from surefooted.machine import provenance
 from surefooted.metrics import accuracy, debiased_ece, ece
 from surefooted.report import Finding, Page, Section
-from surefooted.studies import compare
+from surefooted.studies import compare_figures as figures
+from surefooted.studies import compare_tables as tables
 from surefooted.studies.base import Study, finding
 from surefooted.studies.compare import Comparison, Results
 
@@ -57,15 +58,15 @@ def page(r: Results) -> Page:
         "Do classifiers keep their footing under perturbation, and are they as sure as they should be?",
         tuple(findings(r)),
         (
-            Section("Summary", "", (compare.summary(r, EPS), compare.intervals(r), compare.trade_off_figure(r, EPS))),
-            Section("Robustness", "", (compare.ladder(r), compare.accuracy_figure(r), compare.size_figure(r))),
+            Section("Summary", "", (tables.summary(r, EPS), tables.intervals(r), figures.trade_off_figure(r, EPS))),
+            Section("Robustness", "", (tables.ladder(r), figures.accuracy_figure(r), figures.size_figure(r))),
             Section(
                 "Robustness and calibration",
                 "Where the answer is easy to change: how often are the models right there, and how sure are they?",
-                (compare.level_figure(r, shown), compare.reliability_figure(r, (*shown, "EntM", "UTA-AT"))),
+                (figures.level_figure(r, shown), figures.reliability_figure(r, (*shown, "EntM", "UTA-AT"))),
             ),
-            Section("Adaptive labels", "", (compare.label_figure(r, smoothed),)),
-            Section("Examples", "", (compare.example_figure(r, ("Vanilla", "PAT", "UTA-AT"), EPS),)),
+            Section("Adaptive labels", "", (figures.label_figure(r, smoothed),)),
+            Section("Examples", "", (figures.example_figure(r, ("Vanilla", "PAT", "UTA-AT"), EPS),)),
         ),
         provenance(),
     )

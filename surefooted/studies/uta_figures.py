@@ -9,8 +9,8 @@ import torch
 from surefooted.report import Column, Figure, Panel, Table
 from surefooted.report import figures as draw
 from surefooted.store import Store
-from surefooted.studies.compare import banded, line
 from surefooted.studies.grid import Grid
+from surefooted.studies.panels import banded, line
 from surefooted.studies.published import printed
 from surefooted.studies.reproduced import Compared
 from surefooted.studies.uta_cells import Overfitting

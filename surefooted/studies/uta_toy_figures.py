@@ -13,8 +13,9 @@ from surefooted.data.plane import boundary as true_line
 from surefooted.report import Column, Figure, Finding, Panel, Table
 from surefooted.report import plane as draw
 from surefooted.studies.base import finding
-from surefooted.studies.compare import spread
-from surefooted.studies.uta_toy import ALPHA, CLEAN, DUE_ALPHA, DUE_EPS, EPS, STEPS, TRADES, Plane
+from surefooted.studies.panels import spread
+from surefooted.studies.uta_plane import Plane
+from surefooted.studies.uta_toy import ALPHA, CLEAN, DUE_ALPHA, DUE_EPS, EPS, STEPS, TRADES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,63 @@
+"""What the studies draw in common: panels, lines with their bands, pooled predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite, nan
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surefooted.metrics import accuracy, confidence, ece
+from surefooted.metrics.levels import by_level
+from surefooted.metrics.predictions import Predictions
+from surefooted.metrics.reliability import reliability_curve
+from surefooted.report import Panel, Spread
+from surefooted.report import figures as draw
+
+
+def level_panel(name: str, clean: Sequence[Predictions], levels: Sequence[Tensor], names: Sequence[str]) -> Panel:
+    """Accuracy, confidence and ECE of one method over the levels, mean and band over its networks.
+
+    Args:
+        clean: predictions of each network.
+        levels: for each network the level of every image.
+        names: of all methods, for the colours.
+    """
+    curves = []
+    for metric in (accuracy, confidence, ece):
+        values = torch.stack([by_level(metric, p, level) for p, level in zip(clean, levels)])
+        curves.append({name: line(range(1, values.shape[1] + 1), values.T.tolist())})
+    return Panel(lambda ax: draw.by_level(ax, *curves, names=names), name)
+
+
+def bins(p: Predictions) -> draw.Bins:
+    """What a reliability diagram draws."""
+    curve = reliability_curve(p)
+    return draw.Bins(curve.confidence.tolist(), curve.accuracy.tolist(), curve.count.tolist())
+
+
+def spread(values: Sequence[float]) -> Spread:
+    known = len(values) > 1 and all(map(isfinite, values))  # an infinite size has no spread
+    return Spread(fmean(values), stdev(values) if known else nan, len(values))
+
+
+def line(x: Sequence[float] | range, values: Sequence[Sequence[float]]) -> draw.Line:
+    """A line through the means, with a band from least to greatest; ``values`` holds the seeds at each x."""
+    return draw.Line(list(x), [fmean(v) for v in values], [min(v) for v in values], [max(v) for v in values])
+
+
+def banded(x: Sequence[float], intervals: Sequence[Any]) -> draw.Line:
+    """A line through values, with a band over their intervals."""
+    return draw.Line(list(x), *([float(getattr(i, part)) for i in intervals] for part in ("value", "low", "high")))
+
+
+def pooled(parts: Sequence[Predictions]) -> Predictions:
+    return Predictions(*(torch.cat(column) for column in zip(*parts)))
+
+
+def picture(x: Tensor) -> Any:
+    """(n, h, w) for grey images, (n, h, w, 3) for colour."""
+    return (x[:, 0] if x.shape[1] == 1 else x.permute(0, 2, 3, 1)).numpy()
