@@ -95,7 +95,7 @@ def _sweep(grid: Grid, *, lambdas: tuple[float, ...], epochs: int | None, limit:
     ((name, given),) = grid.recipe.items()
     recipe: Any = {name: given if epochs is None else given | {"epochs": epochs}}
     return Grid(
-        {f"{lam:g}": {"pat_entm": {"lam": lam, **adversary}} for lam in lambdas},
+        {f"{lam:g}": {"pat_entm": {"lam": lam, **adversary}} if lam else {"pat": adversary} for lam in lambdas},
         net=grid.net,
         data=grid.data,
         recipe=recipe,
