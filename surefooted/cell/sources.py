@@ -81,13 +81,13 @@ class Ensembled:
 
 @dataclass(frozen=True, eq=False)
 class Of:
-    """What a victim that was made from one training has in common."""
+    """What a victim that was made from one training, or from the best of several, has in common."""
 
-    net: Train
+    net: Train | Best
 
     @property
     def trained(self) -> tuple[Train, ...]:
-        return (self.net,)
+        return self.net.trained
 
     @property
     def data(self) -> Named:
@@ -108,7 +108,7 @@ class Dropped(Of):
         return MonteCarloDropout(self.net.load(store), samples=self.samples).eval()
 
     def __str__(self) -> str:
-        return f"{split(self.net.method)[0]}, {self.samples} dropout masks"
+        return f"{split(self.trained[0].method)[0]}, {self.samples} dropout masks"
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,23 +157,14 @@ class Best:
 
 
 @dataclass(frozen=True, eq=False)
-class Member:
-    """One network of those that were trained side by side, or of the best such training of several."""
+class Member(Of):
+    """One network of those that were trained side by side."""
 
-    net: Train | Best
     at: int
 
     @cached_property
     def key(self) -> str:
         return digest(["member", self.net.key, self.at])
-
-    @property
-    def trained(self) -> tuple[Train, ...]:
-        return self.net.trained
-
-    @property
-    def data(self) -> Named:
-        return self.net.data
 
     def load(self, store: Store) -> nn.Module:
         net = self.net.load(store)

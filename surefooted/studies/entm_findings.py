@@ -34,12 +34,13 @@ def findings(made: Made, store: Store, cells: dict[str, list[reproduced.Compared
     ) -> Finding:
         measure = f"{better[0]}{_under(better[1])} less {worse[0]}{_under(worse[1])}"
         see = f"robustness-{'mnist' if among is mnist else data}"
-        found = judged(text, among.gain(store, better, worse), measure, see=see, over=among.over(), margin=margin)
+        gain = among.gain(store, better, worse)
+        found = judged(text, gain, measure, see=see, over=among.over(), margin=margin)
         if among.seeds > 1:
             return found
         # An interval over images does not know how trainings differ; two networks of PAT give a first idea.
         gap = spread["PAT", better[1] and last]
-        small = abs(among.gain(store, better, worse).value - margin) <= gap
+        small = abs(gain.value - margin) <= gap
         said = f"; two networks of PAT are {100 * gap:.2f} points apart{_under(better[1] and last)}"
         return replace(found, verdict="unclear" if small else found.verdict, evidence=found.evidence + said)
 
