@@ -8,7 +8,7 @@ from surefooted.api import measure
 from surefooted.metrics import accuracy, brier, classwise_ece, ece, nll
 from surefooted.report import Column, Table
 from surefooted.studies.compare import Results
-from surefooted.studies.panels import pooled, spread
+from surefooted.studies.panels import column_key, pooled, spread
 
 
 def summary(r: Results, eps: float) -> Table:
@@ -78,11 +78,11 @@ def ladder(r: Results) -> Table:
     columns = (
         Column("method", "Method"),
         Column("clean", "ε = 0", "%", 1, "high", scale=100),
-        *(Column(f"eps_{eps:g}".replace(".", "_"), f"ε = {eps:g}", "%", 1, "high", scale=100) for eps in sizes),
+        *(Column(column_key("eps", eps), f"ε = {eps:g}", "%", 1, "high", scale=100) for eps in sizes),
     )
     rows = tuple(
         {"method": name, "clean": spread([accuracy(p) for p in r.clean(name)])}
-        | {f"eps_{eps:g}".replace(".", "_"): spread(r.robust(name, eps)) for eps in sizes}
+        | {column_key("eps", eps): spread(r.robust(name, eps)) for eps in sizes}
         for name in r.comparison.names
     )
     return Table("robust-accuracy", "Robust accuracy", columns, rows, r.comparison.caption(attack=True))

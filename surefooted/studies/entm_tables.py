@@ -13,6 +13,7 @@ from surefooted.report import Column, Table
 from surefooted.store import Store
 from surefooted.studies.entm_cells import ANALYSED, SEARCHED, Analysis
 from surefooted.studies.grid import Grid
+from surefooted.studies.panels import column_key
 from surefooted.studies.published import printed
 from surefooted.studies.reproduced import Compared
 
@@ -80,9 +81,11 @@ def analysis(a: Analysis, store: Store) -> Table:
             column
             for eps in a.bent
             for column in (
-                Column(_at("robust", eps), f"PGD20-{eps:g}", "%", 1, "high", f"accuracy, L2, ε = {eps:g}", scale=100),
-                Column(_at("q", eps), f"Q at PGD20-{eps:g}", "", 2, "low", "non-linearity, mean"),
-                Column(_at("q_median", eps), f"Q at PGD20-{eps:g}, median", "", 2, "low"),
+                Column(
+                    column_key("robust", eps), f"PGD20-{eps:g}", "%", 1, "high", f"accuracy, L2, ε = {eps:g}", scale=100
+                ),
+                Column(column_key("q", eps), f"Q at PGD20-{eps:g}", "", 2, "low", "non-linearity, mean"),
+                Column(column_key("q_median", eps), f"Q at PGD20-{eps:g}, median", "", 2, "low"),
             )
         ),
         Column("distortion", "Distortion", "", 3, "high", "L2 distance of the nearest misclassified point, mean"),
@@ -109,8 +112,8 @@ def analysis(a: Analysis, store: Store) -> Table:
         for eps in a.bent:
             moved = a.analysed[name, eps].result(store)
             q = moved["q"][moved["q"].isfinite()]
-            row[_at("robust", eps)] = robust_accuracy(moved["found"])
-            row |= {_at("q", eps): float(q.mean()), _at("q_median", eps): float(q.median())}
+            row[column_key("robust", eps)] = robust_accuracy(moved["found"])
+            row |= {column_key("q", eps): float(q.mean()), column_key("q_median", eps): float(q.median())}
         rows.append(row | _printed(name))
     caption = (
         f"The first {a.examples} test images; means of M, ‖J‖₂ and distortion with normal 95 % intervals. PGD20-ε: 20 "
@@ -214,10 +217,6 @@ def _printed(name: str) -> dict[str, float]:
 def _mean(values: torch.Tensor) -> Interval:
     """Over images; what is not finite is left out."""
     return mean_interval(values[values.isfinite()])
-
-
-def _at(what: str, eps: float) -> str:
-    return f"{what}_{eps:g}".replace(".", "_")
 
 
 def _key(name: str) -> str:

@@ -44,6 +44,11 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(fmean(values), stdev(values) if known else nan, len(values))
 
 
+def column_key(what: str, size: float) -> str:
+    """Key of a table's column that holds ``what`` at one size of an attack."""
+    return f"{what}_{size:g}".replace(".", "_")
+
+
 def line(x: Sequence[float] | range, values: Sequence[Sequence[float]]) -> draw.Line:
     """A line through the means, with a band from least to greatest; ``values`` holds the seeds at each x."""
     return draw.Line(list(x), [fmean(v) for v in values], [min(v) for v in values], [max(v) for v in values])

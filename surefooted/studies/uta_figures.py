@@ -10,7 +10,7 @@ from surefooted.report import Column, Figure, Panel, Table
 from surefooted.report import figures as draw
 from surefooted.store import Store
 from surefooted.studies.grid import Grid
-from surefooted.studies.panels import banded, line
+from surefooted.studies.panels import banded, column_key, line
 from surefooted.studies.published import printed
 from surefooted.studies.reproduced import Compared
 from surefooted.studies.uta_cells import Overfitting
@@ -35,9 +35,12 @@ def scores(grid: Grid, store: Store, label: str, title: str) -> Table:
         Column("method", "Method"),
         Column("eps_train", "ε, training", digits=2),
         Column("clean", "Clean", "%", 2, "high", scale=100),
-        *(Column(_key("score", eps), f"Score, ε = {eps:g}", "%", 1, "high", scale=100) for eps in tested_at(grid)),
         *(
-            Column(_key("robust", eps), f"AutoAttack, ε = {eps:g}", "%", 1, "high", scale=100)
+            Column(column_key("score", eps), f"Score, ε = {eps:g}", "%", 1, "high", scale=100)
+            for eps in tested_at(grid)
+        ),
+        *(
+            Column(column_key("robust", eps), f"AutoAttack, ε = {eps:g}", "%", 1, "high", scale=100)
             for eps in tested_at(grid)
         ),
     )
@@ -46,9 +49,10 @@ def scores(grid: Grid, store: Store, label: str, title: str) -> Table:
         for eps in trained_at(grid):
             which = name(method, eps)
             row: dict[str, Any] = {"method": NAMES[method], "eps_train": eps, "clean": grid.interval(store, which)}
-            row |= {_key("score", test): grid.score(store, which, attack(test)) for test in tested_at(grid)}
+            row |= {column_key("score", test): grid.score(store, which, attack(test)) for test in tested_at(grid)}
             rows.append(
-                row | {_key("robust", test): grid.interval(store, which, attack(test)) for test in tested_at(grid)}
+                row
+                | {column_key("robust", test): grid.interval(store, which, attack(test)) for test in tested_at(grid)}
             )
     caption = f"Score: mean of clean and robust accuracy, the latter under standard AutoAttack, L∞. {grid.caption()}"
     return Table(f"scores-{label}", title, columns, tuple(rows), caption)
@@ -161,7 +165,3 @@ def overfitting(runs: Overfitting, store: Store, label: str) -> Figure:
         f"Mean over runs, band from least to greatest. {runs.caption()}",
         "Accuracy by iteration: clean, under FGSM and under PGD.",
     )
-
-
-def _key(kind: str, eps: float) -> str:
-    return f"{kind}_{eps:g}".replace(".", "_")
