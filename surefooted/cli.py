@@ -118,7 +118,7 @@ def train(
 
     Options of components follow their slot: --method.eps 0.1 --net.width 32 --recipe.epochs 10 --data.validation 0.2
     """
-    from surefooted.commands import report_training, trained_cell
+    from surefooted.commands.training import report_training, trained_cell
     from surefooted.console import check_place
     from surefooted.execute import execute
     from surefooted.machine import Machine
@@ -160,7 +160,7 @@ def attack(
 
     Options of the attack: --attack.eps 8/255 --attack.steps 40 --attack.objective cw_margin
     """
-    from surefooted.commands import attacked_cell, report_attack
+    from surefooted.commands.attacking import attacked_cell, report_attack
     from surefooted.console import check_place
     from surefooted.execute import execute
 
@@ -187,6 +187,16 @@ def measure(
         list[str] | None, typer.Option(help="Repeat for several; all by default. See: surefooted list metrics.")
     ] = None,
     levels: Annotated[int, typer.Option(min=0, help="Also by so many adversarial-robustness levels.")] = 0,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Compare with this network (a key or a file), image by image."),
+    ] = None,
+    ood: Annotated[
+        str | None, typer.Option(help="Does uncertainty tell this data set's images from the network's own?")
+    ] = None,
+    decompose: Annotated[
+        bool, typer.Option("--decompose", help="Take Brier score and NLL apart: calibration, resolution, noise.")
+    ] = False,
     draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws.")] = 1000,
     seed: Seed = 0,
     accelerator: Accelerator = "auto",
@@ -198,13 +208,13 @@ def measure(
 ) -> None:
     """Measure a trained network's predictions: accuracy, calibration, uncertainty, with bootstrap intervals.
 
-    Options of metrics and of the attack: --ece.bins 20 --ece.edges equal_mass --attack.eps 0.1
+    Options of metrics, attack and data: --ece.bins 20 --ece.edges equal_mass --attack.eps 0.1 --ood.path DIR
     """
-    from surefooted.commands import measured
+    from surefooted.commands.measuring import measured
 
     _use(data_root)
     place = _store(store)
-    named = {"attack": attack, "data": data}
+    named = {"attack": attack, "data": data, "ood": ood}
     measured(
         named,
         words or [],
@@ -220,6 +230,8 @@ def measure(
         levels=levels,
         draws=draws,
         seed=seed,
+        against=_victim(against, place) if against else None,
+        decompose=decompose,
     )
 
 
@@ -260,7 +272,7 @@ def audit(
 
     Pixels come in [0, 1]. Says beforehand how long it will take; killed, the same command goes on where it was.
     """
-    from surefooted.commands import report_audit
+    from surefooted.commands.auditing import report_audit
     from surefooted.options import parse
 
     _use(data_root)
@@ -304,7 +316,7 @@ def study_run(
     quiet: Quiet = False,
 ) -> None:
     """Run all that a study needs and the store lacks, then write its report. Killed, it goes on where it was."""
-    from surefooted.commands import run_study
+    from surefooted.commands.studying import run_study
 
     _use(data_root)
     run_study(name, size, _store(store), _machine(accelerator), workers or os.cpu_count() or 1, report, quiet, as_json)
@@ -321,7 +333,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write a study's report from what is in the store; computes nothing anew."""
-    from surefooted.commands import write_report
+    from surefooted.commands.studying import write_report
 
     _use(data_root)
     write_report(name, size, _store(store), out, as_json)
@@ -335,7 +347,7 @@ def list_components(
     as_json: AsJson = False,
 ) -> None:
     """List the components, each with its meaning and its arguments."""
-    from surefooted.commands import show_components
+    from surefooted.commands.listing import show_components
 
     show_components(kind, name, as_json)
 

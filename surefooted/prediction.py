@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from surefooted.core import Points, check_pixels, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.metrics.predictions import Predictions, predictions
 from surefooted.views import Victim, laid_out, untouched, victim_of
+
+T = TypeVar("T")
 
 
 def predict(model: nn.Module | Victim, images: Images | Points, *, batch: int = 512, seed: int = 0) -> Predictions:
@@ -18,6 +23,15 @@ def predict(model: nn.Module | Victim, images: Images | Points, *, batch: int = 
     Args:
         seed: of the draws of a model that makes any, such as MC dropout.
     """
+    log_p = torch.cat(answered(model, images, log_mean_softmax, batch=batch, seed=seed))
+    rows = images.rows if isinstance(images, Images) else images.i
+    return predictions(log_p, images.y.to(log_p.device), rows.to(log_p.device))
+
+
+def answered(
+    model: nn.Module | Victim, images: Images | Points, read: Callable[[Tensor], T], *, batch: int = 512, seed: int = 0
+) -> list[T]:
+    """What ``read`` makes of each batch's logits (S, B, K); other arguments as in ``predict``. Labels play no part."""
     victim = victim_of(model)
     device = next((w.device for net in victim.nets for w in net.parameters()), torch.device("cpu"))
     n = len(images.y)
@@ -25,12 +39,10 @@ def predict(model: nn.Module | Victim, images: Images | Points, *, batch: int = 
         raise InputError("there are no images to predict; the split is empty (hold some out: --data.validation 0.1).")
     if isinstance(images, Points):
         check_pixels(images.x)
-    rows, labels = (images.rows, images.y) if isinstance(images, Images) else (images.i, images.y)
-    parts = []
+    found = []
     with untouched(victim, seed=seed), laid_out(victim), torch.no_grad():
         for a in range(0, n, batch):
             part = slice(a, a + batch)
             points = images.points(part, device) if isinstance(images, Images) else images.take(part).to(device)
-            parts.append(log_mean_softmax(victim(victim.lift(points.x)).float()))
-    log_p = torch.cat(parts)
-    return predictions(log_p, labels.to(device), rows.to(device))
+            found.append(read(victim(victim.lift(points.x)).float()))
+    return found

@@ -166,6 +166,10 @@ def test_all_faults_are_said_at_once(refused):
         ("measure --attack.eps 1", "options of attack were given (eps), but not which; add --attack NAME."),
         ("measure --attack pgdd", "Did you mean 'pgd'?"),
         ("measure pgd", "unexpected 'pgd'"),
+        ("measure --against 0123", "no train artefact in"),
+        ("measure --ood digit", "Did you mean 'digits'?"),
+        ("measure --ood.path x", "options of ood were given (path), but not which"),
+        ("measure --ood plane", "the images of --ood are (1, 1, 2), and the network is for (1, 8, 8)"),
     ],
 )
 def test_bad_words_about_a_network(refused, kept, words, said):
@@ -203,6 +207,34 @@ def test_attack_and_measure_by_key_by_file_and_on_other_data(document, kept, tmp
     assert measured["n"] == 40 and all(len(row) == 2 for row in measured["by_level"].values())
     bins = document("measure", "--model", cell.key, "--metric", "ece", "--ece.bins", "3", "--draws", "20", *place)
     assert bins["metrics"].keys() == {"ece"} and bins["metrics"]["ece"]["options"] == {"bins": "3"}
+
+
+def test_a_network_against_itself_and_its_data_as_foreign_tell_nothing_apart(document, run, kept):
+    root, cell = kept
+    place = ["--model", cell.key, "--store", root, "--accelerator", "cpu", "--limit", "60", "--draws", "50"]
+    words = ["--metric", "accuracy", "--metric", "nll", "--against", cell.key, "--ood", "digits", "--decompose"]
+    said = document("measure", *words, *place)
+    assert all(one["value"] == one["low"] == one["high"] == 0 for one in said["against"]["differences"].values())
+    assert said["against"]["mcnemar"] == {"only_first": 0, "only_second": 0, "p": 1.0}
+    for one in said["ood"]["measures"].values():
+        assert one["auroc"] == 0.5 and one["low"] < 0.5 < one["high"] and one["n_outside"] == 60
+    brier = said["decompositions"]["brier"]
+    sharp = brier["resolution"] + brier["within_covariance"]
+    assert brier["brier"] == pytest.approx(
+        brier["reliability"] + brier["uncertainty"] + brier["within_variance"] - sharp, abs=1e-9
+    )
+    code, out, _ = run("measure", *words, *place)
+    assert code == 0 and all(word in out for word in ("against the other", "McNemar", "AUROC", "taken apart", "digits"))
+
+
+def test_foreign_images_may_have_classes_of_their_own(document, kept, tmp_path):
+    root, cell = kept
+    noise = np.random.default_rng(0).integers(0, 256, (90, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", x_train=noise, y_train=np.arange(90) % 30)
+    words = ["--ood", "npz", "--ood.path", tmp_path / "d.npz", "--split", "train", "--metric", "accuracy"]
+    said = document("measure", "--model", cell.key, "--store", root, "--accelerator", "cpu", "--draws", "9", *words)
+    assert said["ood"]["measures"].keys() == {"max_probability", "margin", "total_entropy"}
+    assert all(0 <= one["low"] <= one["auroc"] <= one["high"] <= 1 for one in said["ood"]["measures"].values())
 
 
 def test_a_file_without_data_asks_for_them(refused, kept):

@@ -1,5 +1,6 @@
 """Detection: against scikit-learn, and ties by hand."""
 
+from functools import partial
 from math import inf, isnan, log, nan
 
 import numpy as np
@@ -11,7 +12,7 @@ from test_metrics import of_probabilities, sample
 
 from surefooted.errors import InputError
 from surefooted.metrics import accuracy, aurc, error_auroc, excess_aurc
-from surefooted.metrics.detection import detection, error_detection, risk_coverage
+from surefooted.metrics.detection import auroc_interval, detection, error_detection, risk_coverage
 from surefooted.metrics.levels import by_level
 from surefooted.metrics.predictions import predictions
 from surefooted.metrics.uncertainty import mutual_information
@@ -51,6 +52,24 @@ def test_fpr_catches_exactly_the_share_asked_for():
     inside = torch.tensor([0.5, -1.0])
     assert detection(inside, outside).fpr == 0
     assert detection(inside, outside, tpr=0.951).fpr == 0.5
+
+
+@pytest.mark.parametrize("true", [0.5, 0.8, 0.97])
+def test_the_interval_of_auroc_covers(true):
+    """Scores of two normals whose AUROC is known: Φ(d / √2)."""
+    shift = 2**0.5 * torch.special.ndtri(torch.tensor(true, dtype=torch.float64))
+    normal = partial(torch.randn, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    seen = [detection(normal(60), normal(40) + shift) for _ in range(600)]
+    held = sum(one.low <= true <= one.high for one in seen) / len(seen)
+    assert 0.92 <= held <= 0.99 and all(0 <= one.low < one.auroc < one.high <= 1 or one.auroc == 1 for one in seen)
+
+
+def test_the_interval_of_auroc_where_all_are_told_apart():
+    """It is the mirror of none, and narrows with n."""
+    few, many = auroc_interval(1.0, 20, 20), auroc_interval(1.0, 200, 200)
+    assert few.high == 1 and 0.8 < few.low < many.low < 1
+    none = auroc_interval(0.0, 20, 20)
+    assert none.low == 0 and none.high == pytest.approx(1 - few.low)
 
 
 def test_auroc_is_symmetric():

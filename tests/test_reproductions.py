@@ -7,8 +7,9 @@ from math import nan
 import pytest
 import torch
 
-from surefooted import commands, studies
+from surefooted import studies
 from surefooted.cell import Train, training
+from surefooted.commands import studying
 from surefooted.execute import execute, plan
 from surefooted.forecast import forecast
 from surefooted.machine import Machine
@@ -127,8 +128,8 @@ def test_a_forecast_counts_passes_and_leaves_threads_as_they_were():
 
 
 def test_the_command_says_its_plan_before_it_begins(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(commands, "execute", lambda *given, **options: 0)
-    monkeypatch.setattr(commands, "write_report", lambda *given, **options: None)
-    commands.run_study("uta", "smoke", Store(tmp_path), CPU, 1, None, False, False)
+    monkeypatch.setattr(studying, "execute", lambda *given, **options: 0)
+    monkeypatch.setattr(studying, "write_report", lambda *given, **options: None)
+    studying.run_study("uta", "smoke", Store(tmp_path), CPU, 1, None, False, False)
     said = capsys.readouterr().err
     assert " train" in said and "passes through networks, about" in said

@@ -6,13 +6,14 @@ import pytest
 import torch
 
 import surefooted as sf
-from surefooted import commands
-from surefooted.cell import Dropped, Ensembled, Train, Weights, training
+from surefooted.cell import Dropped, Ensembled, Train, Unsure, Weights, training
+from surefooted.commands import attacking, measuring
 from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
 from surefooted.execute import execute
 from surefooted.machine import Machine
 from surefooted.metrics import accuracy
+from surefooted.metrics.uncertainty import mutual_information
 from surefooted.store import Store
 from surefooted.victims import find_victim
 
@@ -39,19 +40,35 @@ def test_an_ensemble_and_dropout_are_measured_and_attacked(kept, capsys):
     both = ",".join(cell.key[:12] for cell in cells)
     options = {"part": "test", "limit": 0, "levels": 0, "draws": 10, "seed": 0}
     given = ({}, [], None, find_victim(both, store), ["accuracy"], store, CPU, True, True)
-    said = document(capsys, commands.measured, *given, **options)
+    said = document(capsys, measuring.measured, *given, **options)
     data, whole = sf.digits(test_limit=80), Ensemble([cell.load(store) for cell in cells])
     assert said["metrics"]["accuracy"]["value"] == pytest.approx(accuracy(sf.predict(whole, data.test)))
     for model in (both, f"{cells[0].key[:12]}@3"):
-        cell = commands.attacked_cell({}, ["pgd", "--attack.eps", "0.1"], None, find_victim(model, store), "test", 0, 0)
+        cell = attacking.attacked_cell(
+            {}, ["pgd", "--attack.eps", "0.1"], None, find_victim(model, store), "test", 0, 0
+        )
         execute([cell, cell.probed], store, machine=CPU, quiet=True)
-        said = document(capsys, commands.report_attack, cell, store, None, True)
+        said = document(capsys, attacking.report_attack, cell, store, None, True)
         assert said["n"] == 80 and said["robust_accuracy"]["value"] < 1
         flags = [flag["name"] for flag in said["flags"]]
         assert any("random" in flag for flag in flags) == ("@" in model)
     found = cell.result(store)
     again = sf.attack("pgd", cell.victim.load(store), data.test, eps=0.1)
     assert torch.equal(found["found"], again.found)
+
+
+def test_uncertainty_is_that_of_the_samples(kept):
+    store, cells = kept
+    both = find_victim(",".join(cell.key[:12] for cell in cells), store)
+    found = Unsure(both, limit=30)
+    execute([found, alone := Unsure(cells[0], limit=30)], store, machine=CPU, quiet=True)
+    data = sf.digits(test_limit=80).test.take(slice(0, 30))
+    samples = [sf.predict(cell.load(store), data).log_p for cell in cells]
+    seen = found.result(store)
+    assert seen.keys() - alone.result(store).keys() == {"expected_entropy", "mutual_information", "sample_variance"}
+    torch.testing.assert_close(seen["mutual_information"], mutual_information(samples), atol=1e-6, rtol=1e-4)
+    confidence, _ = sf.predict(both.load(store), data).top()
+    torch.testing.assert_close(seen["max_probability"], 1 - confidence, atol=1e-6, rtol=1e-4)
 
 
 def test_what_a_model_may_be(kept, tmp_path):

@@ -11,6 +11,7 @@ from surefooted.cell.shifted import Corrupted, Shifted
 from surefooted.cell.sources import Best, Dropped, Ensembled, Member, Source, Weights, before, images_of, own_data
 from surefooted.cell.trained import Train, training
 from surefooted.cell.transferred import Transferred, transfer
+from surefooted.cell.unsure import Unsure
 
 __all__ = [
     "Analysed",
@@ -30,6 +31,7 @@ __all__ = [
     "Surface",
     "Train",
     "Transferred",
+    "Unsure",
     "Weights",
     "attacking",
     "before",

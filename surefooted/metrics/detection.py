@@ -6,16 +6,18 @@ threshold; AUROC counts them half.
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, sqrt
+from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from surefooted.checked import Share, checked
+from surefooted.checked import Count, Share, checked
 from surefooted.errors import InputError
 from surefooted.metrics.functional import Functional, metric
+from surefooted.metrics.intervals import Interval, Level
 from surefooted.metrics.predictions import Predictions
 
 Measure = Literal["max_probability", "entropy", "margin"]
@@ -28,6 +30,7 @@ class Detection(NamedTuple):
     Attributes:
         fpr: share of the others above the threshold that catches 95 % of what is to be detected.
         aupr: average precision; chance is the share of what is to be detected.
+        low, high: 95 % interval of ``auroc``, as ``auroc_interval`` has it.
     """
 
     auroc: float
@@ -35,6 +38,8 @@ class Detection(NamedTuple):
     aupr: float
     n_inside: int
     n_outside: int
+    low: float
+    high: float
 
 
 class RiskCoverage(NamedTuple):
@@ -142,7 +147,33 @@ def detection(
     # 0.95 · 20 is 19.000000000000004 in some orders: without the allowance it would ask for one more.
     caught = max(1, ceil(tpr * len(yes) - 1e-9))
     fpr = float((no >= yes.sort(descending=True).values[caught - 1]).double().mean())
-    return Detection(auroc, fpr, _average_precision(yes, no), len(inside), len(outside))
+    of = auroc_interval(auroc, len(inside), len(outside))
+    return Detection(auroc, fpr, _average_precision(yes, no), len(inside), len(outside), of.low, of.high)
+
+
+@checked
+def auroc_interval(auroc: Share, n: Count, m: Count, *, level: Level = 0.95) -> Interval:
+    """Score interval of an AUROC from n and m examples: every value that the one seen is not too far from.
+
+    Its spread is that of scores whose two distributions are exponential, at each value in question. So it stays in
+    [0, 1] and keeps its width where all are told apart, where intervals from the ranks alone have none.
+
+    Reference: Newcombe 2006, method 5.
+    """
+    z, pairs = NormalDist().inv_cdf((1 + level) / 2), (n + m) / 2 - 1
+
+    def far(value: float, seen: float) -> bool:
+        spread = 1 + pairs * ((1 - value) / (2 - value) + value / (1 + value))
+        return seen - value > z * sqrt(value * (1 - value) * spread / (n * m))
+
+    def lowest(seen: float) -> float:
+        a, b = 0.0, seen
+        for _ in range(60):
+            middle = (a + b) / 2
+            a, b = (middle, b) if far(middle, seen) else (a, middle)
+        return a
+
+    return Interval(auroc, lowest(auroc), 1 - lowest(1 - auroc), n + m)
 
 
 @checked

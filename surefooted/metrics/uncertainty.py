@@ -73,6 +73,17 @@ def mean_uncertainty(samples: Samples) -> dict[str, float]:
     return {name: float(MEASURES[name](log_p).mean()) for name in known}
 
 
+def unsure(samples: Samples) -> dict[str, Float[Tensor, " n"]]:
+    """Per example all that these samples can tell, each the higher the less sure: what ``detection`` asks for.
+
+    ``max_probability`` and ``margin`` are taken from 1; what compares samples needs two of them and is left out of one.
+    """
+    log_p = _log_p(samples, "unsure")
+    found = {"max_probability": 1 - _mean(log_p).exp().amax(-1), "margin": 1 - margin(log_p)}
+    several = () if len(log_p) == 1 else ("expected_entropy", "mutual_information", "sample_variance")
+    return found | {name: MEASURES[name](log_p) for name in ("total_entropy", *several)}
+
+
 def _variance(samples: Samples, who: str) -> Float[Tensor, "n k"]:
     log_p = _log_p(samples, who)
     if len(log_p) < 2:

@@ -1,0 +1,55 @@
+"""Cells for what a victim is unsure of, image by image: what tells foreign images from its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surefooted.cell.base import Cell, Named, Part, about_data
+from surefooted.cell.sources import Source, before, images_of
+from surefooted.files import read_tensors, write_tensors
+from surefooted.machine import Machine, Tick
+from surefooted.metrics.uncertainty import unsure
+from surefooted.prediction import answered
+from surefooted.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Unsure(Cell):
+    """Every uncertainty of a victim on a split, of its own data or of others; labels play no part."""
+
+    victim: Source
+    part: Part = "test"
+    data: Named | None = None
+    limit: int = 0
+
+    kind = "unsure"
+
+    def about(self) -> dict[str, Any]:
+        return {"victim": self.victim.key, "part": self.part, "limit": self.limit, **about_data(self.data)}
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return before(self.victim)
+
+    @property
+    def label(self) -> str:
+        return f"uncertainty of {self.victim} ({self.part})"
+
+    def work(self) -> int:
+        return 1
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        net = self.victim.load(store).to(machine.device())
+        parts = answered(net, images_of(self.victim, self.data, self.part, self.limit), unsure)
+        tick(1)
+        tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        write_tensors(into / "uncertainty.safetensors", tensors, {})
+
+    def result(self, store: Store) -> dict[str, Tensor]:
+        """By the name of the measure: one number an image, the higher the less sure."""
+        return read_tensors(self.path(store) / "uncertainty.safetensors")[0]

@@ -1,0 +1,76 @@
+"""``surefooted attack``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from surefooted.cell import (
+    Attacked,
+    Source,
+    attacking,
+    own_data,
+)
+from surefooted.cell.transferred import Transferred, far
+from surefooted.commands.words import data_in, flagged, part_of, percent
+from surefooted.console import copy, escape, grid, options, print_json, say
+from surefooted.errors import InputError
+from surefooted.metrics.robustness import robust_accuracy, size_quantiles
+from surefooted.options import gather
+from surefooted.spec import split
+from surefooted.store import Store
+
+
+def attacked_cell(
+    named: Mapping[str, str | None],
+    words: Sequence[str],
+    config: Path | None,
+    victim: Source,
+    part: str,
+    limit: int,
+    seed: int,
+    *,
+    proxy: Source | None = None,
+) -> Attacked | Transferred:
+    given = gather(("attack", "data"), named, words, config, bare="attack")
+    if "attack" not in given:
+        raise InputError("which attack? Name one (surefooted list attacks), such as pgd.")
+    on = partial(attacking, part=part_of(part), limit=limit, seed=seed)
+    data = data_in(given)
+    if proxy is None:
+        return on(victim, given["attack"], data=data)
+    data = data or own_data(victim)
+    return Transferred(victim, on(proxy, far(given["attack"]), data=data))
+
+
+def report_attack(cell: Attacked | Transferred, store: Store, out: Path | None, as_json: bool) -> None:
+    found = cell.result(store)
+    flags = cell.probed.flags(store, eot=cell.eot)
+    if out is not None:
+        copy(cell.path(store) / "attacked.safetensors", out)
+    name, arguments = split(cell.attack)
+    robust = robust_accuracy(found["found"])
+    sizes = size_quantiles(found["size"], found["found"])
+    document = {
+        "key": cell.key,
+        "attack": cell.attack,
+        "proxy": cell.moved.victim.key if isinstance(cell, Transferred) else None,
+        "split": cell.part,
+        "n": len(found["y"]),
+        "robust_accuracy": robust._asdict(),
+        "size_quartiles": [float(v) for v in sizes],
+        "mean_queries": float(found["queries"].float().mean()),
+        "flags": [vars(flag) for flag in flags],
+    }
+    if as_json:
+        return print_json(document)
+    table = grid("", "value")
+    away = arguments.get("away_from") == "prediction"
+    table.add_row("answers unchanged" if away else "robust accuracy", escape(percent(robust._asdict())))
+    table.add_row("smallest size that breaks 25, 50, 75 %", ", ".join(f"{float(v):.4g}" for v in sizes))
+    table.add_row("mean queries an image", f"{document['mean_queries']:.1f}")
+    through = ", crafted on the proxy" if isinstance(cell, Transferred) else ""
+    heading = f"[bold]{name}{through} on the {cell.part} split, n = {len(found['y'])}[/]"
+    say(heading, table, f"[dim]{escape(options(arguments))}; 95 % Wilson interval[/]")
+    say(*map(flagged, flags))

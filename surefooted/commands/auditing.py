@@ -1,0 +1,92 @@
+"""``surefooted audit``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from surefooted.commands.words import data_in, flagged, percent
+from surefooted.console import check_place, escape, grid, print_json, say
+from surefooted.errors import InputError
+from surefooted.execute import execute
+from surefooted.files import explained
+from surefooted.foreign.victim import is_foreign
+from surefooted.machine import Machine
+from surefooted.options import gather
+from surefooted.store import Store
+from surefooted.victims import find_victim
+
+
+def report_audit(
+    model: str | None,
+    named: Mapping[str, str | None],
+    words: Sequence[str],
+    config: Path | None,
+    store: Store,
+    machine: Machine,
+    out: Path | None,
+    quiet: bool,
+    as_json: bool,
+    *,
+    weights: Path | None,
+    mean: str | None,
+    std: str | None,
+    outputs: str,
+    **arguments: Any,
+) -> None:
+    from surefooted.auditing import audited, prepare, victim_of
+    from surefooted.report import write
+    from surefooted.studies.audit import audit_of
+
+    if model is None:
+        raise InputError(
+            "which classifier? Give --model MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME, transformers:NAME, a key "
+            "of the store or a .safetensors file that surefooted wrote."
+        )
+    data = data_in(gather(("data",), named, words, config))
+    door: dict[str, Any] = {
+        "mean": _numbers("mean", mean),
+        "std": _numbers("std", std),
+        "outputs": outputs,
+        "weights": weights,
+    }
+    if is_foreign(model):
+        victim: Any = victim_of(model, data, **door)
+    elif any(door[name] for name in ("mean", "std", "weights")) or outputs != "logits":
+        raise InputError("--mean, --std, --outputs and --weights are for other classifiers than ours; leave them out.")
+    else:
+        victim = find_victim(model, store)
+    made = audit_of(model=victim, data=data, **arguments)
+    out = out or Path("reports") / "audit"
+    check_place(out / "index.html")
+    prepare(made, store, machine, quiet=quiet)
+    execute(made.cells, store, machine=machine, quiet=quiet)
+    found = audited(made, store)
+    with explained(out):
+        index = write(found.page, out)
+    if as_json:
+        return print_json(found.numbers | {"report": str(index)})
+    shown = found.numbers["calibration"]
+    table = grid(f"{made.part} split, n = {found.numbers['n']}", "as it is", "temperature-scaled", "under AutoAttack")
+    for name in shown["clean"]:
+        values = (row[name] for row in shown.values())
+        table.add_row(name, *(escape(f"{v['value']:.4f} [{v['low']:.4f}, {v['high']:.4f}]") for v in values))
+    say(table)
+    table = grid("attack", "eps", "robust accuracy")
+    for one in found.numbers["attacks"]:
+        table.add_row(one["name"], f"{one['eps']:.4g}", escape(percent(one["robust_accuracy"])))
+    say(table)
+    say(f"[dim]{escape(found.numbers['temperature'])}; 95 % intervals[/]", *map(flagged, found.flags))
+    for finding in found.page.findings:
+        say(f"[bold]{finding.verdict}[/]: {escape(finding.text)} [dim]({escape(finding.evidence)})[/]")
+    say(f"report: {escape(str(index))}")
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...]:
+    """``0.49,0.48,0.45`` as numbers."""
+    try:
+        return tuple(float(Fraction(part.strip())) for part in text.split(",")) if text else ()
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"--{option} is {text!r}; expected a number for each channel, as in 0.49,0.48,0.45.") from None

@@ -1,0 +1,37 @@
+"""``surefooted list``."""
+
+from __future__ import annotations
+
+from surefooted.console import Grid, brief, escape, grid, print_json, say
+from surefooted.errors import InputError, did_you_mean
+from surefooted.spec import PACKAGES, describe, names
+
+
+def show_components(kind: str | None, name: str | None, as_json: bool) -> None:
+    if kind is None:
+        counts = {k: names(package) for k, package in PACKAGES.items()}
+        if as_json:
+            return print_json(counts)
+        table = grid("kind", "names")
+        for k, known in counts.items():
+            table.add_row(k, ", ".join(known))
+        return say(
+            table, "surefooted list KIND for meanings and arguments; surefooted list KIND NAME for all of one's help"
+        )
+    if kind not in PACKAGES:
+        raise InputError(f"there is no kind {kind!r}.{did_you_mean(kind, PACKAGES)}")
+    found = [describe(PACKAGES[kind], n) for n in ([name] if name else names(PACKAGES[kind]))]
+    if as_json:
+        return print_json(found)
+    for component in found:
+        table = Grid(box=None, padding=(0, 2, 0, 2), show_header=False)
+        for argument in component["arguments"]:
+            default = "required" if argument["required"] else f"= {brief(argument['default'])}"
+            table.add_row(f"[cyan]{argument['name']}[/]", escape(default), f"[dim]{escape(argument['type'])}[/]")
+        text = (f"\n{component['text']}",) if name and component["text"] else ()
+        say(
+            f"[bold]{component['name']}[/]  {escape(component['summary'])}",
+            *map(escape, text),
+            *([table] if component["arguments"] else []),
+            "",
+        )

@@ -1,0 +1,48 @@
+"""``surefooted train``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from surefooted.cell import (
+    Train,
+    data_of,
+    training,
+)
+from surefooted.console import brief, copy, escape, grid, print_json, say
+from surefooted.errors import InputError
+from surefooted.options import gather
+from surefooted.spec import split
+from surefooted.store import Store
+
+
+def trained_cell(
+    named: Mapping[str, str | None], words: Sequence[str], config: Path | None, seed: int, precision: Any
+) -> Train:
+    default = {"data": "digits", "recipe": "recipe"}
+    given = gather(("method", *named), named, words, config, defaults=default, bare="method")
+    for slot, kind, example in (("method", "methods", "pat"), ("net", "networks", "--net lenet")):
+        if slot not in given:
+            raise InputError(f"which {slot}? Name one (surefooted list {kind}), such as {example}.")
+    return training(**given, seed=seed, precision=precision)
+
+
+def report_training(cell: Train, store: Store, out: Path | None, as_json: bool) -> None:
+    weights = cell.path(store) / "weights.safetensors"
+    if out is not None:
+        copy(weights, out)
+    last = cell.history(store)[-1]
+    document = {"key": cell.key, "weights": str(out or weights), "last_epoch": last, **cell.about()}
+    if as_json:
+        return print_json(document)
+    table = grid("", "last epoch")
+    for name, value in last.items():
+        table.add_row(name.replace("_", " "), brief(value))
+    say(
+        f"[bold]{split(cell.method)[0]} on {escape(data_of(cell.data).title)}, seed {cell.seed}[/]",
+        table,
+        f"[dim]key[/] {cell.key[:12]}   [dim]weights[/] {escape(str(out or weights))}",
+        f"Next: surefooted attack pgd --model {cell.key[:12]}",
+    )
