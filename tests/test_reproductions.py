@@ -17,9 +17,10 @@ from surefooted.metrics.intervals import Interval
 from surefooted.report import write
 from surefooted.store import Store
 from surefooted.studies import entm_grids, uta_figures, uta_grids
+from surefooted.studies.claims import judged
 from surefooted.studies.entm_cells import SEARCHED
 from surefooted.studies.published import printed
-from surefooted.studies.reproduced import Compared, judged, overall, table
+from surefooted.studies.reproduced import Compared, overall, table
 
 CPU = Machine("cpu", threads=1)
 PAGES = {

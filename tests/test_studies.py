@@ -10,7 +10,7 @@ from surefooted.machine import Machine
 from surefooted.report import write
 from surefooted.store import Store
 from surefooted.studies import demo
-from surefooted.studies.base import finding
+from surefooted.studies.claims import over_seeds
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +50,10 @@ def test_the_report_is_whole_and_the_same_twice(ran, tmp_path):
 
 
 def test_findings_are_judged_by_their_interval():
-    assert finding("a", [1.0, 1.1, 0.9], "gain").verdict == "holds"
-    assert finding("a", [-1.0, -1.1, -0.9], "gain").verdict == "does not hold"
-    assert finding("a", [1.0, -1.1, 0.5], "gain").verdict == "unclear"
-    assert finding("a", [1.0], "gain").verdict == "unclear"
+    assert over_seeds("a", [1.0, 1.1, 0.9], "gain").verdict == "holds"
+    assert over_seeds("a", [-1.0, -1.1, -0.9], "gain").verdict == "does not hold"
+    assert over_seeds("a", [1.0, -1.1, 0.5], "gain").verdict == "unclear"
+    assert over_seeds("a", [1.0], "gain").verdict == "unclear"
 
 
 def test_what_made_an_artefact_is_on_record(ran):

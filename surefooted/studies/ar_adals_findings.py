@@ -6,14 +6,13 @@ import torch
 from torch import Tensor
 
 from surefooted.metrics import debiased_ece, ece
-from surefooted.metrics.intervals import Interval, mean_interval, seed_interval
+from surefooted.metrics.intervals import mean_interval, seed_interval
 from surefooted.metrics.levels import by_level
 from surefooted.metrics.paired import paired_bootstrap
 from surefooted.metrics.predictions import Predictions
 from surefooted.metrics.stability import variance_of_each
 from surefooted.report import Finding
-from surefooted.studies.base import finding
-from surefooted.studies.reproduced import judged
+from surefooted.studies.claims import apart, judged, over_seeds, spelled
 from surefooted.studies.shifts import OF_ENSEMBLE, Numbers
 
 
@@ -28,37 +27,31 @@ def findings(n: Numbers) -> list[Finding]:
     spread = {name: n.unstable(name) for name in (*compared, "AR-AdaLS")}
     by_image = f"{n.made.seeds} networks a method, 95 % interval over images"
     return [
-        finding(
+        over_seeds(
             "The less robust half of the examples is worse calibrated than the other (figure 1).",
             [float(e[:half].nanmean() - e[half:].nanmean()) for e in errors],
             f"debiased ECE, mean of levels 1 to {half} less that of levels {half + 1} to {n.made.levels}",
             see="levels",
-            scale=100,
-            unit=" points",
         ),
-        finding(
+        over_seeds(
             "The least robust tenth is worse calibrated than the more robust half (figure 1).",
             [float(e[0] - e[half:].nanmean()) for e in errors],
             f"debiased ECE, level 1 less the mean of levels {half + 1} to {n.made.levels}",
             see="levels",
-            scale=100,
-            unit=" points",
         ),
         judged(
             "Less robust examples have less stable predictions (figure 1).",
-            _apart(least, most),
+            apart(least, most),
             f"variance × 100, level 1 less levels {half + 1} to {n.made.levels}",
             see="level-variance",
             over=by_image,
         ),
         *(
-            finding(
+            over_seeds(
                 f"AR-AdaLS is better calibrated under shift than {other} (figure 3, table 3).",
                 (shift[other] - shift["AR-AdaLS"]).tolist(),
                 f"ECE, mean over types and intensities, {other} less AR-AdaLS",
                 see="ece-single",
-                scale=100,
-                unit=" points",
             )
             for other in compared
         ),
@@ -89,21 +82,21 @@ def ensembled(n: Numbers) -> list[Finding]:
         judged(
             "Ensembling AR-AdaLS networks lowers confidence against accuracy (figures 5, 6).",
             apart,
-            f"confidence less accuracy, single networks ({_points(mean_interval(torch.stack(singles).mean(0)))}) less "
-            f"ensemble ({_points(off)})",
+            f"confidence less accuracy, single networks ({spelled(mean_interval(torch.stack(singles).mean(0)))}) less "
+            f"ensemble ({spelled(off)})",
             see="confidence",
             over=over,
         ),
         Finding(
             "The ensemble of AR-AdaLS networks is under-confident (figures 5, 6).",
             "holds" if off.high < 0 else "does not hold" if off.low > 0 else "unclear",
-            f"confidence less accuracy: {_points(off)}; {over}",
+            f"confidence less accuracy: {spelled(off)}; {over}",
             "confidence",
         ),
         Finding(
             "AR-AdaLS of Ensemble is not under-confident (figure 5).",
             "holds" if kept.high >= 0 else "does not hold",
-            f"confidence less accuracy: {_points(kept)}; {over}",
+            f"confidence less accuracy: {spelled(kept)}; {over}",
             "confidence",
         ),
         judged(
@@ -130,15 +123,3 @@ def _too_sure(p: Predictions) -> Tensor:
     """Confidence less correctness of each image."""
     confidence, correct = p.top()
     return confidence.double() - correct.double()
-
-
-def _apart(first: Tensor, second: Tensor) -> Interval:
-    """Difference of the means of two groups of examples, with its normal 95 % interval."""
-    value = float(first.mean() - second.mean())
-    half = 1.96 * float((first.var() / len(first) + second.var() / len(second)).sqrt())
-    return Interval(value, value - half, value + half, len(first) + len(second))
-
-
-def _points(i: object) -> str:
-    value, low, high = (100 * float(getattr(i, part)) for part in ("value", "low", "high"))
-    return f"{value:+.2f} points [{low:+.2f}, {high:+.2f}]"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +15,7 @@ from surefooted.cell import Attacked
 from surefooted.checks import Flag
 from surefooted.machine import provenance
 from surefooted.metrics import accuracy, confidence, ece
-from surefooted.metrics.intervals import Interval
+from surefooted.metrics.intervals import Interval, mean_interval
 from surefooted.metrics.levels import by_level, levels_of
 from surefooted.metrics.predictions import Predictions
 from surefooted.metrics.reliability import reliability_curve
@@ -26,6 +25,7 @@ from surefooted.report import figures as draw
 from surefooted.report.page import Verdict
 from surefooted.spec import split
 from surefooted.store import Store
+from surefooted.studies.claims import apart, judged
 from surefooted.studies.compare import NORMS
 from surefooted.temperature import cross_fitted, fit_temperature, scaled
 
@@ -179,25 +179,22 @@ class Findings:
     def _cooler(self) -> Finding:
         before, after = (_log_loss(p) for p in (self.clean, self.cooled[0]))
         keep = before.isfinite() & after.isfinite()
-        return _difference(
+        return judged(
             "Temperature scaling would improve its probabilities.",
-            (before - after)[keep],
+            mean_interval((before - after)[keep]),
             f"gain in negative log-likelihood, {self.cooled[1]}",
-            " nats",
-            "calibration",
+            see="calibration",
+            unit=" nats",
         )
 
     def _levels(self) -> Finding:
         sure, right = self.clean.top()
         half = int(self.level.max() + 1) // 2
-        low, high = (sure - right)[self.level == 0], (sure - right)[self.level >= half]
-        return _difference(
+        return judged(
             "It is more over-confident where its answer is easiest to change (AR-AdaLS, figure 1).",
-            100 * low,
+            apart((sure - right)[self.level == 0], (sure - right)[self.level >= half]),
             f"confidence less accuracy, level 1 less levels {half + 1} and above",
-            " points",
-            "levels",
-            than=100 * high,
+            see="levels",
         )
 
     def _flag_table(self) -> Table:
@@ -340,14 +337,3 @@ class Findings:
 
 def _log_loss(p: Predictions) -> Tensor:
     return -p.log_p.double().gather(1, p.y[:, None])[:, 0]
-
-
-def _difference(text: str, gains: Tensor, measure: str, unit: str, see: str, *, than: Tensor | None = None) -> Finding:
-    """A claim judged by the 95 % normal interval of a mean over images, or of the difference of two."""
-    parts = [part for part in (gains, than) if part is not None]
-    if min(len(part) for part in parts) < 2:
-        return Finding(text, "unclear", f"{measure}: too few images", see)
-    value = float(gains.mean() - (than.mean() if than is not None else 0))
-    half = 1.96 * sqrt(sum(float(part.var()) / len(part) for part in parts))
-    verdict: Verdict = "holds" if value - half > 0 else "does not hold" if value + half < 0 else "unclear"
-    return Finding(text, verdict, f"{measure}: {value:+.3g}{unit} [{value - half:+.3g}, {value + half:+.3g}]", see)

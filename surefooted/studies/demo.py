@@ -10,7 +10,8 @@ from surefooted.metrics import accuracy, debiased_ece, ece
 from surefooted.report import Finding, Page, Section
 from surefooted.studies import compare_figures as figures
 from surefooted.studies import compare_tables as tables
-from surefooted.studies.base import Study, finding
+from surefooted.studies.base import Study
+from surefooted.studies.claims import over_seeds
 from surefooted.studies.compare import Comparison, Results
 
 EPS = 0.1
@@ -80,7 +81,7 @@ def findings(r: Results) -> list[Finding]:
 
     def claim(text: str, measure: str, high: str, low: str, values: dict[str, list[float]], see: str) -> Finding:
         gains = [a - b for a, b in zip(values[high], values[low])]
-        return finding(text, gains, f"{measure}, {high} less {low}", see=see, scale=100, unit=" points")
+        return over_seeds(text, gains, f"{measure}, {high} less {low}", see=see)
 
     return [
         *by_level(r),
@@ -113,13 +114,11 @@ def by_level(r: Results) -> list[Finding]:
     half = r.comparison.levels // 2
     stable = ", ".join(f"{100 * float(v):.2f}" for v in variance)
     return [
-        finding(
+        over_seeds(
             "The least robust tenth of images is worse calibrated than the more robust half (AR-AdaLS, figure 1).",
             (errors[:, 0] - errors[:, half:].nanmean(1)).tolist(),
             f"debiased ECE, level 1 less levels {half + 1} to {r.comparison.levels}",
             see="levels",
-            scale=100,
-            unit=" points",
         ),
         Finding(
             "The least robust tenth of images has the least stable predictions (AR-AdaLS, figure 1).",

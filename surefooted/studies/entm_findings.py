@@ -14,9 +14,9 @@ from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Finding
 from surefooted.store import Store
 from surefooted.studies import reproduced
+from surefooted.studies.claims import judged
 from surefooted.studies.entm_cells import CURVES, Analysis
 from surefooted.studies.grid import Grid
-from surefooted.studies.reproduced import judged
 
 if TYPE_CHECKING:
     from surefooted.studies.entm import Made

@@ -86,20 +86,3 @@ def overall(text: str, cells: Sequence[Compared], see: str) -> Finding:
     share = sum(cell.reproduced for cell in cells) / len(cells)
     verdict = "holds" if share >= 0.9 else "does not hold" if share < 0.5 else "unclear"
     return Finding(text, verdict, count(cells), see)
-
-
-def judged(
-    text: str, gain: Any, measure: str, *, see: str = "", over: str = "", margin: float = 0.0, unit: str = " points"
-) -> Finding:
-    """A claim judged by the 95 % interval of its gain: it holds if the interval lies above the margin.
-
-    Args:
-        over: what the interval is over.
-        margin: what the gain must exceed; below 0 for "not worse by more than".
-        unit: of what is printed; points are hundredths.
-    """
-    verdict = "holds" if gain.low > margin else "does not hold" if gain.high < margin else "unclear"
-    scale = 100 if unit == " points" else 1
-    value, low, high = (scale * float(part) for part in (gain.value, gain.low, gain.high))
-    beyond = f", against {scale * margin:+g}" if margin else ""
-    return Finding(text, verdict, f"{measure}: {value:+.2f}{unit} [{low:+.2f}, {high:+.2f}]{beyond}; {over}", see)

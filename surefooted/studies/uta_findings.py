@@ -10,9 +10,8 @@ from surefooted.report import Finding
 from surefooted.store import Store
 from surefooted.studies import reproduced, uta_cells
 from surefooted.studies import uta_figures as figures
-from surefooted.studies.base import finding
+from surefooted.studies.claims import judged, over_seeds
 from surefooted.studies.grid import Grid
-from surefooted.studies.reproduced import judged
 from surefooted.studies.uta_cells import Overfitting
 from surefooted.studies.uta_grids import LATENT, SETS, attack, name
 
@@ -98,12 +97,10 @@ def _no_collapse(data: str, runs: Overfitting, store: Store) -> list[Finding]:
             f"best PGD accuracy and that at the end, run by run: {runs_of}",
             see,
         ),
-        finding(
+        over_seeds(
             f"{told}: at the end of training, UTA-AT of one step is more robust than FGSM-AT ({runs.of}).",
             [kept - lost for kept, lost in zip(end[uta_cells.UTA], end[uta_cells.FGSM])],
             "PGD accuracy, UTA-AT less FGSM-AT",
             see=see,
-            scale=100,
-            unit=" points",
         ),
     ]

@@ -12,7 +12,7 @@ from surefooted.data.plane import SIDE, units
 from surefooted.data.plane import boundary as true_line
 from surefooted.report import Column, Figure, Finding, Panel, Table
 from surefooted.report import plane as draw
-from surefooted.studies.base import finding
+from surefooted.studies.claims import over_seeds
 from surefooted.studies.panels import spread
 from surefooted.studies.uta_plane import Plane
 from surefooted.studies.uta_toy import ALPHA, CLEAN, DUE_ALPHA, DUE_EPS, EPS, STEPS, TRADES
@@ -110,45 +110,52 @@ def findings(n: Plane) -> list[Finding]:
         return _less(n.on_test(more), n.on_test(fewer))
 
     made = [
-        _points(
+        over_seeds(
             f"In the plane, {steps} steps up the loss cross the network's boundary where {steps} steps up its entropy "
             "stop (figure 1, a and b).",
-            *(crossing("far", CLEAN, steps), "share far across, PGD less UTA", "toy-attacks"),
+            *(crossing("far", CLEAN, steps), "share far across, PGD less UTA"),
+            see="toy-attacks",
         ),
-        _points(
+        over_seeds(
             "So more of PGD's points than of UTA's end among the other class (figure 1, a and b).",
-            *(crossing("beyond", CLEAN, steps), "share beyond the true boundary, PGD less UTA", "toy-attacks"),
+            *(crossing("beyond", CLEAN, steps), "share beyond the true boundary, PGD less UTA"),
+            see="toy-attacks",
         ),
-        _points(
+        over_seeds(
             "Trained with an ε too large for a part of the plane, PGD-AT gives up test points that UTA-AT keeps "
             "(figure 1, c).",
-            *(accuracy("UTA-AT", "PGD-AT"), "accuracy, UTA-AT less PGD-AT", "toy-trained"),
+            *(accuracy("UTA-AT", "PGD-AT"), "accuracy, UTA-AT less PGD-AT"),
+            see="toy-trained",
         ),
-        finding(
+        over_seeds(
             "UTA-AT's boundary stays closer to the true one (figure 1, c).",
             *(_less(n.off("PGD-AT"), n.off("UTA-AT")), "distance, PGD-AT less UTA-AT"),
             see="toy-trained",
             unit=" units",
         ),
-        finding(
+        over_seeds(
             "The boundary oscillates more under PGD-AT (figure 1, d).",
             *(_less(n.flips("PGD-AT"), n.flips("UTA-AT")), "changes of a point's prediction, PGD-AT less UTA-AT"),
             see="toy-trained",
+            unit="",
         ),
-        _points(
+        over_seeds(
             "TRADES, with λ = 1, misclassifies points of the plane that UTA-AT does not (figure 7).",
-            *(accuracy("UTA-AT", TRADES), "accuracy, UTA-AT less TRADES", "toy-trained"),
+            *(accuracy("UTA-AT", TRADES), "accuracy, UTA-AT less TRADES"),
+            see="toy-trained",
         ),
     ]
     if n.made.due_seeds > 1:
         made += [
-            _points(
+            over_seeds(
                 "With a Gaussian process too, PGD crosses the boundary and UTA does not (figure 5).",
-                *(crossing("far", f"DUE, {CLEAN}", n.made.due_steps), "share far across, PGD less UTA", "toy-attacks"),
+                *(crossing("far", f"DUE, {CLEAN}", n.made.due_steps), "share far across, PGD less UTA"),
+                see="toy-attacks",
             ),
-            _points(
+            over_seeds(
                 "Trained adversarially, the process tells the classes apart with UTA, not with PGD (figure 6).",
-                *(accuracy("DUE, UTA-AT", "DUE, PGD-AT"), "accuracy, UTA-AT less PGD-AT", "toy-trained"),
+                *(accuracy("DUE, UTA-AT", "DUE, PGD-AT"), "accuracy, UTA-AT less PGD-AT"),
+                see="toy-trained",
             ),
         ]
     return made
@@ -235,10 +242,6 @@ def figures(n: Plane) -> tuple[Figure, ...]:
 
 def _less(more: Sequence[float], fewer: Sequence[float]) -> list[float]:
     return [a - b for a, b in zip(more, fewer)]
-
-
-def _points(text: str, gains: Sequence[float], measure: str, see: str) -> Finding:
-    return finding(text, gains, measure, see=see, scale=100, unit=" points")
 
 
 def _attacked(n: Plane, raises: str, victim: str, steps: int, title: str) -> Panel:

@@ -1,0 +1,68 @@
+"""A claim and what was measured of it, as one finding: its 95 % interval gives the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isnan, nan, sqrt
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from surefooted.metrics.intervals import Interval, seed_interval
+from surefooted.report import Finding
+from surefooted.report.page import Verdict
+
+POINTS = " points"
+
+
+@runtime_checkable
+class Gain(Protocol):
+    """An interval of whatever kind: above 0 where the claim is borne out."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+def judged(
+    text: str, gain: Gain, measure: str, *, see: str = "", over: str = "", margin: float = 0.0, unit: str = POINTS
+) -> Finding:
+    """A claim judged by the interval of its gain: it holds if that lies above the margin.
+
+    Args:
+        measure: what the gain is a gain of.
+        over: what the interval is over.
+        margin: what the gain must exceed; below 0 for "not worse by more than".
+        unit: of what is printed; points are hundredths.
+    """
+    verdict: Verdict = "holds" if gain.low > margin else "does not hold" if gain.high < margin else "unclear"
+    beyond = f", against {_told(margin, unit)}" if margin else ""
+    told = f"; {over}" if over else ""
+    return Finding(text, verdict, f"{measure}: {spelled(gain, unit)}{beyond}{told}", see)
+
+
+def over_seeds(text: str, gains: Sequence[float], measure: str, *, see: str = "", unit: str = POINTS) -> Finding:
+    """A claim judged by its gain on every seed: the t interval of their mean."""
+    return judged(text, seed_interval(gains), measure, see=see, over=f"over {len(gains)} seeds", unit=unit)
+
+
+def spelled(gain: Gain, unit: str = POINTS) -> str:
+    """``+1.20 points [+0.80, +1.60]``."""
+    value, low, high = (_told(float(part), unit) for part in (gain.value, gain.low, gain.high))
+    return f"{value}{unit}, too few for an interval" if isnan(gain.low) else f"{value}{unit} [{low}, {high}]"
+
+
+def apart(first: Tensor, second: Tensor) -> Interval:
+    """Difference of the means of two groups of examples, with its normal interval; of fewer than two there is none."""
+    value, groups = float(first.mean() - second.mean()), (first, second)
+    if min(map(len, groups)) < 2:
+        return Interval(value, nan, nan, len(first) + len(second))
+    half = 1.96 * sqrt(sum(float(group.var()) / len(group) for group in groups))
+    return Interval(value, value - half, value + half, len(first) + len(second))
+
+
+def _told(value: float, unit: str) -> str:
+    return f"{100 * value:+.2f}" if unit == POINTS else f"{value:+.3g}"
