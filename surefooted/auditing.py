@@ -24,7 +24,8 @@ from surefooted.machine import Machine
 from surefooted.report import Page, write
 from surefooted.store import Store
 from surefooted.studies.audit import Audit, audit_of
-from surefooted.studies.audit_page import Findings
+from surefooted.studies.audit_findings import Findings
+from surefooted.studies.audit_page import page
 
 # Attacks that ask for no gradient.
 BLIND = ("square", "random_search")
@@ -123,7 +124,7 @@ def audit(
 def audited(made: Audit, store: Store) -> Audited:
     """Read from the store what an audit found."""
     found = Findings(made, store)
-    return Audited(found.numbers(), found.flags, found.page())
+    return Audited(found.numbers(), found.flags, page(found))
 
 
 def prepare(made: Audit, store: Store, machine: Machine, *, quiet: bool) -> None:

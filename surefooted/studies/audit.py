@@ -12,7 +12,8 @@ from surefooted.checked import Count, Positive, Whole, checked
 from surefooted.data.images import Splits
 from surefooted.errors import InputError
 from surefooted.geometry import Norm
-from surefooted.studies.audit_page import Findings
+from surefooted.studies.audit_findings import Findings
+from surefooted.studies.audit_page import page
 from surefooted.studies.base import Study
 
 RUNGS = (0.25, 0.5, 1.0, 2.0)
@@ -78,7 +79,7 @@ def audit(
             the validation images only for networks of ours: a stranger may have been trained on them.
     """
     made = Audit(model, data, BUDGETS[budget], eps, norm, part, limit, levels, eot, temperature, seed)
-    return Study(lambda: made.cells, lambda store: Findings(made, store).page())
+    return Study(lambda: made.cells, lambda store: page(Findings(made, store)))
 
 
 def audit_of(**arguments: Any) -> Audit:

@@ -1,0 +1,81 @@
+"""What cannot be evaluated at all, refused with the reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from surefooted.checks.probing import PROBED
+from surefooted.core import Points
+from surefooted.errors import InputError
+from surefooted.views import untouched, victim_of
+
+
+def admit(model: nn.Module, points: Points, classes: int) -> None:
+    """Refuse what cannot be evaluated, and say why and what to do.
+
+    Raises:
+        InputError: images outside [0, 1]; a classifier that fails, at any batch or at batch size 1, or that returns NaN
+            or anything but one (B, classes) tensor of floats.
+    """
+    x = points.x[:PROBED]
+    low, high = (float(v) for v in torch.aminmax(points.x))
+    if not (low >= 0 and high <= 1):
+        cure = "divide by 255" if high > 2 else "scale them; a normalisation belongs inside (--mean, --std)"
+        raise InputError(f"images go from {low:g} to {high:g}, not from 0 to 1; {cure}.")
+    with torch.no_grad(), untouched(victim_of(model)):
+        out, fault = _tried(model, x)
+        alone, fault_alone = _tried(model, x[:1])
+    if fault is not None and fault_alone is None:
+        raise InputError(
+            f"the classifier runs on one image but not on {len(x)} ({fault}); export it with a dynamic batch dimension."
+        )
+    if fault is not None:
+        raise InputError(
+            f"the classifier cannot run on {len(x)} images of {tuple(x.shape[1:])} ({fault}). Give the data it was "
+            "made for, or resize inside a factory of your own (--model MODULE:FUNCTION); if it was exported for one "
+            "batch size, export it with a dynamic batch dimension."
+        )
+    if fault_alone is not None:
+        raise InputError(
+            f"the classifier cannot run at batch size 1 ({fault_alone}). Put it in evaluation mode, export it with a "
+            "dynamic batch dimension, and keep its batch dimension (no squeeze() without a dimension)."
+        )
+    for given, n in ((out, len(x)), (alone, 1)):
+        _check_output(given, n, classes)
+
+
+def _tried(model: nn.Module, x: Tensor) -> tuple[Any, str | None]:
+    try:
+        return model(x), None
+    except InputError as error:
+        return None, str(error)
+    except Exception as error:  # whatever a stranger's code raises
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return None, f"{type(error).__name__}: {first}"
+
+
+def _check_output(out: Any, n: int, classes: int) -> None:
+    if not isinstance(out, Tensor):
+        keys = f" with {', '.join(map(str, list(out)[:5]))}" if isinstance(out, dict) else ""
+        raise InputError(
+            f"the classifier returns a {type(out).__name__}{keys}; expected one tensor of logits. Return it alone, "
+            "in a factory of your own (--model MODULE:FUNCTION)."
+        )
+    if out.ndim != 2 or len(out) != n:
+        raise InputError(f"the classifier returns shape {tuple(out.shape)} for {n} images; expected ({n}, {classes}).")
+    if out.shape[1] != classes:
+        raise InputError(
+            f"the classifier tells {out.shape[1]} classes apart and the data have {classes}. Give the data that it was "
+            "trained on, or pick their classes in a factory of your own (--model MODULE:FUNCTION)."
+        )
+    if not out.is_floating_point():
+        raise InputError(f"the classifier returns {out.dtype}; expected logits as floats, before any argmax.")
+    bad = ~out.isfinite().all(1)
+    if bad.any():
+        raise InputError(
+            f"the classifier returns NaN or infinity for {int(bad.sum())} of {n} images. Look for a division by 0, a "
+            "logarithm of 0, or a wrong normalisation (--mean, --std)."
+        )
