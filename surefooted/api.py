@@ -18,8 +18,8 @@ from surefooted.execute import execute
 from surefooted.machine import Machine, Precision
 from surefooted.metrics.intervals import Interval, bootstrap
 from surefooted.metrics.predictions import Predictions
-from surefooted.oracle import Adversarial
 from surefooted.prediction import predict
+from surefooted.records import Adversarial
 from surefooted.spec import build, resolve
 from surefooted.store import Store
 from surefooted.views import Victim

@@ -1,4 +1,4 @@
-"""The oracle: the only way an attack reaches a model, and the place where all bookkeeping lives.
+"""The oracle: the only way an attack reaches a model, and with ``records`` the place where all bookkeeping lives.
 
 It runs only the rows that are still active, judges *every* point it is asked about, keeps the best, counts queries and
 projects. What is left of an attack is its idea::
@@ -12,8 +12,7 @@ projects. What is left of an attack is its idea::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import inf
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,55 +22,10 @@ from surefooted.core import Forward, Points, Score, log_mean_softmax
 from surefooted.errors import InputError
 from surefooted.geometry import Ball
 from surefooted.noise import Noise
-from surefooted.scores import cw_margin
+from surefooted.records import Adversarial, Keep, Records, Rows
 from surefooted.views import Victim
 
-Keep = Literal["found", "worst", "nearest", "last"]
 Start = Literal["clean", "uniform", "gaussian"]
-
-MARGIN = cw_margin()
-# What a margin may move by from batch to batch, or with the layout of the weights.
-ROUNDING = 4e-6
-
-
-class Adversarial(NamedTuple):
-    """What an attack hands back, per example.
-
-    Attributes:
-        x: the point kept (which one, the attack's ``keep`` rule says).
-        found: whether the victim's answer there differs from the class that was attacked.
-        size: norm of the perturbation; 0 where the clean point was already wrong.
-        queries: forward passes asked for this row until it retired.
-    """
-
-    x: Float[Tensor, "b *z"]
-    found: Bool[Tensor, " b"]
-    size: Float[Tensor, " b"]
-    queries: Int[Tensor, " b"]
-
-
-class Rows:
-    """Tensors with one entry a row that shrink together as rows retire."""
-
-    def __init__(self, **tensors: Tensor) -> None:
-        self.__dict__.update(tensors)
-
-    def __getattr__(self, name: str) -> Tensor:  # for type checkers: every attribute is a tensor
-        raise AttributeError(name)
-
-    def __setattr__(self, name: str, value: Tensor) -> None:
-        self.__dict__[name] = value
-
-    def take(self, index: Tensor) -> Rows:
-        return Rows(**{name: t[index] for name, t in self.__dict__.items()})
-
-    def put(self, index: Tensor, rows: Rows) -> None:
-        for name, t in rows.__dict__.items():
-            self.__dict__[name][index] = t
-
-    def become(self, other: Rows) -> None:
-        self.__dict__.clear()
-        self.__dict__.update(other.__dict__)
 
 
 class Oracle:
@@ -110,29 +64,16 @@ class Oracle:
         self.victim, self.ball, self.objective, self.keep = victim, ball, objective, keep
         self.box, self.seed, self.batch, self.judging, self.tick = box, seed, batch, judging, tick
         self.draws, self.eot = 0, eot
-        x, y, i = points
-        n, device = len(y), x.device
-        self.now = Rows(x0=x, y=y, i=i, target=y if target is None else target, row=torch.arange(n, device=device))
-        if judging:
-            self.now.best = x.clone()
-            self.now.found = torch.zeros(n, dtype=torch.bool, device=device)
-            self.now.idle = torch.zeros(n, dtype=torch.bool, device=device)
-            self.now.value = torch.full((n,), -torch.inf, device=device)
-            self.now.size = torch.full((n,), torch.inf, device=device)
-            self.now.near, self.now.past = (torch.full((n,), -torch.inf, device=device) for _ in range(2))
-            self.now.queries = torch.zeros(n, dtype=torch.int64, device=device)
-        self.whole = Rows(**self.now.__dict__)
-        # Asking whether rows have retired makes a GPU wait, so it is asked less often there.
-        self.patience = 8 if x.is_cuda else 1
+        self.records = Records(points, target, ball=ball, keep=keep, judging=judging)
         # What was said of the points asked about last: whether they have left their class.
-        self.wrong = torch.zeros(n, dtype=torch.bool, device=device)
-        # A search that leaves the ball to come back to it sets this: points outside do not count.
-        self.roaming = False
-        # Less than infinity, rounds set rows aside that have little hope: what is left of the way to their goal is more
-        # than so many times what the latter half of the rounds brought.
-        self.outlook = inf
+        self.wrong = torch.zeros(len(points.y), dtype=torch.bool, device=points.x.device)
         if judging or objective.uses_clean:
             self._look()
+
+    @property
+    def now(self) -> Rows:
+        """The records of the active rows."""
+        return self.records.now
 
     @property
     def x0(self) -> Float[Tensor, "a *z"]:
@@ -147,7 +88,7 @@ class Oracle:
     @property
     def active(self) -> int:
         """How many rows are still attacked."""
-        return len(self.now.y)
+        return self.records.active
 
     @property
     def classes(self) -> int:
@@ -166,36 +107,7 @@ class Oracle:
         After the last turn rows set aside by ``rest`` are back, as they were when they left; rows that met their goal
         under ``keep='found'`` are not.
         """
-        entered, place = self.now.row, torch.arange(self.active, device=self.now.row.device)
-        whole: Rows | None = None
-        looks = {n // 10, n // 5, 2 * n // 5, 4 * n // 5} if self.outlook < inf else set()
-        if looks:
-            self.now.near, self.now.past = (torch.full_like(self.now.size, -inf) for _ in range(2))
-        for k in range(n):
-            if k in looks:
-                self.rest(-self.now.near > self.outlook * (self.now.near - self.now.past))
-                self.now.past = self.now.near.clone()
-            if self.judging and k % self.patience == 0 and self._worth_shrinking():
-                idle = self.now.idle
-                whole = whole or Rows(**{name: t.clone() for name, t in state.__dict__.items()})
-                whole.put(place[idle], state.take(idle))
-                place = place[~idle]
-                state.become(state.take(~idle))
-                self._shrink()
-            if not self.active:
-                break
-            yield k
-        if self.judging:
-            self._store(self.now)
-            if whole is not None:
-                whole.put(place, state)
-                state.become(whole)
-            back = self.whole.take(entered)
-            back.idle = back.found & (self.keep == "found")
-            self.now = back
-            if self.active and bool(back.idle.any()):
-                state.become(state.take(~back.idle))
-                self._shrink()
+        return self.records.rounds(n, state)
 
     def value(self, x: Float[Tensor, "a *z"]) -> Float[Tensor, " a"]:
         """The objective at ``x``; one forward pass."""
@@ -242,13 +154,12 @@ class Oracle:
         if self.judging and self.active:
             self._ask(x, gradient=False, last=True)
             if self.keep == "found":
-                self._shrink()
+                self.records.retire()
         elif not self.judging:
             self.now.best = x
 
     def result(self) -> Adversarial:
-        self._store(self.now)
-        w = self.whole
+        w = self.records.settle()
         w.found = torch.cat([self._sure(w, part, w.best[part], w.found[part]) for part in self._parts(len(w.y))])
         return Adversarial(w.best, w.found, self.ball.size(w.best - w.x0), w.queries)
 
@@ -261,14 +172,14 @@ class Oracle:
             if self.judging:
                 f = Forward(out, self.now.target[part], out)
                 wrong = self._sure(self.now, part, self.x0[part], f.log_p.argmax(-1) != self.y[part])
-                self._judge(part, self.x0[part], f, self.objective(f), wrong)
+                self.records.judge(part, self.x0[part], f, self.objective(f), wrong, self.eot)
             logits.append(out)
         # Rows lead in every record, samples follow.
-        self.now.clean = self.whole.clean = torch.cat(logits, 1).transpose(0, 1)
+        self.records.add(clean=torch.cat(logits, 1).transpose(0, 1))
         if self.judging:
             # A row that is wrong from the start is found at size 0, and nothing is nearer.
             self.now.idle |= self.now.found & (self.keep in ("found", "nearest"))
-            self._shrink()
+            self.records.retire()
 
     def _ask(self, x: Tensor, *, gradient: bool, last: bool = False) -> tuple[Tensor, Tensor]:
         if not self.active:
@@ -285,7 +196,7 @@ class Oracle:
             if self.judging and (last or self.keep != "last"):
                 wrong[-1] = self._sure(self.now, part, point, wrong[-1])
                 with torch.no_grad():
-                    self._judge(part, point.detach(), f, values[-1], wrong[-1])
+                    self.records.judge(part, point.detach(), f, values[-1], wrong[-1], self.eot)
         self.wrong = _joined(wrong)
         if self.tick:
             self.tick(self.active * self.eot)
@@ -325,52 +236,8 @@ class Oracle:
     def _clean(self, part: slice) -> Tensor | None:
         return self.now.clean[part].transpose(0, 1) if self.objective.uses_clean else None
 
-    def _judge(self, part: slice, x: Tensor, f: Forward, value: Tensor, wrong: Tensor) -> None:
-        """Keep this point where it is better than the best so far, by the ``keep`` rule."""
-        now = self.now
-        found, best, idle = now.found[part], now.value[part], now.idle[part]
-        if self.keep == "nearest":
-            size = self.ball.size(x - now.x0[part])
-            # Wrong by less than rounding may be right when asked again, in another batch or layout of the weights.
-            better = wrong & (MARGIN(f) > ROUNDING) & (size < now.size[part])
-        elif self.keep == "last":
-            better = torch.ones_like(wrong)
-        else:
-            better = (wrong & ~found) | ((wrong == found) & (value > best))
-        better &= ~idle
-        if self.roaming:
-            better &= self.ball.size(x - now.x0[part]) <= self.ball.eps * (1 + 1e-6)
-        if self.keep == "nearest":
-            _overwrite(now.size[part], better, size)
-        _overwrite(now.best[part], better, x)
-        _overwrite(best, better, value)
-        _overwrite(found, better, wrong)
-        now.queries[part] += self.eot * ~idle
-        if self.keep == "found":
-            idle |= found
-        if self.outlook < inf:
-            # To the goal it is 0: from outside the ball the distance to its edge, from inside the margin.
-            outside = torch.where(wrong, self.ball.eps - self.ball.size(x - now.x0[part]), -inf)
-            torch.maximum(now.near[part], outside if self.roaming else MARGIN(f), out=now.near[part])
-
     def _parts(self, n: int | None = None) -> Iterator[slice]:
         return (slice(a, a + self.batch) for a in range(0, self.active if n is None else n, self.batch))
-
-    def _worth_shrinking(self) -> bool:
-        # Dropping a row copies the records of those that stay: wait until it pays.
-        return int(self.now.idle.sum()) * 16 > self.active
-
-    def _shrink(self) -> None:
-        idle = self.now.idle
-        if bool(idle.any()):
-            self._store(self.now.take(idle))
-            self.now = self.now.take(~idle)
-
-    def _store(self, rows: Rows) -> None:
-        if self.whole.row is self.now.row:
-            self.whole = Rows(**self.now.__dict__)  # nothing has left yet: the record is the block
-        else:
-            self.whole.put(rows.row, rows)
 
 
 def input_gradient(value: Tensor, point: Tensor) -> Tensor:
@@ -390,7 +257,3 @@ def _mean(parts: list[Tensor]) -> Tensor:
 
 def _joined(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _overwrite(kept: Tensor, where: Bool[Tensor, " a"], new: Tensor) -> None:
-    torch.where(where.view(-1, *[1] * (kept.ndim - 1)), new, kept, out=kept)

@@ -11,6 +11,7 @@ ORDER = """
     checked
     spec  core  noise  files  options
     geometry  scores
+    records
     oracle  views  folded  ensembles  latent
     nets  data  corruptions  attacks  metrics  recipes
     methods  checks  prediction  temperature  posthoc  analysis

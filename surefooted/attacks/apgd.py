@@ -12,7 +12,8 @@ from surefooted.attacks.base import Attack
 from surefooted.checked import Count, NonNegative, Share, checked
 from surefooted.core import Score
 from surefooted.geometry import Norm, ball
-from surefooted.oracle import Keep, Oracle
+from surefooted.oracle import Oracle
+from surefooted.records import Keep
 from surefooted.scores import cross_entropy, targeted_dlr
 
 MOMENTUM = 0.75

@@ -15,7 +15,8 @@ from surefooted.checked import Component, Spec
 from surefooted.core import Points, Score, check_pixels, log_mean_softmax
 from surefooted.errors import InputError
 from surefooted.geometry import Ball
-from surefooted.oracle import Adversarial, Keep, Oracle
+from surefooted.oracle import Oracle
+from surefooted.records import Adversarial, Keep
 from surefooted.views import Mode, Victim, laid_out, untouched, victim_of
 
 POOL_BYTES = 2**28

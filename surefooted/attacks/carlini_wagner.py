@@ -12,7 +12,8 @@ from surefooted.attacks.base import Attack
 from surefooted.attacks.nearest_boundary import search_line, walk
 from surefooted.checked import Count, Positive, Whole, checked
 from surefooted.geometry import L2
-from surefooted.oracle import Oracle, Rows
+from surefooted.oracle import Oracle
+from surefooted.records import Rows
 from surefooted.scores import cw_margin
 
 # The clean point is drawn this far towards mid-grey: at 0 and 1 both variables are flat, and tanh is infinite.

@@ -122,7 +122,7 @@ def autoattack(
                 stacklevel=2,
             )
         for k, part in enumerate(parts):
-            oracle.outlook = inf if budget == "full" or part not in LAST else OUTLOOK
+            oracle.records.outlook = inf if budget == "full" or part not in LAST else OUTLOOK
             for again, attack in enumerate((stand_in,) if part in missing else made[part]):
                 run(attack, oracle, len(parts) * again + k)
 

@@ -63,7 +63,7 @@ def fab(
     """
 
     def search(oracle: Oracle) -> None:
-        oracle.roaming = True
+        oracle.records.roaming = True
         for restart in range(restarts):
             for rank in range(1, min(targets, oracle.classes - 1) + 1):
                 if oracle.active:
@@ -71,7 +71,7 @@ def fab(
                     walk(oracle, _away(oracle, norm) if restart else oracle.x0)
         if keep == "nearest" and oracle.judging:
             _search_line(oracle)
-        oracle.roaming = False
+        oracle.records.roaming = False
 
     def walk(oracle: Oracle, start: Tensor) -> None:
         s = oracle.state(x=start)

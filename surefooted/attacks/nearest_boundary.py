@@ -13,7 +13,8 @@ from surefooted.attacks.base import Attack
 from surefooted.attacks.fab import to_plane
 from surefooted.checked import Count, checked
 from surefooted.geometry import Norm, ball
-from surefooted.oracle import ROUNDING, Oracle
+from surefooted.oracle import Oracle
+from surefooted.records import ROUNDING
 from surefooted.scores import cw_margin, targeted_margin
 
 # A walk aims beyond the plane by this share of the distance; twice as far after a point that fell short, half as far

@@ -9,7 +9,8 @@ from surefooted.attacks.base import Attack
 from surefooted.checked import Count, NonNegative, Positive, checked
 from surefooted.core import Score
 from surefooted.geometry import Norm, ball
-from surefooted.oracle import Keep, Oracle, Start
+from surefooted.oracle import Oracle, Start
+from surefooted.records import Keep
 from surefooted.scores import cross_entropy
 
 

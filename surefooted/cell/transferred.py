@@ -18,8 +18,8 @@ from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.files import read_tensors, write_tensors
 from surefooted.machine import Machine, Tick
-from surefooted.oracle import Adversarial
 from surefooted.prediction import predict
+from surefooted.records import Adversarial
 from surefooted.spec import build, complete, split
 from surefooted.store import Store
 from surefooted.views import Victim
