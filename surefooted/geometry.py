@@ -36,6 +36,9 @@ class Ball(Protocol):
     def draw(self, noise: Noise, shape: tuple[int, ...]) -> Float[Tensor, "b *d"]:
         """A perturbation drawn uniformly from the ball, for each row."""
 
+    def scaled(self, share: float) -> Ball:
+        """The ball of a share of the radius."""
+
 
 @dataclass(frozen=True)
 class Linf:
@@ -55,6 +58,9 @@ class Linf:
 
     def draw(self, noise: Noise, shape: tuple[int, ...]) -> Float[Tensor, "b *d"]:
         return noise.uniform(*shape).mul_(2 * self.eps).sub_(self.eps)
+
+    def scaled(self, share: float) -> Linf:
+        return Linf(share * self.eps)
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,9 @@ class L2:
         direction = self.steepest(noise.normal(*shape))
         radius = self.eps * Noise(noise.seed, noise.rows, noise.step, noise.stream + 1).uniform(1)[:, 0] ** (1 / n)
         return direction * _like(radius, direction)
+
+    def scaled(self, share: float) -> L2:
+        return L2(share * self.eps)
 
 
 def ball(norm: Norm, eps: float) -> Ball:

@@ -136,8 +136,9 @@ def _run(
             points, target = batches[0] if apart == 1 else _side_by_side(batches)
             if method.mix:
                 points, target = method.mix(points, target, len(train.classes), _mix(seed, when, rank))
+            attacked = method.within(recipe.share(when / len(starts))) if recipe.share else method
             with fabric.autocast():
-                moved = method.move(net, points, target, seed=_mix(seed, when))
+                moved = attacked.move(net, points, target, seed=_mix(seed, when))
             loss = model(moved, points.x, target)
             at.losses[step] = cast(Tensor, fabric.all_reduce(loss.detach().clone(), reduce_op="mean"))
             # Reading the loss makes a GPU wait, so there it is read once in many steps.

@@ -84,7 +84,8 @@ def test_training_killed_many_times(forked, data, tmp_path, method, optimiser, k
     moments = random.Random(0)
     whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
     recipe = {"recipe": {"epochs": 2 + 22 * kills // 10, **AUGMENT, **optimiser}}
-    cell = training(method, NET, data, recipe, record=WATCHED)
+    growing = {"growing_eps": {"of": recipe, "shares": [[0, 0.1], [1.5, 1]]}}
+    cell = training(method, NET, data, growing, record=WATCHED)
     for store in (whole, broken):
         execute(cell.needs, store, machine=CPU)
     execute([cell], whole, machine=CPU)

@@ -11,6 +11,7 @@ from surefooted import methods, recipes
 from surefooted.api import train
 from surefooted.cell import attacking, training
 from surefooted.core import Points
+from surefooted.data import digits
 from surefooted.data.augment import crop, flip, shift
 from surefooted.data.images import Images
 from surefooted.errors import InputError
@@ -185,6 +186,27 @@ def test_learning_rates_are_those_that_the_papers_print():
     cyclic = recipes.recipe(epochs=10, lr=1.0, schedule="cyclic")
     assert rates(cyclic, 0, 2, 4, 7, 10) == [0, 0.5, 1, 0.5, 0]
     assert rates(recipes.recipe(epochs=10, lr=1.0, schedule="cosine"), 0, 5, 10) == [1, 0.5, pytest.approx(0, abs=1e-6)]
+
+
+def test_an_eps_that_grows():
+    """Linear between the epochs given, and all of it after the last: from there on training is as without."""
+    grows = recipes.growing_eps(of="entm_mnist", shares=((2, 0.2), (4, 0.6), (6, 1)))
+    assert [grows.share(at) for at in (0, 2, 3, 4, 5, 6, 39)] == pytest.approx([0.2, 0.2, 0.4, 0.6, 0.8, 1, 1])
+    assert grows.epochs == 40 and rates(grows, 0, 39) == [0.01, 0.001]
+    splits, own = digits(train_limit=64, validation=0.1), recipes.recipe(epochs=2, batch=32)
+    method = methods.pat(eps=0.2, steps=2, step_size=0.1, start="uniform")
+    net = seeded_network("mlp", splits.train.shape, 10, 0)
+    x = splits.train.points(slice(0, 8))
+    sizes = [(method.within(share).move(net, x, x.y, seed=0) - x.x).abs().max() for share in (0, 0.5, 1)]
+    assert sizes == pytest.approx([0, 0.1, 0.2], abs=1e-6)
+
+    def trained(recipe):
+        torch.manual_seed(0)
+        fit(method, net := seeded_network("mlp", splits.train.shape, 10, 0), splits, recipe)
+        return torch.cat([w.flatten() for w in net.parameters()])
+
+    whole, small = (trained(recipes.growing_eps(of=own, shares=((0, first), (1, 1)))) for first in (1, 0))
+    assert torch.equal(whole, trained(own)) and not torch.equal(whole, small)
 
 
 def test_a_shorter_recipe_keeps_the_shape_of_its_schedule():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Literal
 
@@ -81,6 +81,10 @@ class Attack(Component):
                 for a in range(0, len(points.y), pool)
             ]
         return Adversarial(*(torch.cat(column) for column in zip(*parts)))
+
+    def within(self, share: float) -> Attack:
+        """The same in a ball of a share of the radius; steps keep their size."""
+        return replace(self, ball=self.ball.scaled(share))
 
     def perturb(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
@@ -48,6 +48,10 @@ class Method(Component):
     view: View = field(default_factory=plain)
     penalty: Callable[[nn.Module], Tensor] | None = None
     spec: Spec | None = field(default=None, compare=False, repr=False)
+
+    def within(self, share: float) -> Method:
+        """The same with a share of the attack's ε."""
+        return self if self.perturb is None else replace(self, perturb=self.perturb.within(share))
 
     def move(self, net: nn.Module, points: Points, target: Tensor, *, seed: int) -> Tensor:
         """The inner maximisation: the points at which the loss is taken; in features, how far they were moved."""
