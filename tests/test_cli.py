@@ -223,6 +223,9 @@ def test_a_network_against_itself_and_its_data_as_foreign_tell_nothing_apart(doc
     assert brier["brier"] == pytest.approx(
         brier["reliability"] + brier["uncertainty"] + brier["within_variance"] - sharp, abs=1e-9
     )
+    file = cell.path(Store(root)) / "weights.safetensors"  # it does not say what it was trained on
+    words[words.index(cell.key)] = file
+    assert document("measure", *words, *place)["against"] == said["against"]
     code, out, _ = run("measure", *words, *place)
     assert code == 0 and all(word in out for word in ("against the other", "McNemar", "AUROC", "taken apart", "digits"))
 

@@ -11,7 +11,7 @@ import torch
 
 from surefooted import metrics
 from surefooted.api import interval_kind
-from surefooted.cell import Named, Part, Predicted, Source, Unsure, attacking, images_of
+from surefooted.cell import Named, Part, Predicted, Source, Unsure, attacking, images_of, own_data
 from surefooted.commands.words import data_in, part_of
 from surefooted.console import brief, escape, grid, print_json, say
 from surefooted.errors import InputError
@@ -60,13 +60,13 @@ def measured(
     if levels and levels > (n := len(images_of(victim, data, on, limit))):
         raise InputError(f"--levels is {levels}, and there are {n} images; each level needs one at least.")
 
-    def predicted(one: Source) -> Predicted:
+    def predicted(one: Source, data: Named | None) -> Predicted:
         attack = given.get("attack")
         moved = attacking(one, attack, on, data=data, limit=limit, seed=seed) if attack else None
         return Predicted(one, on, moved, data, limit)
 
-    first = predicted(victim)
-    second = predicted(against) if against else None
+    first = predicted(victim, data)
+    second = predicted(against, data or own_data(victim)) if against else None
     ranked = attacking(victim, NEAREST, on, data=data, limit=limit, keep_points=False) if levels else None
     sides = _sides(victim, on, data, given["ood"], limit) if "ood" in given else ()
     cells = [cell for cell in (first, second, ranked, *sides) if cell is not None]
