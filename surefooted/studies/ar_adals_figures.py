@@ -26,7 +26,7 @@ def levels(n: Numbers, names: Sequence[str]) -> Figure:
         tuple(level_panel(name, n.clean[name], n.level, n.names) for name in names),
         "Level 1 holds the test images whose answer is easiest to change on the vanilla network of the same seed. Mean "
         f"over networks, band from least to greatest. {n.made.caption()}",
-        "Accuracy and confidence rise with the level, the calibration error falls.",
+        "Accuracy, confidence and calibration error over the robustness levels, a panel a method.",
     )
 
 
@@ -47,7 +47,7 @@ def level_variance(n: Numbers, names: Sequence[str]) -> Figure:
         "Variance of the predictions by adversarial-robustness level (figure 1)",
         Panel(plot, size=(6.4, 4.2)),
         f"Over the networks of a method; levels by the first vanilla network. {n.made.caption()}",
-        "The variance falls with the level.",
+        "Variance over the robustness levels, a line a method.",
     )
 
 

@@ -12,7 +12,7 @@ from surefooted.metrics.paired import paired_bootstrap
 from surefooted.metrics.predictions import Predictions
 from surefooted.metrics.stability import variance_of_each
 from surefooted.report import Finding
-from surefooted.studies.claims import apart, judged, over_seeds, spelled
+from surefooted.studies.claims import HUNDREDTHS, apart, judged, over_seeds, spelled
 from surefooted.studies.shifts import OF_ENSEMBLE, Numbers
 
 
@@ -42,9 +42,10 @@ def findings(n: Numbers) -> list[Finding]:
         judged(
             "Less robust examples have less stable predictions (figure 1).",
             apart(least, most),
-            f"variance × 100, level 1 less levels {half + 1} to {n.made.levels}",
+            f"variance, level 1 less levels {half + 1} to {n.made.levels}",
             see="level-variance",
             over=by_image,
+            unit=HUNDREDTHS,
         ),
         *(
             over_seeds(
@@ -60,9 +61,10 @@ def findings(n: Numbers) -> list[Finding]:
             judged(
                 f"AR-AdaLS is more stable under shift than {other} (figure 3, table 2).",
                 mean_interval(spread[other] - spread["AR-AdaLS"]),
-                f"variance × 100, mean over types and intensities, {other} less AR-AdaLS",
+                f"variance, mean over types and intensities, {other} less AR-AdaLS",
                 see="variances",
                 over=by_image,
+                unit=HUNDREDTHS,
             )
             for other in compared
         ),
@@ -73,31 +75,33 @@ def ensembled(n: Numbers) -> list[Finding]:
     """What becomes of calibration in an ensemble, one a side: clean, over images, and under shift, over its types."""
     over = "one ensemble, 95 % interval over images"
     whole, singles = (_too_sure(n.ensemble_clean("AR-AdaLS")), [_too_sure(p) for p in n.clean["AR-AdaLS"]])
-    apart, off = mean_interval(torch.stack(singles).mean(0) - whole), mean_interval(whole)
-    kept = mean_interval(_too_sure(n.ensemble_clean(OF_ENSEMBLE)))
+    single = torch.stack(singles).mean(0)
     others = ("Vanilla", "LS", "AdaLS", "AR-AdaLS")
     shift = {name: n.ensemble_by_type(ece, name).mean(1) for name in (*others, OF_ENSEMBLE)}
     gain = paired_bootstrap(ece, n.ensemble_clean("AR-AdaLS"), n.ensemble_clean(OF_ENSEMBLE))
     return [
         judged(
             "Ensembling AR-AdaLS networks lowers confidence against accuracy (figures 5, 6).",
-            apart,
-            f"confidence less accuracy, single networks ({spelled(mean_interval(torch.stack(singles).mean(0)))}) less "
-            f"ensemble ({spelled(off)})",
+            mean_interval(single - whole),
+            f"confidence less accuracy, single networks ({spelled(mean_interval(single))}) less "
+            f"ensemble ({spelled(mean_interval(whole))})",
             see="confidence",
             over=over,
         ),
-        Finding(
+        judged(
             "The ensemble of AR-AdaLS networks is under-confident (figures 5, 6).",
-            "holds" if off.high < 0 else "does not hold" if off.low > 0 else "unclear",
-            f"confidence less accuracy: {spelled(off)}; {over}",
-            "confidence",
+            mean_interval(-whole),
+            "accuracy less confidence",
+            see="confidence",
+            over=over,
         ),
-        Finding(
-            "AR-AdaLS of Ensemble is not under-confident (figure 5).",
-            "holds" if kept.high >= 0 else "does not hold",
-            f"confidence less accuracy: {spelled(kept)}; {over}",
-            "confidence",
+        judged(
+            "AR-AdaLS of Ensemble is not under-confident by half a point (figure 5).",
+            mean_interval(_too_sure(n.ensemble_clean(OF_ENSEMBLE))),
+            "confidence less accuracy",
+            see="confidence",
+            over=over,
+            margin=-0.005,
         ),
         judged(
             "AR-AdaLS of Ensemble is better calibrated on clean images than the ensemble of AR-AdaLS (table 3).",

@@ -12,7 +12,8 @@ from surefooted.metrics.intervals import Interval, seed_interval
 from surefooted.report import Finding
 from surefooted.report.page import Verdict
 
-POINTS = " points"
+# Units of shares, and of variances of shares, which are printed a hundredfold.
+POINTS, HUNDREDTHS = " points", " hundredths"
 
 
 @runtime_checkable
@@ -36,12 +37,19 @@ def judged(
         measure: what the gain is a gain of.
         over: what the interval is over.
         margin: what the gain must exceed; below 0 for "not worse by more than".
-        unit: of what is printed; points are hundredths.
+        unit: of what is printed; points and hundredths are a hundred times the gain.
     """
     verdict: Verdict = "holds" if gain.low > margin else "does not hold" if gain.high < margin else "unclear"
     beyond = f", against {_told(margin, unit)}" if margin else ""
     told = f"; {over}" if over else ""
     return Finding(text, verdict, f"{measure}: {spelled(gain, unit)}{beyond}{told}", see)
+
+
+def alike(text: str, gain: Gain, measure: str, *, within: float, see: str = "", over: str = "") -> Finding:
+    """A claim of no difference: it holds if the whole interval is within so much of 0, either way."""
+    lies = -within < gain.low and gain.high < within
+    verdict: Verdict = "holds" if lies else "does not hold" if gain.low > within or gain.high < -within else "unclear"
+    return Finding(text, verdict, f"{measure}: {spelled(gain)}, against ±{100 * within:g}; {over}", see)
 
 
 def over_seeds(text: str, gains: Sequence[float], measure: str, *, see: str = "", unit: str = POINTS) -> Finding:
@@ -65,4 +73,4 @@ def apart(first: Tensor, second: Tensor) -> Interval:
 
 
 def _told(value: float, unit: str) -> str:
-    return f"{100 * value:+.2f}" if unit == POINTS else f"{value:+.3g}"
+    return f"{100 * value:+.2f}" if unit in (POINTS, HUNDREDTHS) else f"{value:+.3g}"

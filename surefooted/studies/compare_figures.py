@@ -39,7 +39,7 @@ def level_figure(r: Results, names: Sequence[str]) -> Figure:
         f"Level 1 holds the test images whose answer is easiest to change ({r.comparison.ranking} on the "
         f"{r.comparison.names[0]} model of the same seed). Mean over seeds, band from least to "
         f"greatest. {r.comparison.caption()}",
-        "Accuracy and confidence rise with the robustness level; the calibration error falls.",
+        "Accuracy, confidence and calibration error over the robustness levels, a panel a method.",
     )
 
 

@@ -7,11 +7,12 @@ from typing import Literal
 from surefooted.checked import Count, checked
 from surefooted.machine import provenance
 from surefooted.metrics import accuracy, debiased_ece, ece
+from surefooted.metrics.stability import variance_of_each
 from surefooted.report import Finding, Page, Section
 from surefooted.studies import compare_figures as figures
 from surefooted.studies import compare_tables as tables
 from surefooted.studies.base import Study
-from surefooted.studies.claims import over_seeds
+from surefooted.studies.claims import HUNDREDTHS, apart, judged, over_seeds
 from surefooted.studies.compare import Comparison, Results
 
 EPS = 0.1
@@ -110,9 +111,8 @@ def findings(r: Results) -> list[Finding]:
 def by_level(r: Results) -> list[Finding]:
     """AR-AdaLS's observation that everything else is built on."""
     # Without the bias of a binned error, which alone would make levels of low accuracy look worse.
-    errors, variance = r.per_level("Vanilla", debiased_ece), r.stability("Vanilla")
-    half = r.comparison.levels // 2
-    stable = ", ".join(f"{100 * float(v):.2f}" for v in variance)
+    errors, unstable = r.per_level("Vanilla", debiased_ece), variance_of_each([p.log_p for p in r.clean("Vanilla")])
+    level, half = r.level[0], r.comparison.levels // 2
     return [
         over_seeds(
             "The least robust tenth of images is worse calibrated than the more robust half (AR-AdaLS, figure 1).",
@@ -120,10 +120,12 @@ def by_level(r: Results) -> list[Finding]:
             f"debiased ECE, level 1 less levels {half + 1} to {r.comparison.levels}",
             see="levels",
         ),
-        Finding(
-            "The least robust tenth of images has the least stable predictions (AR-AdaLS, figure 1).",
-            "holds" if int(variance.argmax()) == 0 else "does not hold",
-            f"variance over seeds × 100, level 1 to {r.comparison.levels}: {stable}",
-            "levels",
+        judged(
+            "Predictions are less stable in the least robust tenth than in the more robust half (AR-AdaLS, figure 1).",
+            apart(unstable[level == 0], unstable[level >= half]),
+            f"variance over seeds, level 1 less levels {half + 1} to {r.comparison.levels}",
+            see="levels",
+            over=f"{r.comparison.seeds} networks, 95 % interval over images",
+            unit=HUNDREDTHS,
         ),
     ]

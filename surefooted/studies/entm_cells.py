@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from surefooted.cell import Analysed, Attacked, Cell, Predicted, Probed, Surface, Train, attacking
-from surefooted.studies.entm_grids import pgd
+from surefooted.studies.entm_grids import pgd, strongest, weakest
 from surefooted.studies.grid import Grid
 
 # Section 6 speaks of these; the curves of figures 1 and 2 leave out what has no adversarial training.
@@ -127,16 +127,10 @@ class Analysis:
         made: dict[tuple[str, str], Predicted | Attacked] = {}
         for name in dict.fromkeys(self.grid.proxies.values()):
             made[name, ""] = Predicted(self.grid.proxy(name))
-            attack = self.grid.white[self.strongest]
-            made[name, self.strongest] = attacking(
-                self.grid.proxy(name), attack, limit=self.grid.limit, keep_points=False
-            )
+            for attack in (weakest(self.grid), strongest(self.grid)):
+                given = self.grid.white[attack]
+                made[name, attack] = attacking(self.grid.proxy(name), given, limit=self.grid.limit, keep_points=False)
         return made
-
-    @property
-    def strongest(self) -> str:
-        """The grid's last attack by PGD."""
-        return [attack for attack in self.grid.white if attack.startswith("PGD")][-1]
 
     def cells(self) -> list[Cell]:
         pairs = [cell for pair in self.withstood.values() for cell in pair]

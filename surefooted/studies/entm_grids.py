@@ -118,3 +118,17 @@ def wide(data: str, *, seeds: int = 3, limit: int = 0) -> Grid:
         white=white | {f"CW40-{k}": pgd(40, k, objective="cw_margin") for k in (4, 8, 16)},
         limit=limit,
     )
+
+
+def weakest(grid: Grid) -> str:
+    """The first attack by PGD: tables list them from the weakest on."""
+    return _by_pgd(grid)[0]
+
+
+def strongest(grid: Grid) -> str:
+    """The last attack by PGD."""
+    return _by_pgd(grid)[-1]
+
+
+def _by_pgd(grid: Grid) -> list[str]:
+    return [attack for attack in grid.white if attack.startswith("PGD")]

@@ -121,8 +121,8 @@ def analysis(a: Analysis, store: Store) -> Table:
         "withstand it, Q is read at points that fool nobody. Q leaves out images that the attack did not move, "
         "M / ‖J‖₂ those without a gradient; both are ratios, whose means a few images decide. Distortion: "
         "nearest_boundary, a minimal-norm attack without bound (the paper's runs until misclassification); it and the "
-        "correlation are over images that are classified correctly. Beside: the paper's numbers, for CIFAR-10 and "
-        f"ResNet-18: another set and network. {a.grid.about()} {FIRST}"
+        "correlation are over images that are classified correctly. Beside: the paper's numbers, which are for "
+        f"CIFAR-10 and ResNet-18. {a.grid.about()} {FIRST}"
     )
     return Table("analysis", "Margin, Jacobian and non-linearity (table 4)", columns, tuple(rows), caption)
 

@@ -11,6 +11,8 @@ from surefooted.report import Column, Finding, Interval, Table
 
 # A printed cell is known to a point, and a run differs from the next by about as much.
 NEAR = 0.02
+# An interval so wide holds what may come.
+WIDE = 0.1
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,15 @@ class Compared:
         return float(self.ours.value) - self.printed
 
     @property
+    def near(self) -> bool:
+        """Within two points."""
+        return round(abs(self.difference), 6) <= NEAR
+
+    @property
     def reproduced(self) -> bool:
         """Within two points, or inside our interval."""
         inside = not isnan(self.ours.low) and self.ours.low <= self.printed <= self.ours.high
-        return round(abs(self.difference), 6) <= NEAR or inside
+        return self.near or inside
 
 
 def table(name: str, title: str, cells: Sequence[Compared], caption: str) -> Table:
@@ -67,7 +74,7 @@ def count(cells: Sequence[Compared]) -> str:
 
 
 def _telling(cells: Sequence[Compared]) -> str:
-    """Of the cells that are reproduced, how many another method's printed number would be too."""
+    """Of the cells that are reproduced, how many another method's printed number would be too, or almost any."""
     first, *rest = cells[0].labels
     columns: dict[tuple[str, ...], list[Compared]] = {}
     for cell in cells:
@@ -78,7 +85,9 @@ def _telling(cells: Sequence[Compared]) -> str:
         return cell.reproduced and any(replace(cell, printed=other.printed).reproduced for other in others)
 
     many = sum(alike(cell, same) for same in columns.values() for cell in same)
-    return f"For {many} of those another method's number would do as well. " if many else ""
+    wide = sum(cell.reproduced and not cell.near and cell.ours.high - cell.ours.low > WIDE for cell in cells)
+    said = f"For {many} of those another method's number would do as well. " if many else ""
+    return said + (f"{wide} lie in an interval wider than {100 * WIDE:g} points, which says little. " if wide else "")
 
 
 def overall(text: str, cells: Sequence[Compared], see: str) -> Finding:

@@ -137,7 +137,8 @@ def fast_figure(robust: Grid, clean: Grid, store: Store) -> Figure:
             Panel(lambda ax: draw.accuracy_vs_eps(ax, under, names=kinds, xlabel="ε in the test"), "PGD-50-10"),
             Panel(lambda ax: draw.accuracy_vs_eps(ax, plain, names=kinds, xlabel="ε in training"), "Clean"),
         ),
-        f"Left: trained at 8/255, PGD of 50 steps and 10 restarts. {robust.caption()}",
+        f"Left: trained at 8/255, under PGD of 50 steps and 10 restarts. {robust.caption()} Right: clean accuracy of "
+        f"networks trained at k/255, k = {', '.join(f'{k:g}' for k in radii)}. Bands are 95 % intervals.",
         "Accuracy against the radius, a line a method.",
     )
 
@@ -160,7 +161,7 @@ def overfitting(runs: Overfitting, store: Store, label: str) -> Figure:
 
     return Figure(
         f"overfitting-{label}",
-        "Catastrophic overfitting",
+        f"Catastrophic overfitting ({runs.of})",
         tuple(panel(method) for method in runs.methods),
         f"Mean over runs, band from least to greatest. {runs.caption()}",
         "Accuracy by iteration: clean, under FGSM and under PGD.",

@@ -61,8 +61,8 @@ def _best(told: str, grid: Grid, store: Store, of: str, see: str) -> Finding:
     return Finding(
         f"{told}: at almost every test radius the best score is UTA-AT's ({of}).",
         "holds" if sure >= len(tested) - 1 else "does not hold" if lost > 1 else "unclear",
-        f"on the attacked images, best score of UTA-AT less that of PGD-AT, points: {', '.join(gains)}; {grid.over()}, "
-        "nor that both are the best of several",
+        f"on the attacked images, best score of UTA-AT less that of PGD-AT, points: {', '.join(gains)}; {grid.over()}; "
+        "the intervals do not know that both are the best of several",
         see,
     )
 

@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surefooted.cell import Attacked, Cell, Named, Predicted, Source, attacking, images_of
+from surefooted.cell import Attacked, Cell, Named, Predicted, Source, Train, attacking, data_of, images_of
 from surefooted.report import Figure, Panel
+from surefooted.spec import split
 from surefooted.store import Store
+from surefooted.studies.grid import epochs_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +73,8 @@ class Looks:
             "What UTA and PGD look like with nothing to hold them back (figure 8)",
             Panel(lambda ax: image_rows(ax, pictures, under), size=(0.65 + 0.92 * count, 3.5)),
             f"{self.steps:,} steps of {self.step_size:g} from the clean image, ε = {self.eps:g} (L∞) on pixels in "
-            f"[0, 1], the last iterate. Under each image the answer and its confidence. The first test images; {far}.",
+            f"[0, 1], the last iterate. Under each image the answer and its confidence. The first test images; {far}. "
+            f"{self._about()} The paper's are of CIFAR-10 and a ResNet.",
             "Rows of images: clean, after UTA, after PGD.",
         )
 
@@ -80,6 +83,12 @@ class Looks:
         clean = images_of(self.victim, self.data, "test", self.images).points().x
         moved = {name: cell.result(store)["x"] for name, cell in self.moved.items()}
         return {name: (x - clean).abs().flatten(1).mean(1).tolist() for name, x in moved.items()}
+
+    def _about(self) -> str:
+        """Data and network, where they are known."""
+        if not isinstance(self.victim, Train):
+            return ""
+        return f"{data_of(self.victim.data).title}, {split(self.victim.net)[0]}, {epochs_of(self.victim)} epochs."
 
     def _moved(self, objective: str) -> Attacked:
         given = {"eps": self.eps, "steps": self.steps, "step_size": self.step_size, "objective": objective}

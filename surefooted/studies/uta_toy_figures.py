@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 HALF = SIDE / 2
 SIZE = (3.9, 3.1)
 SHOWN = slice(0, 60)
-MARKS = (
-    "Dots are the first 60 test points, crosses the same after the attack, in their class's colour (0 red, 1 blue). "
-    "Solid: the boundary of the network, dashed: the true one. Axes in the paper's units."
+DOTS = (
+    "Dots are the first 60 test points in their class's colour (0 red, 1 blue). Solid: the boundary of the network, "
+    "dashed: the true one. Axes in the paper's units."
 )
+MARKS = f"Crosses are examples after the attack. {DOTS}"
 
 
 def attacks_table(n: Plane) -> Table:
@@ -173,7 +174,7 @@ def attacks_figure(n: Plane) -> Figure:
         f"PGD on a network that learnt from clean points, over the probability it gives; UTA on {n.made.members} such "
         f"networks, over the entropy of their mean prediction (nats). ε = {EPS:g}, steps of {ALPHA:g}: on the left "
         f"that reaches beyond the other class. {MARKS} {n.caption()}",
-        "With more steps, PGD's points cross the boundary; UTA's gather at it.",
+        "Maps of the plane with examples and where PGD, above, and UTA, below, moved them; a column a number of steps.",
     )
 
 
@@ -184,8 +185,8 @@ def trained_figure(n: Plane) -> Figure:
         "Boundaries after training on perturbed points (figures 1, c, and 7)",
         tuple(_learnt(n, name, name) for name in (CLEAN, *n.made.methods)),
         f"Probability that the first network of each method gives to class 1. In training ε = {EPS:g}, {STEPS} steps "
-        f"of {ALPHA:g}; TRADES with λ = 1. {MARKS} {n.caption()}",
-        "PGD-AT bends or loses the boundary where the classes are close; UTA-AT keeps it near the true one.",
+        f"of {ALPHA:g}; TRADES with λ = 1. {DOTS} {n.caption()}",
+        "Maps of the plane: the probability that networks trained by each method give, with the true boundary.",
     )
 
 
@@ -210,7 +211,7 @@ def flips_figure(n: Plane) -> Figure:
         tuple(panel(name) for name in maps),
         "Counted at every point of the plane after every update of the first network of each method, batches of one "
         f"size; the more solid the more changes, to the 99.5 % quantile. Dashed: the true boundary. {n.caption()}",
-        "Maps of the plane: PGD-AT's predictions change often around the boundary, UTA-AT's along a narrow line.",
+        "Maps of the plane: how often each point's prediction changed, a panel a method.",
     )
 
 
@@ -230,7 +231,7 @@ def due_figure(n: Plane) -> Figure:
         "probability and entropy (nats) of its mean prediction over a thousand samples; far from all examples that is "
         "one half but for chance, and so is the line. Below: probability after training on points that were moved so. "
         f"{MARKS} {n.caption()}",
-        "PGD's points cross the process's boundary, UTA's spread along it; trained on PGD's the process fails.",
+        "Maps of the plane: above, examples and where PGD and UTA moved them; below, after training on such points.",
     )
 
 

@@ -1,0 +1,114 @@
+"""The claims of EntM's sections 5.3 and 6, judged: how much entropy, and why it works."""
+
+from __future__ import annotations
+
+from math import hypot
+
+from torch import Tensor
+
+from surefooted.analysis import correlation, normalised_margin
+from surefooted.metrics.intervals import Interval, mean_interval
+from surefooted.report import Finding
+from surefooted.store import Store
+from surefooted.studies.claims import alike, judged
+from surefooted.studies.entm_cells import Analysis
+
+ONE = "one network a method, over images"
+
+
+def why(a: Analysis, store: Store) -> list[Finding]:
+    """All of them."""
+    return [*_weights(a, store), *_shapes(a, store), _explains(a, store)]
+
+
+def _weights(a: Analysis, store: Store) -> list[Finding]:
+    """Section 5.3, on the networks of the sweep."""
+    (attack,), found = a.sweep.white, []
+    over = f"{a.sweep.over()}; λ = 0.1, 2, 5"
+    if not {"0.1", "2", "5"} <= a.sweep.methods.keys():
+        return []
+    for which, told in (("", "clean"), (attack, f"under {attack}")):
+        rise, rest = (a.sweep.gain(store, ("5", which), (less, which)) for less in ("0.1", "2"))
+        found.append(
+            judged(
+                f"Accuracy {told} rises with λ from 0.1 to 5 (section 5.3).",
+                *(rise, "PAT-EntM, λ = 5 less λ = 0.1"),
+                see="lambda",
+                over=over,
+            )
+        )
+        found.append(
+            alike(
+                f"Accuracy {told} is the same at λ = 2 and 5, within half a point (section 5.3).",
+                *(rest, "PAT-EntM, λ = 5 less λ = 2"),
+                within=0.005,
+                see="lambda",
+                over=over,
+            )
+        )
+    return found
+
+
+def _shapes(a: Analysis, store: Store) -> list[Finding]:
+    """Section 6, image by image: the logarithms of norms and of Q, whose own means a few images would decide."""
+    names = ("Normal", "EntM", "PAT", "PAT-EntM")
+    found = {name: a.analysed[name, a.bent[-1]].result(store) for name in names}
+    norm, q = ({name: f[key].double().log() for name, f in found.items()} for key in ("jacobian_norm", "q"))
+    # The margin's logarithm is there where it is above 0: on images that both networks tell right.
+    wide = {name: f["margin"].double().log() - norm[name] for name, f in found.items()}
+    pairs = (("without", "Normal", "EntM"), ("with", "PAT", "PAT-EntM"))
+
+    def logs(text: str, values: Tensor, measure: str) -> Finding:
+        gain = mean_interval(values[values.isfinite()])
+        return judged(text, gain, measure, see="analysis", over=ONE, unit=" of the logarithm")
+
+    shrinks = [
+        logs(
+            f"EntM shrinks the Jacobian, {where} adversarial training (section 6).",
+            norm[plain] - norm[entropic],
+            f"log ‖J‖₂, {plain} less {entropic}",
+        )
+        for where, plain, entropic in pairs
+    ]
+    widens = [
+        logs(
+            f"EntM widens the normalised margin, {where} adversarial training (section 6).",
+            wide[entropic] - wide[plain],
+            f"log M / ‖J‖₂, {entropic} less {plain}, of images that both tell right",
+        )
+        for where, plain, entropic in pairs
+    ]
+    alone, beside = q["EntM"] - q["Normal"], q["PAT-EntM"] - q["PAT"]
+    at = f"at the points of PGD20-{a.bent[-1]:g} in L2"
+    return [
+        *shrinks,
+        *widens,
+        logs("Alone, EntM costs linearity (section 6).", alone, f"log Q, EntM less Normal, {at}"),
+        logs(
+            "Beside PAT it costs less of it (section 6).",
+            alone - beside,
+            f"log Q, EntM less Normal, less the same of PAT-EntM and PAT, {at}",
+        ),
+    ]
+
+
+def _explains(a: Analysis, store: Store) -> Finding:
+    """Figure 4 and the last line of table 4; the two intervals are put together as independent."""
+    seen = []
+    for name in ("PAT-EntM", "EntM"):
+        found, far = a.analysed[name, a.bent[0]].result(store), a.distortion[name].result(store)
+        right = found["correct"] & far["found"]
+        normal = normalised_margin(found["margin"].double(), found["jacobian_norm"].double())
+        seen.append(correlation(normal[right], far["size"][right].double()))
+    beside, alone = seen
+    value = beside.value - alone.value
+    below = hypot(beside.value - beside.low, alone.high - alone.value)
+    above = hypot(beside.high - beside.value, alone.value - alone.low)
+    return judged(
+        "The normalised margin tells how far an image must be moved on PAT-EntM, less so on EntM alone (section 6).",
+        Interval(value, value - below, value + above, min(beside.n, alone.n)),
+        f"Pearson's correlation, PAT-EntM ({beside.value:.2f}) less EntM ({alone.value:.2f})",
+        see="analysis",
+        over=ONE,
+        unit="",
+    )
