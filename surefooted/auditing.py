@@ -159,7 +159,10 @@ def pace(net: nn.Module, x: torch.Tensor, attack: Attack) -> Pace:
     """From runs on few and on many images; small networks are slower by the step than by the image."""
 
     def seconds(n: int) -> float:
-        points, took = Points(x[:n], torch.zeros(n, dtype=torch.int64, device=x.device), torch.arange(n)), []
+        points, took = (
+            Points(x[:n], torch.zeros(n, dtype=torch.int64, device=x.device), torch.arange(n, device=x.device)),
+            [],
+        )
         for _ in range(2):
             began = time.perf_counter()
             attack(net, points).queries.sum().item()  # waits for the device

@@ -47,7 +47,7 @@ Config = Annotated[
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Keys every random draw.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars (there are none in a pipe anyway).")]
-Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Model = Annotated[
     str | None,
     typer.Option(

@@ -7,7 +7,7 @@ from math import prod
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from surefooted.errors import InputError
@@ -75,18 +75,18 @@ class L2:
 
     def steepest(self, g: Float[Tensor, "b *d"]) -> Float[Tensor, "b *d"]:
         # A gradient of 1e-30 still has a direction, a gradient of zero has none: scale before taking the norm.
-        g = g / _like(g.flatten(1).abs().amax(1).clamp_min(torch.finfo(g.dtype).tiny), g)
-        return g / _like(self.size(g).clamp_min(1e-12), g)
+        g = g / per_row(g.flatten(1).abs().amax(1).clamp_min(torch.finfo(g.dtype).tiny), g)
+        return g / per_row(self.size(g).clamp_min(1e-12), g)
 
     def clip(self, d: Float[Tensor, "b *d"]) -> Float[Tensor, "b *d"]:
-        return d * _like((self.eps / self.size(d).clamp_min(1e-12)).clamp_max(1), d)
+        return d * per_row((self.eps / self.size(d).clamp_min(1e-12)).clamp_max(1), d)
 
     def draw(self, noise: Noise, shape: tuple[int, ...]) -> Float[Tensor, "b *d"]:
         n = prod(shape)
         # The radius is drawn from a stream of its own: it may not depend on the direction.
         direction = self.steepest(noise.normal(*shape))
         radius = self.eps * Noise(noise.seed, noise.rows, noise.step, noise.stream + 1).uniform(1)[:, 0] ** (1 / n)
-        return direction * _like(radius, direction)
+        return direction * per_row(radius, direction)
 
     def scaled(self, share: float) -> L2:
         return L2(share * self.eps)
@@ -96,8 +96,9 @@ def ball(norm: Norm, eps: float) -> Ball:
     return Linf(eps) if norm == "linf" else L2(eps)
 
 
-def _like(per_row: Float[Tensor, " b"], d: Float[Tensor, "b *d"]) -> Tensor:
-    return per_row.view(-1, *[1] * (d.ndim - 1))
+def per_row(values: Shaped[Tensor, " b"], like: Shaped[Tensor, "b *d"]) -> Tensor:
+    """One value a row, in a shape that goes with ``like``."""
+    return values.view(-1, *[1] * (like.ndim - 1))
 
 
 def _check(eps: float) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from lightning_fabric import Fabric
 
-ACCELERATORS = ("auto", "cpu", "cuda", "mps")
+ACCELERATORS = ("auto", "cpu", "cuda")
 Precision = Literal["fp32", "bf16"]
 STRATEGIES = ("auto", "ddp", "ddp_spawn")
 Tick = Callable[[int], None]
@@ -36,7 +36,7 @@ class Machine:
     """What to run on.
 
     Attributes:
-        accelerator: cpu, cuda or mps; auto takes a GPU where there is one.
+        accelerator: cpu or cuda; auto takes a GPU where there is one. Apple's has no float64, which metrics need.
         devices: processes that train data-parallel. This process spawns them and writes what they make, so that there
             is one holder of the store's lock.
         strategy: Lightning Fabric's name for how they do: ddp, ddp_spawn, or auto; all spawn the processes.
@@ -67,8 +67,6 @@ class Machine:
             raise InputError(
                 "no CUDA device is visible to torch; use --accelerator cpu, or install a CUDA build of torch."
             )
-        if name == "mps" and not torch.backends.mps.is_available():
-            raise InputError("torch sees no Apple GPU; use --accelerator cpu.")
         return torch.device(name)
 
     def launch(self, precision: Precision, function: Callable[..., Any], *arguments: Any, tick: Tick | None) -> None:

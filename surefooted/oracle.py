@@ -129,8 +129,8 @@ class Oracle:
             self._look()
 
     def rest(self, rows: Bool[Tensor, " a"]) -> None:
-        """Set rows aside until the end of the current rounds."""
-        self.now.idle |= rows
+        """Set rows aside until the end of the current rounds; in training none is."""
+        self.records.rest(rows)
 
     def project(self, x: Float[Tensor, "a *z"]) -> Float[Tensor, "a *z"]:
         """The nearest allowed point: into the ball, then into the box."""

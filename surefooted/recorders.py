@@ -115,7 +115,7 @@ def flips(*, every: Count = 1, low: Finite = 0.0, high: Finite = 1.0, grid: Coun
     def look(state: State, net: nn.Module, points: Points, step: int) -> State:
         victim = victim_of(net)
         with untouched(victim), torch.no_grad():
-            label = log_mean_softmax(victim(points.x)).argmax(-1).view(grid, grid)
+            label = log_mean_softmax(victim(points.x)).argmax(-1).view(grid, grid).cpu()
         changed = (state["label"] >= 0) & (label != state["label"])
         return {"flips": state["flips"] + changed, "label": label}
 

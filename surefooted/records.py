@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from surefooted.core import Forward, Points
-from surefooted.geometry import Ball
+from surefooted.geometry import Ball, per_row
 from surefooted.scores import cw_margin
 
 Keep = Literal["found", "worst", "nearest", "last"]
@@ -27,7 +27,7 @@ class Adversarial(NamedTuple):
     Attributes:
         x: the point kept (which one, the attack's ``keep`` rule says).
         found: whether the victim's answer there differs from the class that was attacked.
-        size: norm of the perturbation; 0 where the clean point was already wrong.
+        size: norm of the perturbation; 0 where the clean point was already wrong, under ``found`` and ``nearest``.
         queries: forward passes asked for this row until it retired.
     """
 
@@ -56,6 +56,9 @@ class Rows:
         for name, t in rows.__dict__.items():
             self.__dict__[name][index] = t
 
+    def clone(self) -> Rows:
+        return Rows(**{name: t.clone() for name, t in self.__dict__.items()})
+
     def become(self, other: Rows) -> None:
         self.__dict__.clear()
         self.__dict__.update(other.__dict__)
@@ -74,6 +77,7 @@ class Records:
         now: of the rows that are still attacked: x0, y, i, target; their place in the block (row); and of what was
             judged best, found, value, size, queries, and idle where a row is done or rests.
         whole: of the block, up to date once ``settle`` was called.
+        rested: whether rows were set aside since the last turn.
         roaming: a search that leaves the ball to come back to it sets this: points outside do not count.
         outlook: less than infinity, ``rounds`` sets rows aside that have little hope: what is left of the way to their
             goal is more than so many times what the latter half of the rounds brought.
@@ -83,7 +87,7 @@ class Records:
         x, y, i = points
         n, device = len(y), x.device
         self.ball, self.keep, self.judging = ball, keep, judging
-        self.roaming, self.outlook = False, inf
+        self.roaming, self.rested, self.outlook = False, False, inf
         self.now = Rows(x0=x, y=y, i=i, target=y if target is None else target, row=torch.arange(n, device=device))
         if judging:
             self.now.best = x.clone()
@@ -104,23 +108,34 @@ class Records:
         self.now.__dict__.update(columns)
         self.whole.__dict__.update(columns)
 
+    def rest(self, rows: Bool[Tensor, " a"]) -> None:
+        """As ``Oracle.rest``."""
+        if self.judging:
+            self.now.idle |= rows
+            self.rested = True
+
     def rounds(self, n: int, state: Rows) -> Iterator[int]:
         """As ``Oracle.rounds``."""
         entered, place = self.now.row, torch.arange(self.active, device=self.now.row.device)
         whole: Rows | None = None
+        kept = torch.zeros_like(place, dtype=torch.bool)  # rows whose state is put away
         looks = {n // 10, n // 5, 2 * n // 5, 4 * n // 5} if self.outlook < inf else set()
         if looks:
             self.now.near, self.now.past = (torch.full_like(self.now.size, -inf) for _ in range(2))
         for k in range(n):
             if k in looks:
-                self.now.idle |= -self.now.near > self.outlook * (self.now.near - self.now.past)
+                self.rest(-self.now.near > self.outlook * (self.now.near - self.now.past))
                 self.now.past = self.now.near.clone()
+            if self.rested:
+                # At once: how long a row goes on while others are still busy must not show in what it comes back with.
+                fresh = self.now.idle & ~kept
+                whole = whole or state.clone()
+                whole.put(place[fresh], state.take(fresh))
+                kept, self.rested = kept | fresh, False
             if self.judging and k % self.patience == 0 and self._worth_retiring():
-                idle = self.now.idle
-                whole = whole or Rows(**{name: t.clone() for name, t in state.__dict__.items()})
-                whole.put(place[idle], state.take(idle))
-                place = place[~idle]
-                state.become(state.take(~idle))
+                whole, stays = whole or state.clone(), ~self.now.idle
+                place, kept = place[stays], kept[stays]
+                state.become(state.take(stays))
                 self.retire()
             if not self.active:
                 break
@@ -128,8 +143,9 @@ class Records:
         if self.judging:
             self.settle()
             if whole is not None:
-                whole.put(place, state)
+                whole.put(place[~kept], state.take(~kept))
                 state.become(whole)
+            self.rested = False
             back = self.whole.take(entered)
             back.idle = back.found & (self.keep == "found")
             self.now = back
@@ -189,4 +205,4 @@ class Records:
 
 
 def _overwrite(kept: Tensor, where: Bool[Tensor, " a"], new: Tensor) -> None:
-    torch.where(where.view(-1, *[1] * (kept.ndim - 1)), new, kept, out=kept)
+    torch.where(per_row(where, kept), new.to(kept.dtype), kept, out=kept)

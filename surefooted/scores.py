@@ -33,6 +33,8 @@ __all__ = [
     "variance",
 ]
 
+# What is 0 for one sample.
+EPISTEMIC = ("mutual_information", "variance")
 VERSION = {"entropy": 2, "entm_loss": 2, "mutual_information": 2}
 
 
@@ -113,9 +115,10 @@ def mutual_information() -> Score:
 
 @checked
 def variance() -> Score:
-    """Variance of the predicted probabilities over the samples, summed over the classes: AR-AdaLS's σ²; 0 for one.
+    """Variance of the predicted probabilities over the samples, by 1/S, summed over the classes; 0 for one.
 
-    Epistemic, as ``mutual_information``, and bounded: at most 1 − 1/S.
+    Epistemic, as ``mutual_information``, and bounded: at most 1 − 1/S. AR-AdaLS's σ² divides by S − 1
+    (``metrics.uncertainty.sample_variance``).
     """
     return Score(lambda f: f.logits.softmax(-1).var(0, correction=0).sum(-1), "σ²")
 

@@ -8,6 +8,7 @@ from surefooted import checks
 from surefooted.checks import Probe, admit, probe
 from surefooted.core import Points
 from surefooted.data import digits
+from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
 from surefooted.spec import build
 
@@ -316,3 +317,9 @@ def test_pixels_must_lie_between_0_and_1(points):
         admit(net, Points((255 * points.x).round(), points.y, points.i), 10)
     with pytest.raises(InputError, match="belongs inside"):
         admit(net, points._replace(x=2 * points.x - 1), 10)
+
+
+def test_several_networks_as_one_are_admitted(honest, points):
+    admit(Ensemble([honest, trained()]), points, 10)
+    with pytest.raises(InputError, match="tells 10 classes apart and the data have 7"):
+        admit(Ensemble([honest, honest]), points, 7)

@@ -305,3 +305,23 @@ def test_the_learning_rate_of_the_labels_changes_after_an_epoch():
         state = target.refresh(state, log_p, Points(log_p, torch.ones(4, dtype=torch.int64), rows + 4))
         seen.append(float(state["p"]))
     assert seen == pytest.approx([0.91, 0.82, 0.64], abs=1e-6)
+
+
+def test_examples_are_ranked_by_the_distance_of_the_network_s_own_answer():
+    for name in ("carlini_wagner", {"ddn": {"steps": 9}}):
+        ranks = methods.ar_adals(robustness=name).target.robustness
+        assert ranks.away_from == "prediction" and ranks.spec.arguments["away_from"] == "prediction"
+    assert methods.ar_adals(robustness={"ddn": {"steps": 9}}).target.robustness.spec.arguments["steps"] == 9
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"robustness": "pgd"}, "least perturbation, and pgd keeps another"),
+        ({"by": "kl_from_clean"}, "kl_from_clean ranks nothing by one prediction"),
+        ({"by": "mutual_information"}, "mutual_information ranks nothing"),
+    ],
+)
+def test_what_cannot_rank_examples_is_refused(given, said):
+    with pytest.raises(InputError, match=said):
+        methods.ar_adals(**given)

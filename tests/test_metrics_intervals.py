@@ -147,3 +147,13 @@ def test_diverged_seed_is_not_hidden(odd):
 def test_bad_input_is_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_a_metric_that_some_draw_leaves_undefined_has_no_interval():
+    """One error of forty: more than a third of the draws hold none, and there is nothing to detect."""
+    log_p = torch.linspace(0.6, 0.9, 40, dtype=torch.float64)
+    log_p = torch.stack((log_p, 1 - log_p), 1).log()
+    y = torch.zeros(40, dtype=torch.int64)
+    y[3] = 1
+    found = bootstrap(metrics.error_auroc, predictions(log_p, y), draws=50)
+    assert 0 <= found.value <= 1 and isnan(found.low) and isnan(found.high)

@@ -186,3 +186,13 @@ def test_targets_are_no_more_than_there_are_classes():
     net, points, exact, _ = linear(2)
     found = attacks.nearest_boundary(targets=9)(net, points)
     assert found.found.all() and torch.allclose(found.size, exact, rtol=0.01)
+
+
+def test_a_row_that_rests_comes_back_as_it_was_whoever_its_neighbours_are(net):
+    """Rows of Carlini and Wagner rest one by one; in company they leave the batch together, and later."""
+    points = digits().test.points(slice(0, 120))
+    attack = carlini_wagner(steps=150, lr=0.01, polish=0)
+    whole = attack(net, points)
+    parts = [attack(net, points.take(slice(a, a + 7))) for a in range(0, len(points.y), 7)]
+    assert torch.equal(torch.cat([part.queries for part in parts]), whole.queries)
+    torch.testing.assert_close(torch.cat([part.size for part in parts]), whole.size, rtol=1e-3, atol=1e-5)

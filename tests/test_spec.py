@@ -77,6 +77,8 @@ def test_nested_names_tables_and_components_are_one():
         ("surefooted.recipes", {"growing_eps": {"shares": [[3, 0.5], [3, 1]]}}, "epochs do not rise (3, 3)"),
         ("surefooted.recipes", {"growing_eps": {"shares": [[0, 0.5], [3, 0.7]]}}, "ends at 0.7 of ε in epoch 3"),
         ("surefooted.recipes", {"growing_eps": {"shares": [[0, 0], [30, 1]]}}, "before the last of 30 epochs"),
+        ("surefooted.recipes", {"recipe": {"nesterov": True}}, "nesterov is for optimiser='sgd'"),
+        ("surefooted.recipes", {"recipe": {"optimiser": "sgd", "nesterov": True, "momentum": 0}}, "momentum 0"),
         ("surefooted.recipes", {"growing_eps": {"shares": []}}, "the schedule is empty"),
         ("surefooted.recipes", {"growing_eps": {"of": "entm_mnst"}}, "Did you mean 'entm_mnist'?"),
         ("surefooted.data", "digit", "Did you mean 'digits'?"),

@@ -71,6 +71,27 @@ def test_uncertainty_is_that_of_the_samples(kept):
     torch.testing.assert_close(seen["max_probability"], 1 - confidence, atol=1e-6, rtol=1e-4)
 
 
+def test_a_seed_draws_other_masks(kept, capsys):
+    store, cells = kept
+    dropped = find_victim(f"{cells[0].key}@2", store)
+    given = ({}, [], None, dropped, ["nll"], store, CPU, True, True)
+    values = []
+    for seed in (0, 0, 1):
+        said = document(capsys, measuring.measured, *given, part="test", limit=0, levels=0, draws=9, seed=seed)
+        values.append(said["metrics"]["nll"]["value"])
+    assert values[0] == values[1] != values[2]
+
+
+def test_networks_of_other_data_are_not_put_together(kept):
+    store, cells = kept
+    other = training("vanilla", cells[0].net, {"digits": {"test_limit": 80, "split_seed": 1}}, cells[0].recipe)
+    with pytest.raises(InputError, match="what tests one may have trained the other"):
+        Ensembled((cells[0], other))
+    given = ({}, [], None, cells[0], ["nll"], store, CPU, True, True)
+    with pytest.raises(InputError, match="trained on different data"):
+        measuring.measured(*given, part="test", limit=0, levels=0, draws=9, seed=0, against=other)
+
+
 def test_what_a_model_may_be(kept, tmp_path):
     store, cells = kept
     key = cells[0].key

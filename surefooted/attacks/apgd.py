@@ -11,7 +11,7 @@ from torch import Tensor
 from surefooted.attacks.base import Attack
 from surefooted.checked import Count, NonNegative, Share, checked
 from surefooted.core import Score
-from surefooted.geometry import Norm, ball
+from surefooted.geometry import Norm, ball, per_row
 from surefooted.oracle import Oracle
 from surefooted.records import Keep
 from surefooted.scores import cross_entropy, targeted_dlr
@@ -113,7 +113,7 @@ def climb(steps: int, rho: float) -> Callable[[Oracle], None]:
                 s.alpha, s.rises = torch.where(s.halved, s.alpha / 2, s.alpha), torch.zeros_like(s.rises)
                 # The previous iterate stays what it was: the next momentum points along the way back.
                 x, g = _where(s.halved, s.best, x), _where(s.halved, s.ascent, g)
-            moved = oracle.project(x + _like(s.alpha, x) * oracle.ball.steepest(g))
+            moved = oracle.project(x + per_row(s.alpha, x) * oracle.ball.steepest(g))
             inertia = MOMENTUM if k else 1.0
             s.x, s.past = oracle.project(x + inertia * (moved - x) + (1 - inertia) * (x - s.past)), x
         oracle.finish(s.x)
@@ -135,12 +135,8 @@ def checkpoints(steps: int) -> dict[int, int]:
 def _edge(oracle: Oracle) -> Tensor:
     """A draw on the edge of the ball, cut to the box."""
     d = oracle.ball.draw(oracle.noise(), oracle.x0.shape[1:])
-    return oracle.project(oracle.x0 + d * _like(oracle.ball.eps / oracle.ball.size(d).clamp_min(1e-12), d))
+    return oracle.project(oracle.x0 + d * per_row(oracle.ball.eps / oracle.ball.size(d).clamp_min(1e-12), d))
 
 
 def _where(rows: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    return torch.where(_like(rows, a), a, b)
-
-
-def _like(per_row: Tensor, x: Tensor) -> Tensor:
-    return per_row.view(-1, *[1] * (x.ndim - 1))
+    return torch.where(per_row(rows, a), a, b)

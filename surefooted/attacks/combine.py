@@ -26,7 +26,7 @@ VERSIONS: dict[str, tuple[Part, ...]] = {
     "standard": ("apgd_ce", "apgd_t", "fab_t", "square"),
     "rand": ("apgd_ce", "apgd_dlr"),
 }
-# The parts that come last and find least, and when they set rows aside: see ``Oracle.outlook``.
+# The parts that come last and find least, and when they set rows aside: see ``Records.outlook``.
 LAST, OUTLOOK = ("fab_t", "square"), 2.0
 # Classes that the difference-of-logits ratios need.
 LEAST: dict[str, int] = {"apgd_dlr": 3, "apgd_t": 4}
@@ -48,13 +48,15 @@ def worst_of(*, attacks: tuple[Attack, ...]) -> Attack:
         seen = [getattr(attack, what) for attack in attacks]
         if any(one != seen[0] for one in seen):
             raise InputError(f"the attacks of worst_of differ in {what}: {', '.join(map(str, seen))}. Make them agree.")
-    passes = sum(attack.passes * attack.restarts for attack in attacks)
+    # The clean points, and what one of them finds, are judged as by the most careful of them.
+    eot = max(attack.eot for attack in attacks)
+    passes = sum(attack.passes // attack.eot * eot * attack.restarts for attack in attacks)
 
     def search(oracle: Oracle) -> None:
         for turn, attack in enumerate(attacks):
             run(attack, oracle, turn)
 
-    return Attack(search, first.ball, first.objective, passes, away_from=first.away_from, clip=first.clip)
+    return Attack(search, first.ball, first.objective, passes, away_from=first.away_from, clip=first.clip, eot=eot)
 
 
 @checked
@@ -68,7 +70,7 @@ def autoattack(
     steps: Count = 100,
     targets: Count = 9,
     queries: Count = 5000,
-    eot: Count = 20,
+    eot: Count | None = None,
 ) -> Attack:
     """AutoAttack (AA): APGD-CE, targeted APGD, targeted FAB and Square in turn, each on the rows still robust.
 
@@ -78,8 +80,7 @@ def autoattack(
     Args:
         norm: of the ball, linf or l2.
         eps: its radius, in pixels' [0, 1]: 8/255, not 8.
-        version: standard; rand for victims that draw at random (APGD-CE and APGD-DLR, each answer the mean of ``eot``
-            passes); custom runs ``attacks``.
+        version: standard; rand for victims that draw at random (APGD-CE and APGD-DLR); custom runs ``attacks``.
         attacks: the parts of version custom, by name.
         budget: of version standard. full is as published; in lean FAB and Square set rows aside that at their pace
             would not break in twice as long; quick, for monitoring, has APGD-T to 2 targets, then to all in a fifth of
@@ -87,6 +88,7 @@ def autoattack(
         steps: of APGD and FAB.
         targets: wrong classes that targeted attacks try, the likeliest first.
         queries: of Square.
+        eot: passes that each answer is the mean of; by default 20 in version rand and 1 in custom. standard has one.
 
     Source: Croce and Hein, *Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
     attacks*, ICML 2020.
@@ -95,7 +97,9 @@ def autoattack(
         raise InputError(f"autoattack takes attacks with version='custom' and only then; got {version!r}, {attacks}.")
     if version != "standard" and budget != "full":
         raise InputError(f"autoattack has budget {budget!r} for version 'standard' only; got {version!r}.")
-    mean_of = eot if version == "rand" else 1
+    if version == "standard" and eot not in (None, 1):
+        raise InputError("autoattack takes eot in the versions rand and custom; standard is for victims without draws.")
+    mean_of = eot or (20 if version == "rand" else 1)
     made: dict[Part, tuple[Attack, ...]] = {
         "apgd_ce": (apgd(norm=norm, eps=eps, steps=steps, eot=mean_of),),
         "apgd_dlr": (apgd(norm=norm, eps=eps, steps=steps, objective=dlr(), eot=mean_of),),
@@ -125,15 +129,16 @@ def autoattack(
             oracle.records.outlook = inf if budget == "full" or part not in LAST else OUTLOOK
             for again, attack in enumerate((stand_in,) if part in missing else made[part]):
                 run(attack, oracle, len(parts) * again + k)
+        oracle.records.outlook = inf
 
-    passes = sum(attack.passes for part in parts for attack in made[part])
+    passes = sum(attack.passes // attack.eot * mean_of for part in parts for attack in made[part])
     return Attack(search, stand_in.ball, stand_in.objective, passes, eot=mean_of)
 
 
 def run(attack: Attack, oracle: Oracle, turn: int) -> None:
     """One attack on what is still active."""
     # Draws of its own: what an attack does must not depend on how long the one before took.
-    oracle.draws, oracle.eot = turn << 24, attack.eot
+    oracle.draws = turn << 24
     oracle.pursue(attack.objective)
     for _ in range(attack.restarts):
         if oracle.active:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from surefooted.attacks.base import Attack
 from surefooted.checked import Count, Positive, Share, checked
-from surefooted.geometry import Norm, ball
+from surefooted.geometry import Norm, ball, per_row
 from surefooted.oracle import Oracle
 from surefooted.scores import cw_margin, targeted_margin
 
@@ -77,11 +77,11 @@ def fab(
         s = oracle.state(x=start)
         for _ in oracle.rounds(steps, s):
             m, w = oracle.value_and_grad(s.x)
-            x0, x = oracle.x0, torch.where(_like(m > 0, s.x), oracle.x0 + beta * (s.x - oracle.x0), s.x)
+            x0, x = oracle.x0, torch.where(per_row(m > 0, s.x), oracle.x0 + beta * (s.x - oracle.x0), s.x)
             d = to_plane(x, w, m + _dot(w, x - s.x), box=oracle.box, norm=norm)
             d0 = to_plane(x0, w, m + _dot(w, x0 - s.x), box=oracle.box, norm=norm)
             near, far = oracle.ball.size(d), oracle.ball.size(d0)
-            alpha = _like((near / (near + far).clamp_min(1e-12)).clamp_max(alpha_max), x)
+            alpha = per_row((near / (near + far).clamp_min(1e-12)).clamp_max(alpha_max), x)
             s.x = torch.lerp(x + eta * d, x0 + eta * d0, alpha).clamp_(*oracle.box)
         oracle.finish(s.x)
 
@@ -128,7 +128,7 @@ def _away(oracle: Oracle, norm: Norm) -> Tensor:
     if oracle.judging:
         reach = torch.minimum(reach, oracle.now.size)
     half = ball(norm, 0.5).draw(oracle.noise(), oracle.x0.shape[1:])
-    return (oracle.x0 + _like(torch.where(reach < inf, reach, 1.0), half) * half).clamp_(*oracle.box)
+    return (oracle.x0 + per_row(torch.where(reach < inf, reach, 1.0), half) * half).clamp_(*oracle.box)
 
 
 def _search_line(oracle: Oracle) -> None:
@@ -141,12 +141,8 @@ def _search_line(oracle: Oracle) -> None:
     before = oracle.value(best + LAST_STRETCH * (x0 - best))
     # A thousandth of the way short of the crossing, or rounding would decide.
     back = LAST_STRETCH * beyond / (beyond - before).clamp_min(1e-12) * 0.999
-    oracle.finish(torch.lerp(best, x0, _like(back.clamp(0, 2 * LAST_STRETCH), x0)))
+    oracle.finish(torch.lerp(best, x0, per_row(back.clamp(0, 2 * LAST_STRETCH), x0)))
 
 
 def _dot(a: Tensor, b: Tensor) -> Float[Tensor, " b"]:
     return (a * b).flatten(1).sum(1)
-
-
-def _like(per_row: Tensor, x: Tensor) -> Tensor:
-    return per_row.view(-1, *[1] * (x.ndim - 1))

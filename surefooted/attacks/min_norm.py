@@ -10,7 +10,7 @@ from torch import Tensor
 
 from surefooted.attacks.base import Attack
 from surefooted.checked import Count, Positive, Share, checked
-from surefooted.geometry import L2, Norm, ball
+from surefooted.geometry import L2, Norm, ball, per_row
 from surefooted.oracle import Oracle
 from surefooted.scores import cross_entropy, cw_margin
 
@@ -44,7 +44,7 @@ def ddn(
             g = _direction(oracle, oracle.gradient(s.x))
             s.eps = s.eps * torch.where(oracle.wrong, 1 - gamma, 1 + gamma)
             d = s.x - oracle.x0 + _cosine(1.0, 0.01, k / steps) * g
-            s.x = (oracle.x0 + _like(s.eps, d) * oracle.ball.steepest(d)).clamp_(*oracle.box)
+            s.x = (oracle.x0 + per_row(s.eps, d) * oracle.ball.steepest(d)).clamp_(*oracle.box)
         oracle.finish(s.x)
 
     return Attack(search, L2(inf), cross_entropy(), steps + 1, "nearest", away_from=away_from)
@@ -102,7 +102,7 @@ def _direction(oracle: Oracle, g: Tensor) -> Tensor:
     noise = oracle.noise()
     flat = ~g.flatten(1).any(1)
     if bool(flat.any()):
-        g = torch.where(_like(flat, g), noise.normal(*g.shape[1:]), g)
+        g = torch.where(per_row(flat, g), noise.normal(*g.shape[1:]), g)
     return oracle.ball.steepest(g)
 
 
@@ -122,11 +122,7 @@ def _dual(g: Tensor, norm: Norm) -> Tensor:
 
 def _into(d: Tensor, eps: Tensor, norm: Norm) -> Tensor:
     """Into the ball, where each row has a radius of its own."""
-    radius = _like(eps, d)
+    radius = per_row(eps, d)
     if norm == "linf":
         return torch.minimum(torch.maximum(d, -radius), radius)
-    return d * (radius / _like(d.flatten(1).norm(dim=1), d).clamp_min(1e-12)).clamp_max(1)
-
-
-def _like(per_row: Tensor, d: Tensor) -> Tensor:
-    return per_row.view(-1, *[1] * (d.ndim - 1))
+    return d * (radius / per_row(d.flatten(1).norm(dim=1), d).clamp_min(1e-12)).clamp_max(1)

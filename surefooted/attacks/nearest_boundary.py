@@ -12,7 +12,7 @@ from torch import Tensor
 from surefooted.attacks.base import Attack
 from surefooted.attacks.fab import to_plane
 from surefooted.checked import Count, checked
-from surefooted.geometry import Norm, ball
+from surefooted.geometry import Norm, ball, per_row
 from surefooted.oracle import Oracle
 from surefooted.records import ROUNDING
 from surefooted.scores import cw_margin, targeted_margin
@@ -101,4 +101,4 @@ def search_line(oracle: Oracle) -> None:
     # is flat, far back.
     spare = beyond - torch.maximum(0.01 * beyond, torch.full_like(beyond, 2 * ROUNDING))
     back = STRETCH * spare.clamp_min(0) / (beyond - before).clamp_min(1e-12)
-    oracle.finish(torch.lerp(best, x0, back.clamp(0, 4 * STRETCH).view(-1, *[1] * (x0.ndim - 1))))
+    oracle.finish(torch.lerp(best, x0, per_row(back.clamp(0, 4 * STRETCH), x0)))

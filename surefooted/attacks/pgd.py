@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Literal
 
 from surefooted.attacks.base import Attack
@@ -44,7 +43,7 @@ def pgd(
 
     Source: Madry et al., *Towards deep learning models resistant to adversarial attacks*, ICLR 2018.
     """
-    first = step_size or (2.5 * eps / steps if eps < inf else 0.01)
+    first = step_size or 2.5 * eps / steps
     peak = max(first, eps / 5) if schedule == "triangular" else first
 
     def search(oracle: Oracle) -> None:

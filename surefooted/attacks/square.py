@@ -15,7 +15,7 @@ from surefooted.attacks.base import Attack
 from surefooted.checked import Count, NonNegative, Share, checked
 from surefooted.core import Score
 from surefooted.errors import InputError
-from surefooted.geometry import Norm, ball
+from surefooted.geometry import Norm, ball, per_row
 from surefooted.oracle import Oracle
 from surefooted.scores import cw_margin
 
@@ -74,7 +74,7 @@ def square(
             higher = value > s.value
             s.value = torch.where(higher, value, s.value)
             # A choice by row: lerp takes a seventh of the time of where, whose mask would have to be broadcast.
-            s.x = torch.lerp(s.x, s.new, _like(higher, s.x).to(s.x))
+            s.x = torch.lerp(s.x, s.new, per_row(higher, s.x).to(s.x))
             side = side_of(p_init / 2 ** sum(k > after for after in HALVED_AFTER), height, width, odd=norm == "l2")
             s.new = change(oracle, s.x, side, s.u[:, k % BLOCK])
             if k % BLOCK == BLOCK - 1:
@@ -164,7 +164,7 @@ def window(u: Float[Tensor, "b 2"], side: int, x: Tensor) -> Int[Tensor, "b n"]:
 def _resized(oracle: Oracle, d: Tensor) -> Float[Tensor, "b c h w"]:
     """The perturbation at the edge of the ball, then in the box."""
     size = oracle.ball.size(d).clamp_min(1e-12)
-    return (oracle.x0 + d * _like(oracle.ball.eps / size, d)).clamp_(*oracle.box)
+    return (oracle.x0 + d * per_row(oracle.ball.eps / size, d)).clamp_(*oracle.box)
 
 
 def _signs(u: Float[Tensor, "b c *1"]) -> Tensor:
@@ -187,7 +187,3 @@ def _read(x: Tensor, at: Int[Tensor, "b n"]) -> Float[Tensor, "b c n"]:
 
 def _write(x: Tensor, at: Int[Tensor, "b n"], values: Float[Tensor, "b c n"]) -> Float[Tensor, "b c h w"]:
     return x.flatten(2).scatter(2, at[:, None].expand_as(values), values).view_as(x)
-
-
-def _like(per_row: Tensor, x: Tensor) -> Tensor:
-    return per_row.view(-1, *[1] * (x.ndim - 1))

@@ -8,7 +8,18 @@ from surefooted.cell.analysed import Analysed, Surface
 from surefooted.cell.base import Cell, Named, Part, data_of, known_data
 from surefooted.cell.evaluated import Attacked, Predicted, Probed, attacking
 from surefooted.cell.shifted import Corrupted, Shifted
-from surefooted.cell.sources import Best, Dropped, Ensembled, Member, Source, Weights, before, images_of, own_data
+from surefooted.cell.sources import (
+    Best,
+    Dropped,
+    Ensembled,
+    Member,
+    Source,
+    Weights,
+    before,
+    check_same_data,
+    images_of,
+    own_data,
+)
 from surefooted.cell.trained import Train, training
 from surefooted.cell.transferred import Transferred, transfer
 from surefooted.cell.unsure import Unsure
@@ -35,6 +46,7 @@ __all__ = [
     "Weights",
     "attacking",
     "before",
+    "check_same_data",
     "data_of",
     "images_of",
     "known_data",

@@ -50,6 +50,8 @@ class Attacked(Cell):
             "limit": self.limit,
             "seed": self.seed,
             "keep_points": self.keep_points,
+            # 2: of several attacks too, every answer is the mean of so many passes.
+            **({"eot": [2, self.eot]} if self.eot > 1 else {}),
             **about_data(self.data),
         }
 
@@ -115,13 +117,17 @@ class Attacked(Cell):
 
 @dataclass(frozen=True, eq=False)
 class Predicted(Cell):
-    """What a victim predicts on a split, or on points that an attack moved (perhaps away from another victim)."""
+    """What a victim predicts on a split, or on points that an attack moved (perhaps away from another victim).
+
+    ``seed`` is of the draws of a victim that makes any, such as dropout masks.
+    """
 
     victim: Source
     part: Part = "test"
     moved: Attacked | None = None
     data: Named | None = None
     limit: int = 0
+    seed: int = 0
 
     kind = "predicted"
 
@@ -131,6 +137,7 @@ class Predicted(Cell):
             "part": self.part,
             "moved": self.moved.key if self.moved else None,
             "limit": self.limit,
+            **({"seed": self.seed} if self.seed else {}),
             **about_data(self.data),
         }
 
@@ -148,10 +155,10 @@ class Predicted(Cell):
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
         net = self.victim.load(store).to(machine.device())
         if self.moved is None:
-            p = predict(net, images_of(self.victim, self.data, self.part, self.limit))
+            p = predict(net, images_of(self.victim, self.data, self.part, self.limit), seed=self.seed)
         else:
             found = self.moved.result(store)
-            p = predict(net, Points(found["x"], found["y"], found["rows"]))
+            p = predict(net, Points(found["x"], found["y"], found["rows"]), seed=self.seed)
         tick(1)
         write_tensors(into / "predictions.safetensors", p._asdict(), {})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,9 @@ class Ensembled:
     """Networks that were trained independently, read as one victim (a deep ensemble)."""
 
     members: tuple[Train, ...]
+
+    def __post_init__(self) -> None:
+        check_same_data(self.members)
 
     @cached_property
     def key(self) -> str:
@@ -179,6 +183,18 @@ class Member(Of):
 def before(victim: Source) -> tuple[Cell, ...]:
     """The trainings that a victim is made of."""
     return getattr(victim, "trained", ())
+
+
+def check_same_data(victims: Sequence[Source]) -> None:
+    """Refuse networks of different data: one may have been trained on what the others are tested on."""
+    known = [given for victim in victims if (given := own_data(victim)) is not None]
+    held = [(split(given)[0], data_of(given).checksum, {**split(given)[1], "path": "", "name": ""}) for given in known]
+    for given, other in zip(known[1:], held[1:]):
+        if other != held[0]:
+            raise InputError(
+                f"these networks were trained on different data, {known[0]} and {given}: what tests one "
+                "may have trained the other. Train them on the same, splits included."
+            )
 
 
 def own_data(victim: Source) -> Named | None:

@@ -17,6 +17,7 @@ from surefooted.core import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.files import read_tensors, write_tensors
+from surefooted.geometry import per_row
 from surefooted.machine import Machine, Tick
 from surefooted.prediction import predict
 from surefooted.records import Adversarial
@@ -37,8 +38,8 @@ def transfer(
     """Attack ``proxy`` and see what that does to ``model``, of which nothing but two answers an image is asked.
 
     Args:
-        attack: as for ``surefooted.attack``. One given by name hands on its last iterate: a point that has just left
-            its class on the proxy rarely leaves it elsewhere.
+        attack: as for ``surefooted.attack``. One given by name hands on its last iterate where it can: a point that has
+            just left its class on the proxy rarely leaves it elsewhere.
 
     Returns:
         ``found`` says whether ``model`` is wrong, at the clean image (size 0) or where the proxy's attack moved it.
@@ -51,7 +52,7 @@ def transfer(
 def judged(model: nn.Module | Victim, points: Points, moved: Tensor, attack: Attack) -> Adversarial:
     """What a classifier says of points that were moved without it."""
     missed, wrong = (predict(model, points._replace(x=x)).log_p.argmax(-1) != points.y for x in (points.x, moved))
-    x = torch.where(missed.view(-1, *[1] * (moved.ndim - 1)), points.x, moved)
+    x = torch.where(per_row(missed, moved), points.x, moved)
     return Adversarial(x, missed | wrong, attack.ball.size(x - points.x), torch.full_like(points.y, 2))
 
 

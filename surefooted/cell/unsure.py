@@ -20,17 +20,22 @@ from surefooted.store import Store
 
 @dataclass(frozen=True, eq=False)
 class Unsure(Cell):
-    """Every uncertainty of a victim on a split, of its own data or of others; labels play no part."""
+    """Every uncertainty of a victim on a split, of its own data or of others; labels play no part.
+
+    ``seed`` is of the draws of a victim that makes any, such as dropout masks.
+    """
 
     victim: Source
     part: Part = "test"
     data: Named | None = None
     limit: int = 0
+    seed: int = 0
 
     kind = "unsure"
 
     def about(self) -> dict[str, Any]:
-        return {"victim": self.victim.key, "part": self.part, "limit": self.limit, **about_data(self.data)}
+        drawn = {"seed": self.seed} if self.seed else {}
+        return {"victim": self.victim.key, "part": self.part, "limit": self.limit, **drawn, **about_data(self.data)}
 
     @property
     def needs(self) -> tuple[Cell, ...]:
@@ -45,7 +50,8 @@ class Unsure(Cell):
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
         net = self.victim.load(store).to(machine.device())
-        parts = answered(net, images_of(self.victim, self.data, self.part, self.limit), unsure)
+        images = images_of(self.victim, self.data, self.part, self.limit)
+        parts = answered(net, images, unsure, seed=self.seed)
         tick(1)
         tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         write_tensors(into / "uncertainty.safetensors", tensors, {})

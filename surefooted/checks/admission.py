@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from surefooted.checks.probing import PROBED
 from surefooted.core import Points
 from surefooted.errors import InputError
-from surefooted.views import untouched, victim_of
+from surefooted.views import Victim, untouched, victim_of
 
 
 def admit(model: nn.Module, points: Points, classes: int) -> None:
@@ -43,8 +43,11 @@ def admit(model: nn.Module, points: Points, classes: int) -> None:
             f"the classifier cannot run at batch size 1 ({fault_alone}). Put it in evaluation mode, export it with a "
             "dynamic batch dimension, and keep its batch dimension (no squeeze() without a dimension)."
         )
+    # One of ours that is several networks, or draws, says what each of them does.
+    several = isinstance(model, Victim) and isinstance(out, Tensor) and out.ndim == 3
     for given, n in ((out, len(x)), (alone, 1)):
-        _check_output(given, n, classes)
+        for one in given if several else (given,):
+            _check_output(one, n, classes)
 
 
 def _tried(model: nn.Module, x: Tensor) -> tuple[Any, str | None]:

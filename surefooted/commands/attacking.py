@@ -18,7 +18,7 @@ from surefooted.console import copy, escape, grid, options, print_json, say
 from surefooted.errors import InputError
 from surefooted.metrics.robustness import robust_accuracy, size_quantiles
 from surefooted.options import gather
-from surefooted.spec import split
+from surefooted.spec import build, split
 from surefooted.store import Store
 
 
@@ -51,7 +51,9 @@ def report_attack(cell: Attacked | Transferred, store: Store, out: Path | None, 
         copy(cell.path(store) / "attacked.safetensors", out)
     name, arguments = split(cell.attack)
     robust = robust_accuracy(found["found"])
-    sizes = size_quantiles(found["size"], found["found"])
+    # Other rules than nearest keep points that say nothing of a smaller ball.
+    nearest = build("surefooted.attacks", cell.attack).keep == "nearest"
+    sizes = size_quantiles(found["size"], found["found"]).tolist() if nearest else None
     document = {
         "key": cell.key,
         "attack": cell.attack,
@@ -59,7 +61,7 @@ def report_attack(cell: Attacked | Transferred, store: Store, out: Path | None, 
         "split": cell.part,
         "n": len(found["y"]),
         "robust_accuracy": robust._asdict(),
-        "size_quartiles": [float(v) for v in sizes],
+        "size_quartiles": sizes,
         "mean_queries": float(found["queries"].float().mean()),
         "flags": [vars(flag) for flag in flags],
     }
@@ -68,7 +70,8 @@ def report_attack(cell: Attacked | Transferred, store: Store, out: Path | None, 
     table = grid("", "value")
     away = arguments.get("away_from") == "prediction"
     table.add_row("answers unchanged" if away else "robust accuracy", escape(percent(robust._asdict())))
-    table.add_row("smallest size that breaks 25, 50, 75 %", ", ".join(f"{float(v):.4g}" for v in sizes))
+    if sizes:
+        table.add_row("smallest size that breaks 25, 50, 75 %", ", ".join(f"{v:.4g}" for v in sizes))
     table.add_row("mean queries an image", f"{document['mean_queries']:.1f}")
     through = ", crafted on the proxy" if isinstance(cell, Transferred) else ""
     heading = f"[bold]{name}{through} on the {cell.part} split, n = {len(found['y'])}[/]"

@@ -11,7 +11,17 @@ import torch
 
 from surefooted import metrics
 from surefooted.api import interval_kind
-from surefooted.cell import Named, Part, Predicted, Source, Unsure, attacking, images_of, own_data
+from surefooted.cell import (
+    Named,
+    Part,
+    Predicted,
+    Source,
+    Unsure,
+    attacking,
+    check_same_data,
+    images_of,
+    own_data,
+)
 from surefooted.commands.words import data_in, part_of
 from surefooted.console import brief, escape, grid, print_json, say
 from surefooted.errors import InputError
@@ -63,17 +73,20 @@ def measured(
     def predicted(one: Source, data: Named | None) -> Predicted:
         attack = given.get("attack")
         moved = attacking(one, attack, on, data=data, limit=limit, seed=seed) if attack else None
-        return Predicted(one, on, moved, data, limit)
+        return Predicted(one, on, moved, data, limit, seed)
 
+    if against:
+        check_same_data((victim, against))
     first = predicted(victim, data)
     second = predicted(against, data or own_data(victim)) if against else None
-    ranked = attacking(victim, NEAREST, on, data=data, limit=limit, keep_points=False) if levels else None
-    sides = _sides(victim, on, data, given["ood"], limit) if "ood" in given else ()
+    ranked = attacking(victim, NEAREST, on, data=data, limit=limit, seed=seed, keep_points=False) if levels else None
+    sides = _sides(victim, on, data, given["ood"], limit, seed) if "ood" in given else ()
     cells = [cell for cell in (first, second, ranked, *sides) if cell is not None]
     execute(cells, store, machine=machine, quiet=quiet)
 
     p = first.result(store)
-    values = {name: bootstrap(metric, p, draws=draws, kind=interval_kind(name)) for name, metric in bound.items()}
+    resampled = {"draws": draws, "seed": seed}
+    values = {name: bootstrap(metric, p, kind=interval_kind(name), **resampled) for name, metric in bound.items()}
     document: dict[str, Any] = {"n": len(p.y), "split": on, "attack": first.moved and first.moved.attack}
     document["metrics"] = {name: {**value._asdict(), "options": given[name][name]} for name, value in values.items()}
     if ranked:
@@ -82,7 +95,7 @@ def measured(
     if decompose:
         document["decompositions"] = {"brier": brier_decomposition(p)._asdict(), "nll": nll_decomposition(p)._asdict()}
     if second:
-        document["against"] = _against(bound, p, second.result(store), draws)
+        document["against"] = _against(bound, p, second.result(store), resampled)
     if sides:
         own, foreign = (side.result(store) for side in sides)
         found = {name: detection(own[name], foreign[name])._asdict() for name in own}
@@ -92,7 +105,9 @@ def measured(
     _say(document, levels)
 
 
-def _sides(victim: Source, part: Part, data: Named | None, other: Named, limit: int) -> tuple[Unsure, Unsure]:
+def _sides(
+    victim: Source, part: Part, data: Named | None, other: Named, limit: int, seed: int
+) -> tuple[Unsure, Unsure]:
     """The network's uncertainty on its own images and on others."""
     other = complete("surefooted.data", other)
     shapes = [images_of(victim, which, part, limit).shape for which in (data, other)]
@@ -100,11 +115,11 @@ def _sides(victim: Source, part: Part, data: Named | None, other: Named, limit: 
         raise InputError(
             f"the images of --ood are {shapes[1]}, and the network is for {shapes[0]}; name a data set of that shape."
         )
-    return Unsure(victim, part, data, limit), Unsure(victim, part, other, limit)
+    return Unsure(victim, part, data, limit, seed), Unsure(victim, part, other, limit, seed)
 
 
-def _against(bound: Bound, p: Predictions, q: Predictions, draws: int) -> dict[str, Any]:
-    compared = {name: paired_bootstrap(metric, p, q, draws=draws)._asdict() for name, metric in bound.items()}
+def _against(bound: Bound, p: Predictions, q: Predictions, resampled: Mapping[str, int]) -> dict[str, Any]:
+    compared = {name: paired_bootstrap(metric, p, q, **resampled)._asdict() for name, metric in bound.items()}
     of = {name: metric(q) for name, metric in bound.items()}
     return {"values": of, "differences": compared, "mcnemar": mcnemar(p, q)._asdict()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +16,8 @@ from surefooted.checked import Component, Count, Positive, Share, Spec, Whole, c
 from surefooted.core import Points, Score
 from surefooted.errors import InputError
 from surefooted.metrics.levels import levels_of
+from surefooted.scores import EPISTEMIC
+from surefooted.spec import build, split
 
 __all__ = ["adaptive", "label_smoothing", "one_hot"]
 
@@ -129,7 +131,8 @@ def adaptive(
     Args:
         alpha: learning rate of the soft labels.
         levels: R, equally sized subsets by robustness.
-        robustness: attack on a vanilla model of the same network; the sizes it finds rank the examples.
+        robustness: attack on a vanilla model of the same network; the sizes it finds rank the examples. It measures how
+            far the model's own prediction is from another, whatever its ``away_from``.
         by: a score that ranks them in its place, such as entropy: what a vanilla model says of each example, the
             greatest in the first level. The paper's footnote: any attribute may take the place of robustness.
         column: a .npy file that does, with a number for each row of the data set, the least in the first level.
@@ -140,6 +143,13 @@ def adaptive(
         raise InputError("adaptive takes one of by, column and every: each ranks examples in its own way.")
     if levels == 1 and (every or by or column):
         raise InputError("with levels=1 all examples are alike, and there is nothing to rank; give more levels.")
+
+    if by is not None and (by.uses_clean or (by.spec and by.spec.name in EPISTEMIC)):
+        raise InputError(
+            f"{by.spec.name if by.spec else by} ranks nothing by one prediction of an example: it compares several, or "
+            "a clean with a perturbed one. Take another score, such as entropy."
+        )
+    robustness = _measuring(robustness)
 
     def init(given: Levels) -> State:
         counts = given.validation.bincount(minlength=levels)
@@ -167,6 +177,20 @@ def adaptive(
         return state | {"p": p, "epoch": epoch}
 
     return Target(init, apply, refresh, levels, robustness if levels > 1 else None, by, column, every)
+
+
+def _measuring(attack: Attack) -> Attack:
+    """The attack as it ranks examples: the least perturbation that changes the model's own answer."""
+    if attack.keep != "nearest":
+        name = attack.spec.name if attack.spec else "the attack"
+        raise InputError(
+            f"robustness is ranked by the least perturbation, and {name} keeps another. Take nearest_boundary, "
+            "carlini_wagner, ddn or fmn."
+        )
+    if attack.away_from == "prediction" or attack.spec is None:
+        return replace(attack, away_from="prediction") if attack.away_from == "label" else attack
+    name, arguments = split(attack.spec.json())
+    return build("surefooted.attacks", {name: arguments | {"away_from": "prediction"}})
 
 
 def eps_of(p: Float[Tensor, "*b"], classes: int) -> Float[Tensor, "*b"]:

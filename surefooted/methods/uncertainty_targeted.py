@@ -10,10 +10,8 @@ from surefooted.geometry import Norm
 from surefooted.methods.base import Method, blend
 from surefooted.methods.views import View, plain
 from surefooted.oracle import Start
-from surefooted.scores import cross_entropy, entropy, summed_cross_entropy
+from surefooted.scores import EPISTEMIC, cross_entropy, entropy, summed_cross_entropy
 from surefooted.views import Mode
-
-EPISTEMIC = ("mutual_information", "variance")
 
 
 @checked

@@ -53,7 +53,8 @@ def bootstrap(
         metric: a metric of this package, ``functools.partial`` of one, or any function of ``Predictions``, which then
             runs once per draw.
         kind: ``percentile`` takes the quantiles of the draws; ``basic`` mirrors them at the value,
-            (2·value - q_high, 2·value - q_low), and may reach below 0. One example gives bounds of nan.
+            (2·value - q_high, 2·value - q_low), and may reach below 0. One example gives bounds of nan, and so does a
+            metric that some draw leaves undefined.
 
     Reference: Davison & Hinkley 1997, chapter 5.
     """
@@ -63,6 +64,8 @@ def bootstrap(
         return Interval(value, nan, nan, n)
     functional = functional_of(metric, p)
     values = torch.cat([functional(w[:, unit]) for w in resamples(n, draws, seed, p.log_p.device)])
+    if values.isnan().any():  # a draw without errors to detect: it has no place in an order
+        return Interval(value, nan, nan, n)
     low, high = central(values, level)
     if kind == "basic":
         low, high = 2 * value - high, 2 * value - low
@@ -111,8 +114,6 @@ def mean_interval(values: Float[Tensor, " n"], *, level: Level = 0.95) -> Interv
     mean = float(values.double().mean())
     if n < 2:
         return Interval(mean, nan, nan, n)
-    from statistics import NormalDist
-
     half = NormalDist().inv_cdf((1 + level) / 2) * float(values.double().std()) / sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 

@@ -1,6 +1,7 @@
 """Robust accuracy, and what minimal-norm attacks say about every radius at once.
 
-An example that the model gets wrong counts as found at size 0, so that all shares below are of all examples.
+An example that the model gets wrong counts as found, so that all shares below are of all examples; at size 0, where
+the attack keeps the nearest point.
 """
 
 from __future__ import annotations

@@ -81,6 +81,9 @@ def recipe(
     if drops and schedule != "steps":
         raise InputError(f"drops belong to schedule='steps'; the schedule is {schedule!r}.")
 
+    if nesterov and (optimiser != "sgd" or momentum == 0):
+        raise InputError(f"nesterov is for optimiser='sgd' with momentum; got {optimiser!r}, momentum {momentum:g}.")
+
     def rate(epoch: float) -> float:
         done = epoch / epochs
         if schedule == "steps":
