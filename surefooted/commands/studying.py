@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from surefooted.console import escape, print_json, say, spoken, tell
+from surefooted.console import check_place, escape, print_json, say, spoken, tell
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan
 from surefooted.files import explained
 from surefooted.forecast import forecast
 from surefooted.machine import Machine
-from surefooted.spec import resolve
+from surefooted.spec import describe, resolve
 from surefooted.store import Store
+from surefooted.studies.base import Study
 
 
 def run_study(
@@ -24,7 +25,8 @@ def run_study(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    study = resolve("surefooted.studies", name)(**_size(size))
+    study = _study(name, size)
+    check_place(_place(name, size, out) / "index.html")
     cells = list(study.cells())
     todo = plan(cells, store)
     if not as_json:
@@ -40,13 +42,14 @@ def run_study(
 def write_report(name: str, size: str | None, store: Store, out: Path | None, as_json: bool, *, made: int = 0) -> None:
     from surefooted.report import write
 
-    study = resolve("surefooted.studies", name)(**_size(size))
+    study, place = _study(name, size), _place(name, size, out)
     missing = plan(study.cells(), store)
     if missing:
-        raise InputError(f"{len(missing)} results of {name} are not in {store.root}; run: surefooted study run {name}")
+        run = f"surefooted study run {name}{f' --size {size}' if size else ''}"
+        raise InputError(f"{len(missing)} results of {name} are not in {store.root}; run: {run}")
     page = study.page(store)
-    with explained(out or Path("reports") / name):
-        index = write(page, out or Path("reports") / name)
+    with explained(place):
+        index = write(page, place)
     if as_json:
         return print_json(
             {"study": name, "made": made, "report": str(index), "findings": [vars(f) for f in page.findings]}
@@ -56,5 +59,17 @@ def write_report(name: str, size: str | None, store: Store, out: Path | None, as
     say(f"report: {escape(str(index))}")
 
 
-def _size(size: str | None) -> dict[str, str]:
-    return {} if size is None else {"size": size}
+def _study(name: str, size: str | None) -> Study:
+    made = resolve("surefooted.studies", name)
+    for argument in describe("surefooted.studies", name)["arguments"]:
+        if argument["required"]:
+            raise InputError(
+                f"{name} needs the argument {argument['name']!r}, and so has a command of its own: surefooted {name} "
+                "--help"
+            )
+    return made(**({"size": size} if size else {}))
+
+
+def _place(name: str, size: str | None, out: Path | None) -> Path:
+    """Where the report goes: sizes do not share a folder."""
+    return out or Path("reports") / (f"{name}_{size}" if size else name)

@@ -25,8 +25,8 @@ def ar_adals(*, size: Literal["smoke", "cpu", "paper", "cifar100", "svhn"] = "cp
 
     Args:
         size: smoke shows that all runs, its numbers mean nothing. cpu is Fashion-MNIST with a LeNet, five seeds, the 18
-            corruptions that grey images can have, parameters swept on the validation images; under three hours on two
-            cores. paper is CIFAR-10 with the paper's network, schedule and parameters, cifar100 and svhn its other
+            corruptions that grey images can have, parameters swept on the validation images; some seventy minutes on
+            two cores. paper is CIFAR-10 with the paper's network, schedule and parameters, cifar100 and svhn its other
             sets: days without a GPU. The paper's ImageNet is not among them.
     """
     made = SIZES[size]()

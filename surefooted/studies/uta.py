@@ -110,6 +110,14 @@ def everything() -> Made:
     return replace(made, pixels=made.pixels | {"svhn": uta_grids.svhn()})
 
 
+# What of the paper a size leaves out.
+MISSING = {
+    "smoke": "Its numbers mean nothing.",
+    "cpu": "Not here: SVHN (table 1, figure 2), CIFAR-10 (figures 3 and 9; figure 8 is of Fashion-MNIST instead), "
+    "several networks on Fashion-MNIST (figure 11).",
+    "paper": "Not here: SVHN (size everything).",
+    "everything": "",
+}
 SIZES = {"smoke": smoke, "cpu": cpu, "paper": paper, "everything": everything}
 
 
@@ -135,7 +143,7 @@ def page(made: Made, store: Store, size: str) -> Page:
     watched = tuple(figures.overfitting(runs, store, data) for data, runs in made.overfitting.items())
     return Page(
         "UTA",
-        f"Adversarial training where the network is least sure (size {size}).",
+        f"Adversarial training where the network is least sure (size {size}). {MISSING[size]}",
         (*findings(made, store, printed), *in_plane.findings(plane)),
         (
             Section(
