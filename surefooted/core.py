@@ -34,7 +34,7 @@ def check_pixels(x: Tensor) -> None:
     """Refuse images that are not finite numbers in [0, 1]."""
     low, high = (float(v) for v in torch.aminmax(x))
     if not (low >= 0 and high <= 1):  # also catches NaN, which compares false
-        cure = "divide by 255" if high > 2 else "scale pixels to [0, 1] and normalise inside the model"
+        cure = "divide by 255" if high > 2 else "scale them; a normalisation belongs inside the model (--mean, --std)"
         raise InputError(f"images go from {low:g} to {high:g}, not from 0 to 1; {cure}.")
 
 

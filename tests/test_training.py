@@ -300,7 +300,7 @@ def test_images_that_no_network_should_see(data):
     cell, *_ = trained("vanilla", data)
     net = cell.load(Store())
     x, y, i = torch.rand(4, 1, 6, 6), torch.tensor([0, 1, 2, 0]), torch.arange(4)
-    for bad, said in ((255 * x, "divide by 255"), (x - 0.6, "normalise inside the model"), (x / 0, "not from 0 to 1")):
+    for bad, said in ((255 * x, "divide by 255"), (x - 0.6, "belongs inside the model"), (x / 0, "not from 0 to 1")):
         with pytest.raises(InputError, match=said):
             predict(net, Points(bad, y, i))
     with pytest.raises(InputError, match=r"classes from 0 to 2 .* y runs from 1 to 3"):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from surefooted.checks.probing import PROBED
-from surefooted.core import Points
+from surefooted.core import Points, check_pixels
 from surefooted.errors import InputError
 from surefooted.views import Victim, untouched, victim_of
 
@@ -21,10 +21,7 @@ def admit(model: nn.Module, points: Points, classes: int) -> None:
             or anything but one (B, classes) tensor of floats.
     """
     x = points.x[:PROBED]
-    low, high = (float(v) for v in torch.aminmax(points.x))
-    if not (low >= 0 and high <= 1):
-        cure = "divide by 255" if high > 2 else "scale them; a normalisation belongs inside (--mean, --std)"
-        raise InputError(f"images go from {low:g} to {high:g}, not from 0 to 1; {cure}.")
+    check_pixels(points.x)
     with torch.no_grad(), untouched(victim_of(model)):
         out, fault = _tried(model, x)
         alone, fault_alone = _tried(model, x[:1])
