@@ -21,7 +21,7 @@ demo: .venv/ready
 	$(BIN)/surefooted study run demo --report reports/demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

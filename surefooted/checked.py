@@ -78,7 +78,8 @@ def checked(function: Callable[P, T]) -> Callable[P, T]:
     signature = inspect.signature(function)
     # What is given by position only is what the component is made for (image shape, classes), not how.
     described = {k for k, p in signature.parameters.items() if p.kind is not p.POSITIONAL_ONLY}
-    moved = function.__globals__.get("VERSION", 1)
+    # Unwrapped: what checks shapes at run time has globals of its own.
+    moved = inspect.unwrap(function).__globals__.get("VERSION", 1)
     version = moved.get(function.__name__, 1) if isinstance(moved, dict) else moved
 
     @functools.wraps(function)

@@ -131,6 +131,6 @@ def test_a_forecast_counts_passes_and_leaves_threads_as_they_were():
 def test_the_command_says_its_plan_before_it_begins(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(studying, "execute", lambda *given, **options: 0)
     monkeypatch.setattr(studying, "write_report", lambda *given, **options: None)
-    studying.run_study("uta", "smoke", Store(tmp_path), CPU, 1, None, False, False)
+    studying.run_study("uta", "smoke", Store(tmp_path), CPU, 1, tmp_path / "report", False, False)
     said = capsys.readouterr().err
     assert " train" in said and "passes through networks, about" in said
