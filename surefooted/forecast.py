@@ -16,7 +16,7 @@ from surefooted.cell import Analysed, Attacked, Cell, Corrupted, Predicted, Shif
 from surefooted.cell.sources import Ensembled, own_data
 from surefooted.core import Points
 from surefooted.machine import Machine
-from surefooted.spec import build, canonical, split
+from surefooted.spec import build, called, canonical, split
 from surefooted.training import Outer
 from surefooted.views import laid_out, untouched, victim_of
 
@@ -75,7 +75,7 @@ class _Pace:
 
     @of.register
     def _(self, cell: Attacked) -> Forecast:
-        name = split(cell.attack)[0].partition("@")[0]
+        name = called(cell.attack)
         rows = int(cell.work() * ASKED.get(name, 1.0))
         blind = BLIND.get(name, 0.0)
         seconds = (1 - blind) * self._row(cell.victim, gradient=True) + blind * self._row(cell.victim, gradient=False)

@@ -91,6 +91,11 @@ def split(given: Any) -> tuple[str, dict[str, Any]]:
     return name, dict(arguments or {})
 
 
+def called(given: str | Mapping[str, Any]) -> str:
+    """The name that readers know, without the version of the code."""
+    return split(given)[0].partition("@")[0]
+
+
 def describe(package: str, name: str) -> dict[str, Any]:
     """What ``surefooted list`` prints: name, one-line summary, rest of the help, and arguments with their defaults."""
     component = resolve(package, name)

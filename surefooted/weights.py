@@ -17,7 +17,7 @@ from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
 from surefooted.files import read_tensors
 from surefooted.noise import torch_seed
-from surefooted.spec import build, complete, split
+from surefooted.spec import build, called, complete
 
 # Some layers register a weight more than once on their way (parametrisations).
 REGISTRATIONS_PER_TENSOR = 4
@@ -61,7 +61,7 @@ def described(net: Any, shape: tuple[int, ...], classes: int) -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if 4 * weights > memory:
         raise InputError(
-            f"{split(spec)[0]} would have {weights:.2g} weights, more than {memory / 2**30:.0f} GiB of memory hold; "
+            f"{called(spec)} would have {weights:.2g} weights, more than {memory / 2**30:.0f} GiB of memory hold; "
             "make it smaller (--net.width)."
         )
     return spec
@@ -76,7 +76,7 @@ def outline(net: Any, shape: tuple[Any, ...], classes: int, members: int = 1) ->
             return build("surefooted.nets", net, shape, classes)
     except (RuntimeError, OverflowError, MemoryError, TypeError) as error:  # how torch says that a number is too large
         why = str(error).partition("\n")[0]
-        raise InputError(f"{split(net)[0]} cannot be built for images of {shape}: {why}.") from None
+        raise InputError(f"{called(net)} cannot be built for images of {shape}: {why}.") from None
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from surefooted.cell import training
 from surefooted.execute import execute
 from surefooted.files import read_tensors
 from surefooted.machine import Machine
-from surefooted.spec import PACKAGES, names
+from surefooted.spec import PACKAGES, complete, names
 from surefooted.store import Store
 
 QUICK = ["--net", "mlp", "--net.width", "4", "--recipe.epochs", "1", "--recipe.batch", "256", "--accelerator", "cpu"]
@@ -338,7 +338,9 @@ def test_components_within_components(document):
     words += " --method.target.robustness carlini_wagner --method.target.robustness.steps 2"
     words += " --method.loss entm_loss --method.loss.lam 1/2 --recipe.augment [crop,flip]"
     method = document("train", *words.split(), *QUICK)["method"]["custom"]
-    assert method["perturb"]["pgd"]["eps"] == 0.1 and method["loss"] == {"entm_loss": {"lam": 0.5}}
+    assert method["perturb"]["pgd"]["eps"] == 0.1 and method["loss"] == complete(
+        "surefooted.scores", {"entm_loss": {"lam": 0.5}}
+    )
     assert method["target"]["adaptive"]["levels"] == 2
 
 

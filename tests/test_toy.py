@@ -15,6 +15,7 @@ from surefooted.machine import Machine
 from surefooted.report import Page, Section, write
 from surefooted.report.page import VERDICTS
 from surefooted.scores import entropy
+from surefooted.spec import complete
 from surefooted.store import Store
 from surefooted.studies.uta_looks import Looks
 from surefooted.studies.uta_plane import Plane
@@ -177,7 +178,10 @@ def test_the_full_experiment_is_the_paper_s():
     assert (given["steps"], given["step_size"] * SIDE, given["eps"] * SIDE) == pytest.approx((15, 0.05, 0.75))
     perturb = made.trained["DUE, UTA-AT"][0].method["due"]["perturb"]["pgd"]
     assert perturb["eps"] * SIDE == pytest.approx(1) and perturb["step_size"] * SIDE == pytest.approx(0.1)
-    assert perturb["objective"] == {"entropy": {}} and made.trained["TRADES"][0].method["trades"]["beta"] == 1
+    assert (
+        perturb["objective"] == complete("surefooted.scores", "entropy")
+        and made.trained["TRADES"][0].method["trades"]["beta"] == 1
+    )
 
 
 # What the attacks look like on images
@@ -192,7 +196,7 @@ def test_looks_show_clean_images_and_what_both_attacks_made_of_them(tmp_path):
     write(Page("Looks", sections=(Section("Looks", "", (figure,)),)), tmp_path)
     assert (tmp_path / "figures" / "looks.svg").read_text().count("<image") == 9
     assert {name: cell.attack["pgd"]["objective"] for name, cell in looks.moved.items()} == {
-        "UTA": {"entropy": {}},
-        "PGD": {"cross_entropy": {}},
+        "UTA": complete("surefooted.scores", "entropy"),
+        "PGD": complete("surefooted.scores", "cross_entropy"),
     }
     assert all(0 < size <= 0.4 for sizes in looks.sizes(store).values() for size in sizes)

@@ -21,7 +21,7 @@ from surefooted.files import read_json, read_tensors, write_json, write_tensors
 from surefooted.machine import Machine, Tick
 from surefooted.metrics.predictions import Predictions
 from surefooted.prediction import predict
-from surefooted.spec import build, complete, split
+from surefooted.spec import build, called, complete
 from surefooted.store import Store
 
 # Row-passes between two writings of an attack's results, and the least rows that keep a device busy.
@@ -61,7 +61,7 @@ class Attacked(Cell):
 
     @property
     def label(self) -> str:
-        return f"{split(self.attack)[0]} on {self.victim} ({self.part})"
+        return f"{called(self.attack)} on {self.victim} ({self.part})"
 
     def images(self) -> Images:
         return images_of(self.victim, self.data, self.part, self.limit)

@@ -16,7 +16,7 @@ from surefooted.cell.base import Cell, Named, Part, data_of
 from surefooted.data.images import Images
 from surefooted.ensembles import Ensemble, MonteCarloDropout
 from surefooted.errors import InputError
-from surefooted.spec import digest, split
+from surefooted.spec import called, digest, split
 from surefooted.store import Store
 from surefooted.weights import load_model
 
@@ -80,7 +80,7 @@ class Ensembled:
         return Ensemble([member.load(store) for member in self.members]).eval()
 
     def __str__(self) -> str:
-        return f"{len(self.members)} × {split(self.members[0].method)[0]}"
+        return f"{len(self.members)} × {called(self.members[0].method)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class Dropped(Of):
         return MonteCarloDropout(self.net.load(store), samples=self.samples).eval()
 
     def __str__(self) -> str:
-        return f"{split(self.trained[0].method)[0]}, {self.samples} dropout masks"
+        return f"{called(self.trained[0].method)}, {self.samples} dropout masks"
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +151,7 @@ class Best:
         return self.chosen(store).load(store)
 
     def __str__(self) -> str:
-        return f"best of {len(self.grid)} × {split(self.grid[0][0].method)[0]}, seed {self.grid[0][self.at].seed}"
+        return f"best of {len(self.grid)} × {called(self.grid[0][0].method)}, seed {self.grid[0][self.at].seed}"
 
     def _last(self, one: Train, store: Store) -> float:
         entry = one.history(store)[-1]
@@ -177,7 +177,7 @@ class Member(Of):
         return net.members[self.at]
 
     def __str__(self) -> str:
-        return f"{split(self.trained[0].method)[0]}, member {self.at + 1}"
+        return f"{called(self.trained[0].method)}, member {self.at + 1}"
 
 
 def before(victim: Source) -> tuple[Cell, ...]:

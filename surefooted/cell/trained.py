@@ -21,7 +21,7 @@ from surefooted.files import read_json, read_tensors, write_json, write_tensors
 from surefooted.machine import Machine, Precision, Tick
 from surefooted.methods.due import check_bound
 from surefooted.methods.targets import Levels, State, Target
-from surefooted.spec import build, complete, split
+from surefooted.spec import build, called, complete
 from surefooted.store import Store
 from surefooted.training import Seed, fit, steps_of
 from surefooted.weights import described, load_model, outline, seeded_network
@@ -89,7 +89,7 @@ class Train(Cell):
         return f"train {self}"
 
     def __str__(self) -> str:
-        return f"{split(self.method)[0]}, seed {self.seed}"
+        return f"{called(self.method)}, seed {self.seed}"
 
     def work(self) -> int:
         return steps_of(build("surefooted.recipes", self.recipe), len(data_of(self.data).train))
@@ -176,7 +176,7 @@ def training(
     target = how.target
     if target.learns and len(splits.validation) < target.levels:
         raise InputError(
-            f"{split(chosen)[0]} learns its labels from {target.levels} validation subset(s), and the validation set "
+            f"{called(chosen)} learns its labels from {target.levels} validation subset(s), and the validation set "
             f"has {len(splits.validation)} images; hold out more (--data.validation 0.1) or lower levels."
         )
     return Train(chosen, network, table, schedule, seed, precision, watched)

@@ -18,7 +18,7 @@ from surefooted.console import copy, escape, grid, options, print_json, say
 from surefooted.errors import InputError
 from surefooted.metrics.robustness import robust_accuracy, size_quantiles
 from surefooted.options import gather
-from surefooted.spec import build, split
+from surefooted.spec import build, called, split
 from surefooted.store import Store
 
 
@@ -49,7 +49,7 @@ def report_attack(cell: Attacked | Transferred, store: Store, out: Path | None, 
     flags = cell.probed.flags(store, eot=cell.eot)
     if out is not None:
         copy(cell.path(store) / "attacked.safetensors", out)
-    name, arguments = split(cell.attack)
+    name, arguments = called(cell.attack), split(cell.attack)[1]
     robust = robust_accuracy(found["found"])
     # Other rules than nearest keep points that say nothing of a smaller ball.
     nearest = build("surefooted.attacks", cell.attack).keep == "nearest"

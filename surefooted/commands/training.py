@@ -14,7 +14,7 @@ from surefooted.cell import (
 from surefooted.console import brief, copy, escape, grid, print_json, say
 from surefooted.errors import InputError
 from surefooted.options import gather
-from surefooted.spec import split
+from surefooted.spec import called
 from surefooted.store import Store
 
 
@@ -41,7 +41,7 @@ def report_training(cell: Train, store: Store, out: Path | None, as_json: bool) 
     for name, value in last.items():
         table.add_row(name.replace("_", " "), brief(value))
     say(
-        f"[bold]{split(cell.method)[0]} on {escape(data_of(cell.data).title)}, seed {cell.seed}[/]",
+        f"[bold]{called(cell.method)} on {escape(data_of(cell.data).title)}, seed {cell.seed}[/]",
         table,
         f"[dim]key[/] {cell.key[:12]}   [dim]weights[/] {escape(str(out or weights))}",
         f"Next: surefooted attack pgd --model {cell.key[:12]}",

@@ -12,7 +12,7 @@ from surefooted.metrics.reliability import reliability_curve
 from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Column, Figure, Page, Panel, Section, Table
 from surefooted.report import figures as draw
-from surefooted.spec import split
+from surefooted.spec import called
 from surefooted.studies.audit_findings import Findings, claims
 from surefooted.studies.compare import NORMS
 
@@ -161,7 +161,7 @@ def _level_figure(f: Findings) -> Figure:
         "levels",
         "Accuracy, confidence and calibration by adversarial-robustness level",
         Panel(lambda ax: draw.by_level(ax, *one)),
-        f"Level 1 holds the images whose answer is easiest to change ({split(f.audit.nearest.attack)[0]}, L2, "
+        f"Level 1 holds the images whose answer is easiest to change ({called(f.audit.nearest.attack)}, L2, "
         f"from the classifier's own prediction). A level has {len(f.level) // len(x)} images or one more: its "
         f"ECE is biased upward. {f.caption()}",
         "Accuracy, confidence and calibration error over robustness levels.",
@@ -173,6 +173,6 @@ def _size_figure(f: Findings) -> Figure:
         "sizes",
         "How far images are from another answer",
         Panel(lambda ax: draw.size_distribution(ax, {MODEL: f.sizes.tolist()}), size=(6.4, 4.2)),
-        f"Share of images whose answer changes within ‖δ‖₂, by {split(f.audit.nearest.attack)[0]}. " + f.caption(),
+        f"Share of images whose answer changes within ‖δ‖₂, by {called(f.audit.nearest.attack)}. " + f.caption(),
         "Cumulative distribution of the size of minimal perturbations.",
     )

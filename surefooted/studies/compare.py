@@ -15,7 +15,7 @@ from surefooted.metrics.levels import by_level, levels_of
 from surefooted.metrics.predictions import Predictions
 from surefooted.metrics.robustness import robust_accuracy
 from surefooted.metrics.stability import variance_by_level
-from surefooted.spec import split
+from surefooted.spec import called
 from surefooted.store import Store
 
 NORMS = {"linf": "L∞", "l2": "L2"}
@@ -67,7 +67,7 @@ class Comparison:
     @property
     def ranking(self) -> str:
         """The minimal-norm attack, in words."""
-        return split(self.nearest)[0].replace("_", " ")
+        return called(self.nearest).replace("_", " ")
 
     def cells(self) -> list[Cell]:
         return [cell for runs in self.runs.values() for run in runs for cell in run.cells]

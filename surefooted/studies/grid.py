@@ -17,7 +17,7 @@ from surefooted.cell.transferred import far
 from surefooted.metrics import accuracy
 from surefooted.metrics.intervals import Interval, mean_interval, seed_interval
 from surefooted.metrics.robustness import robust_accuracy
-from surefooted.spec import build, split
+from surefooted.spec import build, called
 from surefooted.store import Store
 
 # Far from the seeds of the networks that are attacked: a proxy is trained independently.
@@ -163,7 +163,7 @@ class Grid:
             "side, in the test too."
         )
         return (
-            f"{splits.title}, {split(self._some.net)[0]}, {' or '.join(map(str, lengths))} epochs: {len(splits.train)} "
+            f"{splits.title}, {called(self._some.net)}, {' or '.join(map(str, lengths))} epochs: {len(splits.train)} "
             f"training, {len(splits.test)} test images.{said if together else ''}"
         )
 

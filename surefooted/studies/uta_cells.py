@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from surefooted.cell import Cell, Train, data_of, training
-from surefooted.spec import split
+from surefooted.spec import called
 from surefooted.studies.grid import epochs_of
 
 FGSM, UTA = "FGSM-AT", "UTA-AT, 1 step"
@@ -51,7 +51,7 @@ class Overfitting:
         splits = data_of(some.data)
         ((_, given),) = self.record.items()
         return (
-            f"{splits.title}, {split(some.net)[0]}, {epochs_of(some)} epochs: {len(splits.train)} training images; "
+            f"{splits.title}, {called(some.net)}, {epochs_of(some)} epochs: {len(splits.train)} training images; "
             f"watched on the first {given['images']} test images, every {given['every']} iterations, at "
             f"FGSM's points and under PGD-{given['steps']} in steps of {given['step_size']:g} at ε = {given['eps']:g}; "
             f"{self.seeds} runs a method."

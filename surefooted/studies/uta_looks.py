@@ -14,7 +14,7 @@ from torch import Tensor
 
 from surefooted.cell import Attacked, Cell, Named, Predicted, Source, Train, attacking, data_of, images_of
 from surefooted.report import Figure, Panel
-from surefooted.spec import split
+from surefooted.spec import called
 from surefooted.store import Store
 from surefooted.studies.grid import epochs_of
 
@@ -88,7 +88,7 @@ class Looks:
         """Data and network, where they are known."""
         if not isinstance(self.victim, Train):
             return ""
-        return f"{data_of(self.victim.data).title}, {split(self.victim.net)[0]}, {epochs_of(self.victim)} epochs."
+        return f"{data_of(self.victim.data).title}, {called(self.victim.net)}, {epochs_of(self.victim)} epochs."
 
     def _moved(self, objective: str) -> Attacked:
         given = {"eps": self.eps, "steps": self.steps, "step_size": self.step_size, "objective": objective}

@@ -14,7 +14,7 @@ from surefooted.data.plane import BAND, REACH, SIDE, gap, height, true_class, un
 from surefooted.data.plane import boundary as true_line
 from surefooted.metrics import accuracy
 from surefooted.recorders import plane_points
-from surefooted.spec import build, split
+from surefooted.spec import build, called
 from surefooted.store import Store
 from surefooted.studies.uta_toy import ALPHA, DUE_ALPHA, Toy
 
@@ -140,7 +140,7 @@ class Plane:
             for recipe in (self.made.recipe, self.made.due_recipe, self.made.due_at_recipe)
         )
         return (
-            f"{split(self.made.net)[0]}, Adam, {plain.epochs} epochs; {split(self.made.due)[0]}, Adam, {due.epochs} "
+            f"{called(self.made.net)}, Adam, {plain.epochs} epochs; {called(self.made.due)}, Adam, {due.epochs} "
             f"epochs on clean points, {at.epochs} on perturbed ones."
         )
 
