@@ -53,8 +53,7 @@ class Cell(ABC):
     def key(self) -> str:
         about = self.about()
         if about.get("data"):  # where a data set lies is not what it holds; the checksum says that
-            ((name, arguments),) = about["data"].items()
-            about["data"] = {name: {k: v for k, v in arguments.items() if k not in ("path", "name")}}
+            about["data"] = placeless(about["data"])
         moved = {"version": self.version} if self.version > 1 else {}
         return digest({"kind": self.kind, **moved, **about})
 
@@ -75,6 +74,12 @@ class Cell(ABC):
                 self.make(store, machine, into, work, tick)
                 took = {"devices": machine.devices, "seconds": round(time.monotonic() - began, 2)}
                 write_json(into / "provenance.json", provenance() | took)
+
+
+def placeless(given: Named) -> Named:
+    """A data set's arguments but where it lies."""
+    ((name, arguments),) = given.items()
+    return {name: {k: v for k, v in arguments.items() if k not in ("path", "name")}}
 
 
 def data_of(given: Named) -> Splits:

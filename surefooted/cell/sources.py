@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from torch import nn
 
-from surefooted.cell.base import Cell, Named, Part, data_of
+from surefooted.cell.base import Cell, Named, Part, data_of, placeless
 from surefooted.data.images import Images
 from surefooted.ensembles import Ensemble, MonteCarloDropout
 from surefooted.errors import InputError
-from surefooted.spec import called, digest, split
+from surefooted.spec import called, digest
 from surefooted.store import Store
 from surefooted.weights import load_model
 
@@ -188,7 +188,7 @@ def before(victim: Source) -> tuple[Cell, ...]:
 def check_same_data(victims: Sequence[Source]) -> None:
     """Refuse networks of different data: one may have been trained on what the others are tested on."""
     known = [given for victim in victims if (given := own_data(victim)) is not None]
-    held = [(split(given)[0], data_of(given).checksum, {**split(given)[1], "path": "", "name": ""}) for given in known]
+    held = [(placeless(given), data_of(given).checksum) for given in known]
     for given, other in zip(known[1:], held[1:]):
         if other != held[0]:
             raise InputError(

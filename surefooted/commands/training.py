@@ -6,11 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from surefooted.cell import (
-    Train,
-    data_of,
-    training,
-)
+from surefooted.cell import Train, data_of, training
 from surefooted.console import brief, copy, escape, grid, print_json, say
 from surefooted.errors import InputError
 from surefooted.options import gather

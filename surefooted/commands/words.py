@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from surefooted.cell import (
-    Named,
-    Part,
-)
+from surefooted.cell import Named, Part
 from surefooted.checks import Flag
 from surefooted.console import escape
 from surefooted.errors import InputError

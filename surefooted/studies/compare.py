@@ -14,7 +14,6 @@ from surefooted.cell import Attacked, Cell, Predicted, Train, attacking, data_of
 from surefooted.metrics.levels import by_level, levels_of
 from surefooted.metrics.predictions import Predictions
 from surefooted.metrics.robustness import robust_accuracy
-from surefooted.metrics.stability import variance_by_level
 from surefooted.spec import called
 from surefooted.store import Store
 
@@ -128,7 +127,3 @@ class Results:
     def per_level(self, name: str, metric: Any) -> Tensor:
         """(seeds, levels)."""
         return torch.stack([by_level(metric, p, level) for p, level in zip(self.clean(name), self.level)])
-
-    def stability(self, name: str) -> Tensor:
-        """Variance over the seeds, per level of the first seed's ranking (AR-AdaLS's σ²)."""
-        return variance_by_level([p.log_p for p in self.clean(name)], self.level[0])

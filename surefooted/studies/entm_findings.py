@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from surefooted.cell import Attacked, Predicted, data_of
+from surefooted.cell import Predicted, data_of
 from surefooted.metrics import accuracy
 from surefooted.metrics.intervals import Interval, mean_interval
 from surefooted.metrics.robustness import robust_accuracy
@@ -116,24 +116,23 @@ class Claims:
     def _tempered(self, found: Finding, by: float, method: str, attack: str) -> Finding:
         """Unclear, where the gain is little beside what two trainings of the method's kind differ by."""
         kind = self.grid.proxies.get(method, "")
-        apart = retrained(self.analysis, self.store).get((kind, attack))
-        if self.grid.seeds > 1 or apart is None:
+        if self.grid.seeds > 1 or (kind, attack) not in self.analysis.again:
             return found
+        apart = retrained(self.analysis, self.store, kind, attack)
         said = f"; two networks of {kind} are {100 * apart:.2f} points apart{_under(attack)}"
         if abs(by) > ROUGH * apart:
             return replace(found, evidence=found.evidence + said)
         return replace(found, verdict="unclear", evidence=f"{found.evidence}{said}, which is not little beside it")
 
 
-def retrained(a: Analysis, store: Store) -> dict[tuple[str, str], float]:
-    """By method and attack, how far apart two networks of a method are in accuracy."""
-
-    def of(second: Predicted | Attacked) -> float:
-        if isinstance(second, Predicted):
-            return accuracy(second.result(store))
-        return robust_accuracy(second.result(store)["found"]).value
-
-    return {which: abs(a.grid.accuracies(store, *which)[0] - of(second)) for which, second in a.again.items()}
+def retrained(a: Analysis, store: Store, method: str, attack: str) -> float:
+    """How far apart two networks of a method are in accuracy, clean or under an attack."""
+    second = a.again[method, attack]
+    if isinstance(second, Predicted):
+        other = accuracy(second.result(store))
+    else:
+        other = robust_accuracy(second.result(store)["found"]).value
+    return abs(a.grid.accuracies(store, method, attack)[0] - other)
 
 
 def _random(a: Analysis, store: Store) -> list[Finding]:
