@@ -23,7 +23,21 @@ _WHERE = {
     "surefooted.store": ["Store"],
     "surefooted.cell.transferred": ["transfer"],
 }
-_PACKAGES = ["attacks", "corruptions", "data", "methods", "metrics", "nets", "scores"]
+_PACKAGES = [
+    "analysis",
+    "attacks",
+    "checks",
+    "corruptions",
+    "data",
+    "ensembles",
+    "methods",
+    "metrics",
+    "nets",
+    "posthoc",
+    "recipes",
+    "scores",
+    "views",
+]
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = sorted(_HOME)
@@ -40,4 +54,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_PACKAGES})

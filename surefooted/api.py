@@ -14,6 +14,7 @@ from surefooted.cell import Train, data_of, training
 from surefooted.checkpoint import Entry
 from surefooted.core import Points
 from surefooted.data.images import Images, Splits
+from surefooted.errors import InputError
 from surefooted.execute import execute
 from surefooted.machine import Machine, Precision
 from surefooted.metrics.intervals import Interval, bootstrap
@@ -85,6 +86,10 @@ def attack(
     **arguments: Any,
 ) -> Adversarial:
     """Attack every image: ``attack("pgd", model, data.test, eps=8/255)``. Results per example; see ``Adversarial``."""
+    if isinstance(name, Attack) and arguments:
+        raise InputError(
+            f"{name.spec} is made already; give {', '.join(arguments)} where it is, or the attack by name."
+        )
     made = name if isinstance(name, Attack) else build("surefooted.attacks", {name: arguments} if arguments else name)
     points = images.points() if isinstance(images, Images) else images
     return made(model, points, seed=seed, batch=batch)

@@ -111,8 +111,7 @@ def audit(
         InputError: for a classifier or data that cannot be audited, before any work; see ``checks.admit``.
     """
     named = known_data(data)
-    door: dict[str, Any] = {"mean": tuple(mean), "std": tuple(std), "outputs": outputs}
-    victim = victim_of(model, named, weights=weights, **door)
+    victim = victim_of(model, named, weights=weights, mean=tuple(mean), std=tuple(std), outputs=outputs)
     made = audit_of(model=victim, data=named, eps=eps, norm=norm, budget=budget, **options)
     store = store or Store()
     machine = machine or _machine(made.model)
@@ -175,8 +174,17 @@ def pace(net: nn.Module, x: torch.Tensor, attack: Attack) -> Pace:
     return Pace(max(low - few * row, 0.0), row)
 
 
-def victim_of(model: Any, data: Named | None, *, weights: Path | None = None, **door: Any) -> Source:
-    """A victim for cells, from what a user calls a model."""
+def victim_of(
+    model: Any,
+    data: Named | None,
+    *,
+    weights: Path | None = None,
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+    outputs: str = "logits",
+) -> Source:
+    """A victim for cells, from what a user calls a model; the options are for a classifier that is not ours."""
+    door: dict[str, Any] = {"mean": mean, "std": std, "outputs": outputs}
     if isinstance(model, nn.Module | str) and data is None:
         raise InputError("which data? A classifier that is not ours does not say; name a data set (--data digits).")
     if isinstance(model, nn.Module):
@@ -188,6 +196,8 @@ def victim_of(model: Any, data: Named | None, *, weights: Path | None = None, **
                 "transformers:NAME."
             )
         return Foreign(model, shape_of(data), weights, **door)
+    if mean or std or weights or outputs != "logits":
+        raise InputError("mean, std, outputs and weights are for other classifiers than ours; leave them out.")
     return model
 
 

@@ -83,6 +83,7 @@ class Score(Component):
     Attributes:
         of: the function of the forward pass, differentiable in its logits.
         uses_clean: whether it reads ``Forward.clean``; only then is the clean pass run.
+        epistemic: whether it is the same for any prediction of a single sample: what only several can tell.
     """
 
     package = "surefooted.scores"
@@ -90,18 +91,27 @@ class Score(Component):
     of: Callable[[Forward], Float[Tensor, " b"]]
     name: str = ""
     uses_clean: bool = False
+    epistemic: bool = False
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
     def __call__(self, f: Forward) -> Float[Tensor, " b"]:
         return self.of(f)
 
+    @property
+    def called(self) -> str:
+        """By its function's name where one made it, else by its formula."""
+        return self.spec.name if self.spec else self.name
+
     def __add__(self, other: Score) -> Score:
         return Score(
-            lambda f: self.of(f) + other.of(f), f"{self.name} + {other.name}", self.uses_clean or other.uses_clean
+            lambda f: self.of(f) + other.of(f),
+            f"{self.name} + {other.name}",
+            self.uses_clean or other.uses_clean,
+            self.epistemic and other.epistemic,
         )
 
     def __sub__(self, other: Score) -> Score:
         return self + (-1) * other
 
     def __rmul__(self, scale: float) -> Score:
-        return Score(lambda f: scale * self.of(f), f"{scale:g} ({self.name})", self.uses_clean)
+        return Score(lambda f: scale * self.of(f), f"{scale:g} ({self.name})", self.uses_clean, self.epistemic)

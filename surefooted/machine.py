@@ -219,18 +219,22 @@ class _News(threading.Thread):
         self.join()
 
 
-def provenance() -> dict[str, Any]:
-    """What numbers may depend on beside their arguments."""
+RECORDED = ("surefooted", "torch", "python", "device", "devices", "threads", "cores")
+
+
+def provenance(machine: Machine) -> dict[str, Any]:
+    """What numbers may depend on beside their arguments: a value for each name of ``RECORDED``."""
     import torch
 
     from surefooted import __version__
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    device = machine.device()
     return {
         "surefooted": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "device": device,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "devices": machine.devices,
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
     }

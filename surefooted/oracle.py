@@ -12,6 +12,7 @@ projects. What is left of an attack is its idea::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -21,11 +22,13 @@ from torch import Tensor
 from surefooted.core import Forward, Points, Score, log_mean_softmax
 from surefooted.errors import InputError
 from surefooted.geometry import Ball
-from surefooted.noise import Noise
+from surefooted.noise import Noise, torch_seed
 from surefooted.records import Adversarial, Keep, Records, Rows
 from surefooted.views import Victim
 
 Start = Literal["clean", "uniform", "gaussian"]
+# Draws that one turn of several has, as a power of 2.
+TURN = 24
 
 
 class Oracle:
@@ -64,6 +67,7 @@ class Oracle:
         self.victim, self.ball, self.objective, self.keep = victim, ball, objective, keep
         self.box, self.seed, self.batch, self.judging, self.tick = box, seed, batch, judging, tick
         self.draws, self.eot = 0, eot
+        self.turns: tuple[int, ...] = ()
         self.records = Records(points, target, ball=ball, keep=keep, judging=judging)
         # What was said of the points asked about last: whether they have left their class.
         self.wrong = torch.zeros(len(points.y), dtype=torch.bool, device=points.x.device)
@@ -143,6 +147,21 @@ class Oracle:
         shape = self.x0.shape[1:]
         d = self.ball.draw(self.noise(), shape) if start == "uniform" else sigma * self.noise().normal(*shape)
         return self.project(self.x0 + d)
+
+    @contextmanager
+    def turn(self, k: int) -> Iterator[None]:
+        """The ``k``-th of several attacks in a row: its draws do not depend on how long those before it took.
+
+        A turn within a turn, as of a union in a union, has draws of its own too.
+        """
+        seed, draws, turns = self.seed, self.draws, self.turns
+        if turns:
+            self.seed = torch_seed(seed, *turns)
+        self.draws, self.turns = k << TURN, (*turns, k)
+        try:
+            yield
+        finally:
+            self.seed, self.draws, self.turns = seed, draws, turns
 
     def noise(self) -> Noise:
         """A fresh draw for the active rows, the same for a row whatever else is active."""

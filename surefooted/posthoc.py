@@ -55,7 +55,7 @@ Fit = Callable[[Predictions], LogMap]
 
 
 @checked
-def temperature_scaling(p: Predictions) -> LogMap:
+def temperature_scaling(p: Predictions, /) -> LogMap:
     """One number divides the log-probabilities; the ranking of the classes stays. See ``fit_temperature``."""
     _check_classes(p, "temperature_scaling")
     k = p.log_p.shape[1]
@@ -63,7 +63,7 @@ def temperature_scaling(p: Predictions) -> LogMap:
 
 
 @checked
-def vector_scaling(p: Predictions, *, penalty: NonNegative = 1e-4) -> LogMap:
+def vector_scaling(p: Predictions, /, *, penalty: NonNegative = 1e-4) -> LogMap:
     """A scale and an offset for each class's log-probability. 2K numbers; predicted classes may change.
 
     Args:
@@ -78,7 +78,7 @@ def vector_scaling(p: Predictions, *, penalty: NonNegative = 1e-4) -> LogMap:
 
 @checked
 def dirichlet_scaling(
-    p: Predictions, *, off_diagonal: NonNegative | None = None, intercept: NonNegative | None = None
+    p: Predictions, /, *, off_diagonal: NonNegative | None = None, intercept: NonNegative | None = None
 ) -> LogMap:
     """Dirichlet calibration: any affine map of the log-probabilities, its off-diagonal and intercept penalised (ODIR).
 

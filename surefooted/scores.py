@@ -33,8 +33,6 @@ __all__ = [
     "variance",
 ]
 
-# What is 0 for one sample.
-EPISTEMIC = ("mutual_information", "variance")
 VERSION = {"entropy": 2, "entm_loss": 2, "mutual_information": 2}
 
 
@@ -110,7 +108,7 @@ def mutual_information() -> Score:
         each = _entropy(f.logits.double().log_softmax(-1))
         return (_entropy(_mean(f)) - each.mean(0)).to(f.log_p)
 
-    return Score(of, "MI")
+    return Score(of, "MI", epistemic=True)
 
 
 @checked
@@ -120,7 +118,7 @@ def variance() -> Score:
     Epistemic, as ``mutual_information``, and bounded: at most 1 − 1/S. AR-AdaLS's σ² divides by S − 1
     (``metrics.uncertainty.sample_variance``).
     """
-    return Score(lambda f: f.logits.softmax(-1).var(0, correction=0).sum(-1), "σ²")
+    return Score(lambda f: f.logits.softmax(-1).var(0, correction=0).sum(-1), "σ²", epistemic=True)
 
 
 @checked
@@ -206,7 +204,7 @@ def kl_to_clean() -> Score:
 
 def at_clean(score: Score) -> Score:
     """The same score at the unperturbed point: ``0.5 * at_clean(ce) + 0.5 * ce`` is training half on clean images."""
-    return Score(lambda f: score(f.at_clean()), f"{score.name} at clean", uses_clean=True)
+    return Score(lambda f: score(f.at_clean()), f"{score.name} at clean", uses_clean=True, epistemic=score.epistemic)
 
 
 def per_sample(score: Score) -> Score:

@@ -274,6 +274,8 @@ def test_what_cannot_be_audited_is_refused_before_any_work(tmp_path):
         sf.audit("lenet", "digits", store=store, **SMOKE)
     with pytest.raises(InputError, match="budget = 'quck'"):
         sf.audit(seven, "digits", store=store, budget="quck")
+    with pytest.raises(InputError, match="for other classifiers than ours"):
+        sf.audit(Weights(tmp_path / "none.safetensors"), "digits", store=store, outputs="probabilities", **SMOKE)
     with pytest.raises(InputError, match="not there; expected a weights"):
         sf.audit(Weights(tmp_path / "none.safetensors"), "digits", store=store, **SMOKE)
     assert not list(store.root.glob("artefacts/*"))

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -80,6 +81,20 @@ def test_a_second_turn_does_not_depend_on_how_long_the_first_took(net, points):
     short, long = (worst_of(attacks=(one, after))(net, points) for one in idle)
     assert torch.equal(short.found, long.found) and torch.equal(short.x, long.x)
     assert short.found.any() and not torch.equal(short.queries, long.queries)
+
+
+def test_a_union_in_a_union_has_draws_of_its_own(net, points):
+    seen = []
+
+    def search(oracle):
+        drawn = oracle.noise()
+        seen.append((drawn.seed, drawn.step))
+
+    one = replace(pgd(eps=0.15), search=search)
+    worst_of(attacks=(worst_of(attacks=(one, one)), one, worst_of(attacks=(one, one))))(net, points, seed=3)
+    assert len(set(seen)) == 5
+    flat = seen[2]
+    assert flat == (3, (1 << 24) + 1)  # those of a plain list are what they were
 
 
 def test_attacks_that_do_not_belong_together_are_refused():

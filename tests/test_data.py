@@ -365,6 +365,17 @@ def test_the_title_of_cifar10_tells_a_lossy_copy(tmp_path, kind, options, title)
     assert data.cifar10().title == title
 
 
+def test_so_do_the_titles_of_the_others(tmp_path):
+    write_parquet_set(
+        tmp_path / "mnist",
+        drawn(10, 0, (8, 8, 3)),
+        drawn(3, 1, (8, 8, 3)),
+        encode=lambda picture: png(picture, "JPEG", quality=75),
+    )
+    set_data_root(tmp_path)
+    assert data.mnist().title == "MNIST (JPEG q75)"
+
+
 # The Hub
 
 

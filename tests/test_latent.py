@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted import methods, nets
+from surefooted import methods, nets, scores
 from surefooted.attacks import pgd
 from surefooted.cell import training
 from surefooted.core import Forward, Points
@@ -150,13 +150,38 @@ def test_no_steps_are_refused():
         ({"uta": {"view": {"latent": {"stage": "fc9"}}}}, "no latent space behind 'fc9'"),
         ({"pgd_at": {"view": "mc_dropout"}}, "needs a network with dropout"),
         ("due", "this network has none"),
-        ({"uta": {"uncertainty": "variance"}}, "variance is 0 for a single prediction"),
+        ({"uta": {"uncertainty": "variance"}}, "variance is the same for any single prediction"),
         ({"ar_adals": {"levels": 1, "every": 2}}, "nothing to rank"),
+        ({"custom": {"clean_share": 0.5}}, "no attack that perturbs any"),
+        ({"due": {"clean_share": 0.5}}, "no attack that perturbs any"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_any_work(method, said):
     with pytest.raises(InputError, match=said):
         training(method, "small_convnet", "digits")
+
+
+def test_what_several_samples_alone_tell_is_refused_in_a_formula_too():
+    for score in (2 * scores.variance(), scores.mutual_information() + 0.5 * scores.variance()):
+        with pytest.raises(InputError, match="same for any single prediction"):
+            methods.uta(uncertainty=score)
+    methods.uta(uncertainty=scores.entropy() - scores.mutual_information())
+    methods.uta(uncertainty=2 * scores.variance(), members=2)
+
+
+def test_a_free_combination_may_be_latent_and_of_several_networks():
+    """Filled in by hand, the slots of UTA in features are UTA in features."""
+    given = {"eps": 0.2, "steps": 3, "step_size": 0.05}
+    by_hand = methods.custom(
+        perturb=pgd(**given, objective=scores.entropy(), start="clean"),
+        loss=scores.summed_cross_entropy(),
+        members=2,
+        view=latent(stage="fc1"),
+    )
+    named = methods.uta(**given, members=2, view=latent(stage="fc1"))
+    net = Ensemble([nets.small_convnet((1, 12, 12), 4, width=4) for _ in range(2)]).eval()
+    points = Points(torch.rand(5, 1, 12, 12), torch.arange(5) % 4, torch.arange(5))
+    assert torch.equal(*(one.move(net, points, points.y, seed=0) for one in (by_hand, named)))
 
 
 def test_dropout_masks_of_several_networks_are_all_samples():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted import methods
+from surefooted import methods, nets
 from surefooted.core import Points
 from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
@@ -325,3 +325,14 @@ def test_examples_are_ranked_by_the_distance_of_the_network_s_own_answer():
 def test_what_cannot_rank_examples_is_refused(given, said):
     with pytest.raises(InputError, match=said):
         methods.ar_adals(**given)
+
+
+@pytest.mark.parametrize("name", ["pat", "pat_ls", "pat_entm", "trades", "trades_entm", "pat_ar_adals"])
+def test_the_attack_of_a_larger_ball_reaches_its_edge(name):
+    net = nets.mlp((1, 4, 4), 3, width=8).eval()
+    points = Points(torch.full((6, 1, 4, 4), 0.5), torch.arange(6) % 3, torch.arange(6))
+    given = {"alpha": 0.1} if name == "pat_ar_adals" else {}
+    made = getattr(methods, name)(eps=0.3, **given)
+    moved = made.move(net, points, torch.full((6, 3), 1 / 3), seed=0)
+    assert (moved - 0.5).abs().max().item() == pytest.approx(0.3)
+    assert getattr(methods, name)(**given).spec.arguments["step_size"] is None

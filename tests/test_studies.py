@@ -1,10 +1,15 @@
 """Studies: the demo runs whole in its smallest size, is not computed twice, and says what it found."""
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 
-from surefooted.cell import Attacked, Predicted, Train
+import surefooted as sf
+from surefooted.cell import Attacked, Corrupted, Predicted, Train, Transferred
+from surefooted.errors import InputError
 from surefooted.execute import execute, plan
 from surefooted.machine import Machine
 from surefooted.report import write
@@ -63,3 +68,48 @@ def test_what_made_an_artefact_is_on_record(ran):
     assert about["attack"]["pgd"]["steps"] == 5 and about["victim"] == cell.victim.key
     made = json.loads((cell.path(store) / "provenance.json").read_text())
     assert {"torch", "surefooted", "device", "seconds"} <= made.keys()
+
+
+def test_a_page_tells_what_made_its_numbers_not_what_writes_it(ran):
+    store, study = ran
+    cell = next(c for c in study.cells() if isinstance(c, Attacked))
+    file = cell.path(store) / "provenance.json"
+    kept = file.read_text()
+    try:
+        file.write_text(json.dumps(json.loads(kept) | {"device": "another one", "seconds": 7200}))
+        made = study.page(store).provenance
+    finally:
+        file.write_text(kept)
+    assert "another one, " in made["device"] and float(made["hours of all processes"]) >= 2
+    assert made["artefacts"] > len(study.cells())  # and what those need
+
+
+def test_predictions_that_cannot_be_are_refused_before_the_attack_is_paid_for(ran):
+    _, study = ran
+    moved = next(c for c in study.cells() if isinstance(c, Attacked) and c.keep_points)
+    with pytest.raises(InputError, match="keeps no points"):
+        Predicted(moved.victim, moved=replace(moved, keep_points=False))
+    with pytest.raises(InputError, match="keeps no points"):
+        Transferred(moved.victim, replace(moved, keep_points=False))
+    with pytest.raises(InputError, match="test split, not of validation"):
+        Predicted(moved.victim, "validation", moved)
+
+
+def test_an_empty_split_is_named_before_it_is_corrupted():
+    cell = Corrupted({"digits": {"validation": 0.0}}, "contrast", "validation")
+    with pytest.raises(InputError, match="the validation split is empty"):
+        cell.images()
+
+
+def test_what_is_made_already_takes_no_arguments(ran):
+    store, study = ran
+    net = next(c for c in study.cells() if isinstance(c, Train)).load(store)
+    with pytest.raises(InputError, match="is made already; give eps"):
+        sf.attack(sf.pgd(eps=0.1), net, sf.digits().test, eps=0.2)
+
+
+def test_packages_are_there_before_anything_is_used():
+    names = ("recipes", "analysis", "checks", "views", "posthoc", "metrics")
+    code = f"import surefooted as sf; print(*(getattr(sf, name).__name__ for name in {names}))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.split() == [f"surefooted.{name}" for name in names]

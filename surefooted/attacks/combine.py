@@ -137,9 +137,8 @@ def autoattack(
 
 def run(attack: Attack, oracle: Oracle, turn: int) -> None:
     """One attack on what is still active."""
-    # Draws of its own: what an attack does must not depend on how long the one before took.
-    oracle.draws = turn << 24
-    oracle.pursue(attack.objective)
-    for _ in range(attack.restarts):
-        if oracle.active:
-            attack.search(oracle)
+    with oracle.turn(turn):
+        oracle.pursue(attack.objective)
+        for _ in range(attack.restarts):
+            if oracle.active:
+                attack.search(oracle)

@@ -7,6 +7,7 @@ was made once, by whatever study, is found by every other.
 from surefooted.cell.analysed import Analysed, Surface
 from surefooted.cell.base import Cell, Named, Part, data_of, known_data
 from surefooted.cell.evaluated import Attacked, Predicted, Probed, attacking
+from surefooted.cell.origin import made_by
 from surefooted.cell.shifted import Corrupted, Shifted
 from surefooted.cell.sources import (
     Best,
@@ -50,6 +51,7 @@ __all__ = [
     "data_of",
     "images_of",
     "known_data",
+    "made_by",
     "own_data",
     "training",
     "transfer",

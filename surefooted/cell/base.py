@@ -72,8 +72,8 @@ class Cell(ABC):
                 into, work = place
                 began = time.monotonic()
                 self.make(store, machine, into, work, tick)
-                took = {"devices": machine.devices, "seconds": round(time.monotonic() - began, 2)}
-                write_json(into / "provenance.json", provenance() | took)
+                took = {"seconds": round(time.monotonic() - began, 2)}
+                write_json(into / "provenance.json", provenance(machine) | took)
 
 
 def placeless(given: Named) -> Named:

@@ -17,6 +17,7 @@ from surefooted.checked import Whole, checked
 from surefooted.checks import PROBED, Flag, Probe, of_probe, probe
 from surefooted.core import Points
 from surefooted.data.images import Images
+from surefooted.errors import InputError
 from surefooted.files import read_json, read_tensors, write_json, write_tensors
 from surefooted.machine import Machine, Tick
 from surefooted.metrics.predictions import Predictions
@@ -131,6 +132,12 @@ class Predicted(Cell):
 
     kind = "predicted"
 
+    def __post_init__(self) -> None:
+        if self.moved is not None:
+            check_kept(self.moved)
+            if self.part != self.moved.part:
+                raise InputError(f"the attack moved points of the {self.moved.part} split, not of {self.part}.")
+
     def about(self) -> dict[str, Any]:
         return {
             "victim": self.victim.key,
@@ -153,7 +160,7 @@ class Predicted(Cell):
         return 1
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
-        net = self.victim.load(store).to(machine.device())
+        net = ready(self.victim, store, machine.device())
         if self.moved is None:
             p = predict(net, images_of(self.victim, self.data, self.part, self.limit), seed=self.seed)
         else:
@@ -214,6 +221,12 @@ def attacking(
     """An attack cell; its options as in ``Attacked``."""
     named = complete("surefooted.attacks", attack)
     return Attacked(victim, named, part, data, limit, seed, keep_points)
+
+
+def check_kept(moved: Attacked) -> None:
+    """Refuse an attack whose points nobody will find, before it is run."""
+    if not moved.keep_points:
+        raise InputError("this attack keeps no points, and a prediction at them needs them; make it with keep_points.")
 
 
 def _block(attack: Attack, device: torch.device) -> int:

@@ -10,10 +10,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from surefooted import corruptions
 from surefooted.cell.base import Cell, Named, Part, data_of
 from surefooted.cell.blocks import ready
-from surefooted.cell.sources import Source, before
+from surefooted.cell.sources import Source, before, images_in
 from surefooted.checked import Count
 from surefooted.core import Points
 from surefooted.data.images import Images
@@ -21,7 +20,7 @@ from surefooted.files import read_tensors, write_tensors
 from surefooted.machine import Machine, Tick
 from surefooted.metrics.predictions import Predictions
 from surefooted.prediction import predict
-from surefooted.spec import complete
+from surefooted.spec import build, complete
 from surefooted.store import Store
 
 INTENSITIES: tuple[int, ...] = (1, 2, 3, 4, 5)
@@ -62,8 +61,7 @@ class Corrupted(Cell):
         return f"corrupt by {self.type}"
 
     def images(self) -> Images:
-        images: Images = getattr(data_of(self.data), self.part)
-        return images.take(slice(0, self.limit)) if self.limit else images
+        return images_in(self.data, self.part, self.limit)
 
     def work(self) -> int:
         return len(INTENSITIES) * len(self.images())
@@ -72,7 +70,7 @@ class Corrupted(Cell):
         device, images = machine.device(), self.images()
         levels = []
         for intensity in INTENSITIES:
-            corrupt = getattr(corruptions, self.type)(severity=intensity)
+            corrupt = build("surefooted.corruptions", self._at(intensity))
             parts = []
             for a in range(0, len(images), STEP):
                 points = images.points(slice(a, a + STEP), device)

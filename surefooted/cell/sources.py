@@ -206,7 +206,12 @@ def images_of(victim: Source, data: Named | None, part: Part, limit: int) -> Ima
     given = data or own_data(victim)
     if given is None:
         raise InputError("weights from a file do not say which data to use; name it (--data).")
-    images: Images = getattr(data_of(given), part)
+    return images_in(given, part, limit)
+
+
+def images_in(data: Named, part: Part, limit: int) -> Images:
+    """The images of a split, the first ``limit`` of them where that is not 0; a split without any is refused."""
+    images: Images = getattr(data_of(data), part)
     if not len(images):
         raise InputError(
             f"the {part} split is empty; hold some images out (--data.validation 0.1), or use another split."

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from surefooted.attacks.base import Attack
 from surefooted.cell.base import Cell, Named, Part
-from surefooted.cell.evaluated import Attacked, Probed
+from surefooted.cell.blocks import ready
+from surefooted.cell.evaluated import Attacked, Probed, check_kept
 from surefooted.cell.sources import Source, before, own_data
 from surefooted.core import Points
 from surefooted.data.images import Images
@@ -78,6 +79,9 @@ class Transferred(Cell):
 
     kind = "transferred"
 
+    def __post_init__(self) -> None:
+        check_kept(self.moved)
+
     def about(self) -> dict[str, Any]:
         kept = {} if self.keep_points else {"keep_points": False}
         return {"victim": self.victim.key, "moved": self.moved.key, **kept}
@@ -95,7 +99,7 @@ class Transferred(Cell):
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
         device = machine.device()
-        net, points = self.victim.load(store).to(device), self.moved.images().points(device=device)
+        net, points = ready(self.victim, store, device), self.moved.images().points(device=device)
         moved = self.moved.result(store)["x"].to(device)
         found = judged(net, points, moved, build("surefooted.attacks", self.attack))
         tensors = {"rows": points.i, "y": points.y, **found._asdict()}

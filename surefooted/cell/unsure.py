@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from surefooted.cell.base import Cell, Named, Part, about_data
+from surefooted.cell.blocks import ready
 from surefooted.cell.sources import Source, before, images_of
 from surefooted.files import read_tensors, write_tensors
 from surefooted.machine import Machine, Tick
@@ -49,7 +50,7 @@ class Unsure(Cell):
         return 1
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
-        net = self.victim.load(store).to(machine.device())
+        net = ready(self.victim, store, machine.device())
         images = images_of(self.victim, self.data, self.part, self.limit)
         parts = answered(net, images, unsure, seed=self.seed)
         tick(1)

@@ -52,12 +52,7 @@ def report_audit(
         "outputs": outputs,
         "weights": weights,
     }
-    if is_foreign(model):
-        victim: Any = victim_of(model, data, **door)
-    elif any(door[name] for name in ("mean", "std", "weights")) or outputs != "logits":
-        raise InputError("--mean, --std, --outputs and --weights are for other classifiers than ours; leave them out.")
-    else:
-        victim = find_victim(model, store)
+    victim = victim_of(model if is_foreign(model) else find_victim(model, store), data, **door)
     made = audit_of(model=victim, data=data, **arguments)
     out = out or Path("reports") / "audit"
     check_place(out / "index.html")

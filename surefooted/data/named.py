@@ -1,4 +1,7 @@
-"""Data sets known by name, as Parquet directories under the data root."""
+"""Data sets known by name, as Parquet directories under the data root.
+
+The title of a copy that was encoded with loss says so, as in CIFAR-10 (JPEG q75).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from surefooted.data.decode import encoding
 from surefooted.data.images import Splits
 from surefooted.data.parquet import find_shards, read_images, read_source
 from surefooted.data.paths import data_root, directory
-from surefooted.data.split import Cut, Source, deal
+from surefooted.data.split import Cut, deal
 from surefooted.errors import InputError
 
 ON_THE_HUB = {
@@ -35,8 +38,7 @@ def mnist(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole 
 
     Source: Y. LeCun, C. Cortes, C. Burges. The MNIST database of handwritten digits, 1998.
     """
-    cut = Cut(validation, split_seed, train_limit, test_limit)
-    return deal(read("mnist", "MNIST"), cut, name="mnist", title="MNIST")
+    return known("mnist", "MNIST", Cut(validation, split_seed, train_limit, test_limit))
 
 
 @checked
@@ -56,16 +58,14 @@ def fashion_mnist(
 
     Source: H. Xiao, K. Rasul, R. Vollgraf. Fashion-MNIST: a Novel Image Dataset, 2017, https://arxiv.org/abs/1708.07747
     """
-    cut = Cut(validation, split_seed, train_limit, test_limit)
-    return deal(read("fashion_mnist", "Fashion-MNIST"), cut, name="fashion_mnist", title="Fashion-MNIST")
+    return known("fashion_mnist", "Fashion-MNIST", Cut(validation, split_seed, train_limit, test_limit))
 
 
 @checked
 def cifar10(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole = 0, test_limit: Whole = 0) -> Splits:
     """CIFAR-10: ten kinds of objects, 32×32 colour, 50,000 to train and 10,000 to test on.
 
-    Read from ``cifar10`` under the data root (--data-root or SUREFOOTED_DATA), a directory as ``parquet`` takes it. The
-    title names a lossy encoding: results on such a copy do not compare with published ones.
+    Read from ``cifar10`` under the data root (--data-root or SUREFOOTED_DATA), a directory as ``parquet`` takes it.
 
     Args:
         validation: share of the training images held out for validation; 0 for none.
@@ -75,11 +75,7 @@ def cifar10(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whol
 
     Source: A. Krizhevsky. Learning Multiple Layers of Features from Tiny Images, 2009.
     """
-    cut = Cut(validation, split_seed, train_limit, test_limit)
-    source = read("cifar10", "CIFAR-10")
-    _, first = next(read_images(find_shards(folder_of("cifar10", "CIFAR-10"), "train")[0], "image"))
-    found = encoding(first)
-    return deal(source, cut, name="cifar10", title=f"CIFAR-10 ({found})" if found.startswith("JPEG") else "CIFAR-10")
+    return known("cifar10", "CIFAR-10", Cut(validation, split_seed, train_limit, test_limit))
 
 
 @checked
@@ -100,8 +96,7 @@ def cifar100(
     Source: A. Krizhevsky. Learning Multiple Layers of Features from Tiny Images, 2009.
     """
     cut = Cut(validation, split_seed, train_limit, test_limit)
-    source = read("cifar100", "CIFAR-100", image="img", label="fine_label")
-    return deal(source, cut, name="cifar100", title="CIFAR-100")
+    return known("cifar100", "CIFAR-100", cut, image="img", label="fine_label")
 
 
 @checked
@@ -119,15 +114,18 @@ def svhn(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole =
 
     Source: Y. Netzer et al. Reading Digits in Natural Images with Unsupervised Feature Learning, 2011.
     """
-    return deal(read("svhn", "SVHN"), Cut(validation, split_seed, train_limit, test_limit), name="svhn", title="SVHN")
+    return known("svhn", "SVHN", Cut(validation, split_seed, train_limit, test_limit))
 
 
-def read(name: str, title: str, *, image: str = "image", label: str = "label") -> Source:
+def known(name: str, title: str, cut: Cut, *, image: str = "image", label: str = "label") -> Splits:
+    """A set under the data root; its title names a lossy encoding, whose results compare with no published ones."""
     folder = folder_of(name, title)
     source = read_source(folder, image, label)
     if source.test is None:
         raise InputError(f"No test-*.parquet in {str(folder)!r}: the copy of {title} is not complete. Copy it again.")
-    return source
+    _, first = next(read_images(find_shards(folder, "train")[0], image))
+    found = encoding(first)
+    return deal(source, cut, name=name, title=f"{title} ({found})" if found.startswith("JPEG") else title)
 
 
 def folder_of(name: str, title: str) -> Path:

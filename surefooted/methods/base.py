@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from surefooted.attacks.base import Attack
 from surefooted.checked import Component, Spec
 from surefooted.core import Forward, Points, Score
+from surefooted.errors import InputError
 from surefooted.methods.targets import Target, one_hot
 from surefooted.methods.views import View, plain
 from surefooted.scores import at_clean
@@ -81,8 +82,18 @@ class Method(Component):
         return self.loss(Forward(victim(x), target, clean_logits)).mean()
 
 
-def blend(loss: Score, clean_share: float) -> Score:
+def step_of(eps: float, step_size: float | None) -> float | None:
+    """A step of the inner attack; where none is given, a quarter of ε: EntM's 2/255 at 8/255, and it grows with ε."""
+    return step_size or eps / 4 or None
+
+
+def blend(loss: Score, clean_share: float, perturb: Attack | None) -> Score:
     """A share of the loss at the clean point, the rest at the perturbed one (EntM eq. 2 and 5)."""
+    if perturb is None and clean_share:
+        raise InputError(
+            f"clean_share = {clean_share:g} says how the loss is divided between clean and perturbed points, and there "
+            "is no attack that perturbs any; give one (--method.perturb pgd), or leave clean_share out."
+        )
     if clean_share == 0:
         return loss
     if clean_share == 1:

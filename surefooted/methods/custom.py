@@ -1,10 +1,11 @@
 """Free combinations: fill the slots yourself."""
 
 from surefooted.attacks.base import Attack
-from surefooted.checked import Share, checked
+from surefooted.checked import Count, Share, checked
 from surefooted.core import Score
 from surefooted.methods.base import Method, blend
 from surefooted.methods.targets import Target, one_hot
+from surefooted.methods.views import View, plain
 from surefooted.scores import cross_entropy
 from surefooted.views import Mode
 
@@ -15,6 +16,8 @@ def custom(
     loss: Score = cross_entropy(),  # noqa: B008 - a value without state
     perturb: Attack | None = None,
     target: Target = one_hot(),  # noqa: B008
+    members: Count = 1,
+    view: View = plain(),  # noqa: B008
     clean_share: Share = 0.0,
     mode: Mode = "eval",
 ) -> Method:
@@ -24,6 +27,8 @@ def custom(
         loss: minimised at the perturbed point.
         perturb: attack that moves the points; its last iterate is trained on, whatever its keep rule.
         target: how labels are softened.
+        members: networks that perturbation and loss read as one; summed_cross_entropy trains each on its own.
+        view: how the perturbation reads the network: plain, latent (in the features behind a stage) or mc_dropout.
         clean_share: share of the loss taken at the clean point.
     """
-    return Method(blend(loss, clean_share) if perturb else loss, perturb, target, mode)
+    return Method(blend(loss, clean_share, perturb), perturb, target, mode, members=members, view=view)

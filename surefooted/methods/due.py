@@ -33,7 +33,7 @@ def due(*, perturb: Attack | None = None, clean_share: Share = 0.0, mode: Mode =
     2021.
     """
     loss = per_sample(cross_entropy())
-    return Method(blend(loss, clean_share) if perturb else loss, perturb, mode=mode, penalty=divergence)
+    return Method(blend(loss, clean_share, perturb), perturb, mode=mode, penalty=divergence)
 
 
 def divergence(net: nn.Module) -> Tensor:

@@ -5,10 +5,11 @@ from surefooted.attacks.nearest_boundary import nearest_boundary
 from surefooted.attacks.pgd import pgd
 from surefooted.checked import Count, NonNegative, Positive, Share, checked
 from surefooted.geometry import Norm
-from surefooted.methods.base import Method, blend
+from surefooted.methods.base import Method, blend, step_of
 from surefooted.methods.targets import adaptive
 from surefooted.oracle import Start
 from surefooted.scores import cross_entropy
+from surefooted.views import Mode
 
 
 @checked
@@ -19,12 +20,16 @@ def pat_ar_adals(
     robustness: Attack = nearest_boundary(away_from="prediction"),  # noqa: B008 - a value without state
     eps: NonNegative = 8 / 255,
     steps: Count = 7,
-    step_size: Positive | None = 2 / 255,
+    step_size: Positive | None = None,
     norm: Norm = "linf",
     start: Start = "uniform",
     clean_share: Share = 0.5,
+    mode: Mode = "eval",
 ) -> Method:
-    """PAT on AR-AdaLS labels: each robustness level's soft labels are read by the inner and the outer loss alike."""
-    attack = pgd(norm=norm, eps=eps, steps=steps, step_size=step_size, start=start, keep="last")
+    """PAT on AR-AdaLS labels: each robustness level's soft labels are read by the inner and the outer loss alike.
+
+    Arguments are as in ``ar_adals`` and ``pat``.
+    """
+    attack = pgd(norm=norm, eps=eps, steps=steps, step_size=step_of(eps, step_size), start=start, keep="last")
     target = adaptive(alpha=alpha, levels=levels, robustness=robustness)
-    return Method(blend(cross_entropy(), clean_share), attack, target)
+    return Method(blend(cross_entropy(), clean_share, attack), attack, target, mode)

@@ -16,7 +16,6 @@ from surefooted.checked import Component, Count, Positive, Share, Spec, Whole, c
 from surefooted.core import Points, Score
 from surefooted.errors import InputError
 from surefooted.metrics.levels import levels_of
-from surefooted.scores import EPISTEMIC
 from surefooted.spec import build, split
 
 __all__ = ["adaptive", "label_smoothing", "one_hot"]
@@ -144,9 +143,9 @@ def adaptive(
     if levels == 1 and (every or by or column):
         raise InputError("with levels=1 all examples are alike, and there is nothing to rank; give more levels.")
 
-    if by is not None and (by.uses_clean or (by.spec and by.spec.name in EPISTEMIC)):
+    if by is not None and (by.uses_clean or by.epistemic):
         raise InputError(
-            f"{by.spec.name if by.spec else by} ranks nothing by one prediction of an example: it compares several, or "
+            f"{by.called} ranks nothing by one prediction of an example: it compares several, or "
             "a clean with a perturbed one. Take another score, such as entropy."
         )
     robustness = _measuring(robustness)

@@ -6,7 +6,7 @@ from surefooted.attacks.pgd import pgd
 from surefooted.checked import Count, NonNegative, Positive, checked
 from surefooted.core import Score
 from surefooted.geometry import Norm
-from surefooted.methods.base import Method
+from surefooted.methods.base import Method, step_of
 from surefooted.scores import at_clean, cross_entropy, entm_loss, kl_from_clean, kl_to_clean
 from surefooted.views import Mode
 
@@ -21,7 +21,7 @@ def trades(
     beta: NonNegative = 3.0,
     eps: NonNegative = 8 / 255,
     steps: Count = 7,
-    step_size: Positive | None = 2 / 255,
+    step_size: Positive | None = None,
     norm: Norm = "linf",
     divergence: Divergence = "from_clean",
     mode: Mode = "eval",
@@ -30,6 +30,7 @@ def trades(
 
     Args:
         beta: 3 in EntM, 6 in TRADES.
+        step_size: of the attack; by default ε / 4.
         divergence: from_clean is KL(f(x) ‖ f(x')), the reference code's; to_clean is KL(f(x') ‖ f(x)), EntM's.
 
     Source: Zhang et al., *Theoretically principled trade-off between robustness and accuracy*, ICML 2019.
@@ -44,12 +45,15 @@ def trades_entm(
     beta: NonNegative = 3.0,
     eps: NonNegative = 8 / 255,
     steps: Count = 7,
-    step_size: Positive | None = 2 / 255,
+    step_size: Positive | None = None,
     norm: Norm = "linf",
     divergence: Divergence = "from_clean",
     mode: Mode = "eval",
 ) -> Method:
-    """TRADES with entropy maximisation: its clean loss becomes cross-entropy less λ entropy (EntM appendix E)."""
+    """TRADES with entropy maximisation: its clean loss becomes cross-entropy less λ entropy (EntM appendix E).
+
+    Other arguments are as in ``trades``.
+    """
     return _trades(entm_loss(lam=lam), beta, eps, steps, step_size, norm, divergence, mode)
 
 
@@ -69,7 +73,7 @@ def _trades(
         norm=norm,
         eps=eps,
         steps=steps,
-        step_size=step_size,
+        step_size=step_of(eps, step_size),
         start="gaussian",
         sigma=0.001,
         objective=kl,

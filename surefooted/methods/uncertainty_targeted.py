@@ -10,7 +10,7 @@ from surefooted.geometry import Norm
 from surefooted.methods.base import Method, blend
 from surefooted.methods.views import View, plain
 from surefooted.oracle import Start
-from surefooted.scores import EPISTEMIC, cross_entropy, entropy, summed_cross_entropy
+from surefooted.scores import cross_entropy, entropy, summed_cross_entropy
 from surefooted.views import Mode
 
 
@@ -48,9 +48,9 @@ def uta(
 
     Source: *Improved generalization-robustness trade-off via uncertainty targeted attacks*, algorithm 1.
     """
-    if members == 1 and view.samples == 1 and uncertainty.spec and uncertainty.spec.name in EPISTEMIC:
+    if members == 1 and view.samples == 1 and uncertainty.epistemic:
         raise InputError(
-            f"{uncertainty.spec.name} is 0 for a single prediction, and so moves nothing; train several networks "
+            f"{uncertainty.called} is the same for any single prediction, and so moves nothing; train several networks "
             "(--method.members 5), or attack several dropout masks (--method.view mc_dropout)."
         )
     return _trained_where(
@@ -115,4 +115,4 @@ def _trained_where(
         clip=clip,
     )
     loss = cross_entropy() if members == 1 else summed_cross_entropy()
-    return Method(blend(loss, clean_share), attack, mode=mode, members=members, view=view)
+    return Method(blend(loss, clean_share, attack), attack, mode=mode, members=members, view=view)

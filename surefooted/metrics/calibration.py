@@ -21,7 +21,7 @@ from surefooted.metrics.predictions import Predictions
 
 
 @metric
-def ece(p: Predictions, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right") -> Functional:
+def ece(p: Predictions, /, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right") -> Functional:
     """Expected calibration error of the predicted class: Σ_b (n_b / n) · |confidence_b - accuracy_b|.
 
     Every row counts; confidence 0 lies in the first bin and confidence 1 in the last. It is 0 to 1, and estimated from
@@ -43,7 +43,7 @@ def ece(p: Predictions, *, bins: Count = 15, edges: Edges = "equal_width", close
 
 @metric
 def classwise_ece(
-    p: Predictions, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right"
+    p: Predictions, /, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right"
 ) -> Functional:
     """Classwise calibration error: the mean over the classes of the ECE of "is it class k", whatever is predicted.
 
@@ -68,7 +68,7 @@ def classwise_ece(
 
 @metric
 def max_calibration_error(
-    p: Predictions, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right"
+    p: Predictions, /, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right"
 ) -> Functional:
     """Largest |confidence - accuracy| of a bin of the predicted class's confidence; empty bins do not count.
 
@@ -91,6 +91,7 @@ def max_calibration_error(
 @metric
 def debiased_ece(
     p: Predictions,
+    /,
     *,
     bins: Count = 15,
     edges: Edges = "equal_width",

@@ -56,7 +56,7 @@ class RiskCoverage(NamedTuple):
 
 
 @metric
-def error_auroc(p: Predictions, *, by: Measure = "max_probability") -> Functional:
+def error_auroc(p: Predictions, /, *, by: Measure = "max_probability") -> Functional:
     """Probability that a wrong answer is more uncertain than a right one (AUROC of error detection), ties half.
 
     nan where all answers are right, or all wrong: there is nothing to tell apart. A model that errs more may do better.
@@ -82,7 +82,7 @@ def error_auroc(p: Predictions, *, by: Measure = "max_probability") -> Functiona
 
 
 @metric
-def aurc(p: Predictions, *, by: Measure = "max_probability") -> Functional:
+def aurc(p: Predictions, /, *, by: Measure = "max_probability") -> Functional:
     """Area under the risk-coverage curve: over the examples, the mean error rate of all that are at most as uncertain.
 
     0 where nothing is wrong; the error rate itself where uncertainty says nothing. Options as in ``error_auroc``.
@@ -103,7 +103,7 @@ def aurc(p: Predictions, *, by: Measure = "max_probability") -> Functional:
 
 
 @metric
-def excess_aurc(p: Predictions, *, by: Measure = "max_probability") -> Functional:
+def excess_aurc(p: Predictions, /, *, by: Measure = "max_probability") -> Functional:
     """``aurc`` minus that of the best ranking of as many errors, r + (1 - r) ln(1 - r) at error rate r: 0 is ideal.
 
     What is left compares models of unlike accuracy. Options as in ``error_auroc``.

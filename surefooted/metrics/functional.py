@@ -30,7 +30,7 @@ def metric(prepare: Callable[..., Functional]) -> Metric:
     weighted = checked(prepare)
 
     @functools.wraps(prepare)
-    def value(p: Any, *args: Any, **options: Any) -> float:
+    def value(p: Any, /, *args: Any, **options: Any) -> float:
         functional = weighted(p, *args, **options)
         equal = torch.ones(1, len(p.y), dtype=torch.float64, device=p.log_p.device)
         return float(functional(equal))

@@ -9,7 +9,7 @@ from surefooted.metrics.predictions import Predictions
 
 
 @metric
-def accuracy(p: Predictions) -> Functional:
+def accuracy(p: Predictions, /) -> Functional:
     """Share of examples whose most probable class is the true one.
 
     Of equally probable classes the first is the prediction.
@@ -18,13 +18,13 @@ def accuracy(p: Predictions) -> Functional:
 
 
 @metric
-def confidence(p: Predictions) -> Functional:
+def confidence(p: Predictions, /) -> Functional:
     """Mean probability of the predicted class."""
     return mean_of(p.top()[0])
 
 
 @metric
-def overconfidence(p: Predictions) -> Functional:
+def overconfidence(p: Predictions, /) -> Functional:
     """Mean confidence minus accuracy: above 0 too sure, below 0 not sure enough.
 
     Signed, and blind to faults that cancel; its absolute value is ``ece`` with one bin.
@@ -34,7 +34,7 @@ def overconfidence(p: Predictions) -> Functional:
 
 
 @metric
-def nll(p: Predictions) -> Functional:
+def nll(p: Predictions, /) -> Functional:
     """Negative log-likelihood of the true class in nats: the mean of -ln p_y.
 
     Infinite as soon as one true class has probability 0.
@@ -43,7 +43,7 @@ def nll(p: Predictions) -> Functional:
 
 
 @metric
-def brier(p: Predictions) -> Functional:
+def brier(p: Predictions, /) -> Functional:
     """Multi-class Brier score: squared distance of the probability vector from the one-hot label, 0 to 2.
 
     Summed over the classes, not averaged (Brier 1950). With two classes it is twice the score that is taken of
@@ -55,6 +55,6 @@ def brier(p: Predictions) -> Functional:
 
 
 @metric
-def entropy(p: Predictions) -> Functional:
+def entropy(p: Predictions, /) -> Functional:
     """Mean predictive entropy in nats, 0 to ln K: how spread out the mean prediction is, whatever the label."""
     return mean_of(torch.special.entr(p.log_p.double().exp()).sum(-1))

@@ -25,7 +25,7 @@ class ReliabilityCurve(NamedTuple):
 
 @checked
 def reliability_curve(
-    p: Predictions, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right"
+    p: Predictions, /, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right"
 ) -> ReliabilityCurve:
     """Mean confidence and accuracy of the predicted class by bin of confidence; options as in ``ece``.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from surefooted import corruptions
+from surefooted.cell import made_by
 from surefooted.checked import checked
-from surefooted.machine import provenance
 from surefooted.report import Page, Section
 from surefooted.studies import ar_adals_figures as figures
 from surefooted.studies import ar_adals_tables as tables
@@ -148,5 +148,5 @@ def page(n: Numbers, size: str) -> Page:
                 ),
             ),
         ),
-        provenance(),
+        made_by(n.made.cells(), n.store),
     )

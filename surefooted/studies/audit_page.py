@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from surefooted import checks
-from surefooted.machine import provenance
+from surefooted.cell import made_by
 from surefooted.metrics import accuracy
 from surefooted.metrics.predictions import Predictions
 from surefooted.metrics.reliability import reliability_curve
@@ -36,7 +36,7 @@ def page(f: Findings) -> Page:
                 (_level_figure(f), _size_figure(f)),
             ),
         ),
-        {"attacks": {name: cell.attack for name, (_, cell, _) in f.attacks.items()}, **provenance()},
+        {"attacks": {name: cell.attack for name, (_, cell, _) in f.attacks.items()}, **made_by(a.cells, f.store)},
     )
 
 

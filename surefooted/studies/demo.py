@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from surefooted.cell import made_by
 from surefooted.checked import Count, checked
-from surefooted.machine import provenance
 from surefooted.metrics import accuracy, debiased_ece, ece
 from surefooted.metrics.stability import variance_of_each
 from surefooted.report import Finding, Page, Section
@@ -70,7 +70,7 @@ def page(r: Results) -> Page:
             Section("Adaptive labels", "", (figures.label_figure(r, smoothed),)),
             Section("Examples", "", (figures.example_figure(r, ("Vanilla", "PAT", "UTA-AT"), EPS),)),
         ),
-        provenance(),
+        made_by(r.comparison.cells(), r.store),
     )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from surefooted.cell import Cell
+from surefooted.cell import Cell, made_by
 from surefooted.checked import checked
-from surefooted.machine import provenance
 from surefooted.report import Page, Section
 from surefooted.store import Store
 from surefooted.studies import entm_figures as figures
@@ -160,5 +159,5 @@ def page(made: Made, store: Store, size: str) -> Page:
                 (tables.analysis(analysis, store), figures.margins(analysis, store), figures.surfaces(analysis, store)),
             ),
         ),
-        provenance(),
+        made_by(made.cells(), store),
     )

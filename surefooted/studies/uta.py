@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from surefooted.cell import Cell, training
+from surefooted.cell import Cell, made_by, training
 from surefooted.checked import checked
-from surefooted.machine import provenance
 from surefooted.report import Page, Section
 from surefooted.store import Store
 from surefooted.studies import reproduced, uta_cells, uta_grids
@@ -185,5 +184,5 @@ def page(made: Made, store: Store, size: str) -> Page:
             ),
             Section("Appearance", "Appendix C.2: attacks without bound.", (made.looks.figure(store),)),
         ),
-        provenance(),
+        made_by(made.cells(), store),
     )
