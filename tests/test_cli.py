@@ -365,6 +365,11 @@ def test_help(run, words):
     assert code == 0 and "surefooted" in out
 
 
+def test_help_needs_no_torch():
+    code = "import sys, surefooted.cli; assert not {'torch', 'lightning_fabric', 'pyarrow'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_no_words_at_all_is_help(run):
     _, out, error = run()
     assert "train" in out + error and "study" in out + error
