@@ -9,6 +9,7 @@ from torch import nn
 
 from surefooted import methods, recipes
 from surefooted.api import train
+from surefooted.batches import steps_of
 from surefooted.cell import attacking, training
 from surefooted.core import Points
 from surefooted.data import digits
@@ -23,7 +24,7 @@ from surefooted.metrics.levels import levels_of
 from surefooted.noise import Noise
 from surefooted.prediction import predict
 from surefooted.store import Store
-from surefooted.training import fit, steps_of
+from surefooted.training import fit
 from surefooted.weights import seeded_network
 
 CPU = Machine("cpu")
