@@ -1,4 +1,4 @@
-"""The one training loop, on Lightning Fabric: devices, precision and data-parallel strategy are its arguments.
+"""The one training loop, on Lightning Fabric: device, precision and data-parallel processes are its arguments.
 
 Every draw is a function of (seed, epoch, step, row), so a run killed at any moment goes on from its last checkpoint to
 the very weights of an uninterrupted run.

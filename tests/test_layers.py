@@ -16,7 +16,7 @@ ORDER = """
     nets  data  corruptions  attacks  metrics  recipes
     methods  checks  prediction  temperature  posthoc  analysis
     recorders
-    batches  preparation  checkpoint  machine  store  report  console
+    batches  preparation  checkpoint  processes  machine  store  report  console
     weights  training  foreign
     cell
     execute  victims

@@ -27,7 +27,6 @@ def train(
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     accelerator: Accelerator = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Processes that train data-parallel.")] = 1,
-    strategy: Annotated[str, typer.Option(help="How they do: auto, ddp or ddp_spawn.")] = "auto",
     config: Config = None,
     out: Annotated[Path | None, typer.Option(help="Copy the weights here (.safetensors).")] = None,
     store: StoreAt = None,
@@ -46,7 +45,7 @@ def train(
 
     use_data_root(data_root)
     check_place(out)
-    machine = Machine(accelerator, devices, strategy)
+    machine = Machine(accelerator, devices)
     place = open_store(store)
     named = {"net": net, "data": data, "recipe": recipe, "record": record}
     cell = trained_cell(named, words or [], config, seed, precision)
