@@ -64,7 +64,7 @@ def train(
     Args:
         method, net, data, recipe, record: names, ``{name: arguments}``, or what the functions of those names return.
             What a recorder saw is ``trained.recorded``.
-        machine: device and strategy; by default one process on a GPU, or on the CPU where there is none.
+        machine: device and processes; by default one process on a GPU, or on the CPU where there is none.
 
     Raises:
         InputError: for arguments that cannot be, all at once and before any work.

@@ -23,7 +23,8 @@ from rich.progress import (
 
 from surefooted.cell import Cell
 from surefooted.errors import InputError
-from surefooted.machine import ENDED, Beginning, Machine, no_orphans
+from surefooted.machine import Machine
+from surefooted.processes import ENDED, Beginning, no_orphans
 from surefooted.store import Store
 
 
@@ -72,7 +73,7 @@ def plan(cells: Iterable[Cell], store: Store) -> list[Cell]:
 
 def _in_processes(todo: list[Cell], store: Store, machine: Machine, workers: int, bars: _Bars) -> None:
     share = replace(machine, threads=machine.threads or max(1, (os.cpu_count() or 1) // workers))
-    beginning = Beginning.here(share.threads)
+    beginning = Beginning.here(share.settle)
     # Spawned, not forked: a forked child hangs in torch's thread pool.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), beginning.begin)
     waiting, running = list(todo), dict[Future[None], Cell]()

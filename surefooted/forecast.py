@@ -16,6 +16,7 @@ from surefooted.cell import Analysed, Attacked, Cell, Corrupted, Predicted, Shif
 from surefooted.cell.sources import Ensembled, own_data
 from surefooted.core import Points
 from surefooted.machine import Machine
+from surefooted.preparation import lay_out
 from surefooted.spec import build, called, canonical, split
 from surefooted.training import Outer
 from surefooted.views import laid_out, untouched, victim_of
@@ -120,8 +121,7 @@ def _timed_step(cell: Train, device: torch.device) -> float:
     """Seconds of one step of the optimiser."""
     method, recipe = build("surefooted.methods", cell.method), build("surefooted.recipes", cell.recipe)
     net = cell.network().to(device).train()
-    if device.type == "cpu":
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in training
+    lay_out(net, device)
     outer, optimiser = Outer(method, net), recipe.optimiser(net)
     points: Points = data_of(cell.data).train.points(slice(0, recipe.batch), device)
     if method.apart:

@@ -106,7 +106,6 @@ def kept(tmp_path_factory):
         ("train vanilla --seed x", "--seed"),
         ("train vanilla --precision fp8", "precision = 'fp8': input should be 'fp32' or 'bf16'"),
         ("train vanilla --accelerator gpu", "accelerator is 'gpu'. Did you mean 'cpu'?"),
-        ("train vanilla --strategy dp", "strategy is 'dp'. Did you mean 'ddp'?"),
         ("train vanilla --devices 0", "--devices"),
         ("train vanilla --config absent.toml", "absent.toml cannot be read: No such file"),
         ("train vanilla --bogus 3", "there is no option --bogus. There are: data, method, net, recipe, record."),
@@ -365,6 +364,11 @@ def test_help(run, words):
     assert code == 0 and "surefooted" in out
 
 
+def test_help_needs_no_torch():
+    code = "import sys, surefooted.cli; assert not {'torch', 'lightning_fabric', 'pyarrow'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_no_words_at_all_is_help(run):
     _, out, error = run()
     assert "train" in out + error and "study" in out + error
@@ -399,7 +403,7 @@ def test_data_parallel_training_from_the_command_line(document, tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "d.npz", x_train=rng.integers(0, 256, (90, 4, 4), dtype=np.uint8), y_train=np.arange(90) % 3)
     words = ["train", "ls", "--data", "npz", "--data.path", tmp_path / "d.npz", *QUICK, "--recipe.batch", "20"]
-    spread = document(*words, "--devices", "2", "--strategy", "ddp", "--store", tmp_path / "two")
+    spread = document(*words, "--devices", "2", "--store", tmp_path / "two")
     alone = document(*words, "--store", tmp_path / "one")
     assert spread["key"] == alone["key"]
     pairs = [read_tensors(Path(made["weights"]))[0] for made in (spread, alone)]

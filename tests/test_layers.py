@@ -16,7 +16,7 @@ ORDER = """
     nets  data  corruptions  attacks  metrics  recipes
     methods  checks  prediction  temperature  posthoc  analysis
     recorders
-    checkpoint  machine  store  report  console
+    batches  preparation  checkpoint  processes  machine  store  report  console
     weights  training  foreign
     cell
     execute  victims

@@ -9,6 +9,7 @@ from torch import nn
 
 from surefooted import methods, recipes
 from surefooted.api import train
+from surefooted.batches import steps_of
 from surefooted.cell import attacking, training
 from surefooted.core import Points
 from surefooted.data import digits
@@ -23,7 +24,7 @@ from surefooted.metrics.levels import levels_of
 from surefooted.noise import Noise
 from surefooted.prediction import predict
 from surefooted.store import Store
-from surefooted.training import fit, steps_of
+from surefooted.training import fit
 from surefooted.weights import seeded_network
 
 CPU = Machine("cpu")
@@ -327,7 +328,7 @@ def spread(fabric, data, folder, tick):
 
 def test_two_processes_train_to_the_same_weights_and_close_to_those_of_one(data, tmp_path):
     steps = []
-    Machine("cpu", 2, "ddp", threads=1).launch("fp32", spread, data, tmp_path, tick=steps.append)
+    Machine("cpu", 2, threads=1).launch("fp32", spread, data, tmp_path, tick=steps.append)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     splits, alone = prepared(data, Store())
@@ -341,7 +342,6 @@ def test_two_processes_train_to_the_same_weights_and_close_to_those_of_one(data,
     ("options", "said"),
     [
         ({"accelerator": "gpu"}, "accelerator is 'gpu'. Did you mean 'cpu'?"),
-        ({"strategy": "dp"}, "strategy is 'dp'. Did you mean 'ddp'?"),
         ({"devices": 0}, "devices is 0; expected a whole number from 1"),
         ({"threads": -1}, "threads is -1"),
     ],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from surefooted.batches import Seed, steps_of
 from surefooted.cell.base import Cell, Named, Part, data_of, remember
 from surefooted.cell.evaluated import Attacked, Predicted
 from surefooted.checked import checked
@@ -23,7 +24,7 @@ from surefooted.methods.due import check_bound
 from surefooted.methods.targets import Levels, State, Target
 from surefooted.spec import build, called, complete
 from surefooted.store import Store
-from surefooted.training import Seed, fit, steps_of
+from surefooted.training import fit
 from surefooted.weights import described, load_model, outline, seeded_network
 
 if TYPE_CHECKING:
