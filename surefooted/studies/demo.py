@@ -9,11 +9,10 @@ from surefooted.machine import provenance
 from surefooted.metrics import accuracy, debiased_ece, ece
 from surefooted.metrics.stability import variance_of_each
 from surefooted.report import Finding, Page, Section
-from surefooted.studies import compare_figures as figures
-from surefooted.studies import compare_tables as tables
 from surefooted.studies.base import Study
 from surefooted.studies.claims import HUNDREDTHS, apart, judged, over_seeds
-from surefooted.studies.compare import Comparison, Results
+from surefooted.studies.compare import figures, tables
+from surefooted.studies.compare.cells import Comparison, Results
 
 EPS = 0.1
 ADVERSARY = {"eps": EPS, "steps": 7, "step_size": EPS / 4}

@@ -8,15 +8,15 @@ from surefooted.cell import data_of
 from surefooted.metrics.intervals import binomial_interval
 from surefooted.report import Finding
 from surefooted.store import Store
-from surefooted.studies import reproduced, uta_cells
-from surefooted.studies import uta_figures as figures
+from surefooted.studies import reproduced
 from surefooted.studies.claims import judged, over_seeds
 from surefooted.studies.grid import Grid
-from surefooted.studies.uta_cells import Overfitting
-from surefooted.studies.uta_grids import LATENT, SETS, attack, name
+from surefooted.studies.uta import figures
+from surefooted.studies.uta.cells import FGSM, UTA, Overfitting
+from surefooted.studies.uta.grids import LATENT, SETS, attack, name
 
 if TYPE_CHECKING:
-    from surefooted.studies.uta import Made
+    from surefooted.studies.uta.study import Made
 
 
 def findings(made: Made, store: Store, printed: dict[str, list[reproduced.Compared]]) -> list[Finding]:
@@ -84,7 +84,7 @@ def _no_collapse(data: str, runs: Overfitting, store: Store) -> list[Finding]:
         sure = [binomial_interval(round(share * n), n).low > 1 / len(splits.test.classes) for share in end[method]]
         return [last < top / 2 and not above for last, top, above in zip(end[method], best[method], sure)]
 
-    fgsm, uta = (collapsed(method) for method in (uta_cells.FGSM, uta_cells.UTA))
+    fgsm, uta = (collapsed(method) for method in (FGSM, UTA))
     fell = {
         method: [f"{100 * top:.1f} to {100 * last:.1f} %" for top, last in zip(best[method], end[method])]
         for method in seen
@@ -99,7 +99,7 @@ def _no_collapse(data: str, runs: Overfitting, store: Store) -> list[Finding]:
         ),
         over_seeds(
             f"{told}: at the end of training, UTA-AT of one step is more robust than FGSM-AT ({runs.of}).",
-            [kept - lost for kept, lost in zip(end[uta_cells.UTA], end[uta_cells.FGSM])],
+            [kept - lost for kept, lost in zip(end[UTA], end[FGSM])],
             "PGD accuracy, UTA-AT less FGSM-AT",
             see=see,
         ),

@@ -14,8 +14,8 @@ from surefooted.report import Column, Figure, Finding, Panel, Table
 from surefooted.report import plane as draw
 from surefooted.studies.claims import over_seeds
 from surefooted.studies.panels import spread
-from surefooted.studies.uta_plane import Plane
-from surefooted.studies.uta_toy import ALPHA, CLEAN, DUE_ALPHA, DUE_EPS, EPS, STEPS, TRADES
+from surefooted.studies.uta.plane import Plane
+from surefooted.studies.uta.toy import ALPHA, CLEAN, DUE_ALPHA, DUE_EPS, EPS, STEPS, TRADES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

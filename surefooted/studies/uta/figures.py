@@ -13,8 +13,8 @@ from surefooted.studies.grid import Grid
 from surefooted.studies.panels import banded, column_key, line
 from surefooted.studies.published import printed
 from surefooted.studies.reproduced import Compared
-from surefooted.studies.uta_cells import Overfitting
-from surefooted.studies.uta_grids import NAMES, attack, name
+from surefooted.studies.uta.cells import Overfitting
+from surefooted.studies.uta.grids import NAMES, attack, name
 
 MEASURES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD"}
 

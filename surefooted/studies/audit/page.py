@@ -13,8 +13,8 @@ from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Column, Figure, Page, Panel, Section, Table
 from surefooted.report import figures as draw
 from surefooted.spec import called
-from surefooted.studies.audit_findings import Findings, claims
-from surefooted.studies.compare import NORMS
+from surefooted.studies.audit.findings import Findings, claims
+from surefooted.studies.compare.cells import NORMS
 
 MODEL = "the classifier"
 

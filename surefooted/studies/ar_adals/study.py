@@ -8,9 +8,8 @@ from surefooted import corruptions
 from surefooted.checked import checked
 from surefooted.machine import provenance
 from surefooted.report import Page, Section
-from surefooted.studies import ar_adals_figures as figures
-from surefooted.studies import ar_adals_tables as tables
-from surefooted.studies.ar_adals_findings import findings
+from surefooted.studies.ar_adals import figures, tables
+from surefooted.studies.ar_adals.findings import findings
 from surefooted.studies.base import Study
 from surefooted.studies.shifts import OF_ENSEMBLE, Numbers, Shifts
 

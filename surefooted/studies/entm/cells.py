@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from surefooted.cell import Analysed, Attacked, Cell, Predicted, Probed, Surface, Train, attacking
-from surefooted.studies.entm_grids import pgd, strongest, weakest
+from surefooted.studies.entm.grids import pgd, strongest, weakest
 from surefooted.studies.grid import Grid
 
 # Section 6 speaks of these; the curves of figures 1 and 2 leave out what has no adversarial training.

@@ -11,7 +11,7 @@ from surefooted.metrics.intervals import Interval, mean_interval
 from surefooted.report import Finding
 from surefooted.store import Store
 from surefooted.studies.claims import alike, judged
-from surefooted.studies.entm_cells import Analysis
+from surefooted.studies.entm.cells import Analysis
 
 ONE = "one network a method, over images"
 

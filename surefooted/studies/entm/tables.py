@@ -11,7 +11,7 @@ from surefooted.metrics.intervals import Interval, mean_interval
 from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Column, Table
 from surefooted.store import Store
-from surefooted.studies.entm_cells import ANALYSED, SEARCHED, Analysis
+from surefooted.studies.entm.cells import ANALYSED, SEARCHED, Analysis
 from surefooted.studies.grid import Grid
 from surefooted.studies.panels import column_key
 from surefooted.studies.published import printed

@@ -12,7 +12,7 @@ from surefooted.cell import data_of
 from surefooted.metrics import accuracy, ece
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
-from surefooted.studies.compare import Results
+from surefooted.studies.compare.cells import Results
 from surefooted.studies.panels import bins, level_panel, line, picture, pooled
 
 

@@ -1,4 +1,4 @@
-"""The claims of the EntM paper, judged: on robustness here, on why in ``entm_why``."""
+"""The claims of the EntM paper, judged: on robustness here, on why in ``why``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from surefooted.report import Finding
 from surefooted.store import Store
 from surefooted.studies import reproduced
 from surefooted.studies.claims import judged
-from surefooted.studies.entm_cells import CURVES, Analysis
-from surefooted.studies.entm_grids import strongest, weakest
-from surefooted.studies.entm_why import why
+from surefooted.studies.entm.cells import CURVES, Analysis
+from surefooted.studies.entm.grids import strongest, weakest
+from surefooted.studies.entm.why import why
 from surefooted.studies.grid import Grid
 
 if TYPE_CHECKING:
-    from surefooted.studies.entm import Made
+    from surefooted.studies.entm.study import Made
 
 # Two networks of one method are a first idea of how trainings differ, and a rough one: were there nothing else, a
 # difference would still be above three times theirs in a fifth of the cases.
