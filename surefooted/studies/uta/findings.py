@@ -11,9 +11,8 @@ from surefooted.store import Store
 from surefooted.studies import reproduced
 from surefooted.studies.claims import judged, over_seeds
 from surefooted.studies.grid import Grid
-from surefooted.studies.uta import figures
 from surefooted.studies.uta.cells import FGSM, UTA, Overfitting
-from surefooted.studies.uta.grids import LATENT, SETS, attack, name
+from surefooted.studies.uta.grids import LATENT, SETS, attack, name, tested_at, trained_at
 
 if TYPE_CHECKING:
     from surefooted.studies.uta.study import Made
@@ -36,7 +35,7 @@ def findings(made: Made, store: Store, printed: dict[str, list[reproduced.Compar
 def _traded(told: str, grid: Grid, store: Store, of: tuple[str, str], see: tuple[str, str]) -> list[Finding]:
     """Clean accuracy at each radius of training, and who has the best score at each test radius."""
     found = []
-    for eps in figures.trained_at(grid):
+    for eps in trained_at(grid):
         gain = grid.gain(store, (name("uta", eps), ""), (name("pgd_at", eps), ""))
         text = f"{told}: trained at {eps:g}, UTA-AT is more accurate on clean images ({of[0]})."
         found.append(judged(text, gain, "clean accuracy, UTA-AT less PGD-AT", see=see[0], over=grid.over()))
@@ -46,11 +45,11 @@ def _traded(told: str, grid: Grid, store: Store, of: tuple[str, str], see: tuple
 def _best(told: str, grid: Grid, store: Store, of: str, see: str) -> Finding:
     """The tables' yellow cells: at every test radius the best score is UTA-AT's."""
     won = []
-    tested = figures.tested_at(grid)
+    tested = tested_at(grid)
     for test in tested:
         best = {
             method: max(
-                (name(method, eps) for eps in figures.trained_at(grid)),
+                (name(method, eps) for eps in trained_at(grid)),
                 key=lambda which: grid.score(store, which, attack(test)).value,
             )
             for method in ("uta", "pgd_at")

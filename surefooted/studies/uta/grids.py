@@ -27,6 +27,16 @@ def attack(eps: float) -> str:
     return f"AutoAttack {eps:g}"
 
 
+def trained_at(grid: Grid) -> list[float]:
+    """The training radii of a grid."""
+    return sorted({float(one.rsplit(" ", 1)[1]) for one in grid.methods})
+
+
+def tested_at(grid: Grid) -> list[float]:
+    """The test radii of a grid."""
+    return [float(one.rsplit(" ", 1)[1]) for one in grid.white]
+
+
 def pixels(
     data: Any,
     net: str,

@@ -13,8 +13,7 @@ from surefooted.store import Store
 from surefooted.studies import reproduced
 from surefooted.studies.base import Study
 from surefooted.studies.grid import Grid
-from surefooted.studies.uta import cells, figures, grids
-from surefooted.studies.uta import toy_figures as in_plane
+from surefooted.studies.uta import cells, figures, grids, tables, toy_figures, toy_findings, toy_tables
 from surefooted.studies.uta.cells import Overfitting
 from surefooted.studies.uta.findings import findings
 from surefooted.studies.uta.grids import SETS
@@ -122,16 +121,16 @@ SIZES = {"smoke": smoke, "cpu": cpu, "paper": paper, "everything": everything}
 
 
 def page(made: Made, store: Store, size: str) -> Page:
-    printed = {data: figures.compared(grid, store, "1", data) for data, grid in made.pixels.items()}
-    printed["latent"] = figures.compared(made.latent, store, "2", "mnist")
+    printed = {data: tables.compared(grid, store, "1", data) for data, grid in made.pixels.items()}
+    printed["latent"] = tables.compared(made.latent, store, "2", "mnist")
     titled = {SETS[data]: grid for data, grid in made.pixels.items()}
     trade_offs: list[Any] = []
     for data, grid in made.pixels.items():
-        trade_offs.append(figures.scores(grid, store, data, f"Accuracy and robustness, {SETS[data]} (table 1)"))
+        trade_offs.append(tables.scores(grid, store, data, f"Accuracy and robustness, {SETS[data]} (table 1)"))
         title = f"The paper's table 1 and ours, {SETS[data]}"
         trade_offs.append(reproduced.table(f"printed-{data}", title, printed[data], grid.caption()))
     latent = (
-        figures.scores(made.latent, store, "latent", "Trained in the latent space, tested in pixels (table 2)"),
+        tables.scores(made.latent, store, "latent", "Trained in the latent space, tested in pixels (table 2)"),
         figures.clean_accuracy({"MNIST, latent": made.latent}, store, "latent-clean", "figure 13"),
         figures.robust_accuracy({"MNIST, latent": made.latent}, store, "latent-robust", "figure 13"),
         reproduced.table("printed-latent", "The paper's table 2 and ours", printed["latent"], made.latent.caption()),
@@ -144,13 +143,13 @@ def page(made: Made, store: Store, size: str) -> Page:
     return Page(
         "UTA",
         f"Adversarial training where the network is least sure (size {size}). {MISSING[size]}",
-        (*findings(made, store, printed), *in_plane.findings(plane)),
+        (*findings(made, store, printed), *toy_findings.findings(plane)),
         (
             Section(
                 "In the plane",
                 "Sections 4.1 and 4.3, appendix A: two classes that nearly touch on one side and lie far apart on the "
                 "other, attacked and trained at a radius that is too large for the narrow side.",
-                (*in_plane.figures(plane), in_plane.attacks_table(plane), in_plane.trained_table(plane)),
+                (*toy_figures.figures(plane), toy_tables.attacks_table(plane), toy_tables.trained_table(plane)),
             ),
             Section(
                 "Trade-off",
@@ -164,7 +163,7 @@ def page(made: Made, store: Store, size: str) -> Page:
                 "Appendix C.3: UTA up the entropy of the mean prediction of networks that train side by side.",
                 (
                     *(
-                        figures.scores(grid, store, f"several-{data}", f"Several networks, {SETS[data]}")
+                        tables.scores(grid, store, f"several-{data}", f"Several networks, {SETS[data]}")
                         for data, grid in made.several.items()
                     ),
                     figures.clean_accuracy(fives, store, "several-clean", of),

@@ -1,8 +1,8 @@
-"""Tables, findings and figures of UTA's experiment in the plane."""
+"""Figures of UTA's experiment in the plane."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,12 +10,10 @@ import torch
 from surefooted.cell import data_of
 from surefooted.data.plane import SIDE, units
 from surefooted.data.plane import boundary as true_line
-from surefooted.report import Column, Figure, Finding, Panel, Table
+from surefooted.report import Figure, Panel
 from surefooted.report import plane as draw
-from surefooted.studies.claims import over_seeds
-from surefooted.studies.panels import spread
 from surefooted.studies.uta.plane import Plane
-from surefooted.studies.uta.toy import ALPHA, CLEAN, DUE_ALPHA, DUE_EPS, EPS, STEPS, TRADES
+from surefooted.studies.uta.toy import ALPHA, CLEAN, DUE_ALPHA, DUE_EPS, EPS, STEPS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,136 +28,10 @@ DOTS = (
 MARKS = f"Crosses are examples after the attack. {DOTS}"
 
 
-def attacks_table(n: Plane) -> Table:
-    columns = (
-        Column("attack", "Attack"),
-        Column("victim", "On"),
-        Column("steps", "Steps", digits=0),
-        Column("fooled", "Answer wrong", "%", 1, scale=100),
-        Column(
-            "far",
-            "Far across",
-            "%",
-            1,
-            "",
-            "wrong, and further than a step and a grid point from the network's boundary",
-            scale=100,
-        ),
-        Column("beyond", "Beyond the truth", "%", 1, "", "on the wrong side of the true boundary", 100),
-        Column("depth", "Depth", "units", 3, "", "how far beyond the true boundary, the mean over all points"),
-        Column("seeds", "Networks", digits=0),
-    )
-    rows = []
-    for raises, victim, steps in sorted(n.made.moved, key=lambda key: (key[1] != CLEAN, key[1:], key[0])):
-        each = n.crossed(raises, victim, steps)
-        row = {name: spread([one[name] for one in each]) for name in each[0]}
-        name = f"{len(n.made.ensemble.members)} networks" if victim == "Ensemble" else victim
-        rows.append({"attack": raises, "victim": name, "steps": steps, "seeds": len(each), **row})
-    caption = (
-        f"Test points moved from where they are, ε = {EPS:g}, steps of {ALPHA:g}; the Gaussian process (DUE) with "
-        f"ε = {DUE_EPS:g} and {DUE_ALPHA:g}; the last iterate is kept. Sign steps end on either side of the line that "
-        f"they climb to, so an answer may be wrong by less than a step. Mean ± standard deviation over networks. "
-        f"{n.caption()}"
-    )
-    return Table("toy-attacks", "Where attacks take the points of the plane", columns, tuple(rows), caption)
-
-
-def trained_table(n: Plane) -> Table:
-    columns = (
-        Column("method", "Trained by"),
-        Column("test", "Accuracy", "%", 1, "high", "test points", 100),
-        Column("map", "Plane told right", "%", 1, "high", "share of where the classes lie and of the gap", 100),
-        Column(
-            "off",
-            "Boundary off by",
-            "units",
-            3,
-            "low",
-            f"mean distance from learnt to true boundary and back; {SIDE:g}, the square's side, where there is none",
-        ),
-        Column("flips", "Changes", "", 2, "low", "of the prediction over the training, the mean over the plane"),
-        Column("seeds", "Networks", digits=0),
-    )
-    rows = [
-        {
-            "method": name,
-            "test": spread(n.on_test(name)),
-            "map": spread(n.on_map(name)),
-            "off": spread(n.off(name)),
-            "flips": spread(n.flips(name)) if name in n.made.methods else None,
-            "seeds": len(nets),
-        }
-        for name, nets in n.made.trained.items()
-    ]
-    caption = (
-        f"Perturbed in training: ε = {EPS:g}, {STEPS} steps of {ALPHA:g}, TRADES with λ = 1; DUE with ε = {DUE_EPS:g}, "
-        f"{n.made.due_steps} steps of {DUE_ALPHA:g}. Changes are counted after every update on a grid of "
-        f"{n.made.grid}×{n.made.grid} points. Mean ± standard deviation over networks. {n.trained()} {n.caption()}"
-    )
-    return Table("toy-trained", "What training on perturbed points makes of the plane", columns, tuple(rows), caption)
-
-
-def findings(n: Plane) -> list[Finding]:
-    """The paper's claims about the plane, judged over networks."""
-    steps = sorted(n.made.attacked)[1]
-
-    def crossing(what: str, victim: str, steps: int) -> list[float]:
-        """By how much more of PGD's points than of UTA's."""
-        return _less(n.crossing(what, "PGD", victim, steps), n.crossing(what, "UTA", victim, steps))
-
-    def accuracy(more: str, fewer: str) -> list[float]:
-        return _less(n.on_test(more), n.on_test(fewer))
-
-    made = [
-        over_seeds(
-            f"In the plane, {steps} steps up the loss cross the network's boundary where {steps} steps up its entropy "
-            "stop (figure 1, a and b).",
-            *(crossing("far", CLEAN, steps), "share far across, PGD less UTA"),
-            see="toy-attacks",
-        ),
-        over_seeds(
-            "So more of PGD's points than of UTA's end among the other class (figure 1, a and b).",
-            *(crossing("beyond", CLEAN, steps), "share beyond the true boundary, PGD less UTA"),
-            see="toy-attacks",
-        ),
-        over_seeds(
-            "Trained with an ε too large for a part of the plane, PGD-AT gives up test points that UTA-AT keeps "
-            "(figure 1, c).",
-            *(accuracy("UTA-AT", "PGD-AT"), "accuracy, UTA-AT less PGD-AT"),
-            see="toy-trained",
-        ),
-        over_seeds(
-            "UTA-AT's boundary stays closer to the true one (figure 1, c).",
-            *(_less(n.off("PGD-AT"), n.off("UTA-AT")), "distance, PGD-AT less UTA-AT"),
-            see="toy-trained",
-            unit=" units",
-        ),
-        over_seeds(
-            "The boundary oscillates more under PGD-AT (figure 1, d).",
-            *(_less(n.flips("PGD-AT"), n.flips("UTA-AT")), "changes of a point's prediction, PGD-AT less UTA-AT"),
-            see="toy-trained",
-            unit="",
-        ),
-        over_seeds(
-            "TRADES, with λ = 1, misclassifies points of the plane that UTA-AT does not (figure 7).",
-            *(accuracy("UTA-AT", TRADES), "accuracy, UTA-AT less TRADES"),
-            see="toy-trained",
-        ),
-    ]
-    if n.made.due_seeds > 1:
-        made += [
-            over_seeds(
-                "With a Gaussian process too, PGD crosses the boundary and UTA does not (figure 5).",
-                *(crossing("far", f"DUE, {CLEAN}", n.made.due_steps), "share far across, PGD less UTA"),
-                see="toy-attacks",
-            ),
-            over_seeds(
-                "Trained adversarially, the process tells the classes apart with UTA, not with PGD (figure 6).",
-                *(accuracy("DUE, UTA-AT", "DUE, PGD-AT"), "accuracy, UTA-AT less PGD-AT"),
-                see="toy-trained",
-            ),
-        ]
-    return made
+def figures(n: Plane) -> tuple[Figure, ...]:
+    """All of them, in the order of the paper."""
+    made: list[Callable[[Plane], Figure]] = [attacks_figure, trained_figure, flips_figure]
+    return tuple(one(n) for one in (*made, *((due_figure,) if n.made.due_seeds else ())))
 
 
 def attacks_figure(n: Plane) -> Figure:
@@ -233,16 +105,6 @@ def due_figure(n: Plane) -> Figure:
         f"{MARKS} {n.caption()}",
         "Maps of the plane: above, examples and where PGD and UTA moved them; below, after training on such points.",
     )
-
-
-def figures(n: Plane) -> tuple[Figure, ...]:
-    """All of them, in the order of the paper."""
-    made: list[Callable[[Plane], Figure]] = [attacks_figure, trained_figure, flips_figure]
-    return tuple(one(n) for one in (*made, *((due_figure,) if n.made.due_seeds else ())))
-
-
-def _less(more: Sequence[float], fewer: Sequence[float]) -> list[float]:
-    return [a - b for a, b in zip(more, fewer)]
 
 
 def _attacked(n: Plane, raises: str, victim: str, steps: int, title: str) -> Panel:
