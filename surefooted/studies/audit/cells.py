@@ -11,6 +11,7 @@ from surefooted.cell import Attacked, Cell, Named, Part, Predicted, Probed, Sour
 from surefooted.data.images import Splits
 from surefooted.errors import InputError
 from surefooted.geometry import Norm
+from surefooted.studies.ranking import CARLINI_WAGNER, NEAREST, QUICK
 
 RUNGS = (0.25, 0.5, 1.0, 2.0)
 
@@ -36,13 +37,12 @@ class Budget:
     draws: int = 1000
 
 
-NEAREST: Named = {"nearest_boundary": {}}
 BUDGETS = {
     "quick": Budget(256, 20, {"budget": "quick"}, 200, NEAREST),
     "standard": Budget(1000, 40, {"budget": "lean"}, 1000, NEAREST),
-    "full": Budget(0, 100, {}, 5000, {"carlini_wagner": {}}),
+    "full": Budget(0, 100, {}, 5000, CARLINI_WAGNER),
     # Shows that all runs; its numbers mean little.
-    "smoke": Budget(64, 10, {"steps": 5, "targets": 2, "queries": 40}, 40, {"nearest_boundary": {"steps": 3}}, 100),
+    "smoke": Budget(64, 10, {"steps": 5, "targets": 2, "queries": 40}, 40, QUICK, 100),
 }
 
 
@@ -133,8 +133,7 @@ class Audit:
 
     @cached_property
     def nearest(self) -> Attacked:
-        ((name, options),) = self.budget.nearest.items()
-        return self._attack({name: {**options, "away_from": "prediction"}})
+        return self._attack(self.budget.nearest)
 
     def _climb(self, eps: float, steps: int) -> Attacked:
         return self._attack({"apgd": {**self._ball(eps), "steps": steps, "eot": self.eot}})
