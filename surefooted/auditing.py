@@ -24,8 +24,8 @@ from surefooted.machine import Machine
 from surefooted.report import Page, write
 from surefooted.store import Store
 from surefooted.studies.audit import Audit, audit_of
-from surefooted.studies.audit_findings import Findings
-from surefooted.studies.audit_page import page
+from surefooted.studies.audit.findings import Findings
+from surefooted.studies.audit.page import page
 
 # Attacks that ask for no gradient.
 BLIND = ("square", "random_search")

@@ -12,7 +12,7 @@ from surefooted.metrics import ece
 from surefooted.report import write
 from surefooted.store import Store
 from surefooted.studies import ar_adals
-from surefooted.studies.ar_adals import GREY, paper, smoke
+from surefooted.studies.ar_adals.study import GREY, paper, smoke
 from surefooted.studies.published import printed
 from surefooted.studies.shifts import OF_ENSEMBLE, SCALED, Numbers
 

@@ -25,7 +25,8 @@ from surefooted.foreign import Live
 from surefooted.machine import Machine
 from surefooted.spec import build
 from surefooted.store import Store
-from surefooted.studies.audit import BUDGETS, audit_of
+from surefooted.studies.audit import audit_of
+from surefooted.studies.audit.cells import BUDGETS
 from surefooted.temperature import fit_temperature
 
 SMOKE = {"eps": 0.15, "budget": "smoke", "quiet": True}

@@ -16,11 +16,13 @@ from surefooted.machine import Machine
 from surefooted.metrics.intervals import Interval
 from surefooted.report import write
 from surefooted.store import Store
-from surefooted.studies import entm_grids, uta_figures, uta_grids
 from surefooted.studies.claims import judged
-from surefooted.studies.entm_cells import SEARCHED
+from surefooted.studies.entm import grids as entm_grids
+from surefooted.studies.entm.cells import SEARCHED
 from surefooted.studies.published import printed
 from surefooted.studies.reproduced import Compared, overall, table
+from surefooted.studies.uta import figures as uta_figures
+from surefooted.studies.uta import grids as uta_grids
 
 CPU = Machine("cpu", threads=1)
 PAGES = {
@@ -55,7 +57,7 @@ def test_the_report_is_whole(ran, tmp_path):
 
 def test_numbers_are_those_of_the_cells(ran):
     name, store, _ = ran
-    whole = importlib.import_module(f"surefooted.studies.{name}").smoke()
+    whole = importlib.import_module(f"surefooted.studies.{name}.study").smoke()
     grid = whole.grids["mnist"][0] if name == "entm" else whole.pixels["mnist"]
     method, attack = next(iter(grid.attacked))
     found = grid.attacked[method, attack][0][0].result(store)["found"]

@@ -1,21 +1,25 @@
 """Studies: the demo runs whole in its smallest size, is not computed twice, and says what it found."""
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
+from statistics import NormalDist
 
 import pytest
+import torch
 
 import surefooted as sf
 from surefooted.cell import Attacked, Corrupted, Predicted, Train, Transferred
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan
 from surefooted.machine import Machine
+from surefooted.metrics.intervals import Interval
 from surefooted.report import write
 from surefooted.store import Store
 from surefooted.studies import demo
-from surefooted.studies.claims import over_seeds
+from surefooted.studies.claims import apart, over_seeds, percent, vanishes
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,28 @@ def test_findings_are_judged_by_their_interval():
     assert over_seeds("a", [-1.0, -1.1, -0.9], "gain").verdict == "does not hold"
     assert over_seeds("a", [1.0, -1.1, 0.5], "gain").verdict == "unclear"
     assert over_seeds("a", [1.0], "gain").verdict == "unclear"
+
+
+def test_a_share_as_good_as_none():
+    none, some, half = (Interval(low, low, high, 1000) for low, high in ((0, 0.004), (0, 0.02), (0.5, 0.6)))
+    assert [vanishes("a", shares, "").verdict for shares in ([none], [none, some], [none, half])] == [
+        *("holds", "unclear", "does not hold")
+    ]
+    assert percent(Interval(0.0053, 0.0018, 0.0155, 565)) == "0.53 % [0.18, 1.55]"
+
+
+def test_two_groups_are_apart_by_the_normal_interval_of_their_difference():
+    one, other = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0.0, 1.0])
+    half = NormalDist().inv_cdf(0.975) * math.sqrt(5 / 3 / 4 + 0.5 / 2)
+    assert apart(one, other) == pytest.approx((2.0, 2.0 - half, 2.0 + half, 6))
+    assert apart(one, other[:1])[0] == 2.5 and all(map(math.isnan, apart(one, other[:1])[1:3]))
+
+
+def test_a_study_is_found_by_its_name_though_its_package_has_the_same_and_is_imported_first():
+    first = "import surefooted.studies.uta.toy, surefooted.studies.entm.cells\n"
+    said = "from surefooted import studies; print(*(type(getattr(studies, name)).__name__ for name in studies.__all__))"
+    found = subprocess.run([sys.executable, "-c", first + said], capture_output=True, text=True, check=True).stdout
+    assert set(found.split()) == {"function"}
 
 
 def test_what_made_an_artefact_is_on_record(ran):

@@ -17,10 +17,12 @@ from surefooted.report.page import VERDICTS
 from surefooted.scores import entropy
 from surefooted.spec import complete
 from surefooted.store import Store
-from surefooted.studies.uta_looks import Looks
-from surefooted.studies.uta_plane import Plane
-from surefooted.studies.uta_toy import CLEAN, Toy, toy
-from surefooted.studies.uta_toy_figures import attacks_table, figures, findings, trained_table
+from surefooted.studies.uta.looks import Looks
+from surefooted.studies.uta.plane import Plane
+from surefooted.studies.uta.toy import CLEAN, Toy, toy
+from surefooted.studies.uta.toy_figures import figures
+from surefooted.studies.uta.toy_findings import findings
+from surefooted.studies.uta.toy_tables import attacks_table, trained_table
 
 CPU = Machine("cpu", threads=1)
 STEP = 0.05 / SIDE

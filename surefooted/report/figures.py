@@ -154,13 +154,18 @@ def perturbed_examples(
         y = -row * 1.3
         under = (*texts, f"difference × {amplify:g}")
         for column, image in enumerate((before[row], after[row], difference[row])):
-            x = column * 1.08
-            # The pixels as they are: the viewer enlarges them, without smoothing.
-            pixels = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
-            pixels = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
-            ax.imshow(pixels, extent=(x, x + 1, y, y + 1), interpolation="none")
-            ax.text(x + 0.5, y - 0.04, under[column], ha="center", va="top", fontsize=9)
+            image_with_text(ax, image, (column * 1.08, y), under[column])
     ax.set(xlim=(0, 3.16), ylim=(-(len(captions) - 1) * 1.3 - 0.25, 1.02), aspect="equal")
+
+
+def image_with_text(ax: Axes, image: ArrayLike, at: tuple[float, float], text: str, *, fontsize: float = 9) -> None:
+    """One image (h, w) or (h, w, 3) in [0, 1] on a square of side 1 whose lower left corner is given, a text below."""
+    x, y = at
+    # The pixels as they are: the viewer enlarges them, without smoothing.
+    pixels = np.rint(np.asarray(image).clip(0, 1) * 255).astype(np.uint8)
+    pixels = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
+    ax.imshow(pixels, extent=(x, x + 1, y, y + 1), interpolation="none")
+    ax.text(x + 0.5, y - 0.04, text, ha="center", va="top", fontsize=fontsize)
 
 
 def bars_with_intervals(

@@ -1,4 +1,7 @@
-"""Studies: many cells, and the page that says what came of them."""
+"""Studies: many cells, and the page that says what came of them.
+
+A study and its package have one name: all are imported here, so that the name is the study whatever is imported first.
+"""
 
 from surefooted.studies.ar_adals import ar_adals
 from surefooted.studies.audit import audit

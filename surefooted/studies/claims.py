@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isnan, nan, sqrt
+from math import hypot, isnan
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from surefooted.metrics.intervals import Interval, seed_interval
+from surefooted.metrics.intervals import Interval, mean_interval, seed_interval
 from surefooted.report import Finding
 from surefooted.report.page import Verdict
 
 # Units of shares, and of variances of shares, which are printed a hundredfold.
 POINTS, HUNDREDTHS = " points", " hundredths"
+# A share as good as none: what one run of an attack may miss, or find by luck.
+LITTLE = 0.01
+AGAINST = f"against {100 * LITTLE:g} %"
 
 
 @runtime_checkable
@@ -52,6 +55,12 @@ def alike(text: str, gain: Gain, measure: str, *, within: float, see: str = "", 
     return Finding(text, verdict, f"{measure}: {spelled(gain)}, against ±{100 * within:g}; {over}", see)
 
 
+def vanishes(text: str, shares: Sequence[Interval], evidence: str, *, see: str = "") -> Finding:
+    """A claim that shares are 0: it holds if all of their intervals lie below ``LITTLE``, not if one lies above."""
+    gone, left = all(share.high < LITTLE for share in shares), any(share.low > LITTLE for share in shares)
+    return Finding(text, "holds" if gone else "does not hold" if left else "unclear", evidence, see)
+
+
 def over_seeds(text: str, gains: Sequence[float], measure: str, *, see: str = "", unit: str = POINTS) -> Finding:
     """A claim judged by its gain on every seed: the t interval of their mean."""
     return judged(text, seed_interval(gains), measure, see=see, over=f"over {len(gains)} seeds", unit=unit)
@@ -63,13 +72,16 @@ def spelled(gain: Gain, unit: str = POINTS) -> str:
     return f"{value}{unit}, too few for an interval" if isnan(gain.low) else f"{value}{unit} [{low}, {high}]"
 
 
+def percent(share: Interval) -> str:
+    """``0.53 % [0.18, 1.55]``."""
+    return f"{100 * share.value:.2f} % [{100 * share.low:.2f}, {100 * share.high:.2f}]"
+
+
 def apart(first: Tensor, second: Tensor) -> Interval:
     """Difference of the means of two groups of examples, with its normal interval; of fewer than two there is none."""
-    value, groups = float(first.mean() - second.mean()), (first, second)
-    if min(map(len, groups)) < 2:
-        return Interval(value, nan, nan, len(first) + len(second))
-    half = 1.96 * sqrt(sum(float(group.var()) / len(group) for group in groups))
-    return Interval(value, value - half, value + half, len(first) + len(second))
+    one, other = mean_interval(first), mean_interval(second)
+    value, half = one.value - other.value, hypot(one.high - one.value, other.high - other.value)
+    return Interval(value, value - half, value + half, one.n + other.n)
 
 
 def _told(value: float, unit: str) -> str:

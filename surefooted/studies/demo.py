@@ -9,15 +9,14 @@ from surefooted.checked import Count, checked
 from surefooted.metrics import accuracy, debiased_ece, ece
 from surefooted.metrics.stability import variance_of_each
 from surefooted.report import Finding, Page, Section
-from surefooted.studies import compare_figures as figures
-from surefooted.studies import compare_tables as tables
 from surefooted.studies.base import Study
 from surefooted.studies.claims import HUNDREDTHS, apart, judged, over_seeds
-from surefooted.studies.compare import Comparison, Results
+from surefooted.studies.compare import figures, tables
+from surefooted.studies.compare.cells import Comparison, Results
+from surefooted.studies.ranking import NEAREST, QUICK
 
 EPS = 0.1
 ADVERSARY = {"eps": EPS, "steps": 7, "step_size": EPS / 4}
-NEAREST = {"nearest_boundary": {"away_from": "prediction"}}
 METHODS = {
     "Vanilla": "vanilla",
     "LS": {"ls": {"eps": 0.05}},
@@ -48,7 +47,7 @@ def demo(*, size: Literal["full", "smoke"] = "full", seeds: Count = 3) -> Study:
         seeds=seeds,
         ladder=(0.05, EPS, 0.15, 2 * EPS),
         attack={"steps": 5 if smoke else 40},
-        nearest={"nearest_boundary": {"steps": 3, "away_from": "prediction"}} if smoke else NEAREST,
+        nearest=QUICK if smoke else NEAREST,
     )
     return Study(comparison.cells, lambda store: page(Results(comparison, store)))
 

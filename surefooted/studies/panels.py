@@ -1,8 +1,8 @@
-"""What the studies draw in common: panels, lines with their bands, pooled predictions."""
+"""What the studies draw in common: levels, lines with their bands, pooled predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite, nan
 from statistics import fmean, stdev
 from typing import Any
@@ -14,23 +14,32 @@ from surefooted.metrics import accuracy, confidence, ece
 from surefooted.metrics.levels import by_level
 from surefooted.metrics.predictions import Predictions
 from surefooted.metrics.reliability import reliability_curve
-from surefooted.report import Panel, Spread
+from surefooted.report import Figure, Panel, Spread
 from surefooted.report import figures as draw
 
 
-def level_panel(name: str, clean: Sequence[Predictions], levels: Sequence[Tensor], names: Sequence[str]) -> Panel:
-    """Accuracy, confidence and ECE of one method over the levels, mean and band over its networks.
+def level_figure(
+    clean: Mapping[str, Sequence[Predictions]],
+    levels: Sequence[Tensor],
+    *,
+    names: Sequence[str],
+    caption: str,
+    of: str = "",
+) -> Figure:
+    """Accuracy, confidence and ECE over the robustness levels, a panel a method (AR-AdaLS, figures 1 and 2).
 
     Args:
-        clean: predictions of each network.
+        clean: predictions of each network, by method.
         levels: for each network the level of every image.
         names: of all methods, for the colours.
     """
-    curves = []
-    for metric in (accuracy, confidence, ece):
-        values = torch.stack([by_level(metric, p, level) for p, level in zip(clean, levels)])
-        curves.append({name: line(range(1, values.shape[1] + 1), values.T.tolist())})
-    return Panel(lambda ax: draw.by_level(ax, *curves, names=names), name)
+    return Figure(
+        "levels",
+        f"Accuracy, confidence and calibration by adversarial-robustness level{of}",
+        tuple(_level_panel(name, parts, levels, names) for name, parts in clean.items()),
+        caption,
+        "Accuracy, confidence and calibration error over the robustness levels, a panel a method.",
+    )
 
 
 def bins(p: Predictions) -> draw.Bins:
@@ -66,3 +75,12 @@ def pooled(parts: Sequence[Predictions]) -> Predictions:
 def picture(x: Tensor) -> Any:
     """(n, h, w) for grey images, (n, h, w, 3) for colour."""
     return (x[:, 0] if x.shape[1] == 1 else x.permute(0, 2, 3, 1)).numpy()
+
+
+def _level_panel(name: str, clean: Sequence[Predictions], levels: Sequence[Tensor], names: Sequence[str]) -> Panel:
+    """One method, mean and band over its networks."""
+    curves = []
+    for metric in (accuracy, confidence, ece):
+        values = torch.stack([by_level(metric, p, level) for p, level in zip(clean, levels)])
+        curves.append({name: line(range(1, values.shape[1] + 1), values.T.tolist())})
+    return Panel(lambda ax: draw.by_level(ax, *curves, names=names), name)

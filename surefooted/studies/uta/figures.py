@@ -1,73 +1,18 @@
-"""Tables and figures of the UTA study, with the paper's numbers beside ours."""
+"""Figures of the UTA study, drawn as the paper's."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from surefooted.report import Column, Figure, Panel, Table
+from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
 from surefooted.store import Store
 from surefooted.studies.grid import Grid
-from surefooted.studies.panels import banded, column_key, line
-from surefooted.studies.published import printed
-from surefooted.studies.reproduced import Compared
-from surefooted.studies.uta_cells import Overfitting
-from surefooted.studies.uta_grids import NAMES, attack, name
+from surefooted.studies.panels import banded, line
+from surefooted.studies.uta.cells import Overfitting
+from surefooted.studies.uta.grids import NAMES, attack, name, tested_at, trained_at
 
 MEASURES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD"}
-
-
-def trained_at(grid: Grid) -> list[float]:
-    """The training radii of a grid."""
-    return sorted({float(one.rsplit(" ", 1)[1]) for one in grid.methods})
-
-
-def tested_at(grid: Grid) -> list[float]:
-    """The test radii of a grid."""
-    return [float(one.rsplit(" ", 1)[1]) for one in grid.white]
-
-
-def scores(grid: Grid, store: Store, label: str, title: str) -> Table:
-    """Tables 1 and 2: mean of clean and AutoAttack accuracy, a row a training, a column a test radius."""
-    columns = (
-        Column("method", "Method"),
-        Column("eps_train", "ε, training", digits=2),
-        Column("clean", "Clean", "%", 2, "high", scale=100),
-        *(
-            Column(column_key("score", eps), f"Score, ε = {eps:g}", "%", 1, "high", scale=100)
-            for eps in tested_at(grid)
-        ),
-        *(
-            Column(column_key("robust", eps), f"AutoAttack, ε = {eps:g}", "%", 1, "high", scale=100)
-            for eps in tested_at(grid)
-        ),
-    )
-    rows = []
-    for method in NAMES:
-        for eps in trained_at(grid):
-            which = name(method, eps)
-            row: dict[str, Any] = {"method": NAMES[method], "eps_train": eps, "clean": grid.interval(store, which)}
-            row |= {column_key("score", test): grid.score(store, which, attack(test)) for test in tested_at(grid)}
-            rows.append(
-                row
-                | {column_key("robust", test): grid.interval(store, which, attack(test)) for test in tested_at(grid)}
-            )
-    caption = f"Score: mean of clean and robust accuracy, the latter under standard AutoAttack, L∞. {grid.caption()}"
-    return Table(f"scores-{label}", title, columns, tuple(rows), caption)
-
-
-def compared(grid: Grid, store: Store, table: str, data: str) -> list[Compared]:
-    """Every printed score that the grid has."""
-    cells = []
-    for row in printed("uta"):
-        which = f"{row['method'].removeprefix('LS-')} {float(row['eps_train']):g}"
-        if (row["table"], row["dataset"]) == (table, data) and which in grid.methods:
-            test = float(row["eps_test"])
-            labels = {"Method": row["method"], "Trained at": row["eps_train"], "Tested at": row["eps_test"]}
-            cells.append(Compared(labels, float(row["value"]) / 100, grid.score(store, which, attack(test))))
-    return cells
 
 
 def clean_accuracy(grids: dict[str, Grid], store: Store, label: str = "clean-accuracy", of: str = "figure 2") -> Figure:

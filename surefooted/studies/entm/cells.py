@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from torch import Tensor
+
+from surefooted.analysis import normalised_margin
 from surefooted.cell import Analysed, Attacked, Cell, Predicted, Probed, Surface, Train, attacking
-from surefooted.studies.entm_grids import pgd, strongest, weakest
+from surefooted.metrics.intervals import Interval
+from surefooted.metrics.robustness import robust_accuracy
+from surefooted.store import Store
+from surefooted.studies.entm.grids import pgd, strongest, weakest
 from surefooted.studies.grid import Grid
 
 # Section 6 speaks of these; the curves of figures 1 and 2 leave out what has no adversarial training.
@@ -145,6 +151,18 @@ class Analysis:
             self.again,
         )
         return [*self.sweep.cells(), *pairs, *(cell for part in parts for cell in part.values())]
+
+    def searched(self, store: Store, name: str) -> Interval:
+        """Of what withstood PGD-10, the share that random search breaks; of nothing it may be any."""
+        first, both = (cell.result(store)["found"] for cell in self.withstood[name])
+        return robust_accuracy(~both[~first]) if bool((~first).any()) else Interval(0.0, 0.0, 1.0, 0)
+
+    def distances(self, store: Store, name: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalised margin, distortion, and Q at the last radius, of the images that are classified correctly."""
+        found, far = self.analysed[name, self.bent[-1]].result(store), self.distortion[name].result(store)
+        right = found["correct"] & far["found"]
+        normal = normalised_margin(found["margin"].double(), found["jacobian_norm"].double())
+        return normal[right], far["size"][right].double(), found["q"][right]
 
     def _net(self, name: str) -> Train:
         return self.grid.trained[name][0]

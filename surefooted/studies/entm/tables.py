@@ -11,7 +11,8 @@ from surefooted.metrics.intervals import Interval, mean_interval
 from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Column, Table
 from surefooted.store import Store
-from surefooted.studies.entm_cells import ANALYSED, SEARCHED, Analysis
+from surefooted.studies.claims import LITTLE
+from surefooted.studies.entm.cells import ANALYSED, SEARCHED, Analysis
 from surefooted.studies.grid import Grid
 from surefooted.studies.panels import column_key
 from surefooted.studies.published import printed
@@ -103,15 +104,15 @@ def analysis(a: Analysis, store: Store) -> Table:
     for name in ANALYSED:
         row: dict[str, Any] = {"method": name}
         found = a.analysed[name, a.bent[0]].result(store)
-        far, margin = a.distortion[name].result(store), found["margin"].double()
+        margin = found["margin"].double()
         normal = normalised_margin(margin, found["jacobian_norm"].double())
-        right = found["correct"] & far["found"]
+        normal_of_right, far, _ = a.distances(store, name)
         row |= {
             "margin": _mean(margin),
             "norm": _mean(found["jacobian_norm"]),
             "normalised": float(normal[normal.isfinite()].mean()),
-            "distortion": _mean(far["size"][right]),
-            "correlation": correlation(normal[right], far["size"][right].double()),
+            "distortion": _mean(far),
+            "correlation": correlation(normal_of_right, far),
         }
         for eps in a.bent:
             moved = a.analysed[name, eps].result(store)
@@ -153,8 +154,7 @@ def searched(a: Analysis, store: Store) -> Table:
     )
     rows = []
     for name in SEARCHED:
-        first, both = (cell.result(store)["found"] for cell in a.withstood[name])
-        left, broken = int((~first).sum()), int((both & ~first).sum())
+        broken = a.searched(store, name)
         paper = {
             r["metric"]: float(r["value"])
             for r in printed("entm_analysis")
@@ -163,9 +163,9 @@ def searched(a: Analysis, store: Store) -> Table:
         rows.append(
             {
                 "method": name,
-                "withstood": left,
-                "broken": broken,
-                "share": robust_accuracy(~(both & ~first)[~first]) if left else None,
+                "withstood": broken.n,
+                "broken": round(broken.value * broken.n),
+                "share": broken if broken.n else None,
                 "paper_withstood": paper.get("survives_pgd8_of_1000"),
                 "paper_broken": paper.get("of_those_broken_by_random_search"),
             }
@@ -195,8 +195,7 @@ def obfuscation(a: Analysis, store: Store) -> Table:
         masked = a.grid.gain(store, (name, white), (name, black)).low > 0
         masked |= any("gradient" in flag.name and flag.severity == "serious" for flag in raised)
         if name in SEARCHED:
-            first, both = (cell.result(store)["found"] for cell in a.withstood[name])
-            masked |= bool((~first).any()) and robust_accuracy(~both[~first]).low > 0.01
+            masked |= a.searched(store, name).low > LITTLE
         row: dict[str, Any] = {"method": name, "white": a.grid.interval(store, name, white)}
         row |= {"black": a.grid.interval(store, name, black), "flags": ", ".join(flags) or "none"}
         rows.append(row | {"verdict": "masks gradients" if masked else "no sign of it"})

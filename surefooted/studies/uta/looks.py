@@ -8,15 +8,13 @@ from functools import cached_property
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from surefooted.cell import Attacked, Cell, Named, Predicted, Source, Train, attacking, data_of, images_of
 from surefooted.report import Figure, Panel
+from surefooted.report.figures import image_with_text
 from surefooted.spec import called
 from surefooted.store import Store
 from surefooted.studies.grid import epochs_of
+from surefooted.studies.panels import picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +59,7 @@ class Looks:
         """Clean images, and under each what UTA and PGD made of it, with the answer given to it."""
         shown = images_of(self.victim, self.data, "test", self.images)
         rows = {"Clean": shown.points().x} | {name: cell.result(store)["x"] for name, cell in self.moved.items()}
-        pictures = {name: _picture(x) for name, x in rows.items()}
+        pictures = {name: picture(x) for name, x in rows.items()}
         under = {}
         for name, cell in self.answers.items():
             value, label = cell.result(store).log_p.exp().max(-1)
@@ -103,14 +101,6 @@ def image_rows(ax: Axes, rows: Mapping[str, Any], under: Mapping[str, list[str]]
         y = -1.35 * row
         ax.text(-0.08, y + 0.5, name, ha="right", va="center", fontsize=10)
         for column, image in enumerate(images):
-            x = 1.08 * column
-            pixels = np.rint(np.asarray(image).clip(0, 1) * 255).astype(np.uint8)
-            pixels = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
-            ax.imshow(pixels, extent=(x, x + 1, y, y + 1), interpolation="none")
-            ax.text(x + 0.5, y - 0.04, under[name][column], ha="center", va="top", fontsize=7.5)
+            image_with_text(ax, image, (1.08 * column, y), under[name][column], fontsize=7.5)
     most = max(len(images) for images in rows.values())
     ax.set(xlim=(-0.75, 1.08 * most), ylim=(-1.35 * (len(rows) - 1) - 0.3, 1.02), aspect="equal")
-
-
-def _picture(x: Tensor) -> Any:
-    return (x[:, 0] if x.shape[1] == 1 else torch.movedim(x, 1, -1)).numpy()

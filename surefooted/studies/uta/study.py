@@ -9,17 +9,16 @@ from surefooted.cell import Cell, made_by, training
 from surefooted.checked import checked
 from surefooted.report import Page, Section
 from surefooted.store import Store
-from surefooted.studies import reproduced, uta_cells, uta_grids
-from surefooted.studies import uta_figures as figures
-from surefooted.studies import uta_toy_figures as in_plane
+from surefooted.studies import reproduced
 from surefooted.studies.base import Study
 from surefooted.studies.grid import Grid
-from surefooted.studies.uta_cells import Overfitting
-from surefooted.studies.uta_findings import findings
-from surefooted.studies.uta_grids import SETS
-from surefooted.studies.uta_looks import Looks
-from surefooted.studies.uta_plane import Plane
-from surefooted.studies.uta_toy import Toy, toy
+from surefooted.studies.uta import cells, figures, grids, tables, toy_figures, toy_findings, toy_tables
+from surefooted.studies.uta.cells import Overfitting
+from surefooted.studies.uta.findings import findings
+from surefooted.studies.uta.grids import SETS
+from surefooted.studies.uta.looks import Looks
+from surefooted.studies.uta.plane import Plane
+from surefooted.studies.uta.toy import Toy, toy
 
 MEMBERS = "several networks"
 FIGURES = {"mnist": 12, "fashion_mnist": 11}  # of several networks
@@ -52,20 +51,20 @@ class Made:
     looks: Looks
 
     def cells(self) -> list[Cell]:
-        made = [*self.pixels.values(), self.latent, *self.several.values(), *(self.fast or ())]
-        grids = [cell for grid in made for cell in grid.cells()]
+        every = [*self.pixels.values(), self.latent, *self.several.values(), *(self.fast or ())]
+        made = [cell for grid in every for cell in grid.cells()]
         watched = [cell for runs in self.overfitting.values() for cell in runs.cells()]
-        return [*grids, *watched, *self.plane.cells(), *self.looks.cells()]
+        return [*made, *watched, *self.plane.cells(), *self.looks.cells()]
 
 
 def smoke() -> Made:
     data = {"digits": {"train_limit": 150, "test_limit": 30, "validation": 0.0}}
     few: dict[str, Any] = {"limit": 10, "epochs": 2, "shorter": {"steps": 5, "targets": 2, "queries": 20}}
-    pixels = uta_grids.pixels(data, "small_convnet", trained=(0.1, 0.2), **few)
-    latent = uta_grids.features(data, net="small_convnet", trained=(0.1,), **few)
-    watched = uta_cells.fashion(epochs=2, seeds=2, data=data, net="small_convnet", images=20, every=2)
+    pixels = grids.pixels(data, "small_convnet", trained=(0.1, 0.2), **few)
+    latent = grids.features(data, net="small_convnet", trained=(0.1,), **few)
+    watched = cells.fashion(epochs=2, seeds=2, data=data, net="small_convnet", images=20, every=2)
     looks = Looks(training("vanilla", "small_convnet", data, {"recipe": {"epochs": 2}}), images=3, steps=5)
-    several = {"mnist": uta_grids.pixels(data, "small_convnet", trained=(0.1,), members=2, **few)}
+    several = {"mnist": grids.pixels(data, "small_convnet", trained=(0.1,), members=2, **few)}
     return Made({"mnist": pixels}, latent, several, None, {"fashion_mnist": watched}, toy("smoke"), looks)
 
 
@@ -73,13 +72,13 @@ def cpu() -> Made:
     mnist, fashion = ({name: {"validation": 0.0}} for name in ("mnist", "fashion_mnist"))
     return Made(
         {
-            "mnist": uta_grids.pixels(mnist, "mlp", epochs=50, limit=1000),
-            "fashion_mnist": uta_grids.pixels(fashion, "lenet", epochs=10, limit=1000),
+            "mnist": grids.pixels(mnist, "mlp", epochs=50, limit=1000),
+            "fashion_mnist": grids.pixels(fashion, "lenet", epochs=10, limit=1000),
         },
-        uta_grids.features(mnist, epochs=20, limit=1000),
-        {"mnist": uta_grids.pixels(mnist, "mlp", epochs=10, limit=1000, members=5)},
+        grids.features(mnist, epochs=20, limit=1000),
+        {"mnist": grids.pixels(mnist, "mlp", epochs=10, limit=1000, members=5)},
         None,
-        {"fashion_mnist": uta_cells.fashion(epochs=30, seeds=3, data=fashion)},
+        {"fashion_mnist": cells.fashion(epochs=30, seeds=3, data=fashion)},
         toy(),
         Looks(training("vanilla", "lenet", fashion, {"uta_lenet": {"epochs": 10}})),
     )
@@ -89,16 +88,16 @@ def paper() -> Made:
     mnist, fashion = ({name: {"validation": 0.0}} for name in ("mnist", "fashion_mnist"))
     return Made(
         {
-            "mnist": uta_grids.pixels(mnist, "mlp", epochs=50, limit=0, seeds=3),
-            "fashion_mnist": uta_grids.pixels(fashion, "lenet", epochs=100, limit=0, seeds=3),
+            "mnist": grids.pixels(mnist, "mlp", epochs=50, limit=0, seeds=3),
+            "fashion_mnist": grids.pixels(fashion, "lenet", epochs=100, limit=0, seeds=3),
         },
-        uta_grids.features(mnist, epochs=50, limit=0, seeds=3),
+        grids.features(mnist, epochs=50, limit=0, seeds=3),
         {
-            "mnist": uta_grids.pixels(mnist, "mlp", epochs=50, limit=0, seeds=3, members=5),
-            "fashion_mnist": uta_grids.pixels(fashion, "lenet", epochs=100, limit=0, seeds=3, members=5),
+            "mnist": grids.pixels(mnist, "mlp", epochs=50, limit=0, seeds=3, members=5),
+            "fashion_mnist": grids.pixels(fashion, "lenet", epochs=100, limit=0, seeds=3, members=5),
         },
-        (uta_grids.fast_robust(), uta_grids.fast_clean()),
-        {"fashion_mnist": uta_cells.fashion(epochs=100, seeds=3, data=fashion), "cifar10": uta_cells.cifar10()},
+        (grids.fast_robust(), grids.fast_clean()),
+        {"fashion_mnist": cells.fashion(epochs=100, seeds=3, data=fashion), "cifar10": cells.cifar10()},
         toy(),
         Looks(training("vanilla", "resnet18", {"cifar10": {"validation": 0.0}}, "uta_resnet18")),
     )
@@ -106,7 +105,7 @@ def paper() -> Made:
 
 def everything() -> Made:
     made = paper()
-    return replace(made, pixels=made.pixels | {"svhn": uta_grids.svhn()})
+    return replace(made, pixels=made.pixels | {"svhn": grids.svhn()})
 
 
 # What of the paper a size leaves out.
@@ -121,16 +120,16 @@ SIZES = {"smoke": smoke, "cpu": cpu, "paper": paper, "everything": everything}
 
 
 def page(made: Made, store: Store, size: str) -> Page:
-    printed = {data: figures.compared(grid, store, "1", data) for data, grid in made.pixels.items()}
-    printed["latent"] = figures.compared(made.latent, store, "2", "mnist")
+    printed = {data: tables.compared(grid, store, "1", data) for data, grid in made.pixels.items()}
+    printed["latent"] = tables.compared(made.latent, store, "2", "mnist")
     titled = {SETS[data]: grid for data, grid in made.pixels.items()}
     trade_offs: list[Any] = []
     for data, grid in made.pixels.items():
-        trade_offs.append(figures.scores(grid, store, data, f"Accuracy and robustness, {SETS[data]} (table 1)"))
+        trade_offs.append(tables.scores(grid, store, data, f"Accuracy and robustness, {SETS[data]} (table 1)"))
         title = f"The paper's table 1 and ours, {SETS[data]}"
         trade_offs.append(reproduced.table(f"printed-{data}", title, printed[data], grid.caption()))
     latent = (
-        figures.scores(made.latent, store, "latent", "Trained in the latent space, tested in pixels (table 2)"),
+        tables.scores(made.latent, store, "latent", "Trained in the latent space, tested in pixels (table 2)"),
         figures.clean_accuracy({"MNIST, latent": made.latent}, store, "latent-clean", "figure 13"),
         figures.robust_accuracy({"MNIST, latent": made.latent}, store, "latent-robust", "figure 13"),
         reproduced.table("printed-latent", "The paper's table 2 and ours", printed["latent"], made.latent.caption()),
@@ -143,13 +142,13 @@ def page(made: Made, store: Store, size: str) -> Page:
     return Page(
         "UTA",
         f"Adversarial training where the network is least sure (size {size}). {MISSING[size]}",
-        (*findings(made, store, printed), *in_plane.findings(plane)),
+        (*findings(made, store, printed), *toy_findings.findings(plane)),
         (
             Section(
                 "In the plane",
                 "Sections 4.1 and 4.3, appendix A: two classes that nearly touch on one side and lie far apart on the "
                 "other, attacked and trained at a radius that is too large for the narrow side.",
-                (*in_plane.figures(plane), in_plane.attacks_table(plane), in_plane.trained_table(plane)),
+                (*toy_figures.figures(plane), toy_tables.attacks_table(plane), toy_tables.trained_table(plane)),
             ),
             Section(
                 "Trade-off",
@@ -163,7 +162,7 @@ def page(made: Made, store: Store, size: str) -> Page:
                 "Appendix C.3: UTA up the entropy of the mean prediction of networks that train side by side.",
                 (
                     *(
-                        figures.scores(grid, store, f"several-{data}", f"Several networks, {SETS[data]}")
+                        tables.scores(grid, store, f"several-{data}", f"Several networks, {SETS[data]}")
                         for data, grid in made.several.items()
                     ),
                     figures.clean_accuracy(fives, store, "several-clean", of),
@@ -172,7 +171,7 @@ def page(made: Made, store: Store, size: str) -> Page:
             ),
             Section(
                 "Latent space",
-                f"Section 5.2: the 120 features of a LeNet, after their ReLU, are moved by {uta_grids.LATENT_STEPS} "
+                f"Section 5.2: the 120 features of a LeNet, after their ReLU, are moved by {grids.LATENT_STEPS} "
                 "steps (our choice, the paper prints no number) that lengthen from 0.005 to max(0.005, ε / 5) and "
                 "back, with ε that of training (the paper prints that of the test), and not clipped.",
                 latent,

@@ -12,8 +12,9 @@ from surefooted.cell import data_of
 from surefooted.metrics import accuracy, ece
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
-from surefooted.studies.compare import Results
-from surefooted.studies.panels import bins, level_panel, line, picture, pooled
+from surefooted.studies import panels
+from surefooted.studies.compare.cells import Results
+from surefooted.studies.panels import bins, line, picture, pooled
 
 
 def accuracy_figure(r: Results) -> Figure:
@@ -31,15 +32,13 @@ def accuracy_figure(r: Results) -> Figure:
 
 
 def level_figure(r: Results, names: Sequence[str]) -> Figure:
-    """AR-AdaLS's figures 1 and 2: accuracy, confidence and ECE over the robustness levels."""
-    return Figure(
-        "levels",
-        "Accuracy, confidence and calibration by adversarial-robustness level",
-        tuple(level_panel(name, r.clean(name), r.level, r.comparison.names) for name in names),
-        f"Level 1 holds the test images whose answer is easiest to change ({r.comparison.ranking} on the "
+    return panels.level_figure(
+        {name: r.clean(name) for name in names},
+        r.level,
+        names=r.comparison.names,
+        caption=f"Level 1 holds the test images whose answer is easiest to change ({r.comparison.ranking} on the "
         f"{r.comparison.names[0]} model of the same seed). Mean over seeds, band from least to "
         f"greatest. {r.comparison.caption()}",
-        "Accuracy, confidence and calibration error over the robustness levels, a panel a method.",
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from statistics import fmean, stdev
 from typing import Any
 
 from surefooted.cell.shifted import INTENSITIES
 from surefooted.metrics import accuracy, brier, ece, nll
-from surefooted.report import Column, Spread, Table
+from surefooted.report import Column, Table
+from surefooted.studies.panels import spread
 from surefooted.studies.published import printed
 from surefooted.studies.shifts import OF_ENSEMBLE, Numbers
 
@@ -31,8 +31,8 @@ def summary(n: Numbers) -> Table:
     for name in n.names:
         values = {m: n.single(m, name) for m in (accuracy, nll, brier, ece)}
         unstable = n.variance(name)
-        row: dict[str, Any] = {m.__name__: _spread(v[:, 0].tolist()) for m, v in values.items()}
-        row |= {f"shifted_{m.__name__}": _spread(values[m][:, 1:].mean(1).tolist()) for m in (accuracy, ece)}
+        row: dict[str, Any] = {m.__name__: spread(v[:, 0].tolist()) for m, v in values.items()}
+        row |= {f"shifted_{m.__name__}": spread(values[m][:, 1:].mean(1).tolist()) for m in (accuracy, ece)}
         row |= {"method": name if name != OF_ENSEMBLE else f"{name}, members", "swept": swept.get(name)}
         rows.append(row | {"variance": float(unstable[0]), "shifted_variance": float(unstable[1:].mean())})
     caption = f"Single networks, mean ± standard deviation over {n.made.seeds}. {n.made.caption()}"
@@ -49,7 +49,7 @@ def by_intensity(n: Numbers, *, ensembles: bool) -> Table:
         elif name == OF_ENSEMBLE:
             continue
         else:
-            values, label = [_spread(column) for column in n.single(ece, name).T.tolist()], name
+            values, label = [spread(column) for column in n.single(ece, name).T.tolist()], name
         rows.append({"method": label} | dict(zip(_keys(), values)) | _paper("3", label, "ece_x1e2"))
     kind = "ensembles" if ensembles else "single networks"
     return Table(
@@ -100,7 +100,3 @@ def _paper(table: str, method: str, metric: str) -> dict[str, float]:
 
 def _ensemble(name: str) -> str:
     return name if name == OF_ENSEMBLE else f"Ensemble of {name}"
-
-
-def _spread(values: list[float]) -> Spread:
-    return Spread(fmean(values), stdev(values), len(values))

@@ -7,7 +7,7 @@ from typing import Any
 from surefooted.api import measure
 from surefooted.metrics import accuracy, brier, classwise_ece, ece, nll
 from surefooted.report import Column, Table
-from surefooted.studies.compare import Results
+from surefooted.studies.compare.cells import Results
 from surefooted.studies.panels import column_key, pooled, spread
 
 

@@ -8,15 +8,13 @@ from surefooted import corruptions
 from surefooted.cell import made_by
 from surefooted.checked import checked
 from surefooted.report import Page, Section
-from surefooted.studies import ar_adals_figures as figures
-from surefooted.studies import ar_adals_tables as tables
-from surefooted.studies.ar_adals_findings import findings
+from surefooted.studies.ar_adals import figures, tables
+from surefooted.studies.ar_adals.findings import findings
 from surefooted.studies.base import Study
+from surefooted.studies.ranking import CARLINI_WAGNER, NEAREST, QUICK
 from surefooted.studies.shifts import OF_ENSEMBLE, Numbers, Shifts
 
 GREY = tuple(kind for kind in corruptions.__all__ if kind != "saturate")  # which needs colour
-RANKED = {"nearest_boundary": {"away_from": "prediction"}}
-CARLINI_WAGNER = {"carlini_wagner": {"away_from": "prediction"}}
 
 
 @checked
@@ -34,8 +32,7 @@ def ar_adals(*, size: Literal["smoke", "cpu", "paper", "cifar100", "svhn"] = "cp
 
 
 def smoke() -> Shifts:
-    quick = {"nearest_boundary": {"steps": 3, "away_from": "prediction"}}
-    few = {"levels": 4, "robustness": quick, "alpha": 0.05}
+    few = {"levels": 4, "robustness": QUICK, "alpha": 0.05}
     return Shifts(
         {
             "Vanilla": ("vanilla",),
@@ -50,7 +47,7 @@ def smoke() -> Shifts:
         recipe={"recipe": {"epochs": 3}},
         seeds=2,
         types=("gaussian_noise", "contrast"),
-        nearest=quick,
+        nearest=QUICK,
         limit=60,
         levels=4,
     )
@@ -63,16 +60,16 @@ def cpu() -> Shifts:
             "Vanilla": ("vanilla",),
             "LS": tuple({"ls": {"eps": eps}} for eps in (0.01, 0.02, 0.05, 0.1)),
             "AdaLS": tuple({"adals": {"alpha": alpha}} for alpha in (*alphas, 0.1)),
-            "AR-AdaLS": tuple({"ar_adals": {"alpha": alpha, "robustness": RANKED}} for alpha in alphas),
+            "AR-AdaLS": tuple({"ar_adals": {"alpha": alpha, "robustness": NEAREST}} for alpha in alphas),
             "mixup": ("mixup",),
         },
-        tuple({"ar_adals_of_ensemble": {"alpha": alpha, "robustness": RANKED}} for alpha in alphas),
+        tuple({"ar_adals_of_ensemble": {"alpha": alpha, "robustness": NEAREST}} for alpha in alphas),
         net="lenet",
         data="fashion_mnist",
         recipe={"recipe": {"epochs": 20}},
         seeds=5,
         types=GREY,
-        nearest=RANKED,
+        nearest=NEAREST,
         limit=2000,
     )
 

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from surefooted.analysis import normalised_margin
 from surefooted.cell import Attacked
 from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
 from surefooted.report.landscapes import clouds, height_map
 from surefooted.store import Store
-from surefooted.studies.entm_cells import CURVES, SURFACES, Analysis
-from surefooted.studies.entm_tables import FIRST
+from surefooted.studies.entm.cells import CURVES, SURFACES, Analysis
+from surefooted.studies.entm.tables import FIRST
 from surefooted.studies.panels import banded
 
 ELSEWHERE = "The paper's are of CIFAR."
@@ -138,10 +137,10 @@ def _surface(found: Mapping[str, torch.Tensor], what: str, image: int, title: st
 
 
 def _points(a: Analysis, store: Store, name: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Normalised margin, distortion and non-linearity of the images that are classified correctly."""
-    found, far = a.analysed[name, a.bent[-1]].result(store), a.distortion[name].result(store)
-    right = found["correct"] & far["found"] & found["q"].isfinite()
-    return normalised_margin(found["margin"], found["jacobian_norm"])[right], far["size"][right], found["q"][right]
+    """As ``distances``, of the images that the attack moved."""
+    normal, far, q = a.distances(store, name)
+    known = q.isfinite()
+    return normal[known], far[known], q[known]
 
 
 def _line(cells: Mapping[float, Attacked], store: Store) -> draw.Line:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,11 +21,9 @@ from surefooted.metrics.robustness import robust_accuracy, size_quantiles
 from surefooted.report import Finding
 from surefooted.report.page import Verdict
 from surefooted.store import Store
+from surefooted.studies.audit.cells import Audit
 from surefooted.studies.claims import apart, judged
 from surefooted.temperature import cross_fitted, fit_temperature, scaled
-
-if TYPE_CHECKING:
-    from surefooted.studies.audit import Audit
 
 METRICS = ("accuracy", "confidence", "overconfidence", "nll", "brier", "ece", "classwise_ece")
 

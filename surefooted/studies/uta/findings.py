@@ -8,15 +8,14 @@ from surefooted.cell import data_of
 from surefooted.metrics.intervals import binomial_interval
 from surefooted.report import Finding
 from surefooted.store import Store
-from surefooted.studies import reproduced, uta_cells
-from surefooted.studies import uta_figures as figures
+from surefooted.studies import reproduced
 from surefooted.studies.claims import judged, over_seeds
 from surefooted.studies.grid import Grid
-from surefooted.studies.uta_cells import Overfitting
-from surefooted.studies.uta_grids import LATENT, SETS, attack, name
+from surefooted.studies.uta.cells import FGSM, UTA, Overfitting
+from surefooted.studies.uta.grids import LATENT, SETS, attack, name, tested_at, trained_at
 
 if TYPE_CHECKING:
-    from surefooted.studies.uta import Made
+    from surefooted.studies.uta.study import Made
 
 
 def findings(made: Made, store: Store, printed: dict[str, list[reproduced.Compared]]) -> list[Finding]:
@@ -36,7 +35,7 @@ def findings(made: Made, store: Store, printed: dict[str, list[reproduced.Compar
 def _traded(told: str, grid: Grid, store: Store, of: tuple[str, str], see: tuple[str, str]) -> list[Finding]:
     """Clean accuracy at each radius of training, and who has the best score at each test radius."""
     found = []
-    for eps in figures.trained_at(grid):
+    for eps in trained_at(grid):
         gain = grid.gain(store, (name("uta", eps), ""), (name("pgd_at", eps), ""))
         text = f"{told}: trained at {eps:g}, UTA-AT is more accurate on clean images ({of[0]})."
         found.append(judged(text, gain, "clean accuracy, UTA-AT less PGD-AT", see=see[0], over=grid.over()))
@@ -46,11 +45,11 @@ def _traded(told: str, grid: Grid, store: Store, of: tuple[str, str], see: tuple
 def _best(told: str, grid: Grid, store: Store, of: str, see: str) -> Finding:
     """The tables' yellow cells: at every test radius the best score is UTA-AT's."""
     won = []
-    tested = figures.tested_at(grid)
+    tested = tested_at(grid)
     for test in tested:
         best = {
             method: max(
-                (name(method, eps) for eps in figures.trained_at(grid)),
+                (name(method, eps) for eps in trained_at(grid)),
                 key=lambda which: grid.score(store, which, attack(test)).value,
             )
             for method in ("uta", "pgd_at")
@@ -84,7 +83,7 @@ def _no_collapse(data: str, runs: Overfitting, store: Store) -> list[Finding]:
         sure = [binomial_interval(round(share * n), n).low > 1 / len(splits.test.classes) for share in end[method]]
         return [last < top / 2 and not above for last, top, above in zip(end[method], best[method], sure)]
 
-    fgsm, uta = (collapsed(method) for method in (uta_cells.FGSM, uta_cells.UTA))
+    fgsm, uta = (collapsed(method) for method in (FGSM, UTA))
     fell = {
         method: [f"{100 * top:.1f} to {100 * last:.1f} %" for top, last in zip(best[method], end[method])]
         for method in seen
@@ -99,7 +98,7 @@ def _no_collapse(data: str, runs: Overfitting, store: Store) -> list[Finding]:
         ),
         over_seeds(
             f"{told}: at the end of training, UTA-AT of one step is more robust than FGSM-AT ({runs.of}).",
-            [kept - lost for kept, lost in zip(end[uta_cells.UTA], end[uta_cells.FGSM])],
+            [kept - lost for kept, lost in zip(end[UTA], end[FGSM])],
             "PGD accuracy, UTA-AT less FGSM-AT",
             see=see,
         ),

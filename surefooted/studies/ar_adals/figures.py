@@ -11,7 +11,7 @@ from surefooted.metrics.stability import variance_by_level
 from surefooted.report import Figure, Panel
 from surefooted.report import boxes as drawn
 from surefooted.report import figures as draw
-from surefooted.studies.panels import bins, level_panel, pooled
+from surefooted.studies.panels import bins, level_figure, pooled
 from surefooted.studies.shifts import Numbers
 
 TICKS = ("clean", *map(str, INTENSITIES))
@@ -20,13 +20,13 @@ SPOKEN = {"ece": "ECE", "accuracy": "Accuracy", "variance": "Variance over netwo
 
 def levels(n: Numbers, names: Sequence[str]) -> Figure:
     """Figures 1 and 2: accuracy, confidence and ECE over the robustness levels."""
-    return Figure(
-        "levels",
-        "Accuracy, confidence and calibration by adversarial-robustness level (figures 1, 2)",
-        tuple(level_panel(name, n.clean[name], n.level, n.names) for name in names),
-        "Level 1 holds the test images whose answer is easiest to change on the vanilla network of the same seed. Mean "
-        f"over networks, band from least to greatest. {n.made.caption()}",
-        "Accuracy, confidence and calibration error over the robustness levels, a panel a method.",
+    return level_figure(
+        {name: n.clean[name] for name in names},
+        n.level,
+        names=n.names,
+        caption="Level 1 holds the test images whose answer is easiest to change on the vanilla network of the same "
+        f"seed. Mean over networks, band from least to greatest. {n.made.caption()}",
+        of=" (figures 1, 2)",
     )
 
 

@@ -9,13 +9,11 @@ from surefooted.cell import Cell, made_by
 from surefooted.checked import checked
 from surefooted.report import Page, Section
 from surefooted.store import Store
-from surefooted.studies import entm_figures as figures
-from surefooted.studies import entm_grids as grids
-from surefooted.studies import entm_tables as tables
 from surefooted.studies import reproduced
 from surefooted.studies.base import Study
-from surefooted.studies.entm_cells import Analysis
-from surefooted.studies.entm_findings import findings
+from surefooted.studies.entm import figures, grids, tables
+from surefooted.studies.entm.cells import Analysis
+from surefooted.studies.entm.findings import findings
 from surefooted.studies.grid import Grid
 
 MNIST = {"mnist": {"validation": 0.0}}

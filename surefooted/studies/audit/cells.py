@@ -1,4 +1,4 @@
-"""The audit: what one classifier is worth, whoever made it, and whether its numbers can be trusted."""
+"""What an audit computes, at what cost."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from math import prod, sqrt
 from typing import Any, Literal
 
 from surefooted.cell import Attacked, Cell, Named, Part, Predicted, Probed, Source, attacking, data_of, own_data
-from surefooted.checked import Count, Positive, Whole, checked
 from surefooted.data.images import Splits
 from surefooted.errors import InputError
 from surefooted.geometry import Norm
-from surefooted.studies.audit_findings import Findings
-from surefooted.studies.audit_page import page
-from surefooted.studies.base import Study
+from surefooted.studies.ranking import CARLINI_WAGNER, NEAREST, QUICK
 
 RUNGS = (0.25, 0.5, 1.0, 2.0)
 
@@ -40,53 +37,13 @@ class Budget:
     draws: int = 1000
 
 
-NEAREST: Named = {"nearest_boundary": {}}
 BUDGETS = {
     "quick": Budget(256, 20, {"budget": "quick"}, 200, NEAREST),
     "standard": Budget(1000, 40, {"budget": "lean"}, 1000, NEAREST),
-    "full": Budget(0, 100, {}, 5000, {"carlini_wagner": {}}),
+    "full": Budget(0, 100, {}, 5000, CARLINI_WAGNER),
     # Shows that all runs; its numbers mean little.
-    "smoke": Budget(64, 10, {"steps": 5, "targets": 2, "queries": 40}, 40, {"nearest_boundary": {"steps": 3}}, 100),
+    "smoke": Budget(64, 10, {"steps": 5, "targets": 2, "queries": 40}, 40, QUICK, 100),
 }
-
-
-@checked
-def audit(
-    *,
-    model: Any,
-    data: Any = None,
-    eps: Positive = 8 / 255,
-    norm: Norm = "linf",
-    budget: Literal["quick", "standard", "full", "smoke"] = "standard",
-    part: Part = "test",
-    limit: Whole = 0,
-    levels: Count = 10,
-    eot: Count = 1,
-    temperature: Literal["auto", "validation", "halves"] = "auto",
-    seed: Whole = 0,
-) -> Study:
-    """Audit of one classifier: accuracy, calibration, robustness, robustness levels, and flags; ``surefooted audit``.
-
-    Args:
-        model: what a cell takes for a victim; ``surefooted.audit`` makes one of any module.
-        data: a data set with its options; by default the one that a network of ours was trained on.
-        eps: the size of AutoAttack; the ladder goes from a quarter of it to twice as much.
-        budget: quick, standard or full; smoke shows that all runs, its numbers mean little.
-        limit: at most so many images; 0 for the budget's number.
-        levels: subsets by robustness (AR-AdaLS).
-        eot: forward passes that each answer to an attack is the mean of; above 1 for classifiers that draw at random.
-        temperature: fitted on the validation images, or on each half of the audited images for the other; auto takes
-            the validation images only for networks of ours: a stranger may have been trained on them.
-    """
-    made = Audit(model, data, BUDGETS[budget], eps, norm, part, limit, levels, eot, temperature, seed)
-    return Study(lambda: made.cells, lambda store: page(Findings(made, store)))
-
-
-def audit_of(**arguments: Any) -> Audit:
-    """The same as a description, with the arguments of ``audit`` checked and completed."""
-    spec = audit(**arguments).spec
-    assert spec is not None
-    return Audit(**{**spec.arguments, "budget": BUDGETS[spec.arguments["budget"]]})
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,8 +133,7 @@ class Audit:
 
     @cached_property
     def nearest(self) -> Attacked:
-        ((name, options),) = self.budget.nearest.items()
-        return self._attack({name: {**options, "away_from": "prediction"}})
+        return self._attack(self.budget.nearest)
 
     def _climb(self, eps: float, steps: int) -> Attacked:
         return self._attack({"apgd": {**self._ball(eps), "steps": steps, "eot": self.eot}})

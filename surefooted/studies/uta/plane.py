@@ -16,7 +16,7 @@ from surefooted.metrics import accuracy
 from surefooted.recorders import plane_points
 from surefooted.spec import build, called
 from surefooted.store import Store
-from surefooted.studies.uta_toy import ALPHA, DUE_ALPHA, Toy
+from surefooted.studies.uta.toy import ALPHA, DUE_ALPHA, Toy
 
 
 @dataclass(frozen=True, eq=False)

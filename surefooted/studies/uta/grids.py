@@ -27,6 +27,16 @@ def attack(eps: float) -> str:
     return f"AutoAttack {eps:g}"
 
 
+def trained_at(grid: Grid) -> list[float]:
+    """The training radii of a grid."""
+    return sorted({float(one.rsplit(" ", 1)[1]) for one in grid.methods})
+
+
+def tested_at(grid: Grid) -> list[float]:
+    """The test radii of a grid."""
+    return [float(one.rsplit(" ", 1)[1]) for one in grid.white]
+
+
 def pixels(
     data: Any,
     net: str,
@@ -44,35 +54,28 @@ def pixels(
         members: networks that UTA is up to at once (figures 11 and 12: five); PGD-AT has one.
         shorter: options that make AutoAttack so; none is the standard.
     """
-    counted = {"pgd_at": 1, "uta": members}
+    given = {"step_size": 0.01}
     return Grid(
-        {
-            name(method, eps): {method: {"eps": eps, "step_size": 0.01, "members": counted[method]}}
-            for method in NAMES
-            for eps in trained
-        },
+        _trainings(trained, {"pgd_at": {**given, "members": 1}, "uta": {**given, "members": members}}),
         net=net,
         data=data,
         recipe={"uta_lenet": {"epochs": epochs}},
         seeds=seeds,
-        white={attack(eps): {"autoattack": {"eps": eps, **(shorter or {})}} for eps in TESTED},
+        white=_autoattacks(TESTED, **(shorter or {})),
         limit=limit,
     )
 
 
 def svhn(*, epochs: int = 100, limit: int = 0, seeds: int = 3) -> Grid:
     """Table 1, SVHN: the larger LeNet; Adam 1e-3, as many epochs as Fashion-MNIST has (the paper prints none)."""
+    given = {"steps": 10, **TRIANGULAR}
     return Grid(
-        {
-            name(method, eps): {method: {"eps": eps, "steps": 10, **TRIANGULAR}}
-            for method in NAMES
-            for eps in SVHN_TRAINED
-        },
+        _trainings(SVHN_TRAINED, {"pgd_at": given, "uta": given}),
         net="lenet_svhn",
         data={"svhn": {"validation": 0.0}},
         recipe={"uta_lenet": {"epochs": epochs}},
         seeds=seeds,
-        white={attack(eps): {"autoattack": {"eps": eps}} for eps in SVHN_TESTED},
+        white=_autoattacks(SVHN_TESTED),
         limit=limit,
     )
 
@@ -90,16 +93,24 @@ def features(
     """Table 2: perturbed in the 120 features of a LeNet; UTA with five members, PGD-AT with one; tested in pixels."""
     # Twice SVHN's steps: ten such are too short together to reach radii of 0.3 and 0.4.
     given = {"steps": LATENT_STEPS, **TRIANGULAR, "view": {"latent": {"stage": "fc1"}}}
-    members = {"pgd_at": {}, "uta": {"members": 5}}
     return Grid(
-        {name(m, eps): {m: {"eps": eps, **given, **members[m]}} for m in NAMES for eps in trained},
+        _trainings(trained, {"pgd_at": given, "uta": {**given, "members": 5}}),
         net=net,
         data=data,
         recipe={"uta_lenet": {"epochs": epochs}},
         seeds=seeds,
-        white={attack(eps): {"autoattack": {"eps": eps, **(shorter or {})}} for eps in TESTED},
+        white=_autoattacks(TESTED, **(shorter or {})),
         limit=limit,
     )
+
+
+def _trainings(radii: tuple[float, ...], methods: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Each method, with its arguments, at every radius."""
+    return {name(method, eps): {method: {"eps": eps, **given}} for method, given in methods.items() for eps in radii}
+
+
+def _autoattacks(radii: tuple[float, ...], **options: Any) -> dict[str, Any]:
+    return {attack(eps): {"autoattack": {"eps": eps, **options}} for eps in radii}
 
 
 # Figures 3 and 9c: radii of training, in grey levels.

@@ -1,4 +1,4 @@
-"""The claims of the EntM paper, judged: on robustness here, on why in ``entm_why``."""
+"""The claims of the EntM paper, judged: on robustness here, on why in ``why``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Finding
 from surefooted.store import Store
 from surefooted.studies import reproduced
-from surefooted.studies.claims import judged
-from surefooted.studies.entm_cells import CURVES, Analysis
-from surefooted.studies.entm_grids import strongest, weakest
-from surefooted.studies.entm_why import why
+from surefooted.studies.claims import AGAINST, judged, percent, vanishes
+from surefooted.studies.entm.cells import CURVES, Analysis
+from surefooted.studies.entm.grids import strongest, weakest
+from surefooted.studies.entm.why import why
 from surefooted.studies.grid import Grid
 
 if TYPE_CHECKING:
-    from surefooted.studies.entm import Made
+    from surefooted.studies.entm.study import Made
 
 # Two networks of one method are a first idea of how trainings differ, and a rough one: were there nothing else, a
 # difference would still be above three times theirs in a fifth of the cases.
@@ -136,33 +136,26 @@ def retrained(a: Analysis, store: Store, method: str, attack: str) -> float:
 
 
 def _random(a: Analysis, store: Store) -> list[Finding]:
-    """Appendix C.1: of what withstood PGD-10, how much random search breaks; 1 % for the luck of one run of PGD."""
-    made = []
-    for name in ("PAT", "PAT-EntM"):
-        first, both = (cell.result(store)["found"] for cell in a.withstood[name])
-        broken = robust_accuracy(~both[~first]) if bool((~first).any()) else Interval(0.0, 0.0, 1.0, 0)
-        made.append(
-            Finding(
-                f"Random search breaks nothing that withstood PGD on {name} (appendix C.1).",
-                "holds" if broken.high < 0.01 else "does not hold" if broken.low > 0.01 else "unclear",
-                f"{100 * broken.value:.2f} % [{100 * broken.low:.2f}, {100 * broken.high:.2f}] of {broken.n} images, "
-                "against 1 %",
-                "random-search",
-            )
+    """Appendix C.1: of what withstood PGD-10, how much random search breaks."""
+    broken = {name: a.searched(store, name) for name in ("PAT", "PAT-EntM")}
+    return [
+        vanishes(
+            f"Random search breaks nothing that withstood PGD on {name} (appendix C.1).",
+            *([share], f"{percent(share)} of {share.n} images, {AGAINST}"),
+            see="random-search",
         )
-    return made
+        for name, share in broken.items()
+    ]
 
 
 def _down_to_zero(a: Analysis, store: Store) -> Finding:
-    """Figure 1's far end, with one image in a hundred for what one run of an attack may miss."""
+    """Figure 1's far end."""
     far = {name: robust_accuracy(a.curve[name, max(a.radii)].result(store)["found"]) for name in CURVES}
-    down, up = all(i.high < 0.01 for i in far.values()), any(i.low > 0.01 for i in far.values())
-    said = ", ".join(f"{name} {100 * i.value:.2f} % [{100 * i.low:.2f}, {100 * i.high:.2f}]" for name, i in far.items())
-    return Finding(
+    said = ", ".join(f"{name} {percent(share)}" for name, share in far.items())
+    return vanishes(
         "Under large enough perturbations accuracy falls to 0 (figure 1).",
-        "holds" if down else "does not hold" if up else "unclear",
-        f"accuracy at {max(a.radii)}/255, against 1 %: {said}",
-        "accuracy-radius",
+        *(list(far.values()), f"accuracy at {max(a.radii)}/255, {AGAINST}: {said}"),
+        see="accuracy-radius",
     )
 
 

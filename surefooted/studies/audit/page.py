@@ -7,14 +7,13 @@ from dataclasses import asdict
 from surefooted import checks
 from surefooted.cell import made_by
 from surefooted.metrics import accuracy
-from surefooted.metrics.predictions import Predictions
-from surefooted.metrics.reliability import reliability_curve
 from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Column, Figure, Page, Panel, Section, Table
 from surefooted.report import figures as draw
 from surefooted.spec import called
-from surefooted.studies.audit_findings import Findings, claims
-from surefooted.studies.compare import NORMS
+from surefooted.studies.audit.findings import Findings, claims
+from surefooted.studies.compare.cells import NORMS
+from surefooted.studies.panels import bins
 
 MODEL = "the classifier"
 
@@ -133,10 +132,6 @@ def _curve(f: Findings) -> Figure:
 
 
 def _reliability(f: Findings) -> Figure:
-    def bins(p: Predictions) -> draw.Bins:
-        curve = reliability_curve(p)
-        return draw.Bins(curve.confidence.tolist(), curve.accuracy.tolist(), curve.count.tolist())
-
     shown = {"as it is": f.clean, "after temperature scaling": f.cooled[0]}
     curves = {name: bins(p) for name, p in shown.items()}
 

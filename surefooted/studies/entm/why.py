@@ -6,12 +6,12 @@ from math import hypot
 
 from torch import Tensor
 
-from surefooted.analysis import correlation, normalised_margin
+from surefooted.analysis import correlation
 from surefooted.metrics.intervals import Interval, mean_interval
 from surefooted.report import Finding
 from surefooted.store import Store
 from surefooted.studies.claims import alike, judged
-from surefooted.studies.entm_cells import Analysis
+from surefooted.studies.entm.cells import Analysis
 
 ONE = "one network a method, over images"
 
@@ -94,13 +94,7 @@ def _shapes(a: Analysis, store: Store) -> list[Finding]:
 
 def _explains(a: Analysis, store: Store) -> Finding:
     """Figure 4 and the last line of table 4; the two intervals are put together as independent."""
-    seen = []
-    for name in ("PAT-EntM", "EntM"):
-        found, far = a.analysed[name, a.bent[0]].result(store), a.distortion[name].result(store)
-        right = found["correct"] & far["found"]
-        normal = normalised_margin(found["margin"].double(), found["jacobian_norm"].double())
-        seen.append(correlation(normal[right], far["size"][right].double()))
-    beside, alone = seen
+    beside, alone = (correlation(*a.distances(store, name)[:2]) for name in ("PAT-EntM", "EntM"))
     value = beside.value - alone.value
     below = hypot(beside.value - beside.low, alone.high - alone.value)
     above = hypot(beside.high - beside.value, alone.value - alone.low)

@@ -1,0 +1,8 @@
+"""Minimal-norm attacks that rank examples: how far each is from another answer than the model's own (AR-AdaLS)."""
+
+from surefooted.cell import Named
+
+NEAREST: Named = {"nearest_boundary": {"away_from": "prediction"}}
+CARLINI_WAGNER: Named = {"carlini_wagner": {"away_from": "prediction"}}
+# Shows that all runs.
+QUICK: Named = {"nearest_boundary": {"steps": 3, "away_from": "prediction"}}

@@ -1,0 +1,77 @@
+"""The UTA paper's claims about the plane, judged over networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from surefooted.report import Finding
+from surefooted.studies.claims import over_seeds
+from surefooted.studies.uta.plane import Plane
+from surefooted.studies.uta.toy import CLEAN, TRADES
+
+
+def findings(n: Plane) -> list[Finding]:
+    """All of them."""
+    steps = sorted(n.made.attacked)[1]
+
+    def crossing(what: str, victim: str, steps: int) -> list[float]:
+        """By how much more of PGD's points than of UTA's."""
+        return _less(n.crossing(what, "PGD", victim, steps), n.crossing(what, "UTA", victim, steps))
+
+    def accuracy(more: str, fewer: str) -> list[float]:
+        return _less(n.on_test(more), n.on_test(fewer))
+
+    made = [
+        over_seeds(
+            f"In the plane, {steps} steps up the loss cross the network's boundary where {steps} steps up its entropy "
+            "stop (figure 1, a and b).",
+            *(crossing("far", CLEAN, steps), "share far across, PGD less UTA"),
+            see="toy-attacks",
+        ),
+        over_seeds(
+            "So more of PGD's points than of UTA's end among the other class (figure 1, a and b).",
+            *(crossing("beyond", CLEAN, steps), "share beyond the true boundary, PGD less UTA"),
+            see="toy-attacks",
+        ),
+        over_seeds(
+            "Trained with an ε too large for a part of the plane, PGD-AT gives up test points that UTA-AT keeps "
+            "(figure 1, c).",
+            *(accuracy("UTA-AT", "PGD-AT"), "accuracy, UTA-AT less PGD-AT"),
+            see="toy-trained",
+        ),
+        over_seeds(
+            "UTA-AT's boundary stays closer to the true one (figure 1, c).",
+            *(_less(n.off("PGD-AT"), n.off("UTA-AT")), "distance, PGD-AT less UTA-AT"),
+            see="toy-trained",
+            unit=" units",
+        ),
+        over_seeds(
+            "The boundary oscillates more under PGD-AT (figure 1, d).",
+            *(_less(n.flips("PGD-AT"), n.flips("UTA-AT")), "changes of a point's prediction, PGD-AT less UTA-AT"),
+            see="toy-trained",
+            unit="",
+        ),
+        over_seeds(
+            "TRADES, with λ = 1, misclassifies points of the plane that UTA-AT does not (figure 7).",
+            *(accuracy("UTA-AT", TRADES), "accuracy, UTA-AT less TRADES"),
+            see="toy-trained",
+        ),
+    ]
+    if n.made.due_seeds > 1:
+        made += [
+            over_seeds(
+                "With a Gaussian process too, PGD crosses the boundary and UTA does not (figure 5).",
+                *(crossing("far", f"DUE, {CLEAN}", n.made.due_steps), "share far across, PGD less UTA"),
+                see="toy-attacks",
+            ),
+            over_seeds(
+                "Trained adversarially, the process tells the classes apart with UTA, not with PGD (figure 6).",
+                *(accuracy("DUE, UTA-AT", "DUE, PGD-AT"), "accuracy, UTA-AT less PGD-AT"),
+                see="toy-trained",
+            ),
+        ]
+    return made
+
+
+def _less(more: Sequence[float], fewer: Sequence[float]) -> list[float]:
+    return [a - b for a, b in zip(more, fewer)]
