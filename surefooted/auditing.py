@@ -27,9 +27,6 @@ from surefooted.studies.audit import Audit, audit_of
 from surefooted.studies.audit.findings import Findings
 from surefooted.studies.audit.page import page
 
-# Attacks that ask for no gradient.
-BLIND = ("square", "random_search")
-
 
 @dataclass(frozen=True, eq=False)
 class Audited:
@@ -147,7 +144,7 @@ def estimate(made: Audit, store: Store, net: nn.Module, x: torch.Tensor) -> Esti
     for cell in plan(made.cells, store):
         if isinstance(cell, Attacked):
             n = len(cell.images())
-            unseen = _forward_only(cell)
+            unseen = cell.blind_work()
             passes += cell.work()
             for one, rows in ((blind, unseen), (steep, cell.work() - unseen)):
                 seconds += rows * one.row + rows / n * cell.blocks(x.device.type) * one.step
@@ -158,10 +155,8 @@ def pace(net: nn.Module, x: torch.Tensor, attack: Attack) -> Pace:
     """From runs on few and on many images; small networks are slower by the step than by the image."""
 
     def seconds(n: int) -> float:
-        points, took = (
-            Points(x[:n], torch.zeros(n, dtype=torch.int64, device=x.device), torch.arange(n, device=x.device)),
-            [],
-        )
+        took, zeros = [], torch.zeros(n, dtype=torch.int64, device=x.device)
+        points = Points(x[:n], zeros, torch.arange(n, device=x.device))
         for _ in range(2):
             began = time.perf_counter()
             attack(net, points).queries.sum().item()  # waits for the device
@@ -206,18 +201,6 @@ def shape_of(data: Named | None) -> tuple[int, int, int]:
 
     assert data is not None
     return data_of(data).test.shape
-
-
-def _forward_only(cell: Attacked) -> int:
-    """Row-passes of a cell that ask for no gradient."""
-    ((name, arguments),) = cell.attack.items()
-    name = name.partition("@")[0]
-    if name in BLIND:
-        return cell.work()
-    if name == "autoattack" and arguments.get("version") == "standard":
-        share = 0.4 if arguments.get("budget") == "quick" else 1.0
-        return min(cell.work(), int(len(cell.images()) * share * arguments["queries"]))
-    return 0
 
 
 def _machine(victim: Source) -> Machine:

@@ -145,6 +145,29 @@ def test_progress_adds_up_to_the_plan(name, net, points):
     assert sum(told) == len(points.y) * attack.passes * attack.restarts
 
 
+@pytest.mark.parametrize("name", [*NAMES, "union"])
+def test_an_attack_says_what_it_asks_without_gradients(name):
+    """Of a network that nothing breaks: at most as many gradients as are left, and none where all is blind."""
+    asked = []
+
+    class Firm(nn.Module):
+        def forward(self, x):
+            asked.append(x.requires_grad)
+            return torch.eye(10)[:1].expand(len(x), 10) + 1e-6 * x.flatten(1)[:, :10]
+
+    blind = (
+        {"fgsm": {"eps": 0.15}},
+        {"square": {"eps": 0.15, "queries": 9}},
+        {"random_search": {"eps": 0.15, "draws": 5}},
+    )
+    attack = make("worst_of", attacks=blind) if name == "union" else make(name)
+    attack(Firm(), Points(torch.full((2, 1, 8, 8), 0.5), torch.zeros(2, dtype=torch.int64), torch.arange(2)))
+    assert 0 <= attack.blind <= attack.passes
+    assert sum(asked) <= attack.restarts * (attack.passes - attack.blind)
+    assert (sum(asked) == 0) == (attack.blind == attack.passes)
+    assert name != "union" or attack.blind == 14
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_cannot_be_attacked_is_refused(name, net, points):
     attack = make(name)

@@ -34,6 +34,7 @@ class Attack(Component):
         away_from: the class to leave, the true ``label`` or the model's own ``prediction``.
         clip: keep to the victim's box (pixels in [0, 1]).
         eot: forward passes that each answer is the mean of (expectation over transformations), for random victims.
+        blind: of the passes, those that ask for no gradient.
     """
 
     package = "surefooted.attacks"
@@ -47,6 +48,7 @@ class Attack(Component):
     away_from: Literal["label", "prediction"] = "label"
     clip: bool = True
     eot: int = 1
+    blind: int = 0
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
     def __call__(

@@ -50,13 +50,15 @@ def worst_of(*, attacks: tuple[Attack, ...]) -> Attack:
             raise InputError(f"the attacks of worst_of differ in {what}: {', '.join(map(str, seen))}. Make them agree.")
     # The clean points, and what one of them finds, are judged as by the most careful of them.
     eot = max(attack.eot for attack in attacks)
-    passes = sum(attack.passes // attack.eot * eot * attack.restarts for attack in attacks)
+    passes, blind = _passes(attacks, eot)
 
     def search(oracle: Oracle) -> None:
         for turn, attack in enumerate(attacks):
             run(attack, oracle, turn)
 
-    return Attack(search, first.ball, first.objective, passes, away_from=first.away_from, clip=first.clip, eot=eot)
+    return Attack(
+        search, first.ball, first.objective, passes, away_from=first.away_from, clip=first.clip, eot=eot, blind=blind
+    )
 
 
 @checked
@@ -131,8 +133,8 @@ def autoattack(
                 run(attack, oracle, len(parts) * again + k)
         oracle.records.outlook = inf
 
-    passes = sum(attack.passes // attack.eot * mean_of for part in parts for attack in made[part])
-    return Attack(search, stand_in.ball, stand_in.objective, passes, eot=mean_of)
+    passes, blind = _passes([attack for part in parts for attack in made[part]], mean_of)
+    return Attack(search, stand_in.ball, stand_in.objective, passes, eot=mean_of, blind=blind)
 
 
 def run(attack: Attack, oracle: Oracle, turn: int) -> None:
@@ -142,3 +144,9 @@ def run(attack: Attack, oracle: Oracle, turn: int) -> None:
         for _ in range(attack.restarts):
             if oracle.active:
                 attack.search(oracle)
+
+
+def _passes(attacks: Sequence[Attack], eot: int) -> tuple[int, int]:
+    """Of all attacks together, if each answer is the mean of ``eot`` passes: all, and those without gradient."""
+    each = [(a.restarts * eot * a.passes // a.eot, a.restarts * eot * a.blind // a.eot) for a in attacks]
+    return sum(passes for passes, _ in each), sum(blind for _, blind in each)

@@ -71,6 +71,11 @@ class Attacked(Cell):
         attack = build("surefooted.attacks", self.attack)
         return len(self.images()) * attack.restarts * attack.passes
 
+    def blind_work(self) -> int:
+        """What of it asks for no gradient."""
+        attack = build("surefooted.attacks", self.attack)
+        return len(self.images()) * attack.restarts * attack.blind
+
     def blocks(self, device: str) -> int:
         """Parts that are attacked one after another, and written down."""
         return -(-len(self.images()) // _block(build("surefooted.attacks", self.attack), torch.device(device)))
