@@ -60,7 +60,7 @@ def probe(model: nn.Module | Victim, points: Points, *, seed: int = 0) -> Probe:
         with torch.no_grad():
             first, again = victim(x), victim(x)
             single = torch.cat([victim(x[k : k + 1]) for k in range(min(len(x), 8))], 1)
-        steep, margin = (_gradient(victim, x, points.y, score) for score in (cross_entropy(), cw_margin()))
+        steep, margin = (_gradient(victim, x, score) for score in (cross_entropy(), cw_margin()))
     mode = 0.0
     if training:
         with torch.no_grad(), untouched(victim, "train", seed):
@@ -164,7 +164,7 @@ def _raised(*flags: Flag | None) -> list[Flag]:
     return [flag for flag in flags if flag is not None]
 
 
-def _gradient(victim: Victim, x: Tensor, y: Tensor, score: Any) -> Float[Tensor, "b *z"]:
+def _gradient(victim: Victim, x: Tensor, score: Any) -> Float[Tensor, "b *z"]:
     point = x.detach().clone().requires_grad_()
     logits = victim(point)
     # The model's own answer, not the label: at a mistake the margin may be flat for other reasons.

@@ -1,3 +1,5 @@
+"""scikit-learn's digits: real handwriting that needs no download."""
+
 from __future__ import annotations
 
 import numpy as np

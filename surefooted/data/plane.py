@@ -1,3 +1,5 @@
+"""Points of the plane as images of two pixels: the toy of the UTA paper."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from surefooted.errors import InputError
 
-ARCHIVES, SCHEMA = ("0", "1"), 8
+SCHEMA = 8
 DTYPES = {
     1: torch.uint8,
     2: torch.int8,

@@ -1,4 +1,4 @@
-"""Training methods. Each name is a function that fills the four slots of a ``Method``."""
+"""Training methods. Each name is a function that fills the slots of a ``Method``."""
 
 from surefooted.methods.adp import adp
 from surefooted.methods.adversarial import fgsm_at, pat, pat_entm, pat_ls, r_fgsm_at
