@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,7 +18,8 @@ from surefooted.data.images import Images, Splits
 from surefooted.errors import InputError
 from surefooted.execute import execute
 from surefooted.machine import Machine, Precision
-from surefooted.metrics.intervals import Interval, bootstrap
+from surefooted.metrics.functional import Metric
+from surefooted.metrics.intervals import Interval, binomial_interval, bootstrap
 from surefooted.metrics.predictions import Predictions
 from surefooted.prediction import predict
 from surefooted.records import Adversarial
@@ -96,19 +98,30 @@ def attack(
 
 
 def measure(
-    p: Predictions, names: Sequence[str] = (), *, draws: int = 1000, level: float = 0.95
+    p: Predictions, names: str | Sequence[str] = (), *, draws: int = 1000, level: float = 0.95, seed: int = 0
 ) -> dict[str, Interval]:
-    """Metrics of predictions with bootstrap intervals over the examples; all metrics where none is named.
+    """Metrics of predictions with intervals over the examples; all metrics where none is named.
 
-    Calibration errors get the basic interval, which for values near 0 covers far better than the percentile one.
+    They are bootstrap intervals, but for accuracy, which has Wilson's; ``interval_of`` says more.
     """
-    chosen = {name: resolve("surefooted.metrics", name) for name in names or metrics.__all__}
-    return {
-        name: bootstrap(metric, p, draws=draws, level=level, kind=interval_kind(name))
-        for name, metric in chosen.items()
-    }
+    named = [names] if isinstance(names, str) else names or metrics.__all__
+    chosen = {name: resolve("surefooted.metrics", name) for name in named}
+    return {name: interval_of(name, of, p, draws=draws, level=level, seed=seed) for name, of in chosen.items()}
 
 
-def interval_kind(metric: str) -> Literal["basic", "percentile"]:
-    """Resampling adds to a calibration error what chance adds: the basic interval takes it off again."""
-    return "basic" if metric in ("ece", "classwise_ece", "max_calibration_error") else "percentile"
+def interval_of(
+    name: str, metric: Metric, p: Predictions, *, draws: int = 1000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """The interval that suits a metric by its name.
+
+    Accuracy gets Wilson's: resamples of answers that are all right are all right, and would leave no width. Resampling
+    adds to a calibration error what chance adds: the basic interval takes it off again, and covers far better near 0;
+    no such error lies outside [0, 1].
+    """
+    if name == "accuracy" and len(p.i.unique()) == len(p.i):
+        return binomial_interval(int((p.log_p.argmax(-1) == p.y).sum()), len(p.y), level=level)
+    resampled = partial(bootstrap, metric, p, draws=draws, level=level, seed=seed)
+    if name not in ("ece", "classwise_ece", "max_calibration_error"):
+        return resampled()
+    found = resampled(kind="basic")
+    return found._replace(low=min(max(found.low, 0.0), 1.0), high=min(max(found.high, 0.0), 1.0))

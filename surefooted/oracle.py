@@ -230,6 +230,7 @@ class Oracle:
         for _ in range(self.eot):
             with torch.set_grad_enabled(gradient):
                 f = Forward(self.victim(point), self.now.target[part], self._clean(part))
+                check_told(self.objective, f)
                 value = self.objective(f)
             if gradient:
                 gradients.append(input_gradient(value.sum(), point))
@@ -257,6 +258,15 @@ class Oracle:
 
     def _parts(self, n: int | None = None) -> Iterator[slice]:
         return (slice(a, a + self.batch) for a in range(0, self.active if n is None else n, self.batch))
+
+
+def check_told(objective: Score, f: Forward) -> None:
+    """Refuse to raise what one sample does not tell: such an attack would stay where it is, and find nothing."""
+    if objective.epistemic and len(f.logits) == 1:
+        raise InputError(
+            f"{objective.called} is the same for any single prediction, and so moves nothing; attack several networks "
+            "(--model KEY,KEY) or dropout masks (--model KEY@10), or raise another score, such as entropy."
+        )
 
 
 def input_gradient(value: Tensor, point: Tensor) -> Tensor:

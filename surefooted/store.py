@@ -31,7 +31,7 @@ class Store:
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
-        self.root = Path(root or os.environ.get("SUREFOOTED_STORE") or ".surefooted").resolve()
+        self.root = Path(root).resolve() if root else default_root()
         stamp = self.root / "store.json"
         try:
             with explained(self.root):
@@ -100,6 +100,10 @@ class Store:
                 os.replace(fresh, final)
                 _sync(final.parent)
             shutil.rmtree(work, ignore_errors=True)
+
+
+def default_root() -> Path:
+    return Path(os.environ.get("SUREFOOTED_STORE") or ".surefooted").resolve()
 
 
 def _locked(path: Path) -> IO[str]:

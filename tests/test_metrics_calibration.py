@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_metrics import OPTIONS, of_probabilities, sample
 
+from surefooted.errors import InputError
 from surefooted.metrics import classwise_ece, ece, max_calibration_error, overconfidence
 from surefooted.metrics.predictions import Predictions, predictions
 from surefooted.metrics.reliability import reliability_curve
@@ -158,3 +159,9 @@ def test_probability_near_an_edge_is_on_it():
             0,
             1,
         ]
+
+
+def test_no_number_of_bins_takes_all_memory():
+    p = predictions(torch.tensor([[0.9, 0.1]]).log(), torch.zeros(1, dtype=torch.int64))
+    with pytest.raises(InputError, match="bins = 1000000000"):
+        ece(p, bins=10**9)

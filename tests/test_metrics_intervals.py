@@ -9,8 +9,9 @@ from scipy import stats
 from test_metrics import CASES, sample
 
 from surefooted import metrics
+from surefooted.api import measure
 from surefooted.errors import InputError
-from surefooted.metrics.intervals import Interval, binomial_interval, bootstrap, seed_interval
+from surefooted.metrics.intervals import Interval, binomial_interval, bootstrap, mean_interval, seed_interval
 from surefooted.metrics.predictions import Predictions, predictions
 
 CALIBRATION = ("ece", "classwise_ece", "max_calibration_error")
@@ -157,3 +158,24 @@ def test_a_metric_that_some_draw_leaves_undefined_has_no_interval():
     y[3] = 1
     found = bootstrap(metrics.error_auroc, predictions(log_p, y), draws=50)
     assert 0 <= found.value <= 1 and isnan(found.low) and isnan(found.high)
+
+
+def test_each_metric_gets_the_interval_that_suits_it():
+    """Answers that are all right leave accuracy a width, and no calibration error lies outside [0, 1]."""
+    log_p = torch.tensor([[0.9, 0.1]]).log().repeat(20, 1)
+    p = predictions(log_p, torch.zeros(20, dtype=torch.int64))
+    found = measure(p, "accuracy")["accuracy"]
+    assert found == binomial_interval(20, 20) and found.low < found.high == 1
+    twice = predictions(log_p, p.y, p.i // 2)  # one example seen twice: not so many trials
+    assert measure(twice, "accuracy")["accuracy"] == bootstrap(metrics.accuracy, twice)
+    p = sample(60, seed=3)
+    for name in ("ece", "classwise_ece", "max_calibration_error"):
+        found = measure(p, [name], seed=5)[name]
+        raw = bootstrap(getattr(metrics, name), p, kind="basic", seed=5)
+        assert (found.low, found.high) == (min(max(raw.low, 0), 1), min(max(raw.high, 0), 1))
+
+
+def test_a_mean_of_few_has_student_s_interval():
+    values = torch.tensor([1.0, 2.0])
+    found = mean_interval(values)
+    assert found.high - found.value == pytest.approx(12.7062 * values.std().item() / 2**0.5, rel=1e-5)

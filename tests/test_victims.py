@@ -92,6 +92,38 @@ def test_networks_of_other_data_are_not_put_together(kept):
         measuring.measured(*given, part="test", limit=0, levels=0, draws=9, seed=0, against=other)
 
 
+def test_options_of_data_are_on_top_of_those_that_a_network_was_trained_with(kept):
+    """A default of the split would put images that were trained on into the test."""
+    _, cells = kept
+    words = ["pgd", "--data.test_limit", "30"]
+    made = attacking.attacked_cell({}, words, None, cells[0], "test", 0, 0)
+    assert len(made.images()) == 30 and made.data["digits"]["validation"] == cells[0].data["digits"]["validation"]
+    assert attacking.attacked_cell({}, ["pgd", "--data.test_limit", "80"], None, cells[0], "test", 0, 0).data is None
+    assert attacking.attacked_cell({"data": "digits"}, ["pgd"], None, cells[0], "test", 0, 0).data is None
+    other = attacking.attacked_cell({"data": "digits"}, ["pgd", "--data.split_seed", "1"], None, cells[0], "test", 0, 0)
+    with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split were trained on"):
+        other.images()
+
+
+def test_a_proxy_of_another_data_set_is_refused(kept):
+    _, cells = kept
+    net = {"mlp": {"width": 4}}
+    foreign = training("vanilla", net, {"plane": {"examples": 80}}, {"recipe": {"epochs": 1}})
+    split = training("vanilla", net, {"digits": {"split_seed": 1}}, {"recipe": {"epochs": 1}})
+    with pytest.raises(InputError, match="take a proxy that was trained on the same data set"):
+        attacking.attacked_cell({}, ["pgd"], None, cells[0], "test", 0, 0, proxy=foreign)
+    attacking.attacked_cell({}, ["pgd"], None, cells[0], "test", 0, 0, proxy=split)
+
+
+def test_what_several_samples_alone_tell_cannot_be_raised_on_one(kept):
+    store, cells = kept
+    data, one, both = sf.digits(test_limit=8), cells[0].load(store), Ensemble([cell.load(store) for cell in cells])
+    for objective in ("variance", "mutual_information"):
+        with pytest.raises(InputError, match=f"{objective} is the same for any single prediction"):
+            sf.attack("pgd", one, data.test, eps=0.1, objective=objective)
+        sf.attack("pgd", both, data.test, eps=0.1, steps=2, objective=objective)
+
+
 def test_what_a_model_may_be(kept, tmp_path):
     store, cells = kept
     key = cells[0].key

@@ -18,6 +18,7 @@ from surefooted.cell.sources import (
     Weights,
     before,
     check_same_data,
+    check_same_set,
     images_of,
     own_data,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "attacking",
     "before",
     "check_same_data",
+    "check_same_set",
     "data_of",
     "images_of",
     "known_data",

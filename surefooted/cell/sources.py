@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+import torch
 from torch import nn
 
 from surefooted.cell.base import Cell, Named, Part, data_of, placeless
@@ -197,6 +198,16 @@ def check_same_data(victims: Sequence[Source]) -> None:
             )
 
 
+def check_same_set(victim: Source, proxy: Source) -> None:
+    """Refuse a proxy of another data set: it tells other classes apart. Another split of the same one is welcome."""
+    one, other = own_data(victim), own_data(proxy)
+    if one and other and data_of(one).checksum != data_of(other).checksum:
+        raise InputError(
+            f"the proxy was trained on {other}, the network that it shall stand for on {one}; take a proxy that was "
+            "trained on the same data set."
+        )
+
+
 def own_data(victim: Source) -> Named | None:
     """What a victim was trained on, where that is known."""
     return getattr(victim, "data", None)
@@ -206,7 +217,23 @@ def images_of(victim: Source, data: Named | None, part: Part, limit: int) -> Ima
     given = data or own_data(victim)
     if given is None:
         raise InputError("weights from a file do not say which data to use; name it (--data).")
-    return images_in(given, part, limit)
+    images = images_in(given, part, limit)
+    if data and part != "train":
+        _check_unseen(victim, data, images, part)
+    return images
+
+
+def _check_unseen(victim: Source, data: Named, images: Images, part: Part) -> None:
+    """Refuse another split of the victim's own data: it has learnt what it would be tested on."""
+    own = own_data(victim)
+    if own is None or data_of(own).checksum != data_of(data).checksum:
+        return
+    learnt = int(torch.isin(images.rows, data_of(own).train.rows).sum())
+    if learnt:
+        raise InputError(
+            f"{learnt} of these {len(images)} images of the {part} split were trained on: the network was trained on "
+            f"another split of them, {own}. Leave the data out, or give the options that it was trained with."
+        )
 
 
 def images_in(data: Named, part: Part, limit: int) -> Images:

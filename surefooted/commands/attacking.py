@@ -6,14 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from surefooted.cell import (
-    Attacked,
-    Source,
-    attacking,
-    own_data,
-)
+from surefooted.cell import Attacked, Source, attacking, check_same_set, data_of, own_data
 from surefooted.cell.transferred import Transferred, far
-from surefooted.commands.words import data_in, flagged, part_of, percent
+from surefooted.commands.words import data_for, flagged, own_name, part_of, percent
 from surefooted.console import copy, escape, grid, options, print_json, say
 from surefooted.errors import InputError
 from surefooted.metrics.robustness import robust_accuracy, size_quantiles
@@ -33,13 +28,14 @@ def attacked_cell(
     *,
     proxy: Source | None = None,
 ) -> Attacked | Transferred:
-    given = gather(("attack", "data"), named, words, config, bare="attack")
+    given = gather(("attack", "data"), named, words, config, defaults=own_name(victim), bare="attack")
     if "attack" not in given:
         raise InputError("which attack? Name one (surefooted list attacks), such as pgd.")
     on = partial(attacking, part=part_of(part), limit=limit, seed=seed)
-    data = data_in(given)
+    data = data_for(victim, given)
     if proxy is None:
         return on(victim, given["attack"], data=data)
+    check_same_set(victim, proxy)
     data = data or own_data(victim)
     return Transferred(victim, on(proxy, far(given["attack"]), data=data))
 
@@ -74,6 +70,8 @@ def report_attack(cell: Attacked | Transferred, store: Store, out: Path | None, 
         table.add_row("smallest size that breaks 25, 50, 75 %", ", ".join(f"{v:.4g}" for v in sizes))
     table.add_row("mean queries an image", f"{document['mean_queries']:.1f}")
     through = ", crafted on the proxy" if isinstance(cell, Transferred) else ""
-    heading = f"[bold]{name}{through} on the {cell.part} split, n = {len(found['y'])}[/]"
+    data = cell.probed.data or own_data(cell.victim)
+    of = f" of {data_of(data).title}" if data else ""
+    heading = f"[bold]{name}{through} on {cell.victim}, {cell.part} split{escape(of)}, n = {len(found['y'])}[/]"
     say(heading, table, f"[dim]{escape(options(arguments))}; 95 % Wilson interval[/]")
     say(*map(flagged, flags))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from surefooted import metrics
-from surefooted.api import interval_kind
+from surefooted.api import interval_of
 from surefooted.cell import (
     Named,
     Part,
@@ -22,14 +22,13 @@ from surefooted.cell import (
     images_of,
     own_data,
 )
-from surefooted.commands.words import data_in, part_of
+from surefooted.commands.words import data_for, own_name, part_of
 from surefooted.console import brief, escape, grid, print_json, say
 from surefooted.errors import InputError
 from surefooted.execute import execute
 from surefooted.machine import Machine
 from surefooted.metrics.decompositions import brier_decomposition, nll_decomposition
 from surefooted.metrics.detection import detection
-from surefooted.metrics.intervals import bootstrap
 from surefooted.metrics.levels import by_level, levels_of
 from surefooted.metrics.paired import mcnemar, paired_bootstrap
 from surefooted.metrics.predictions import Predictions, predictions
@@ -39,6 +38,8 @@ from surefooted.store import Store
 
 Bound = Mapping[str, Callable[..., float]]
 NEAREST = {"nearest_boundary": {"away_from": "prediction"}}
+# Metrics beside each other that a terminal of 80 columns can show by level.
+LEVELLED = 4
 
 
 def measured(
@@ -64,9 +65,9 @@ def measured(
     for name in chosen:
         resolve("surefooted.metrics", name)
     slots = ("attack", "data", "ood", *chosen)
-    given = gather(slots, named, words, config, defaults={name: name for name in chosen})
+    given = gather(slots, named, words, config, defaults={name: name for name in chosen} | own_name(victim))
     bound = {name: _with_options(name, given[name]) for name in chosen}
-    data, on = data_in(given), part_of(part)
+    data, on = data_for(victim, given), part_of(part)
     if levels and levels > (n := len(images_of(victim, data, on, limit))):
         raise InputError(f"--levels is {levels}, and there are {n} images; each level needs one at least.")
 
@@ -86,7 +87,7 @@ def measured(
 
     p = first.result(store)
     resampled = {"draws": draws, "seed": seed}
-    values = {name: bootstrap(metric, p, kind=interval_kind(name), **resampled) for name, metric in bound.items()}
+    values = {name: interval_of(name, metric, p, **resampled) for name, metric in bound.items()}
     document: dict[str, Any] = {"n": len(p.y), "split": on, "attack": first.moved and first.moved.attack}
     document["metrics"] = {name: {**value._asdict(), "options": given[name][name]} for name, value in values.items()}
     if ranked:
@@ -125,13 +126,17 @@ def _against(bound: Bound, p: Predictions, q: Predictions, resampled: Mapping[st
 
 
 def _say(found: Mapping[str, Any], levels: int) -> None:
-    table = grid("metric", "value", "95 % interval", *map(str, range(1, levels + 1)))
+    table = grid("metric", "value", "95 % interval")
     for name, value in found["metrics"].items():
-        row = found.get("by_level", {}).get(name, [])
-        table.add_row(name, f"{value['value']:.4f}", _between(value), *(f"{v:.3f}" for v in row))
+        table.add_row(name, f"{value['value']:.4f}", _between(value))
     attacked = f", attacked by {brief(found['attack'])}" if found["attack"] else ""
-    legend = ["[dim]columns 1, 2, ...: adversarial-robustness levels, 1 = least robust[/]"] if levels else []
-    say(f"[bold]{found['split']} split{attacked}, n = {found['n']}[/]", table, *legend)
+    say(f"[bold]{found['split']} split{attacked}, n = {found['n']}[/]", table)
+    for names in _in_rows_of(LEVELLED, list(found.get("by_level", {}))):
+        table = grid("robustness level", *names)
+        for k in range(levels):
+            ends = {0: " (least)", levels - 1: " (most)"}.get(k, "")
+            table.add_row(f"{k + 1}{ends}", *(f"{found['by_level'][name][k]:.3f}" for name in names))
+        say(table)
     for name, terms in found.get("decompositions", {}).items():
         table = grid(f"{name}, taken apart", "")
         for term, value in terms.items():
@@ -158,6 +163,10 @@ def _say_against(values: Mapping[str, float], differences: Mapping[str, Any], mc
         f"right where the other is wrong: {mcnemar['only_first']}; wrong where it is right: {mcnemar['only_second']} "
         f"[dim](McNemar's exact p = {mcnemar['p']:.3g})[/]",
     )
+
+
+def _in_rows_of(n: int, names: Sequence[str]) -> list[Sequence[str]]:
+    return [names[a : a + n] for a in range(0, len(names), n)]
 
 
 def _between(value: Mapping[str, float]) -> str:

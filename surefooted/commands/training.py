@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from surefooted import metrics
 from surefooted.cell import Train, data_of, training
 from surefooted.console import brief, copy, escape, grid, print_json, say
 from surefooted.errors import InputError
 from surefooted.options import gather
 from surefooted.spec import called
-from surefooted.store import Store
+from surefooted.store import Store, default_root
 
 
 def trained_cell(
@@ -31,14 +33,24 @@ def report_training(cell: Train, store: Store, out: Path | None, as_json: bool) 
         copy(weights, out)
     last = cell.history(store)[-1]
     document = {"key": cell.key, "weights": str(out or weights), "last_epoch": last, **cell.about()}
+    recorded = str(cell.path(store) / "recorded.safetensors") if cell.record else None
+    if recorded:
+        document["recorded"] = recorded
     if as_json:
         return print_json(document)
     table = grid("", "last epoch")
     for name, value in last.items():
-        table.add_row(name.replace("_", " "), brief(value))
+        on = " (validation images)" if name in metrics.__all__ else ""
+        table.add_row(f"{name.replace('_', ' ')}{on}", brief(value))
     say(
         f"[bold]{called(cell.method)} on {escape(data_of(cell.data).title)}, seed {cell.seed}[/]",
         table,
         f"[dim]key[/] {cell.key[:12]}   [dim]weights[/] {escape(str(out or weights))}",
-        f"Next: surefooted attack pgd --model {cell.key[:12]}",
+        *([f"[dim]recorded[/] {escape(recorded)}"] if recorded else []),
+        f"Next: surefooted attack pgd --model {cell.key[:12]}{_where(store)}",
     )
+
+
+def _where(store: Store) -> str:
+    """The option that finds the store again, where a command without it would look elsewhere."""
+    return "" if store.root == default_root() else f" --store {escape(shlex.quote(str(store.root)))}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from surefooted.cell import Named, Part
+from surefooted.cell import Named, Part, Source, own_data
 from surefooted.checks import Flag
 from surefooted.console import escape
 from surefooted.errors import InputError
-from surefooted.spec import complete
+from surefooted.spec import called, complete, split
 
 PARTS = ("train", "validation", "test")
 
@@ -22,6 +22,25 @@ def part_of(split: str) -> Part:
 
 def data_in(given: Mapping[str, Any]) -> Named | None:
     return complete("surefooted.data", given["data"]) if "data" in given else None
+
+
+def own_name(victim: Source) -> dict[str, str]:
+    """So that options of data given alone are of the set that the network was trained on."""
+    own = own_data(victim)
+    return {"data": called(own)} if own else {}
+
+
+def data_for(victim: Source, given: Mapping[str, Any]) -> Named | None:
+    """The data asked for; what is left out is as the network was trained with it, where the set is that. None: its own.
+
+    A default of the split would let images that were trained on into the test.
+    """
+    own = own_data(victim)
+    if own is None or "data" not in given:
+        return data_in(given)
+    (name, arguments), (known, options) = split(given["data"]), split(own)
+    asked = complete("surefooted.data", {name: (options if name == known else {}) | arguments})
+    return None if asked == own else asked
 
 
 def percent(share: Mapping[str, float]) -> str:

@@ -16,15 +16,18 @@ by side in memory.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 Edges = Literal["equal_width", "equal_mass"]
 Closed = Literal["right", "left"]
+# More bins than that say nothing, and a slip of the finger could ask for more than the memory holds.
+Number = Annotated[int, Field(ge=1, le=10_000, description="whole number from 1 to 10,000")]
 
 NEAR = 1e-6
 BLOCK = 16  # rows whose sums are taken at once, before an edge among them is looked for

@@ -14,14 +14,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from surefooted.checked import Count
-from surefooted.metrics.binning import Bins, Closed, Edges, binned
+from surefooted.metrics.binning import Bins, Closed, Edges, Number, binned
 from surefooted.metrics.functional import Functional, metric
 from surefooted.metrics.predictions import Predictions
 
 
 @metric
-def ece(p: Predictions, /, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right") -> Functional:
+def ece(p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right") -> Functional:
     """Expected calibration error of the predicted class: Σ_b (n_b / n) · |confidence_b - accuracy_b|.
 
     Every row counts; confidence 0 lies in the first bin and confidence 1 in the last. It is 0 to 1, and estimated from
@@ -43,7 +42,7 @@ def ece(p: Predictions, /, *, bins: Count = 15, edges: Edges = "equal_width", cl
 
 @metric
 def classwise_ece(
-    p: Predictions, /, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right"
+    p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right"
 ) -> Functional:
     """Classwise calibration error: the mean over the classes of the ECE of "is it class k", whatever is predicted.
 
@@ -68,7 +67,7 @@ def classwise_ece(
 
 @metric
 def max_calibration_error(
-    p: Predictions, /, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right"
+    p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right"
 ) -> Functional:
     """Largest |confidence - accuracy| of a bin of the predicted class's confidence; empty bins do not count.
 
@@ -93,7 +92,7 @@ def debiased_ece(
     p: Predictions,
     /,
     *,
-    bins: Count = 15,
+    bins: Number = 15,
     edges: Edges = "equal_width",
     closed: Closed = "right",
     norm: Literal["l2", "squared", "l1"] = "l2",

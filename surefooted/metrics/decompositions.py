@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefooted.checked import Count, checked
-from surefooted.metrics.binning import Closed, Edges, binned
+from surefooted.checked import checked
+from surefooted.metrics.binning import Closed, Edges, Number, binned
 from surefooted.metrics.pointwise import brier, nll
 from surefooted.metrics.predictions import Predictions
 
@@ -58,7 +58,7 @@ class NllDecomposition(NamedTuple):
 
 @checked
 def brier_decomposition(
-    p: Predictions, /, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right"
+    p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right"
 ) -> BrierDecomposition:
     """Murphy's decomposition of the multi-class Brier score: the classes' own, each over bins of its p_k, summed.
 
@@ -91,7 +91,7 @@ def brier_decomposition(
 
 @checked
 def nll_decomposition(
-    p: Predictions, /, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right"
+    p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right"
 ) -> NllDecomposition:
     """Calibration and refinement of the negative log-likelihood, over groups: predicted class × bin of its confidence.
 

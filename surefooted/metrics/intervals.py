@@ -109,12 +109,14 @@ def seed_interval(values: Sequence[float], *, level: Level = 0.95) -> Interval:
 
 
 def mean_interval(values: Float[Tensor, " n"], *, level: Level = 0.95) -> Interval:
-    """Normal interval of a mean over examples; of fewer than two the bounds are nan."""
+    """Student t interval of a mean over examples; of fewer than two the bounds are nan."""
     n = len(values)
     mean = float(values.double().mean())
     if n < 2:
         return Interval(mean, nan, nan, n)
-    half = NormalDist().inv_cdf((1 + level) / 2) * float(values.double().std()) / sqrt(n)
+    from scipy.stats import t
+
+    half = float(t.ppf((1 + level) / 2, n - 1)) * float(values.double().std()) / sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from surefooted.checked import Count, checked
-from surefooted.metrics.binning import Closed, Edges, bin_edges, binned
+from surefooted.checked import checked
+from surefooted.metrics.binning import Closed, Edges, Number, bin_edges, binned
 from surefooted.metrics.predictions import Predictions
 
 
@@ -25,7 +25,7 @@ class ReliabilityCurve(NamedTuple):
 
 @checked
 def reliability_curve(
-    p: Predictions, /, *, bins: Count = 15, edges: Edges = "equal_width", closed: Closed = "right"
+    p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right"
 ) -> ReliabilityCurve:
     """Mean confidence and accuracy of the predicted class by bin of confidence; options as in ``ece``.
 

@@ -78,7 +78,7 @@ def percent(share: Interval) -> str:
 
 
 def apart(first: Tensor, second: Tensor) -> Interval:
-    """Difference of the means of two groups of examples, with its normal interval; of fewer than two there is none."""
+    """Difference of the means of two groups of examples, with its interval; of fewer than two there is none."""
     one, other = mean_interval(first), mean_interval(second)
     value, half = one.value - other.value, hypot(one.high - one.value, other.high - other.value)
     return Interval(value, value - half, value + half, one.n + other.n)
