@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from surefooted.errors import InputError
-from surefooted.files import read_tensors, write_tensors
+from surefooted.files import cured, read_tensors, write_tensors
 from surefooted.methods.targets import State
 
 Entry = dict[str, Any]
@@ -43,7 +43,8 @@ def save(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: Stand
 
 def restore(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: Standing) -> None:
     """Put a checkpoint back into network, optimiser and standing."""
-    tensors, about = read_tensors(path)
+    with cured(f"Delete {path} and run the same command again; the training begins anew."):
+        tensors, about = read_tensors(path)
     parts: dict[str, dict[str, Tensor]] = {"net": {}, "optimiser": {}, "target": {}, "recorded": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")

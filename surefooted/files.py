@@ -51,7 +51,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}); delete it, or restore it from a copy.") from None
+        raise InputError(f"{path} cannot be read as JSON ({error}).") from None
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -91,8 +91,17 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise
     except (SafetensorError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{path} is not a whole safetensors file ({error}); it may be truncated. Delete it, or restore a copy."
+            f"{path} is not a whole safetensors file ({error}): it is truncated, damaged or of another kind."
         ) from None
+
+
+@contextmanager
+def cured(cure: str) -> Iterator[None]:
+    """Add what to do: how to mend a file is known to who asked for it, for it may be one of the user's."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{error} {cure}") from None
 
 
 @contextmanager

@@ -1,23 +1,28 @@
 """The store: artefacts under the hash of all that made them. What exists is never computed again.
 
-``<root>/artefacts/<kind>/<key>/`` appears whole, by a rename; ``<root>/work/<key>/`` holds what an unfinished
-computation needs to go on, under a lock that the system releases when its holder dies.
+``<root>/artefacts/<kind>/<key>/`` appears whole, by a rename, with a list of its files by which damage is known later;
+``<root>/work/<key>/`` holds what an unfinished computation needs to go on, under a lock that the system releases when
+its holder dies.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from surefooted.errors import InputError
-from surefooted.files import explained, read_json, write_json
+from surefooted.files import cured, explained, read_json, write_json
 
 FORMAT = 1
+LIST = "files.json"
+UNLISTED = ("provenance.json", LIST)  # times and machines are no part of what an artefact is
+_CHECKED: set[Path] = set()  # artefacts whose bytes this process has read, and found to be those that were written
 
 
 class Store:
@@ -40,7 +45,8 @@ class Store:
                     write_json(stamp, {"format": FORMAT})
         except InputError as error:
             raise InputError(f"{error} A store is a directory that can be written to (--store).") from None
-        found = read_json(stamp)
+        with cured("Delete it, or restore it from a copy."):
+            found = read_json(stamp)
         version = found.get("format") if isinstance(found, dict) else None
         if not isinstance(version, int) or version > FORMAT:
             raise InputError(
@@ -52,7 +58,31 @@ class Store:
         return self.root / "artefacts" / kind / key
 
     def has(self, kind: str, key: str) -> bool:
-        return (self.path(kind, key) / "spec.json").exists()
+        """Whether the artefact is there, every file of its size; one that has no list of files needs its spec alone."""
+        try:
+            _check_sizes(self.path(kind, key))
+        except InputError:
+            return False
+        return True
+
+    @contextmanager
+    def reading(self, kind: str, key: str) -> Iterator[Path]:
+        """The artefact's directory, to read from; its bytes are checked once in a process.
+
+        Raises:
+            InputError: where it is not there or damaged; what the block finds unreadable is said with the same cure.
+        """
+        place = self.path(kind, key)
+        if not place.exists():
+            raise InputError(f"{place} is not there; run what makes it.")
+        try:
+            with cured(f"Delete {place} and run again what made it; it is made anew."):
+                if place not in _CHECKED:
+                    _check_bytes(place)
+                    _CHECKED.add(place)
+                yield place
+        except OSError as error:
+            raise InputError(f"{place} cannot be read: {error.strerror or error}.") from None
 
     def find(self, kind: str, prefix: str) -> Path:
         """The artefact whose key begins so."""
@@ -76,10 +106,11 @@ class Store:
     def making(self, kind: str, key: str, about: Any) -> Iterator[tuple[Path, Path] | None]:
         """A place for the artefact's files and one for work that survives a kill; None if another process made it.
 
-        The artefact appears when the block ends without error; the work is then removed.
+        The artefact appears when the block ends without error, in the place of one that is not whole; the work is then
+        removed. After an error it stays, if there is any.
         """
-        work = self.root / "work" / key
-        fresh = work / "artefact"
+        final, work = self.path(kind, key), self.root / "work" / key
+        fresh, replaced = work / "artefact", work / "replaced"
         with explained(self.root):
             lock = _locked(work / "lock")
         with lock:
@@ -89,16 +120,26 @@ class Store:
                 return
             with explained(self.root):
                 shutil.rmtree(fresh, ignore_errors=True)
+                shutil.rmtree(replaced, ignore_errors=True)
                 for left in work.glob(".*"):  # half-written files of a killed run
                     left.unlink(missing_ok=True)
                 fresh.mkdir()
-            yield fresh, work
-            write_json(fresh / "spec.json", about)
-            with explained(self.root):
-                final = self.path(kind, key)
-                final.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(fresh, final)
-                _sync(final.parent)
+            if final.exists():
+                print(f"{final} is not whole; it is made anew.", file=sys.stderr)
+            try:
+                yield fresh, work
+                write_json(fresh / "spec.json", about)
+                with explained(self.root):
+                    write_json(fresh / LIST, _listed(fresh))
+                    final.parent.mkdir(parents=True, exist_ok=True)
+                    if final.exists():
+                        os.replace(final, replaced)
+                    _CHECKED.discard(final)
+                    os.replace(fresh, final)
+                    _sync(final.parent)
+            except BaseException:
+                _leave_no_empty(work)
+                raise
             shutil.rmtree(work, ignore_errors=True)
 
 
@@ -106,22 +147,79 @@ def default_root() -> Path:
     return Path(os.environ.get("SUREFOOTED_STORE") or ".surefooted").resolve()
 
 
+def _listed(place: Path) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of the files that make an artefact."""
+    names = sorted(file.name for file in place.iterdir() if file.name not in UNLISTED)
+    return {name: {"size": (place / name).stat().st_size, "sha256": _sha256(place / name)} for name in names}
+
+
+def _check_sizes(place: Path) -> dict[str, dict[str, Any]]:
+    """The list of an artefact's files, each of which is there with its size; empty in a store older than such lists."""
+    listed = read_json(place / LIST) if (place / LIST).exists() else {}
+    if not isinstance(listed, dict) or not all(map(_is_entry, listed, listed.values())):
+        raise InputError(f"{place / LIST} is no list of the files beside it.")
+    for name in {"spec.json": None, **listed}:
+        file = place / name
+        if not file.is_file():
+            raise InputError(f"{file} is not there.")
+        if name in listed and (size := file.stat().st_size) != listed[name]["size"]:
+            raise InputError(f"{file} is damaged: it has {size} bytes, and {listed[name]['size']} were written.")
+    return listed
+
+
+def _check_bytes(place: Path) -> None:
+    for name, entry in _check_sizes(place).items():
+        if _sha256(place / name) != entry["sha256"]:
+            raise InputError(f"{place / name} is damaged: its bytes are not those that were written.")
+
+
+def _is_entry(name: str, entry: Any) -> bool:
+    """A name that leads nowhere else, and what is said of its file."""
+    return (
+        name not in ("", ".", "..")
+        and "/" not in name
+        and isinstance(entry, dict)
+        and entry.keys() == {"size", "sha256"}
+    )
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _leave_no_empty(work: Path) -> None:
+    """Remove what holds nothing to go on with. The lock goes after what it guards: another may take it up at once."""
+    with suppress(OSError):
+        if {entry.name for entry in work.iterdir()} <= {"lock", "artefact"}:
+            shutil.rmtree(work / "artefact", ignore_errors=True)
+            (work / "lock").unlink()
+            work.rmdir()
+
+
 def _locked(path: Path) -> IO[str]:
     """Wait for the lock and hold it until the file is closed; the system lets go of it however its holder ends."""
     import fcntl
 
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             file = open(path, "w")  # noqa: SIM115 - the caller closes it
         except FileNotFoundError:  # another process has just finished, and removed the directory
+            continue
+        except FileExistsError:  # it was removed while mkdir looked at it; or there is a file in its place
+            if path.parent.is_file():
+                raise
             continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"Another process is at work on {path.parent.name[:12]}; waiting for it.", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
-        return file
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        file.close()  # its holder has removed it: who comes now locks another
 
 
 def _sync(directory: Path) -> None:

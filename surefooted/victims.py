@@ -6,7 +6,7 @@ from pathlib import Path
 
 from surefooted.cell import Dropped, Ensembled, Source, Train, Weights
 from surefooted.errors import InputError
-from surefooted.files import read_json
+from surefooted.files import cured, read_json
 from surefooted.store import Store
 
 
@@ -31,13 +31,16 @@ def find_victim(model: str, store: Store) -> Source:
 def _trained(key: str, store: Store) -> Train:
     """The training whose key begins so."""
     place = store.find("train", key)
-    about = read_json(place / "spec.json")
+    with cured(f"Delete {place} and train again."):
+        about = read_json(place / "spec.json")
     slots = ("method", "net", "data", "recipe", "seed", "precision")
     try:
         cell = Train(**{slot: about[slot] for slot in slots}, record=about.get("record"))
     except (KeyError, TypeError):
         raise InputError(f"{place / 'spec.json'} is damaged; delete {place} and train again.") from None
     if cell.key != place.name:
+        with store.reading("train", place.name):
+            pass  # it is damage, if there is any, and not another code
         raise InputError(
             f"the data, or the code of a component, are no longer those that {key} was trained with. Train again, or "
             f"give the weights themselves: --model {place / 'weights.safetensors'} --data NAME"

@@ -1,9 +1,11 @@
 """What is on disk is whole or not there, and what cannot be read or written is said."""
 
 import errno
+import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -12,10 +14,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from surefooted.cell import Weights
+from surefooted.cell import Predicted, Weights, training
 from surefooted.errors import InputError
+from surefooted.execute import execute
 from surefooted.files import read_json, read_tensors, write, write_json, write_tensors
-from surefooted.store import Store
+from surefooted.machine import Machine
+from surefooted.store import Store, _sha256
 from surefooted.weights import load_model, seeded_network
 
 KEY = "ab" * 32
@@ -40,7 +44,7 @@ def test_an_artefact_appears_whole_and_once(tmp_path):
         (work / "checkpoint").write_text("half")
         assert not store.has("train", KEY)
     assert store.has("train", KEY) and not (store.root / "work" / KEY).exists()
-    assert sorted(os.listdir(store.path("train", KEY))) == ["file", "spec.json"]
+    assert sorted(os.listdir(store.path("train", KEY))) == ["file", "files.json", "spec.json"]
     with store.making("train", KEY, {"n": 1}) as place:
         assert place is None
     assert Store(tmp_path / "s").find("train", KEY[:6]) == store.path("train", KEY)
@@ -57,6 +61,180 @@ def test_what_fails_leaves_no_artefact_but_its_work(tmp_path):
     with store.making("train", KEY, {}) as (into, work):
         assert os.listdir(into) == []
         assert sorted(os.listdir(work)) == ["artefact", "checkpoint", "lock"]
+
+
+def test_what_fails_without_work_leaves_nothing(tmp_path):
+    store = Store(tmp_path)
+    for error in (InputError, KeyboardInterrupt):
+        with pytest.raises(error), store.making("train", KEY, {}) as (into, _):
+            write(into / "file", "half")
+            raise error
+        assert os.listdir(tmp_path / "work") == []
+
+
+def test_who_waits_for_one_that_fails_makes_it(tmp_path):
+    """The lock of a failed run goes with its directory: all who wait have to agree on the next one."""
+    makers, failed, at_work = [], [], threading.Lock()
+
+    def make(fails):
+        try:
+            with Store(tmp_path).making("train", KEY, {}) as place:
+                if place:
+                    assert at_work.acquire(blocking=False)
+                    time.sleep(0.01)
+                    at_work.release()
+                    makers.append(place)
+                    if fails:
+                        raise ZeroDivisionError
+        except ZeroDivisionError:
+            failed.append(fails)
+
+    Store(tmp_path)
+    threads = [threading.Thread(target=make, args=(k < 6,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(makers) == len(failed) + 1 and Store(tmp_path).has("train", KEY)
+    assert os.listdir(tmp_path / "work") == []
+
+
+def fresh_process(monkeypatch):
+    """Forget which artefacts were read already."""
+    monkeypatch.setattr("surefooted.store._CHECKED", set())
+
+
+def test_the_list_of_files_is_the_same_whoever_makes_them(tmp_path):
+    for root in ("one", "two"):
+        with Store(tmp_path / root).making("train", KEY, {"n": 1}) as (into, _):
+            write(into / "file", "x")
+            write(into / "provenance.json", root)
+    one, two = (Store(tmp_path / root).path("train", KEY) / "files.json" for root in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    assert read_json(one)["file"] == {"size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
+    assert read_json(one).keys() == {"file", "spec.json"}
+
+
+DAMAGE = {
+    "gone": lambda place: (place / "file").unlink(),
+    "shorter": lambda place: (place / "file").write_text(""),
+    "spec gone": lambda place: (place / "spec.json").unlink(),
+    "spec shorter": lambda place: (place / "spec.json").write_text("{"),
+    "list shorter": lambda place: (place / "files.json").write_text("{"),
+    "list of another kind": lambda place: (place / "files.json").write_text("[]"),
+    "all gone but the list": lambda place: [(place / name).unlink() for name in ("file", "spec.json")],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_what_is_not_whole_is_made_anew_in_its_place(tmp_path, monkeypatch, capfd, damage):
+    store = Store(tmp_path)
+    place = made(store)
+    damage(place)
+    assert not store.has("train", KEY)
+    with pytest.raises(InputError, match=f"Delete {place} and run again what made it"), store.reading("train", KEY):
+        pass
+    made(store, text="better")
+    assert f"{place} is not whole; it is made anew." in capfd.readouterr().err
+    with store.reading("train", KEY) as found:
+        assert (found / "file").read_text() == "better"
+    assert store.has("train", KEY) and os.listdir(tmp_path / "work") == []
+
+
+def test_a_kill_while_an_artefact_is_replaced(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    place = made(store)
+    (place / "spec.json").unlink()
+
+    def replace(source, to, real=os.replace):
+        if Path(to) == place:
+            raise KeyboardInterrupt
+        real(source, to)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", replace)
+        made(store)
+    assert not store.has("train", KEY)
+    made(store)
+    assert store.has("train", KEY) and os.listdir(tmp_path / "work") == []
+
+
+def test_bytes_are_checked_once_in_a_process(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    place = made(store)
+    (place / "file").write_text("y")  # of the same size
+    assert store.has("train", KEY)
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"not those that were written. Delete {place} and run again"):
+            store.reading("train", KEY).__enter__()
+    shutil.rmtree(place)
+    with pytest.raises(InputError, match="is not there; run what makes it"):
+        store.reading("train", KEY).__enter__()
+    made(store)
+    hashed = []
+    monkeypatch.setattr("surefooted.store._sha256", lambda file, real=_sha256: hashed.append(file.name) or real(file))
+    for _ in range(3):
+        with Store(tmp_path).reading("train", KEY):
+            pass
+    assert hashed == ["file", "spec.json"]
+    fresh_process(monkeypatch)
+    (place / "file").write_text("y")
+    with pytest.raises(InputError, match="not those that were written"), store.reading("train", KEY):
+        pass
+
+
+def test_an_older_store_has_no_lists(tmp_path):
+    store = Store(tmp_path)
+    place = made(store)
+    (place / "files.json").unlink()
+    (place / "file").unlink()
+    assert store.has("train", KEY)
+    absent = pytest.raises(InputError, match=f"file is not there.*Delete {place} and run")
+    with absent, store.reading("train", KEY) as found:
+        read_tensors(found / "file")
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/hostname", "..", ".", "", "a/b", "nul\0"])
+def test_a_list_leads_nowhere_else(tmp_path, name):
+    store = Store(tmp_path)
+    place = made(store)
+    (tmp_path / "artefacts" / "secret").write_text("x")
+    entry = {"size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
+    write_json(place / "files.json", {name: entry})
+    assert not store.has("train", KEY)
+    write_json(place / "files.json", {"file": {"size": 1}})
+    assert not store.has("train", KEY)
+
+
+def test_the_cure_of_a_damaged_artefact_works(tmp_path, monkeypatch):
+    """Each file of a training and of what was predicted from it, damaged or deleted: the same run again is enough."""
+    data = {"digits": {"train_limit": 40, "test_limit": 10, "validation": 0.2}}
+    net = training("vanilla", {"mlp": {"width": 3}}, data, {"recipe": {"epochs": 1}})
+    answers, cpu, store = Predicted(net), Machine("cpu", threads=1), Store(tmp_path)
+    execute([net, answers], store, machine=cpu, quiet=True)
+    whole = {file: file.read_bytes() for cell in (net, answers) for file in sorted(cell.path(store).iterdir())}
+    assert {file.name for file in whole} > {"weights.safetensors", "history.json", "predictions.safetensors"}
+    for file, held in whole.items():
+        if file.name == "provenance.json":
+            continue
+        for damage in (lambda: file.write_bytes(held[: len(held) // 2]), file.unlink):  # noqa: B023 - called at once
+            damage()
+            if file.name == "files.json" and not file.exists():  # then it is one of an older store
+                file.write_bytes(held)
+            else:
+                assert execute([net, answers], store, machine=cpu, quiet=True) == 1
+            assert file.read_bytes() == held
+    weights = net.path(store) / "weights.safetensors"
+    held = weights.read_bytes()
+    weights.write_bytes(held[:-40] + b"\1" * 40)
+    fresh_process(monkeypatch)
+    shutil.rmtree(answers.path(store))
+    with pytest.raises(InputError, match=f"not those that were written. Delete {net.path(store)} and run again"):
+        execute([net, answers], store, machine=cpu, quiet=True)
+    assert not answers.done(store)
+    shutil.rmtree(net.path(store))
+    assert execute([net, answers], store, machine=cpu, quiet=True) == 2
+    assert answers.result(store).log_p.shape == (10, 10) and weights.read_bytes() == held
 
 
 def test_one_makes_and_the_others_wait(tmp_path):
@@ -259,7 +437,8 @@ def test_files_that_hold_no_network(tmp_path):
         ("long", (2**62).to_bytes(8, "little") + whole[8:], "not a whole safetensors file"),
     ):
         (tmp_path / name).write_bytes(data)
-        assert said in refused(load_model, tmp_path / name)
+        assert said in (text := refused(load_model, tmp_path / name))
+        assert "elete" not in text  # it may be a file of the user's
     save_file({"x": torch.zeros(2)}, tmp_path / "foreign")
     assert "does not say which network" in refused(load_model, tmp_path / "foreign")
     for about in ("[1]", "7", "{", "[" * 50_000):

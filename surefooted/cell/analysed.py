@@ -18,7 +18,7 @@ from surefooted.cell.evaluated import Attacked
 from surefooted.cell.sources import Source, before, images_of
 from surefooted.data.images import Images
 from surefooted.errors import InputError
-from surefooted.files import read_tensors, write_tensors
+from surefooted.files import write_tensors
 from surefooted.machine import Machine, Tick
 from surefooted.spec import build, complete
 from surefooted.store import Store
@@ -104,7 +104,7 @@ class Analysed(Cell):
 
         q is nan where the attack left the image where it was; size is in the attack's norm.
         """
-        return read_tensors(self.path(store) / "analysed.safetensors")[0]
+        return self.tensors(store, "analysed.safetensors")
 
     def _found(self, store: Store, images: Images) -> dict[str, Tensor]:
         if self.moved is None:
@@ -181,7 +181,7 @@ class Surface(Cell):
 
     def result(self, store: Store) -> dict[str, Tensor]:
         """Tensors by name: rows, y; offsets (G,); score and margin (N, G, G), by e1, then e2."""
-        return read_tensors(self.path(store) / "surface.safetensors")[0]
+        return self.tensors(store, "surface.safetensors")
 
 
 def _on(device: torch.device, sizes: dict[str, int]) -> int:

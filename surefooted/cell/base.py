@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from torch import Tensor
+
 from surefooted.data.images import Splits
-from surefooted.files import write_json
+from surefooted.files import read_tensors, write_json
 from surefooted.machine import Machine, Tick, provenance
 from surefooted.spec import build, canonical, complete, digest
 from surefooted.store import Store
@@ -59,6 +61,11 @@ class Cell(ABC):
 
     def path(self, store: Store) -> Path:
         return store.path(self.kind, self.key)
+
+    def tensors(self, store: Store, name: str) -> dict[str, Tensor]:
+        """What a file of the artefact holds."""
+        with store.reading(self.kind, self.key) as place:
+            return read_tensors(place / name)[0]
 
     def done(self, store: Store) -> bool:
         return store.has(self.kind, self.key)

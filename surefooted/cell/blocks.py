@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from surefooted.cell.sources import Source
-from surefooted.files import read_tensors, write_tensors
+from surefooted.files import cured, read_tensors, write_tensors
 from surefooted.folded import folded
 from surefooted.foreign import Foreign, Live
 from surefooted.store import Store
@@ -36,5 +36,6 @@ def in_blocks(
             passed(min(step, n - a))
         else:
             write_tensors(file, compute(slice(a, a + step)), {})
-        parts.append(read_tensors(file)[0])
+        with cured(f"Delete {file} and run the same command again."):
+            parts.append(read_tensors(file)[0])
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

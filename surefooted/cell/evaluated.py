@@ -18,7 +18,7 @@ from surefooted.checks import PROBED, Flag, Probe, of_probe, probe
 from surefooted.core import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError
-from surefooted.files import read_json, read_tensors, write_json, write_tensors
+from surefooted.files import read_json, write_json, write_tensors
 from surefooted.machine import Machine, Tick
 from surefooted.metrics.predictions import Predictions
 from surefooted.prediction import predict
@@ -103,7 +103,7 @@ class Attacked(Cell):
 
     def result(self, store: Store) -> dict[str, Tensor]:
         """Tensors by name: rows, y, found, size, queries, and x where points are kept."""
-        return read_tensors(self.path(store) / "attacked.safetensors")[0]
+        return self.tensors(store, "attacked.safetensors")
 
     @property
     def probed(self) -> Probed:
@@ -175,7 +175,7 @@ class Predicted(Cell):
         write_tensors(into / "predictions.safetensors", p._asdict(), {})
 
     def result(self, store: Store) -> Predictions:
-        return Predictions(**read_tensors(self.path(store) / "predictions.safetensors")[0])
+        return Predictions(**self.tensors(store, "predictions.safetensors"))
 
 
 @dataclass(frozen=True, eq=False)

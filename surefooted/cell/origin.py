@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from surefooted.cell.base import Cell
-from surefooted.files import read_json
+from surefooted.files import cured, read_json
 from surefooted.machine import RECORDED
 from surefooted.store import Store
 
@@ -21,7 +21,8 @@ def made_by(cells: Iterable[Cell], store: Store) -> dict[str, Any]:
         How many artefacts there are, every value that any of them has on record, and the hours that they took.
     """
     files = [cell.path(store) / "provenance.json" for cell in _all_of(cells)]
-    records = [read_json(file) for file in files if file.exists()]
+    with cured("Delete it; a page does without."):
+        records = [read_json(file) for file in files if file.exists()]
     hours = sum(record.get("seconds", 0.0) for record in records) / 3600
     values = {name: sorted({str(record[name]) for record in records if name in record}) for name in RECORDED}
     return {

@@ -16,7 +16,7 @@ from surefooted.cell.sources import Source, before, images_in
 from surefooted.checked import Count
 from surefooted.core import Points
 from surefooted.data.images import Images
-from surefooted.files import read_tensors, write_tensors
+from surefooted.files import write_tensors
 from surefooted.machine import Machine, Tick
 from surefooted.metrics.predictions import Predictions
 from surefooted.prediction import predict
@@ -82,7 +82,7 @@ class Corrupted(Cell):
 
     def result(self, store: Store) -> UInt8[Tensor, "l n c h w"]:
         """Pixels from 0 to 255, the least intensity first."""
-        return read_tensors(self.path(store) / "images.safetensors")[0]["x"]
+        return self.tensors(store, "images.safetensors")["x"]
 
     def _at(self, intensity: Count) -> Named:
         return {self.type: {"severity": intensity}}
@@ -122,5 +122,5 @@ class Shifted(Cell):
 
     def result(self, store: Store) -> list[Predictions]:
         """One for each intensity, the least first."""
-        held = read_tensors(self.path(store) / "predictions.safetensors")[0]
+        held = self.tensors(store, "predictions.safetensors")
         return [Predictions(log_p, held["y"], held["i"]) for log_p in held["log_p"]]

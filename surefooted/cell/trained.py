@@ -18,7 +18,7 @@ from surefooted.data.column import column_at, read_column
 from surefooted.data.images import Splits
 from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
-from surefooted.files import read_json, read_tensors, write_json, write_tensors
+from surefooted.files import read_json, write_json, write_tensors
 from surefooted.machine import Machine, Precision, Tick
 from surefooted.methods.due import check_bound
 from surefooted.methods.targets import Levels, State, Target
@@ -104,14 +104,16 @@ class Train(Cell):
         return seeded_network(self.net, data.train.shape, len(data.train.classes), self.seed, members)
 
     def load(self, store: Store) -> nn.Module:
-        return load_model(self.path(store) / "weights.safetensors")
+        with store.reading(self.kind, self.key) as place:
+            return load_model(place / "weights.safetensors")
 
     def history(self, store: Store) -> list[dict[str, Any]]:
-        return read_json(self.path(store) / "history.json")
+        with store.reading(self.kind, self.key) as place:
+            return read_json(place / "history.json")
 
     def recorded(self, store: Store) -> State:
         """What the recorder saw, by name."""
-        return read_tensors(self.path(store) / "recorded.safetensors")[0]
+        return self.tensors(store, "recorded.safetensors")
 
     def levels(self, store: Store) -> Levels | None:
         """The robustness level of every example, where the method asks for it."""

@@ -17,7 +17,7 @@ from surefooted.cell.sources import Source, before, own_data
 from surefooted.core import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError
-from surefooted.files import read_tensors, write_tensors
+from surefooted.files import write_tensors
 from surefooted.geometry import per_row
 from surefooted.machine import Machine, Tick
 from surefooted.prediction import predict
@@ -110,7 +110,7 @@ class Transferred(Cell):
 
     def result(self, store: Store) -> dict[str, Tensor]:
         """Tensors by name: rows, y, found, size, queries, and x where points are kept."""
-        return read_tensors(self.path(store) / "attacked.safetensors")[0]
+        return self.tensors(store, "attacked.safetensors")
 
     @property
     def attack(self) -> Named:

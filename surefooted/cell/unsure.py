@@ -12,7 +12,7 @@ from torch import Tensor
 from surefooted.cell.base import Cell, Named, Part, about_data
 from surefooted.cell.blocks import ready
 from surefooted.cell.sources import Source, before, images_of
-from surefooted.files import read_tensors, write_tensors
+from surefooted.files import write_tensors
 from surefooted.machine import Machine, Tick
 from surefooted.metrics.uncertainty import unsure
 from surefooted.prediction import answered
@@ -59,4 +59,4 @@ class Unsure(Cell):
 
     def result(self, store: Store) -> dict[str, Tensor]:
         """By the name of the measure: one number an image, the higher the less sure."""
-        return read_tensors(self.path(store) / "uncertainty.safetensors")[0]
+        return self.tensors(store, "uncertainty.safetensors")

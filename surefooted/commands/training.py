@@ -29,9 +29,9 @@ def trained_cell(
 
 def report_training(cell: Train, store: Store, out: Path | None, as_json: bool) -> None:
     weights = cell.path(store) / "weights.safetensors"
+    last = cell.history(store)[-1]  # first: it sees to it that the artefact is whole
     if out is not None:
         copy(weights, out)
-    last = cell.history(store)[-1]
     document = {"key": cell.key, "weights": str(out or weights), "last_epoch": last, **cell.about()}
     recorded = str(cell.path(store) / "recorded.safetensors") if cell.record else None
     if recorded:

@@ -109,7 +109,12 @@ class Shifts:
     def cells(self) -> list[Cell]:
         shifted = [cell for runs in self.shifted.values() for run in runs for cell in run.values()]
         clean = [cell for runs in self.clean.values() for cell in runs]
-        return [*clean, *self.held_out, *self.ranked, *self.corrupted.values(), *shifted]
+        return [*self._swept(), *clean, *self.held_out, *self.ranked, *self.corrupted.values(), *shifted]
+
+    def _swept(self) -> list[Cell]:
+        """The trainings of the sweeps: the page says what they chose."""
+        firsts = [runs[0].net if isinstance(runs[0], Member) else runs[0] for runs in self.runs.values()]
+        return [one for first in firsts if isinstance(first, Best) for one in first.trained]
 
     def _train(self, method: Any, seed: int) -> Train:
         return training(method, self.net, self.data, self.recipe, seed=seed)

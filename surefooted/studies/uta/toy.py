@@ -14,7 +14,7 @@ from torch import Tensor
 from surefooted.cell import Attacked, Cell, Ensembled, Predicted, Source, Train, attacking, before, training
 from surefooted.core import log_mean_softmax
 from surefooted.data.plane import SIDE
-from surefooted.files import read_tensors, write_tensors
+from surefooted.files import write_tensors
 from surefooted.machine import Machine, Tick
 from surefooted.prediction import predict
 from surefooted.recorders import plane_points
@@ -79,7 +79,7 @@ class Surveyed(Cell):
 
     def result(self, store: Store) -> Tensor:
         """Log-probabilities (grid, grid, classes), the second coordinate in rows."""
-        return read_tensors(self.path(store) / "surveyed.safetensors")[0]["log_p"]
+        return self.tensors(store, "surveyed.safetensors")["log_p"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +172,7 @@ class Toy:
         return made
 
     def cells(self) -> list[Cell]:
-        each: list[Mapping[Any, tuple[Cell, ...]]] = [self.surveyed, self.tested, self.moved]
+        each: list[Mapping[Any, tuple[Cell, ...]]] = [self.trained, self.surveyed, self.tested, self.moved]
         return [cell for made in each for cells in made.values() for cell in cells]
 
     def _due(self, recipe: Any, perturb: Any = None) -> tuple[Train, ...]:
