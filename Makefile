@@ -8,7 +8,7 @@ EXTRAS ?= test,dev
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format clean distclean
 
 # The stamp is made anew when the dependencies change, so that an old environment never runs new code.
 .venv/ready: pyproject.toml constraints.txt
@@ -33,4 +33,8 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv .surefooted reports
+	rm -rf .venv reports
+
+# Also what was computed: trainings, attacks, all of the store.
+distclean: clean
+	rm -rf .surefooted

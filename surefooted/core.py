@@ -30,6 +30,21 @@ class Points(NamedTuple):
         return Points(*(t.to(device, non_blocking=True) for t in self))
 
 
+def check_points(points: object) -> None:
+    """Refuse what is not one image, one class and one row an example."""
+    if not isinstance(points, Points):
+        raise InputError(
+            f"images come as Images (data.test) or as Points(x, y, i), pixels, classes and row numbers; got "
+            f"{type(points).__name__}. Write Points(x, y, torch.arange(len(x)))."
+        )
+    n = len(points.x)
+    for name, column in points._asdict().items():
+        tensor, what = isinstance(column, Tensor), "images" if name == "x" else "whole numbers"
+        if not tensor or len(column) != n or (name != "x" and column.is_floating_point()):
+            seen = f"{column.dtype} of shape {tuple(column.shape)}" if tensor else type(column).__name__
+            raise InputError(f"{name} of these points is {seen}; expected a tensor of {n} {what}.")
+
+
 def check_pixels(x: Tensor) -> None:
     """Refuse images that are not finite numbers in [0, 1]."""
     low, high = (float(v) for v in torch.aminmax(x))

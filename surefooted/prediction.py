@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from surefooted.core import Points, check_pixels, log_mean_softmax
+from surefooted.core import Points, check_pixels, check_points, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.metrics.predictions import Predictions, predictions
@@ -33,6 +33,8 @@ def answered(
 ) -> list[T]:
     """What ``read`` makes of each batch's logits (S, B, K); other arguments as in ``predict``. Labels play no part."""
     victim = victim_of(model)
+    if not isinstance(images, Images):
+        check_points(images)
     device = next((w.device for net in victim.nets for w in net.parameters()), torch.device("cpu"))
     n = len(images.y)
     if not n:

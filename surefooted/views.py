@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from surefooted.errors import InputError
 from surefooted.noise import torch_seed
 
 Mode = Literal["eval", "train"]
@@ -63,6 +64,11 @@ def victim_of(model: nn.Module | Victim) -> Victim:
     """A bare module is read as it is; one that is a victim already, such as an ensemble, as it says."""
     if isinstance(model, Victim):
         return model
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"a classifier is a torch.nn.Module from pixels in [0, 1] to logits, or a view of one; got "
+            f"{type(model).__name__}. Wrap a function in a module whose forward calls it."
+        )
     return Plain(model)
 
 

@@ -3,12 +3,13 @@
 import inspect
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from surefooted import attacks
-from surefooted.core import Points
+from surefooted.core import Points, check_points
 from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.prediction import predict
@@ -276,3 +277,19 @@ def test_a_victim_without_gradients_is_named(name):
     else:
         with pytest.raises(InputError, match=r"no gradient .* square or random_search"):
             make(name)(Cut(), points._replace(y=Cut()(points.x).argmax(1)))
+
+
+@pytest.mark.parametrize(
+    "points, said",
+    [
+        (torch.zeros(2, 1, 8, 8), "got Tensor. Write Points"),
+        ((torch.zeros(2, 1, 8, 8), torch.zeros(2)), "got tuple. Write Points"),
+        (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2), torch.arange(2)), "y of these points is torch.float32"),
+        (Points(torch.zeros(2, 1, 8, 8), torch.zeros(3).long(), torch.arange(2)), "expected a tensor of 2 whole"),
+        (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2).long(), None), "i of these points is NoneType"),
+        (Points(np.zeros((2, 1, 8, 8)), torch.zeros(2).long(), torch.arange(2)), "x of these points is ndarray"),
+    ],
+)
+def test_what_are_no_points_is_said(points, said):
+    with pytest.raises(InputError, match=said):
+        check_points(points)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from surefooted.checked import Component, Spec
-from surefooted.core import Points, Score, check_pixels, log_mean_softmax
+from surefooted.core import Points, Score, check_pixels, check_points, log_mean_softmax
 from surefooted.errors import InputError
 from surefooted.geometry import Ball
 from surefooted.oracle import Oracle
@@ -164,6 +164,7 @@ class _Bar:
 
 
 def _check(points: Points, victim: Victim) -> None:
+    check_points(points)
     x, y, _ = points
     if not len(y):
         raise InputError("there are no points to attack; give at least one image.")
