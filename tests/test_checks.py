@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from surefooted import checks
-from surefooted.checks import Probe, admit, probe
+from surefooted.checks import Probe, admit, admit_probabilities, probe
 from surefooted.core import Points
 from surefooted.data import digits
 from surefooted.ensembles import Ensemble
@@ -323,3 +323,14 @@ def test_several_networks_as_one_are_admitted(honest, points):
     admit(Ensemble([honest, trained()]), points, 10)
     with pytest.raises(InputError, match="tells 10 classes apart and the data have 7"):
         admit(Ensemble([honest, honest]), points, 7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_probabilities_are_admitted_as_rounded(honest, points, dtype):
+    admit_probabilities(honest(points.x).to(dtype).softmax(-1))
+
+
+@pytest.mark.parametrize("of", [lambda z: z, torch.sigmoid, lambda z: z.log_softmax(-1), lambda z: z.softmax(0)])
+def test_what_is_said_to_be_probabilities_and_is_none_is_refused(of, honest, points):
+    with pytest.raises(InputError, match=r"of 96 images \d+ have outputs that are none.*leave --outputs out"):
+        admit_probabilities(of(honest(points.x)))

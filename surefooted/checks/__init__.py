@@ -8,7 +8,7 @@ Source of the symptoms: Carlini et al., *On evaluating adversarial robustness*, 
 gradients give a false sense of security*, ICML 2018.
 """
 
-from surefooted.checks.admission import admit
+from surefooted.checks.admission import admit, admit_probabilities
 from surefooted.checks.attacked import black_box_wins, huge_eps, ladder, not_converged
 from surefooted.checks.flags import FLAGS, Flag, allowed, named
 from surefooted.checks.probing import (
@@ -28,6 +28,7 @@ __all__ = [
     "Flag",
     "Probe",
     "admit",
+    "admit_probabilities",
     "allowed",
     "black_box_wins",
     "huge_eps",
