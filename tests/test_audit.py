@@ -102,7 +102,7 @@ def test_the_report_is_whole(found, tmp_path):
     text = index.read_text()
     for part in (
         "Audit of Sequential",
-        "none of 8 checks",
+        "none of 9 checks",
         "temperature scaling",
         "AutoAttack",
         "64 test images",

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted import checks
+from surefooted import checks, predict
 from surefooted.checks import Probe, admit, admit_probabilities, probe
 from surefooted.core import Points
 from surefooted.data import digits
@@ -100,6 +100,13 @@ class SoftmaxTwice(Flawed):
         return (self.net(x) / 3).softmax(-1)
 
 
+class Chance(Flawed):
+    """Its classes are in another order than the labels."""
+
+    def forward(self, x):
+        return self.net(x).roll(1, -1)
+
+
 class BlackBoxWins(Flawed):
     """Near the images that it knows its gradients lead back to them."""
 
@@ -138,6 +145,7 @@ FLAWS = {
     "randomised": Randomised,
     "train_mode": TrainMode,
     "softmax_twice": SoftmaxTwice,
+    "chance": Chance,
     "black_box_wins": BlackBoxWins,
     "huge_eps": HugeEps,
     "not_converged": NotConverged,
@@ -153,7 +161,9 @@ def flags(net, points, *, eot=1):
 
     climbs = {eps: found("apgd", eps=eps, steps=STEPS) for eps in (EPS / 2, EPS, 2 * EPS)}
     longer = found("apgd", eps=EPS, steps=2 * STEPS)
+    right = predict(net, points).top()[1] > 0
     raised = [
+        checks.chance(right, points.y, classes=10),
         checks.black_box_wins(climbs[EPS] | longer, found("square", eps=EPS, queries=QUERIES)),
         checks.huge_eps(found("apgd", eps=1.0, steps=2 * STEPS), eps=1.0),
         checks.not_converged(climbs[EPS], longer, steps=STEPS),
@@ -264,6 +274,16 @@ def test_what_sound_attacks_differ_by_is_allowed():
     assert checks.not_converged(rows(1000, 500), rows(1000, 520) & ~rows(1000, 20), steps=10) is None
     assert checks.not_converged(rows(64, 30), rows(64, 34), steps=10) is None
     assert checks.not_converged(rows(64, 30), rows(64, 35), steps=10) is not None
+
+
+def test_chance_is_one_class_drawn_by_lot_or_the_commonest_for_all():
+    even = torch.arange(1000) % 10
+    assert checks.chance(rows(1000, 121), even, classes=10) is None
+    assert checks.chance(rows(1000, 118), even, classes=10).severity == "serious"
+    assert "0 of 1000 clean images" in checks.chance(rows(1000, 0), even, classes=10).seen
+    most = torch.where(torch.arange(1000) < 900, 0, even)
+    assert checks.chance(rows(1000, 900), most, classes=10).severity == "caution"
+    assert checks.chance(rows(1000, 930), most, classes=10) is None
 
 
 class Says(nn.Module):
