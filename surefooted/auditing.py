@@ -126,6 +126,8 @@ def audited(made: Audit, store: Store) -> Audited:
 
 def prepare(made: Audit, store: Store, machine: Machine, *, quiet: bool) -> None:
     """Before anything is computed: refuse what cannot be audited, and say how long it will take."""
+    if made.levels > (n := len(images_of(made.model, made.data, made.part, made.images))):
+        raise InputError(f"--levels is {made.levels}, and there are {n} images; each level needs one at least.")
     if before(made.model) or not plan(made.cells, store):
         return  # one of ours may not even be trained yet
     net = made.model.load(store).to(machine.device())
