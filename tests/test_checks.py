@@ -1,5 +1,7 @@
 """Flags: each is raised by a classifier that is built for it, by no other, and by no honest one."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -198,6 +200,8 @@ def test_a_training_mode_that_changes_nothing_raises_none(honest, points):
 def test_averaging_draws_answers_the_flag_of_random_classifiers(honest, points):
     seen = probe(Randomised(honest, points.x), points)
     assert checks.randomised(seen) and not checks.randomised(seen, eot=20)
+    for name, options in re.findall(r"attack (\w+) --attack\.(\w+ \w+)", checks.randomised(seen).cure):
+        assert build("surefooted.attacks", {name: dict([options.split()])}).eot == 20
 
 
 def test_statistics_of_the_batch_are_training_mode_too(points):
