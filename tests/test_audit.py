@@ -17,6 +17,7 @@ import surefooted as sf
 from surefooted import cli
 from surefooted.auditing import Estimate, audited, estimate
 from surefooted.cell import Attacked, Predicted, Weights, attacking, evaluated, known_data
+from surefooted.commands.auditing import _slug
 from surefooted.console import spoken
 from surefooted.data import digits
 from surefooted.errors import InputError
@@ -351,12 +352,27 @@ def test_a_perceptron_of_scikit_learn_is_audited(command, stranger):
     assert code == 0 and numbers["n"] == 32 and numbers["classifier"] == "stranger:mlp"
     assert numbers["calibration"]["clean"]["accuracy"]["value"] > 0.8
     assert "at most about" in err
-    assert (stranger / "reports" / "audit" / "index.html").read_text().count("stranger:mlp")
+    assert (stranger / "reports" / "audit_stranger_mlp" / "index.html").read_text().count("stranger:mlp")
     code, out, err = command(*AUDIT, "--model", "stranger:mlp", *sixteenth, "-q", "--report", stranger / "again")
     assert code == 0 and not err
+    assert out.startswith("audit of stranger:mlp on Digits (") and "below" not in out
     assert "as it is" in out and "AutoAttack" in out and "report:" in out
     found = sf.audit("stranger:Sixteenths", "digits", limit=32, store=Store(stranger / "store"), **SMOKE)
     assert close(found.numbers["attacks"], numbers["attacks"])
+
+
+@pytest.mark.parametrize(
+    ("model", "slug"),
+    [
+        ("mymods:good", "mymods_good"),
+        ("../nets/my net.pt2", "nets_my_net.pt2"),
+        ("timm:resnet50.a1_in1k", "timm_resnet50.a1_in1k"),
+        (f"store/{'0af' * 20}/weights.safetensors", r"\w+_weights.safetensors_[0-9a-f]{8}"),
+        ("..", "model"),
+    ],
+)
+def test_a_report_has_a_directory_by_its_model(model, slug):
+    assert re.fullmatch(slug, _slug(model)) and len(_slug(model)) <= 40
 
 
 def test_probabilities_are_flagged_and_mended(command, stranger):

@@ -51,7 +51,7 @@ def audit(
     seed: Seed = 0,
     accelerator: Accelerator = "auto",
     config: Config = None,
-    report: Annotated[Path | None, typer.Option(help="Directory for the report; reports/audit by default.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Directory for the report [reports/audit_MODEL].")] = None,
     store: StoreAt = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -54,7 +56,7 @@ def report_audit(
     }
     victim = victim_of(model if is_foreign(model) else find_victim(model, store), data, **door)
     made = audit_of(model=victim, data=data, **arguments)
-    out = out or Path("reports") / "audit"
+    out = out or Path("reports") / f"audit_{_slug(model)}"
     check_place(out / "index.html")
     prepare(made, store, machine, quiet=quiet)
     execute(made.cells, store, machine=machine, quiet=quiet)
@@ -63,6 +65,7 @@ def report_audit(
         index = write(found.page, out)
     if as_json:
         return print_json(found.numbers | {"report": str(index)})
+    say(f"[bold]audit of {escape(found.numbers['classifier'])} on {escape(found.numbers['data'])}[/]")
     shown = found.numbers["calibration"]
     table = grid(f"{made.part} split, n = {found.numbers['n']}", "as it is", "temperature-scaled", "under AutoAttack")
     for name in shown["clean"]:
@@ -77,6 +80,12 @@ def report_audit(
     for finding in found.page.findings:
         say(f"[bold]{finding.verdict}[/]: {escape(finding.text)} [dim]({escape(finding.evidence)})[/]")
     say(f"report: {escape(str(index))}")
+
+
+def _slug(model: str) -> str:
+    """What the user calls the model, as a short name for a directory; long ones keep apart by a digest."""
+    name = re.sub(r"[^\w.-]+", "_", model).strip("._") or "model"
+    return name if len(name) <= 40 else f"{name[-31:].strip('._')}_{hashlib.sha256(model.encode()).hexdigest()[:8]}"
 
 
 def _numbers(option: str, text: str | None) -> tuple[float, ...]:

@@ -154,7 +154,7 @@ def _trusted(f: Findings) -> Finding:
     verdict: Verdict = "does not hold" if serious else "unclear" if f.flags else "holds"
     raised = checks.named(f.flags)
     return Finding(
-        "The robust accuracies below can be trusted as far as attacks go.",
+        "Its robust accuracies can be trusted as far as attacks go.",
         verdict,
         f"flags: {raised}" if raised else f"none of {len(checks.FLAGS)} checks raised a flag",
         "flags",
