@@ -400,9 +400,11 @@ def test_probabilities_are_flagged_and_mended(command, stranger):
         (("study", "run", "audit"), "audit needs the argument 'model'"),
     ],
 )
-def test_bad_input_is_one_message_and_code_2(command, words, said):
+def test_bad_input_is_one_message_and_code_2(command, words, said, stranger):
+    before = sorted(stranger.glob("reports/*"))
     code, _, err = command(*words)
     assert code == 2 and re.search(said, err) and "Traceback" not in err
+    assert sorted(stranger.glob("reports/*")) == before
 
 
 def test_flags_go_with_every_robust_accuracy(command, run):

@@ -57,8 +57,8 @@ def report_audit(
     victim = victim_of(model if is_foreign(model) else find_victim(model, store), data, **door)
     made = audit_of(model=victim, data=data, **arguments)
     out = out or Path("reports") / f"audit_{_slug(model)}"
-    check_place(out / "index.html")
     prepare(made, store, machine, quiet=quiet)
+    check_place(out / "index.html")  # it makes the directory, which a refused model needs not
     execute(made.cells, store, machine=machine, quiet=quiet)
     found = audited(made, store)
     with explained(out):
