@@ -13,12 +13,12 @@ from torch import nn
 from surefooted.attacks import apgd, square
 from surefooted.attacks.base import Attack
 from surefooted.cell import Attacked, Named, Source, before, images_of, known_data
-from surefooted.checks import PROBED, Flag, admit
+from surefooted.checks import PROBED, Flag, admit, admit_probabilities
 from surefooted.console import spoken
 from surefooted.core import Points
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan
-from surefooted.foreign import Foreign, Live, is_foreign
+from surefooted.foreign import Door, Foreign, Live, is_foreign
 from surefooted.geometry import Norm
 from surefooted.machine import Machine
 from surefooted.report import Page, write
@@ -26,6 +26,7 @@ from surefooted.store import Store
 from surefooted.studies.audit import Audit, audit_of
 from surefooted.studies.audit.findings import Findings
 from surefooted.studies.audit.page import page
+from surefooted.views import Plain, untouched
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +126,16 @@ def audited(made: Audit, store: Store) -> Audited:
 
 def prepare(made: Audit, store: Store, machine: Machine, *, quiet: bool) -> None:
     """Before anything is computed: refuse what cannot be audited, and say how long it will take."""
+    if made.levels > (n := len(images_of(made.model, made.data, made.part, made.images))):
+        raise InputError(f"--levels is {made.levels}, and there are {n} images; each level needs one at least.")
     if before(made.model) or not plan(made.cells, store):
         return  # one of ours may not even be trained yet
     net = made.model.load(store).to(machine.device())
     points = images_of(made.model, made.data, made.part, PROBED).points(device=machine.device())
     admit(net, points, len(made.splits.test.classes))
+    if isinstance(net, Door) and net.outputs == "probabilities":
+        with torch.no_grad(), untouched(Plain(net)):
+            admit_probabilities(net.said(points.x))
     if not quiet:
         from surefooted.console import tell
 

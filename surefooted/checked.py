@@ -115,16 +115,23 @@ def plain(value: Any) -> Any:
 
 def explain(error: ValidationError, function: Callable) -> str:
     """All faults of one call, a line each, with the nearest name for an unknown argument."""
-    names = list(inspect.signature(function).parameters)
+    parameters = inspect.signature(function).parameters
+    names = list(parameters)
+    offered = [name for name, p in parameters.items() if p.kind is not p.POSITIONAL_ONLY]
     lines = []
     for fault in error.errors(include_url=False):
         first, *rest = fault["loc"]  # an argument given by position is told by its number
         where = ".".join([names[first] if isinstance(first, int) else first, *map(str, rest)])
         if fault["type"] == "unexpected_keyword_argument":
-            hint = did_you_mean(where, names) if names else " It takes none."
+            hint = did_you_mean(where, offered) if offered else " It takes none."
+            if where in parameters:
+                hint = " It is not an option: what it is made for brings it. Leave it out."
             lines.append(f"{function.__name__} has no argument {where!r}.{hint}")
         elif fault["type"].startswith("missing"):
             lines.append(f"{function.__name__} needs the argument {where!r}.")
+        elif fault["type"] == "tuple_type" and isinstance(seen := fault["input"], str):
+            several = f"[{seen}], and several with commas between: [{seen},...]"
+            lines.append(f"{function.__name__}: {where} = {seen!r}: expected a list; write {several}.")
         else:
             message = fault["msg"].removeprefix("Value error, ")
             end = "" if message.endswith((".", "?")) else "."

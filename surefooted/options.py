@@ -55,9 +55,7 @@ def gather(
     for slot, branch in tree.items():
         if not isinstance(branch, dict):
             raise InputError(f"{slot} is {branch!r}; expected a name, or a name with its options.")
-        if NAME not in branch:
-            raise InputError(f"options of {slot} were given ({', '.join(branch)}), but not which; add --{slot} NAME.")
-    return {slot: _component(branch) for slot, branch in tree.items()}
+    return {slot: _component(branch, slot) for slot, branch in tree.items()}
 
 
 def parse(text: str) -> Any:
@@ -131,13 +129,13 @@ def _named(value: Any) -> Any:
     return {NAME: value} if isinstance(value, str) else value
 
 
-def _component(branch: Any) -> Any:
-    """Back to ``{name: arguments}``; without a name they are a table of arguments only."""
+def _component(branch: Any, where: str) -> Any:
+    """Back to ``{name: arguments}``."""
     if not isinstance(branch, dict):
         return branch
-    arguments = {key: _component(value) for key, value in branch.items() if key != NAME}
     if NAME not in branch:
-        return arguments
+        raise InputError(f"options of {where} were given ({', '.join(branch)}), but not which; add --{where} NAME.")
+    arguments = {key: _component(value, f"{where}.{key}") for key, value in branch.items() if key != NAME}
     if not isinstance(branch[NAME], str):
         raise InputError(f"{branch[NAME]!r} is no name of a component; expected a word, such as pgd.")
     return {branch[NAME]: arguments}

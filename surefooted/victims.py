@@ -7,6 +7,7 @@ from pathlib import Path
 from surefooted.cell import Dropped, Ensembled, Source, Train, Weights
 from surefooted.errors import InputError
 from surefooted.files import cured, read_json
+from surefooted.foreign import is_foreign
 from surefooted.store import Store
 
 
@@ -16,6 +17,11 @@ def find_victim(model: str, store: Store) -> Source:
     Raises:
         InputError: where there is no such network, or it cannot be one of several.
     """
+    if is_foreign(model):
+        raise InputError(
+            f"{model} names a classifier that is not ours, and this takes networks that surefooted trained (a key or a "
+            f".safetensors file). To evaluate it: surefooted audit --model {model} --data NAME."
+        )
     if Path(model).suffix or "/" in model:
         return Weights(Path(model))
     if "," in model:

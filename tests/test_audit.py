@@ -17,6 +17,7 @@ import surefooted as sf
 from surefooted import cli
 from surefooted.auditing import Estimate, audited, estimate
 from surefooted.cell import Attacked, Predicted, Weights, attacking, evaluated, known_data
+from surefooted.commands.auditing import _slug
 from surefooted.console import spoken
 from surefooted.data import digits
 from surefooted.errors import InputError
@@ -102,7 +103,7 @@ def test_the_report_is_whole(found, tmp_path):
     text = index.read_text()
     for part in (
         "Audit of Sequential",
-        "none of 8 checks",
+        "none of 9 checks",
         "temperature scaling",
         "AutoAttack",
         "64 test images",
@@ -351,12 +352,27 @@ def test_a_perceptron_of_scikit_learn_is_audited(command, stranger):
     assert code == 0 and numbers["n"] == 32 and numbers["classifier"] == "stranger:mlp"
     assert numbers["calibration"]["clean"]["accuracy"]["value"] > 0.8
     assert "at most about" in err
-    assert (stranger / "reports" / "audit" / "index.html").read_text().count("stranger:mlp")
+    assert (stranger / "reports" / "audit_stranger_mlp" / "index.html").read_text().count("stranger:mlp")
     code, out, err = command(*AUDIT, "--model", "stranger:mlp", *sixteenth, "-q", "--report", stranger / "again")
     assert code == 0 and not err
+    assert out.startswith("audit of stranger:mlp on Digits (") and "below" not in out
     assert "as it is" in out and "AutoAttack" in out and "report:" in out
     found = sf.audit("stranger:Sixteenths", "digits", limit=32, store=Store(stranger / "store"), **SMOKE)
     assert close(found.numbers["attacks"], numbers["attacks"])
+
+
+@pytest.mark.parametrize(
+    ("model", "slug"),
+    [
+        ("mymods:good", "mymods_good"),
+        ("../nets/my net.pt2", "nets_my_net.pt2"),
+        ("timm:resnet50.a1_in1k", "timm_resnet50.a1_in1k"),
+        (f"store/{'0af' * 20}/weights.safetensors", r"\w+_weights.safetensors_[0-9a-f]{8}"),
+        ("..", "model"),
+    ],
+)
+def test_a_report_has_a_directory_by_its_model(model, slug):
+    assert re.fullmatch(slug, _slug(model)) and len(_slug(model)) <= 40
 
 
 def test_probabilities_are_flagged_and_mended(command, stranger):
@@ -373,16 +389,22 @@ def test_probabilities_are_flagged_and_mended(command, stranger):
         ((*AUDIT, "--model", "stranger:mlp", "--mean", "0,0,0", "--std", "1,1,1"), "cannot run on 64 images of"),
         ((*AUDIT, "--model", "stranger:mlp", "--mean", "grey", "--std", "1"), "--mean is 'grey'"),
         ((*AUDIT, "--model", "stranger:mlp", "--outputs", "labels"), "expected logits or probabilities"),
+        ((*AUDIT, "--model", "stranger:Sixteenths", "--outputs", "probabilities"), "of 64 images 64 have outputs"),
+        ((*AUDIT, "--model", "stranger:Two", "--outputs", "probabilities"), "returns a tuple"),
         ((*AUDIT, "--model", "stranger:mlp", "--norm", "l1"), "norm = 'l1'"),
         ((*AUDIT, "--model", "none.onnx"), "is not there"),
+        ((*AUDIT, "--model", "stranger:mlp", "--levels", "33"), "--levels is 33, and there are 32 images"),
+        ((*AUDIT, "--model", "stranger:mlp", "--eps", "8"), "eps = 8 in L∞ .* Did you mean 8/255?"),
         (AUDIT, "which classifier?"),
         (("audit", "--model", "stranger:mlp"), "which data?"),
         (("study", "run", "audit"), "audit needs the argument 'model'"),
     ],
 )
-def test_bad_input_is_one_message_and_code_2(command, words, said):
+def test_bad_input_is_one_message_and_code_2(command, words, said, stranger):
+    before = sorted(stranger.glob("reports/*"))
     code, _, err = command(*words)
     assert code == 2 and re.search(said, err) and "Traceback" not in err
+    assert sorted(stranger.glob("reports/*")) == before
 
 
 def test_flags_go_with_every_robust_accuracy(command, run):

@@ -1,11 +1,13 @@
 """Flags: each is raised by a classifier that is built for it, by no other, and by no honest one."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
 
-from surefooted import checks
-from surefooted.checks import Probe, admit, probe
+from surefooted import checks, predict
+from surefooted.checks import Probe, admit, admit_probabilities, probe
 from surefooted.core import Points
 from surefooted.data import digits
 from surefooted.ensembles import Ensemble
@@ -100,6 +102,13 @@ class SoftmaxTwice(Flawed):
         return (self.net(x) / 3).softmax(-1)
 
 
+class Chance(Flawed):
+    """Its classes are in another order than the labels."""
+
+    def forward(self, x):
+        return self.net(x).roll(1, -1)
+
+
 class BlackBoxWins(Flawed):
     """Near the images that it knows its gradients lead back to them."""
 
@@ -138,6 +147,7 @@ FLAWS = {
     "randomised": Randomised,
     "train_mode": TrainMode,
     "softmax_twice": SoftmaxTwice,
+    "chance": Chance,
     "black_box_wins": BlackBoxWins,
     "huge_eps": HugeEps,
     "not_converged": NotConverged,
@@ -153,7 +163,9 @@ def flags(net, points, *, eot=1):
 
     climbs = {eps: found("apgd", eps=eps, steps=STEPS) for eps in (EPS / 2, EPS, 2 * EPS)}
     longer = found("apgd", eps=EPS, steps=2 * STEPS)
+    right = predict(net, points).top()[1] > 0
     raised = [
+        checks.chance(right, points.y, classes=10),
         checks.black_box_wins(climbs[EPS] | longer, found("square", eps=EPS, queries=QUERIES)),
         checks.huge_eps(found("apgd", eps=1.0, steps=2 * STEPS), eps=1.0),
         checks.not_converged(climbs[EPS], longer, steps=STEPS),
@@ -188,6 +200,8 @@ def test_a_training_mode_that_changes_nothing_raises_none(honest, points):
 def test_averaging_draws_answers_the_flag_of_random_classifiers(honest, points):
     seen = probe(Randomised(honest, points.x), points)
     assert checks.randomised(seen) and not checks.randomised(seen, eot=20)
+    for name, options in re.findall(r"attack (\w+) --attack\.(\w+ \w+)", checks.randomised(seen).cure):
+        assert build("surefooted.attacks", {name: dict([options.split()])}).eot == 20
 
 
 def test_statistics_of_the_batch_are_training_mode_too(points):
@@ -266,6 +280,16 @@ def test_what_sound_attacks_differ_by_is_allowed():
     assert checks.not_converged(rows(64, 30), rows(64, 35), steps=10) is not None
 
 
+def test_chance_is_one_class_drawn_by_lot_or_the_commonest_for_all():
+    even = torch.arange(1000) % 10
+    assert checks.chance(rows(1000, 121), even, classes=10) is None
+    assert checks.chance(rows(1000, 118), even, classes=10).severity == "serious"
+    assert "0 of 1000 clean images" in checks.chance(rows(1000, 0), even, classes=10).seen
+    most = torch.where(torch.arange(1000) < 900, 0, even)
+    assert checks.chance(rows(1000, 900), most, classes=10).severity == "caution"
+    assert checks.chance(rows(1000, 930), most, classes=10) is None
+
+
 class Says(nn.Module):
     """Answers with what a function makes of honest logits."""
 
@@ -323,3 +347,14 @@ def test_several_networks_as_one_are_admitted(honest, points):
     admit(Ensemble([honest, trained()]), points, 10)
     with pytest.raises(InputError, match="tells 10 classes apart and the data have 7"):
         admit(Ensemble([honest, honest]), points, 7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_probabilities_are_admitted_as_rounded(honest, points, dtype):
+    admit_probabilities(honest(points.x).to(dtype).softmax(-1))
+
+
+@pytest.mark.parametrize("of", [lambda z: z, torch.sigmoid, lambda z: z.log_softmax(-1), lambda z: z.softmax(0)])
+def test_what_is_said_to_be_probabilities_and_is_none_is_refused(of, honest, points):
+    with pytest.raises(InputError, match=r"of 96 images \d+ have outputs that are none.*leave --outputs out"):
+        admit_probabilities(of(honest(points.x)))

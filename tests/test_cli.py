@@ -104,6 +104,15 @@ def kept(tmp_path_factory):
         ("train vanilla --recipe.augment [flipp]", "Did you mean 'flip'?"),
         ("train vanilla --seed -1", "--seed"),
         ("train vanilla --seed x", "--seed"),
+        (
+            "train vanilla --recipe.augment flip",
+            "augment = 'flip': expected a list; write [flip], and several with commas",
+        ),
+        ("train vanilla --net.classes 3", "mlp has no argument 'classes'. It is not an option"),
+        (
+            "train custom --method.perturb.eps 0.1",
+            "of method.perturb were given (eps), but not which; add --method.per",
+        ),
         ("train vanilla --precision fp8", "precision = 'fp8': input should be 'fp32' or 'bf16'"),
         ("train vanilla --accelerator gpu", "accelerator is 'gpu'. Did you mean 'cpu'?"),
         ("train vanilla --devices 0", "--devices"),
@@ -115,6 +124,8 @@ def kept(tmp_path_factory):
         ("train vanilla --out /tmp", "is a directory; give the name of a file"),
         ("attack pgd", "which network? Give --model"),
         ("attack pgd --model 0123", "no train artefact in"),
+        ("attack pgd --model mymods:good", "To evaluate it: surefooted audit --model mymods:good --data NAME."),
+        ("measure --model good.pt2", "To evaluate it: surefooted audit --model good.pt2 --data NAME."),
         ("attack pgd --model ../x", "../x is not there"),
         ("attack pgd --model absent.safetensors", "absent.safetensors is not there"),
         ("measure --model x.safetensors", "x.safetensors is not there"),
@@ -157,6 +168,7 @@ def test_all_faults_are_said_at_once(refused):
         ("attack pgd --data.test_limit 3", "options of data were given (test_limit), but not which"),
         ("measure --metric ecee", "Did you mean 'ece'?"),
         ("measure --ece.bins 0", "ece: bins = '0'"),
+        ("attack autoattack --attack.version custom --attack.attacks apgd_ce", "expected a list; write [apgd_ce]"),
         ("measure --ece.bin 5", "ece has no argument 'bin'. Did you mean 'bins'?"),
         ("measure --ece 5", "the options of a metric are written --ece.OPTION VALUE"),
         ("measure --metric ece --nll.bins 5", "there is no option --nll.bins"),
@@ -370,7 +382,8 @@ def test_help_needs_no_torch():
 
 
 def test_no_words_at_all_is_help(run):
-    _, out, error = run()
+    code, out, error = run()
+    assert code == 2 and not error.endswith("surefooted: \n")
     assert "train" in out + error and "study" in out + error
 
 

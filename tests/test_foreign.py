@@ -397,6 +397,14 @@ def linear():
 
 def nothing():
     return None
+
+def sized(classes, width=3):
+    return linear()
+
+def broken():
+    raise KeyError("num_classes")
+
+ready = linear()
 """
 
 
@@ -430,11 +438,35 @@ def test_a_factory_with_its_weights(factory, tmp_path):
         ("strangers:quadratic", "no function 'quadratic'"),
         ("strangers:nothing", "returned a NoneType"),
         ("strangers:a b", "names no function"),
+        (":linear", "names no function"),
+        ("strangers.:linear", "names no function"),
+        ("strangers:sized", r"needs arguments \(classes\).*def model\(\): return sized\(classes=\.\.\.\)"),
+        ("strangers:broken", r"failed \(KeyError: 'num_classes', strangers.py line 16\)"),
+        ("ends:linear", r"'ends' cannot be imported \(SystemExit: 3, ends.py line 1\)"),
+        ("unwritten:linear", r"'unwritten' cannot be imported \(SyntaxError"),
     ],
 )
-def test_factories_that_are_none(source, said, factory):
+def test_factories_that_are_none(source, said, factory, tmp_path):
+    (tmp_path / "ends.py").write_text("raise SystemExit(3)")
+    (tmp_path / "unwritten.py").write_text("def linear(:")
     with pytest.raises(InputError, match=said):
         Foreign(source, SHAPE).load()
+
+
+def test_a_module_in_the_place_of_a_factory_is_taken_as_it_is(factory):
+    assert Foreign("strangers:ready", SHAPE).key == Foreign(factory, SHAPE).key
+
+
+def test_what_writes_to_its_input_writes_to_a_copy():
+    class Doubles(nn.Module):
+        def forward(self, x):
+            return x.mul_(2).flatten(1)
+
+    x = torch.rand(3, *SHAPE).requires_grad_()
+    images = x.detach().clone()
+    for door in ({}, {"outputs": "probabilities"}, {"mean": (0.0,), "std": (1.0,)}):
+        Live(Doubles(), SHAPE, **door).load()(x).sum().backward()
+        assert torch.equal(x, images)
 
 
 def test_normalisation_and_probabilities_stay_inside_the_door():

@@ -1,15 +1,15 @@
 """Flags: signs that a robust accuracy should not be trusted, each with what was seen and what to do.
 
 ``admit`` refuses a classifier that cannot be evaluated at all. ``probe`` asks it a few questions once; the others read
-the probe, or the results of attacks that were run anyway, and compute nothing anew. What each looks for is in its
-docstring; allowances are what attacks on honest classifiers differ by.
+the probe, or predictions and results of attacks that were made anyway, and compute nothing anew. What each looks for is
+in its docstring; allowances are what attacks on honest classifiers differ by.
 
 Source of the symptoms: Carlini et al., *On evaluating adversarial robustness*, 2019; Athalye et al., *Obfuscated
 gradients give a false sense of security*, ICML 2018.
 """
 
-from surefooted.checks.admission import admit
-from surefooted.checks.attacked import black_box_wins, huge_eps, ladder, not_converged
+from surefooted.checks.admission import admit, admit_probabilities
+from surefooted.checks.attacked import black_box_wins, chance, huge_eps, ladder, not_converged
 from surefooted.checks.flags import FLAGS, Flag, allowed, named
 from surefooted.checks.probing import (
     PROBED,
@@ -28,8 +28,10 @@ __all__ = [
     "Flag",
     "Probe",
     "admit",
+    "admit_probabilities",
     "allowed",
     "black_box_wins",
+    "chance",
     "huge_eps",
     "ladder",
     "named",

@@ -12,6 +12,9 @@ from surefooted.core import Points, check_pixels
 from surefooted.errors import InputError
 from surefooted.views import Victim, untouched, victim_of
 
+# Half precision rounds a softmax by so much; logits and sigmoids are further off.
+SUMS_TO_1 = 1e-2
+
 
 def admit(model: nn.Module, points: Points, classes: int) -> None:
     """Refuse what cannot be evaluated, and say why and what to do.
@@ -45,6 +48,27 @@ def admit(model: nn.Module, points: Points, classes: int) -> None:
     for given, n in ((out, len(x)), (alone, 1)):
         for one in given if several else (given,):
             _check_output(one, n, classes)
+
+
+def admit_probabilities(out: Tensor) -> None:
+    """Refuse outputs that were said to be probabilities and are none: their logarithms would mean nothing.
+
+    Args:
+        out: (N, K), what the classifier itself returns.
+
+    Raises:
+        InputError: where a row is no distribution, beyond rounding.
+    """
+    out = out.detach().double()
+    sums = out.sum(1)
+    wrong = (out < -SUMS_TO_1).any(1) | (out > 1 + SUMS_TO_1).any(1) | ((sums - 1).abs() > SUMS_TO_1)
+    if wrong.any():
+        raise InputError(
+            f"--outputs probabilities, but of {len(out)} images {int(wrong.sum())} have outputs that are none: they go "
+            f"from {float(out.min()):.3g} to {float(out.max()):.3g} and sum to {float(sums.min()):.3g} to "
+            f"{float(sums.max()):.3g}; expected values in [0, 1] that sum to 1. If they are logits, leave --outputs "
+            "out; if they are sigmoids, return what is before them."
+        )
 
 
 def _tried(model: nn.Module, x: Tensor) -> tuple[Any, str | None]:

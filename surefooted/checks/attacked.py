@@ -1,16 +1,34 @@
-"""Flags raised by the results of attacks that were run anyway; nothing is computed anew."""
+"""Flags raised by predictions and results of attacks that were made anyway; nothing is computed anew."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from math import comb
 
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-from surefooted.checks.flags import Flag, allowed
+from surefooted.checks.flags import Flag, allowed, percent
+from surefooted.metrics.intervals import binomial_interval
 
 Found = Bool[Tensor, " n"]
+
+
+def chance(right: Found, y: Int[Tensor, " n"], *, classes: int) -> Flag | None:
+    """Clean images are told no better than by chance, or than by one answer for all of them."""
+    n, commonest = len(y), int(y.bincount().max())
+    accuracy = binomial_interval(int(right.sum()), n)
+    if accuracy.low > max(1 / classes, commonest / n):
+        return None
+    return Flag(
+        "chance",
+        "serious" if accuracy.low <= 1 / classes else "caution",
+        f"{int(right.sum())} of {n} clean images are classified rightly ({percent(accuracy.low)} to "
+        f"{percent(accuracy.high)}); one of {classes} classes drawn by lot is right on {percent(1 / classes)}, the "
+        f"commonest class for all on {percent(commonest / n)}",
+        "see that it is trained and has its weights, that labels are in the order of its outputs, and that it reads "
+        "the pixels it was trained on (normalisation: --mean, --std; order of channels)",
+    )
 
 
 def black_box_wins(white: Found, black: Found, *, names: tuple[str, str] = ("white box", "black box")) -> Flag | None:

@@ -11,6 +11,7 @@ FLAGS = (
     "randomised",
     "train_mode",
     "softmax_twice",
+    "chance",
     "black_box_wins",
     "huge_eps",
     "not_converged",

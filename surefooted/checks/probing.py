@@ -123,7 +123,7 @@ def randomised(p: Probe, *, eot: int = 1) -> Flag | None:
         "serious",
         f"two equal calls differ by {percent(p.redraw)} of the logits' scale; each answer to the attack was one draw",
         "export it in evaluation mode, if that is dropout left on; if it is meant to draw, attack the mean of several "
-        "draws: --eot 20 (AutoAttack's version rand)",
+        "draws: audit --eot 20, attack autoattack --attack.version rand, attack apgd --attack.eot 20",
     )
 
 

@@ -39,7 +39,9 @@ def main() -> None:
         # What the parser of the command line refuses; its classes differ between versions, this method does not.
         if not hasattr(error, "format_message"):
             raise
-        _fail(error.format_message(), "--json" in sys.argv)
+        if not (message := error.format_message()):  # the help was printed in its place
+            raise SystemExit(2) from None
+        _fail(message, "--json" in sys.argv)
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:

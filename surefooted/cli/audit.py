@@ -31,8 +31,8 @@ def audit(
     model: Annotated[
         str | None,
         typer.Option(
-            help="MODULE:FUNCTION (a factory in Python), FILE.pt2 (torch.export), FILE.onnx, timm:NAME, "
-            "transformers:NAME, or a network of ours by its key or .safetensors file."
+            help="MODULE:FUNCTION (a factory in Python that takes no arguments, or a module), FILE.pt2 (torch.export), "
+            "FILE.onnx, timm:NAME, transformers:NAME, or a network of ours by its key or .safetensors file."
         ),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="The factory's weights (.safetensors).")] = None,
@@ -51,7 +51,9 @@ def audit(
     seed: Seed = 0,
     accelerator: Accelerator = "auto",
     config: Config = None,
-    report: Annotated[Path | None, typer.Option(help="Directory for the report; reports/audit by default.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Directory for the report; reports/audit_MODEL by default.")
+    ] = None,
     store: StoreAt = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from surefooted.commands.words import data_in, flagged, percent
+from surefooted.commands.words import data_for, data_in, flagged, own_name, percent
 from surefooted.console import check_place, escape, grid, print_json, say
 from surefooted.errors import InputError
 from surefooted.execute import execute
@@ -45,24 +47,27 @@ def report_audit(
             "which classifier? Give --model MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME, transformers:NAME, a key "
             "of the store or a .safetensors file that surefooted wrote."
         )
-    data = data_in(gather(("data",), named, words, config))
+    ours = None if is_foreign(model) else find_victim(model, store)
+    given = gather(("data",), named, words, config, defaults=own_name(ours) if ours else {})
+    data = data_for(ours, given) if ours else data_in(given)
     door: dict[str, Any] = {
         "mean": _numbers("mean", mean),
         "std": _numbers("std", std),
         "outputs": outputs,
         "weights": weights,
     }
-    victim = victim_of(model if is_foreign(model) else find_victim(model, store), data, **door)
+    victim = victim_of(ours or model, data, **door)
     made = audit_of(model=victim, data=data, **arguments)
-    out = out or Path("reports") / "audit"
-    check_place(out / "index.html")
+    out = out or Path("reports") / f"audit_{_slug(model)}"
     prepare(made, store, machine, quiet=quiet)
+    check_place(out / "index.html")  # it makes the directory, which a refused model needs not
     execute(made.cells, store, machine=machine, quiet=quiet)
     found = audited(made, store)
     with explained(out):
         index = write(found.page, out)
     if as_json:
         return print_json(found.numbers | {"report": str(index)})
+    say(f"[bold]audit of {escape(found.numbers['classifier'])} on {escape(found.numbers['data'])}[/]")
     shown = found.numbers["calibration"]
     table = grid(f"{made.part} split, n = {found.numbers['n']}", "as it is", "temperature-scaled", "under AutoAttack")
     for name in shown["clean"]:
@@ -77,6 +82,12 @@ def report_audit(
     for finding in found.page.findings:
         say(f"[bold]{finding.verdict}[/]: {escape(finding.text)} [dim]({escape(finding.evidence)})[/]")
     say(f"report: {escape(str(index))}")
+
+
+def _slug(model: str) -> str:
+    """What the user calls the model, as a short name for a directory; long ones keep apart by a digest."""
+    name = re.sub(r"[^\w.-]+", "_", model).strip("._") or "model"
+    return name if len(name) <= 40 else f"{name[-31:].strip('._')}_{hashlib.sha256(model.encode()).hexdigest()[:8]}"
 
 
 def _numbers(option: str, text: str | None) -> tuple[float, ...]:

@@ -7,7 +7,8 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
@@ -48,11 +49,15 @@ class Door(nn.Module):
         self.training = net.training  # the mode that it came in is for the checks to see
 
     def forward(self, x: Float[Tensor, "b *d"]) -> Any:
+        out = self.said(x)
+        # A probability of 0 has no logarithm: the least one stands for it. What is no tensor is for the checks to see.
+        return out.clamp_min(TINY).log() if self.outputs == "probabilities" and isinstance(out, Tensor) else out
+
+    def said(self, x: Float[Tensor, "b *d"]) -> Any:
+        """What the classifier itself returns."""
         if self.mean is not None and self.std is not None:
-            x = (x - self.mean) / self.std
-        out = self.net(x)
-        # A probability of 0 has no logarithm: the least one stands for it.
-        return out.clamp_min(TINY).log() if self.outputs == "probabilities" else out
+            return self.net((x - self.mean) / self.std)
+        return self.net(x.clone())  # which it may write to
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +90,17 @@ class Live:
         for name, tensor in self.net.state_dict().items():
             sha.update(name.encode())
             sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        sha.update(repr(_answers(self.net, self.shape)).encode())
+        sha.update(repr(self._tried[0]).encode())
         return sha.hexdigest()
 
+    @cached_property
+    def _tried(self) -> tuple[list[str], bool]:
+        return _tried(self.net, self.shape)
+
     def load(self, store: Store | None = None) -> nn.Module:
-        return Door(self.net, self.mean, self.std, self.outputs) if self.mean or self.outputs != "logits" else self.net
+        """The module, behind a door where it needs one; if it writes to its input, it writes to a copy there."""
+        bare = not self.mean and self.outputs == "logits" and not self._tried[1]
+        return self.net if bare else Door(self.net, self.mean, self.std, self.outputs)
 
     def __str__(self) -> str:
         return type(self.net).__name__
@@ -100,8 +111,8 @@ class Foreign:
     """A classifier that is not ours, by where it comes from.
 
     Attributes:
-        source: ``module:function`` (a factory in Python, called without arguments), a ``.pt2`` file of torch.export, an
-            ``.onnx`` file, ``timm:NAME`` or ``transformers:NAME``.
+        source: ``module:function`` (a factory in Python, called without arguments, or a module as it is), a ``.pt2``
+            file of torch.export, an ``.onnx`` file, ``timm:NAME`` or ``transformers:NAME``.
         weights: safetensors file with the factory's weights.
         mean, std: of each channel, for a classifier that reads normalised pixels; a hub's own where none are given.
         outputs: ``probabilities`` where the classifier ends in a softmax: their logarithms are its logits.
@@ -168,8 +179,8 @@ def is_foreign(source: str) -> bool:
 
 
 def _made(module: str, function: str) -> nn.Module:
-    """Call a factory; modules in the working directory are found, as by ``python -m``."""
-    if not function.isidentifier():
+    """Call a factory, or take a module as it is; files in the working directory are found, as by ``python -m``."""
+    if not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise InputError(
             f"--model {module}:{function} names no function; write MODULE:FUNCTION, such as mymodels:resnet."
         )
@@ -177,19 +188,51 @@ def _made(module: str, function: str) -> nn.Module:
         sys.path.insert(0, os.getcwd())
     try:
         found = importlib.import_module(module)
-    except ImportError as error:
+    except (Exception, SystemExit) as error:  # whatever a stranger's code raises; a script may end the program
         raise InputError(
-            f"the module {module!r} cannot be imported ({error}); run where it lies, or set PYTHONPATH to its folder."
+            f"the module {module!r} cannot be imported ({_fault(error)}); run where it lies, or set PYTHONPATH to its "
+            f'folder, and try: python -c "import {module}".'
         ) from None
     factory = getattr(found, function, None)
+    if isinstance(factory, nn.Module):
+        return factory
     if not callable(factory):
         raise InputError(
             f"{module} has no function {function!r}; expected one that takes no arguments and returns a module."
         )
-    net = factory()
+    if needed := _needed(factory):
+        raise InputError(
+            f"{module}:{function} needs arguments ({', '.join(needed)}); expected a function that takes none. Write "
+            f"one that fills them in: def model(): return {function}({', '.join(f'{name}=...' for name in needed)})."
+        )
+    try:
+        net = factory()
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"{module}:{function} failed ({_fault(error)}). For the whole traceback: "
+            f'python -c "import {module}; {module}.{function}()".'
+        ) from None
     if not isinstance(net, nn.Module):
         raise InputError(f"{module}:{function} returned a {type(net).__name__}; expected a torch.nn.Module.")
     return net
+
+
+def _needed(factory: Callable[..., Any]) -> list[str]:
+    """Arguments without a default."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # made in C
+        return []
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def _fault(error: BaseException) -> str:
+    """Kind, first line and place of what a stranger's code raised."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    _, *frames = traceback.extract_tb(error.__traceback__)  # the first is ours
+    theirs = [one for one in frames if not any(path in one.filename for path in ("importlib", "site-packages"))]
+    place = f", {Path(theirs[-1].filename).name} line {theirs[-1].lineno}" if theirs else ""
+    return f"{type(error).__name__}{': ' * bool(first)}{first}{place}"
 
 
 def _code(net: nn.Module) -> Iterator[str]:
@@ -203,19 +246,24 @@ def _code(net: nn.Module) -> Iterator[str]:
                 continue
 
 
-def _answers(net: nn.Module, shape: tuple[int, ...]) -> list[Any]:
-    """What the module says of four fixed images, to five digits; what it cannot answer is for others to say."""
+def _tried(net: nn.Module, shape: tuple[int, ...]) -> tuple[list[str], bool]:
+    """What the module says of four fixed images, to five digits, and whether it writes to them.
+
+    What it cannot answer is for others to say.
+    """
     from surefooted.noise import Noise
     from surefooted.views import Plain, untouched
 
     device = next((w.device for w in net.parameters()), torch.device("cpu"))
-    x = Noise(0, torch.arange(4)).uniform(*shape).to(device)
+    images = Noise(0, torch.arange(4)).uniform(*shape).to(device)
+    x = images.clone()
     with torch.no_grad(), untouched(Plain(net), seed=0):
         try:
             out = net(x)
         except Exception:
-            return []
-    return [f"{v:.5g}" for v in out.flatten().tolist()] if isinstance(out, Tensor) else []
+            return [], False
+    answers = [f"{v:.5g}" for v in out.flatten().tolist()] if isinstance(out, Tensor) else []
+    return answers, not torch.equal(x, images)
 
 
 def _check(mean: tuple[float, ...], std: tuple[float, ...], outputs: str) -> None:

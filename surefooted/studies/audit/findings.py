@@ -78,8 +78,10 @@ class Findings:
         a = self.audit
         found = {eps: cell.result(self.store)["found"] for eps, cell in a.rungs.items()}
         longer, blind, huge = (cell.result(self.store)["found"] for cell in (a.longer, a.blind, a.huge))
+        right = self.clean.top()[1] > 0
         # AutoAttack holds Square: against it a gradient-free attack could never win.
         given = (
+            checks.chance(right, self.clean.y, classes=self.clean.log_p.shape[1]),
             checks.black_box_wins(found[a.eps] | longer, blind, names=("APGD", "Square")),
             checks.huge_eps(huge, eps=a.far),
             checks.not_converged(found[a.eps], longer, steps=a.budget.steps),
@@ -152,7 +154,7 @@ def _trusted(f: Findings) -> Finding:
     verdict: Verdict = "does not hold" if serious else "unclear" if f.flags else "holds"
     raised = checks.named(f.flags)
     return Finding(
-        "The robust accuracies below can be trusted as far as attacks go.",
+        "Its robust accuracies can be trusted as far as attacks go.",
         verdict,
         f"flags: {raised}" if raised else f"none of {len(checks.FLAGS)} checks raised a flag",
         "flags",

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from surefooted.cell import Part
 from surefooted.checked import Count, Positive, Whole, checked
+from surefooted.errors import InputError
 from surefooted.geometry import Norm
 from surefooted.studies.audit.cells import BUDGETS, Audit
 from surefooted.studies.audit.findings import Findings
@@ -33,7 +34,7 @@ def audit(
     Args:
         model: what a cell takes for a victim; ``surefooted.audit`` makes one of any module.
         data: a data set with its options; by default the one that a network of ours was trained on.
-        eps: the size of AutoAttack; the ladder goes from a quarter of it to twice as much.
+        eps: the size of AutoAttack, in L∞ below 1; the ladder goes from a quarter of it to twice as much.
         budget: quick, standard or full; smoke shows that all runs, its numbers mean little.
         limit: at most so many images; 0 for the budget's number.
         levels: subsets by robustness (AR-AdaLS).
@@ -41,6 +42,10 @@ def audit(
         temperature: fitted on the validation images, or on each half of the audited images for the other; auto takes
             the validation images only for networks of ours: a stranger may have been trained on them.
     """
+    if norm == "linf" and eps >= 1:
+        raise InputError(
+            f"audit: eps = {eps:g} in L∞ lets every pixel be anything; pixels are in [0, 1]. Did you mean {eps:g}/255?"
+        )
     made = Audit(model, data, BUDGETS[budget], eps, norm, part, limit, levels, eot, temperature, seed)
     return Study(lambda: made.cells, lambda store: page(Findings(made, store)))
 
