@@ -10,7 +10,7 @@ from surefooted.store import Store
 from surefooted.studies.grid import Grid
 from surefooted.studies.panels import banded, line
 from surefooted.studies.uta.cells import Overfitting
-from surefooted.studies.uta.grids import NAMES, attack, name, tested_at, trained_at
+from surefooted.studies.uta.grids import NAMES, attack, name, suite, tested_at, trained_at
 
 MEASURES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD"}
 
@@ -56,8 +56,8 @@ def robust_accuracy(
         label,
         f"Accuracy under attack against the radius of the test ({of})",
         tuple(panel(title, grid, method) for title, grid in grids.items() for method in NAMES),
-        "Standard AutoAttack, L∞, where the paper has PGD. Bands are 95 % intervals. "
-        + " ".join(grid.caption() for grid in grids.values()),
+        f"In the test {', '.join(sorted(set(map(suite, grids.values()))))}, L∞, where the paper has PGD. Bands are "
+        "95 % intervals. " + " ".join(grid.caption() for grid in grids.values()),
         "Accuracy against the radius of the test, a line a training.",
     )
 

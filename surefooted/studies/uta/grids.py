@@ -27,6 +27,14 @@ def attack(eps: float) -> str:
     return f"AutoAttack {eps:g}"
 
 
+def suite(grid: Grid) -> str:
+    """Which AutoAttack a grid is tested by."""
+    (given,) = next(iter(grid.white.values())).values()
+    if (budget := given.get("budget", "full")) != "full":
+        return f"AutoAttack in its {budget} budget"
+    return "standard AutoAttack" if given.keys() == {"eps"} else "shortened AutoAttack"
+
+
 def trained_at(grid: Grid) -> list[float]:
     """The training radii of a grid."""
     return sorted({float(one.rsplit(" ", 1)[1]) for one in grid.methods})

@@ -10,7 +10,7 @@ from surefooted.studies.grid import Grid
 from surefooted.studies.panels import column_key
 from surefooted.studies.published import printed
 from surefooted.studies.reproduced import Compared
-from surefooted.studies.uta.grids import NAMES, attack, name, tested_at, trained_at
+from surefooted.studies.uta.grids import NAMES, attack, name, suite, tested_at, trained_at
 
 
 def scores(grid: Grid, store: Store, label: str, title: str) -> Table:
@@ -38,7 +38,7 @@ def scores(grid: Grid, store: Store, label: str, title: str) -> Table:
                 row
                 | {column_key("robust", test): grid.interval(store, which, attack(test)) for test in tested_at(grid)}
             )
-    caption = f"Score: mean of clean and robust accuracy, the latter under standard AutoAttack, L∞. {grid.caption()}"
+    caption = f"Score: mean of clean and robust accuracy, the latter under {suite(grid)}, L∞. {grid.caption()}"
     return Table(f"scores-{label}", title, columns, tuple(rows), caption)
 
 
