@@ -27,7 +27,15 @@ from surefooted.studies.uta import grids as uta_grids
 CPU = Machine("cpu", threads=1)
 PAGES = {
     "entm": {
-        *("robustness-mnist", "printed-mnist", "obfuscation", "random-search", "accuracy-radius", "accuracy-steps"),
+        *(
+            "robustness-mnist",
+            "printed-mnist",
+            "printed-mnist-unclipped",
+            "obfuscation",
+            "random-search",
+            "accuracy-radius",
+            "accuracy-steps",
+        ),
         *("lambda", "analysis", "margin-distortion", "surfaces"),
     },
     "uta": {

@@ -12,6 +12,7 @@ from surefooted.errors import InputError
 from surefooted.execute import execute
 from surefooted.machine import Machine
 from surefooted.metrics import accuracy
+from surefooted.prediction import predict
 from surefooted.store import Store
 
 CPU = Machine("cpu", threads=1)
@@ -48,6 +49,21 @@ def test_another_network_is_harder_to_mislead(store, trained):
     white, black = attack(net, points).found.float().mean(), transfer(attack, net, proxy, points).found.float().mean()
     clean = (net(points.x).argmax(1) != points.y).float().mean()
     assert clean < black < white
+
+
+def test_points_of_an_attack_that_does_not_clip_are_judged_where_they_are(store, trained):
+    """Outside [0, 1], on the proxy and on the network, and from a cell; no other points may lie there."""
+    free = {"pgd": {"eps": 0.3, "steps": 5, "keep": "last", "clip": False}}
+    moved = attacking(trained[0], free, limit=40)
+    cells = [Transferred(trained[1], moved), Predicted(trained[0], moved=moved)]
+    execute(cells, store, machine=CPU, quiet=True)
+    x = moved.result(store)["x"]
+    assert x.min() < -0.2 and x.max() > 1.2
+    points = digits().test.points(slice(0, 40))
+    found = transfer(free, *(cell.load(store) for cell in reversed(trained)), points)
+    assert torch.equal(found.found, cells[0].result(store)["found"])
+    with pytest.raises(InputError, match="not from 0 to 1"):
+        predict(trained[0].load(store), points._replace(x=x))
 
 
 def test_a_point_just_across_the_edge_is_not_handed_on():

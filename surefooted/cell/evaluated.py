@@ -170,7 +170,8 @@ class Predicted(Cell):
             p = predict(net, images_of(self.victim, self.data, self.part, self.limit), seed=self.seed)
         else:
             found = self.moved.result(store)
-            p = predict(net, Points(found["x"], found["y"], found["rows"]), seed=self.seed)
+            boxed = build("surefooted.attacks", self.moved.attack).clip
+            p = predict(net, Points(found["x"], found["y"], found["rows"]), seed=self.seed, boxed=boxed)
         tick(1)
         write_tensors(into / "predictions.safetensors", p._asdict(), {})
 

@@ -52,7 +52,8 @@ def transfer(
 
 def judged(model: nn.Module | Victim, points: Points, moved: Tensor, attack: Attack) -> Adversarial:
     """What a classifier says of points that were moved without it."""
-    missed, wrong = (predict(model, points._replace(x=x)).log_p.argmax(-1) != points.y for x in (points.x, moved))
+    clean, there = (points, True), (points._replace(x=moved), attack.clip)
+    missed, wrong = (predict(model, at, boxed=boxed).log_p.argmax(-1) != at.y for at, boxed in (clean, there))
     x = torch.where(per_row(missed, moved), points.x, moved)
     return Adversarial(x, missed | wrong, attack.ball.size(x - points.x), torch.full_like(points.y, 2))
 

@@ -15,6 +15,7 @@ from surefooted.studies import reproduced
 from surefooted.studies.claims import AGAINST, judged, percent, vanishes
 from surefooted.studies.entm.cells import CURVES, Analysis
 from surefooted.studies.entm.grids import strongest, weakest
+from surefooted.studies.entm.tables import title
 from surefooted.studies.entm.why import why
 from surefooted.studies.grid import Grid
 
@@ -38,7 +39,7 @@ def findings(made: Made, store: Store, cells: dict[str, list[reproduced.Compared
     trades = [] if grid is mnist else [("PAT-EntM is more robust than TRADES (section 5.2.2).", "PAT-EntM", "TRADES")]
     return [
         *(
-            reproduced.overall(f"The paper's table is reproduced ({name}).", found, f"printed-{name}")
+            reproduced.overall(f"The paper's table is reproduced ({title(name)}).", found, f"printed-{name}")
             for name, found in cells.items()
             if found
         ),

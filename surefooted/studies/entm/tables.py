@@ -13,6 +13,7 @@ from surefooted.report import Column, Table
 from surefooted.store import Store
 from surefooted.studies.claims import LITTLE
 from surefooted.studies.entm.cells import ANALYSED, SEARCHED, Analysis
+from surefooted.studies.entm.grids import is_clipped
 from surefooted.studies.grid import Grid
 from surefooted.studies.panels import column_key
 from surefooted.studies.published import printed
@@ -24,6 +25,12 @@ PRINTED = (
 )
 # What the analysis is of.
 FIRST = "The first network of each method; intervals are over images."
+
+
+def title(data: str) -> str:
+    """A grid by its name in the study, for readers."""
+    known, _, variant = data.partition("-")
+    return known + {"wide": ", Wide ResNet", "unclipped": ", pixels may leave [0, 1]"}.get(variant, "")
 
 
 def robustness(grid: Grid, store: Store, data: str) -> Table:
@@ -48,10 +55,11 @@ def robustness(grid: Grid, store: Store, data: str) -> Table:
         "the logits. FGSMk: one step of k/255 from the same starts. Black-box: the last iterates of "
         f"{grid.starts} runs on a network trained independently, Normal or PAT; an image counts if it is told right "
         "clean too. PAT starts at random in its ball, TRADES uses KL(f(x) ‖ f(x')). One run of each attack (the paper: "
-        f"three, of three networks). {grid.caption()}"
+        f"three, of three networks). {'' if is_clipped(grid) else 'Attacks keep to the ball, not to [0, 1]. '}"
+        f"{grid.caption()}"
     )
     return Table(
-        f"robustness-{data}", f"Accuracy under white-box and black-box attacks, {data}", columns, rows, caption
+        f"robustness-{data}", f"Accuracy under white-box and black-box attacks, {title(data)}", columns, rows, caption
     )
 
 
