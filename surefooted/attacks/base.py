@@ -64,7 +64,8 @@ class Attack(Component):
         """Attack every point.
 
         Rows are worked on in pools of some 256 MiB, from which ``batch`` at a time go through the model, so that
-        passes stay full while rows retire. Neither pool nor batch changes a row's result, up to kernel rounding.
+        passes stay full while rows retire. Neither pool nor batch changes a row's result, up to kernel rounding;
+        victims that draw at random draw for the rows of a batch in their order.
 
         Args:
             model: a module from pixels in [0, 1] to logits, or a view of one.

@@ -26,7 +26,7 @@ def in_blocks(
 ) -> dict[str, Tensor]:
     """What is computed of ``n`` rows, ``step`` at a time, each block written down at once.
 
-    A block that was written before a kill is read again (a row's result does not depend on its neighbours), and
+    A block that was written before a kill is read again (its draws begin from the same seed wherever a run goes on), and
     ``passed`` is told how many rows it has.
     """
     parts = []
