@@ -26,8 +26,8 @@ def in_blocks(
 ) -> dict[str, Tensor]:
     """What is computed of ``n`` rows, ``step`` at a time, each block written down at once.
 
-    A block that was written before a kill is read again (its draws begin from the same seed wherever a run goes on), and
-    ``passed`` is told how many rows it has.
+    A block that was written before a kill is read again, and ``passed`` is told how many rows it has: each block's draws
+    begin from the same seed, whatever came before it.
     """
     parts = []
     for a in range(0, n, step):
