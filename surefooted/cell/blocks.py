@@ -26,7 +26,7 @@ def in_blocks(
 ) -> dict[str, Tensor]:
     """What is computed of ``n`` rows, ``step`` at a time, each block written down at once.
 
-    A block that was written before a kill is read again, and ``passed`` is told how many rows it has: each block's draws
+    A block that was written before a kill is read again, and ``passed`` is told how many rows it has: the draws of each
     begin from the same seed, whatever came before it.
     """
     parts = []
