@@ -165,7 +165,7 @@ def test_all_faults_are_said_at_once(refused):
         ("attack pgd --attack.eps -0.1", "eps = '-0.1'"),
         ("attack pgd --split tset", "--split is 'tset'; expected train, validation or test."),
         ("attack pgd --limit -5", "--limit"),
-        ("attack pgd --data.test_limit 3", "options of data were given (test_limit), but not which"),
+        ("attack pgd --data.test_limits 3", "digits has no argument 'test_limits'. Did you mean 'test_limit'?"),
         ("measure --metric ecee", "Did you mean 'ece'?"),
         ("measure --ece.bins 0", "ece: bins = '0'"),
         ("attack autoattack --attack.version custom --attack.attacks apgd_ce", "expected a list; write [apgd_ce]"),
