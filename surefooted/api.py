@@ -119,7 +119,7 @@ def interval_of(
     no such error lies outside [0, 1].
     """
     if name == "accuracy" and len(p.i.unique()) == len(p.i):
-        return binomial_interval(int((p.log_p.argmax(-1) == p.y).sum()), len(p.y), level=level)
+        return binomial_interval(int(p.top()[1].sum()), len(p.y), level=level)
     resampled = partial(bootstrap, metric, p, draws=draws, level=level, seed=seed)
     if name not in ("ece", "classwise_ece", "max_calibration_error"):
         return resampled()

@@ -19,7 +19,7 @@ from surefooted.metrics.intervals import Interval
 from surefooted.report import write
 from surefooted.store import Store
 from surefooted.studies import demo
-from surefooted.studies.claims import apart, over_seeds, percent, vanishes
+from surefooted.studies.claims import apart, over_seeds, vanishes
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_share_as_good_as_none():
     assert [vanishes("a", shares, "").verdict for shares in ([none], [none, some], [none, half])] == [
         *("holds", "unclear", "does not hold")
     ]
-    assert percent(Interval(0.0053, 0.0018, 0.0155, 565)) == "0.53 % [0.18, 1.55]"
+    assert Interval(0.0053, 0.0018, 0.0155, 565).percent() == "0.53 % [0.18, 1.55]"
 
 
 def test_two_groups_are_apart_by_the_intervals_of_their_means():

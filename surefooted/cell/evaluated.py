@@ -67,23 +67,28 @@ class Attacked(Cell):
     def images(self) -> Images:
         return images_of(self.victim, self.data, self.part, self.limit)
 
+    @property
+    def built(self) -> Attack:
+        """Built anew each time: an attack holds functions, which do not travel to other processes."""
+        return build("surefooted.attacks", self.attack)
+
     def work(self) -> int:
-        attack = build("surefooted.attacks", self.attack)
+        attack = self.built
         return len(self.images()) * attack.restarts * attack.passes
 
     def blind_work(self) -> int:
         """What of it asks for no gradient."""
-        attack = build("surefooted.attacks", self.attack)
+        attack = self.built
         return len(self.images()) * attack.restarts * attack.blind
 
     def blocks(self, device: str) -> int:
         """Parts that are attacked one after another, and written down."""
-        return -(-len(self.images()) // _block(build("surefooted.attacks", self.attack), torch.device(device)))
+        return -(-len(self.images()) // _block(self.built, torch.device(device)))
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
         device = machine.device()
         net, images = ready(self.victim, store, device), self.images()
-        attack = build("surefooted.attacks", self.attack)
+        attack = self.built
 
         def run(rows: slice) -> dict[str, Tensor]:
             points = images.points(rows, device)
@@ -113,7 +118,7 @@ class Attacked(Cell):
     @property
     def eot(self) -> int:
         """Forward passes that each answer is the mean of."""
-        return build("surefooted.attacks", self.attack).eot
+        return self.built.eot
 
     def sizes(self, store: Store) -> Tensor:
         """How far each answer is from another: the size of what changed it, infinite where nothing did."""
@@ -170,7 +175,7 @@ class Predicted(Cell):
             p = predict(net, images_of(self.victim, self.data, self.part, self.limit), seed=self.seed)
         else:
             found = self.moved.result(store)
-            boxed = build("surefooted.attacks", self.moved.attack).clip
+            boxed = self.moved.built.clip
             p = predict(net, Points(found["x"], found["y"], found["rows"]), seed=self.seed, boxed=boxed)
         tick(1)
         write_tensors(into / "predictions.safetensors", p._asdict(), {})

@@ -208,7 +208,7 @@ def check_same_set(victim: Source, proxy: Source) -> None:
         )
 
 
-def own_data(victim: Source) -> Named | None:
+def own_data(victim: Source | None) -> Named | None:
     """What a victim was trained on, where that is known."""
     return getattr(victim, "data", None)
 

@@ -102,7 +102,7 @@ class Transferred(Cell):
         device = machine.device()
         net, points = ready(self.victim, store, device), self.moved.images().points(device=device)
         moved = self.moved.result(store)["x"].to(device)
-        found = judged(net, points, moved, build("surefooted.attacks", self.attack))
+        found = judged(net, points, moved, self.moved.built)
         tensors = {"rows": points.i, "y": points.y, **found._asdict()}
         if not self.keep_points:
             del tensors["x"]

@@ -15,6 +15,7 @@ from surefooted.cli.flags import (
     DataRoot,
     Limit,
     Model,
+    OwnData,
     Quiet,
     Seed,
     Split,
@@ -33,7 +34,7 @@ def attack(
         list[str] | None, typer.Argument(metavar="ATTACK", help="An attack; see: surefooted list attacks.")
     ] = None,
     model: Model = None,
-    data: Annotated[str | None, typer.Option(help="A data set; by default the one the model was trained on.")] = None,
+    data: OwnData = None,
     split: Split = "test",
     limit: Limit = 0,
     seed: Seed = 0,

@@ -33,6 +33,7 @@ Model = Annotated[
         "commas are an ensemble; KEY@10 leaves dropout on, with 10 masks a prediction."
     ),
 ]
+OwnData = Annotated[str | None, typer.Option("--data", help="A data set; by default the one the model was trained on.")]
 Split = Annotated[str, typer.Option(help="train, validation or test.")]
 Limit = Annotated[int, typer.Option(min=0, help="Only the first so many images; 0 for all.")]
 

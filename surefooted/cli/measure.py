@@ -14,6 +14,7 @@ from surefooted.cli.flags import (
     DataRoot,
     Limit,
     Model,
+    OwnData,
     Quiet,
     Seed,
     Split,
@@ -31,7 +32,7 @@ from surefooted.cli.flags import (
 def measure(
     words: Words = None,
     model: Model = None,
-    data: Annotated[str | None, typer.Option(help="A data set; by default the one the model was trained on.")] = None,
+    data: OwnData = None,
     split: Split = "test",
     limit: Limit = 0,
     attack: Annotated[str | None, typer.Option(help="Measure at the points that this attack moves.")] = None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from surefooted.cell import Attacked, Source, attacking, check_same_set, data_of, own_data
 from surefooted.cell.transferred import Transferred, far
-from surefooted.commands.words import data_for, flagged, own_name, part_of, percent
+from surefooted.commands.words import data_for, flagged, own_name, part_of
 from surefooted.console import copy, escape, grid, options, print_json, say
 from surefooted.errors import InputError
 from surefooted.metrics.robustness import robust_accuracy, size_quantiles
@@ -65,7 +65,7 @@ def report_attack(cell: Attacked | Transferred, store: Store, out: Path | None, 
         return print_json(document)
     table = grid("", "value")
     away = arguments.get("away_from") == "prediction"
-    table.add_row("answers unchanged" if away else "robust accuracy", escape(percent(robust._asdict())))
+    table.add_row("answers unchanged" if away else "robust accuracy", escape(robust.percent()))
     if sizes:
         table.add_row("smallest size that breaks 25, 50, 75 %", ", ".join(f"{v:.4g}" for v in sizes))
     table.add_row("mean queries an image", f"{document['mean_queries']:.1f}")

@@ -9,13 +9,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from surefooted.commands.words import data_for, data_in, flagged, own_name, percent
+from surefooted.commands.words import data_for, flagged, own_name
 from surefooted.console import check_place, escape, grid, print_json, say
 from surefooted.errors import InputError
 from surefooted.execute import execute
 from surefooted.files import explained
 from surefooted.foreign.victim import is_foreign
 from surefooted.machine import Machine
+from surefooted.metrics.intervals import Interval
 from surefooted.options import gather
 from surefooted.store import Store
 from surefooted.victims import find_victim
@@ -48,8 +49,8 @@ def report_audit(
             "of the store or a .safetensors file that surefooted wrote."
         )
     ours = None if is_foreign(model) else find_victim(model, store)
-    given = gather(("data",), named, words, config, defaults=own_name(ours) if ours else {})
-    data = data_for(ours, given) if ours else data_in(given)
+    given = gather(("data",), named, words, config, defaults=own_name(ours))
+    data = data_for(ours, given)
     door: dict[str, Any] = {
         "mean": _numbers("mean", mean),
         "std": _numbers("std", std),
@@ -76,7 +77,7 @@ def report_audit(
     say(table)
     table = grid("attack", "eps", "robust accuracy")
     for one in found.numbers["attacks"]:
-        table.add_row(one["name"], f"{one['eps']:.4g}", escape(percent(one["robust_accuracy"])))
+        table.add_row(one["name"], f"{one['eps']:.4g}", escape(Interval(**one["robust_accuracy"]).percent()))
     say(table)
     say(f"[dim]{escape(found.numbers['temperature'])}; 95 % intervals[/]", *map(flagged, found.flags))
     for finding in found.page.findings:

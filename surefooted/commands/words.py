@@ -20,31 +20,23 @@ def part_of(split: str) -> Part:
     return split  # type: ignore[return-value]  # checked above
 
 
-def data_in(given: Mapping[str, Any]) -> Named | None:
-    return complete("surefooted.data", given["data"]) if "data" in given else None
-
-
-def own_name(victim: Source) -> dict[str, str]:
+def own_name(victim: Source | None) -> dict[str, str]:
     """So that options of data given alone are of the set that the network was trained on."""
     own = own_data(victim)
     return {"data": called(own)} if own else {}
 
 
-def data_for(victim: Source, given: Mapping[str, Any]) -> Named | None:
+def data_for(victim: Source | None, given: Mapping[str, Any]) -> Named | None:
     """The data asked for; what is left out is as the network was trained with it, where the set is that. None: its own.
 
     A default of the split would let images that were trained on into the test.
     """
     own = own_data(victim)
-    if own is None or "data" not in given:
-        return data_in(given)
-    (name, arguments), (known, options) = split(given["data"]), split(own)
+    if "data" not in given:
+        return None
+    (name, arguments), (known, options) = split(given["data"]), split(own) if own else ("", {})
     asked = complete("surefooted.data", {name: (options if name == known else {}) | arguments})
     return None if asked == own else asked
-
-
-def percent(share: Mapping[str, float]) -> str:
-    return f"{100 * share['value']:.2f} % [{100 * share['low']:.2f}, {100 * share['high']:.2f}]"
 
 
 def flagged(flag: Flag) -> str:

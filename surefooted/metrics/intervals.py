@@ -28,6 +28,10 @@ class Interval(NamedTuple):
     high: float
     n: int
 
+    def percent(self) -> str:
+        """Of a share: ``0.53 % [0.18, 1.55]``."""
+        return f"{100 * self.value:.2f} % [{100 * self.low:.2f}, {100 * self.high:.2f}]"
+
 
 @checked
 def bootstrap(

@@ -72,11 +72,6 @@ def spelled(gain: Gain, unit: str = POINTS) -> str:
     return f"{value}{unit}, too few for an interval" if isnan(gain.low) else f"{value}{unit} [{low}, {high}]"
 
 
-def percent(share: Interval) -> str:
-    """``0.53 % [0.18, 1.55]``."""
-    return f"{100 * share.value:.2f} % [{100 * share.low:.2f}, {100 * share.high:.2f}]"
-
-
 def apart(first: Tensor, second: Tensor) -> Interval:
     """Difference of the means of two groups of examples, with its interval; of fewer than two there is none."""
     one, other = mean_interval(first), mean_interval(second)

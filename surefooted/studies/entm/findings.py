@@ -12,7 +12,7 @@ from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Finding
 from surefooted.store import Store
 from surefooted.studies import reproduced
-from surefooted.studies.claims import AGAINST, judged, percent, vanishes
+from surefooted.studies.claims import AGAINST, judged, vanishes
 from surefooted.studies.entm.cells import CURVES, Analysis
 from surefooted.studies.entm.grids import strongest, weakest
 from surefooted.studies.entm.tables import title
@@ -142,7 +142,7 @@ def _random(a: Analysis, store: Store) -> list[Finding]:
     return [
         vanishes(
             f"Random search breaks nothing that withstood PGD on {name} (appendix C.1).",
-            *([share], f"{percent(share)} of {share.n} images, {AGAINST}"),
+            *([share], f"{share.percent()} of {share.n} images, {AGAINST}"),
             see="random-search",
         )
         for name, share in broken.items()
@@ -152,7 +152,7 @@ def _random(a: Analysis, store: Store) -> list[Finding]:
 def _down_to_zero(a: Analysis, store: Store) -> Finding:
     """Figure 1's far end."""
     far = {name: robust_accuracy(a.curve[name, max(a.radii)].result(store)["found"]) for name in CURVES}
-    said = ", ".join(f"{name} {percent(share)}" for name, share in far.items())
+    said = ", ".join(f"{name} {share.percent()}" for name, share in far.items())
     return vanishes(
         "Under large enough perturbations accuracy falls to 0 (figure 1).",
         *(list(far.values()), f"accuracy at {max(a.radii)}/255, {AGAINST}: {said}"),
