@@ -45,7 +45,9 @@ def gather(
             _put(flags, [slot, NAME], name)
     for path, value in _pairs(words, bare):
         if path[0] not in slots:
-            raise InputError(f"there is no option --{'.'.join(filter(None, path))}.{did_you_mean(path[0], slots)}")
+            given = ".".join(filter(None, path))
+            hint = f" Arguments of components follow their slot: --SLOT.{given} VALUE." if NAME in path else ""
+            raise InputError(f"there is no option --{given}.{did_you_mean(path[0], slots)}{hint}")
         _put(flags, path, value)
     tree = _merged({slot: _named(_tree(value)) for slot, value in _read(file, slots).items()}, flags)
     for slot, name in (defaults or {}).items():

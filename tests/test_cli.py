@@ -118,6 +118,7 @@ def kept(tmp_path_factory):
         ("train vanilla --devices 0", "--devices"),
         ("train vanilla --config absent.toml", "absent.toml cannot be read: No such file"),
         ("train vanilla --bogus 3", "there is no option --bogus. There are: data, method, net, recipe, record."),
+        ("train vanilla --epochs 3", "Arguments of components follow their slot: --SLOT.epochs VALUE."),
         ("train vanilla --store /dev/null/x", "a part of its path is a file"),
         ("train vanilla --out /dev/null/x.safetensors", "a file is in its place"),
         ("train vanilla --out /proc/x.safetensors", "choose another place"),

@@ -27,7 +27,7 @@ def entm(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu") -> Stu
     Args:
         size: smoke shows that all runs, its numbers mean nothing. cpu is MNIST in full: the paper's table 9, and the
             analysis that the paper does on CIFAR-10, of one network a method and one run of each attack (the paper has
-            three of both); some six hours on two cores. paper is CIFAR-10 with ResNet-18
+            three of both); some seven hours on two cores. paper is CIFAR-10 with ResNet-18
             (tables 1, 4, 6, 10, 12; label it by your copy of the data) and MNIST with three seeds: days without a GPU.
             everything adds CIFAR-100, SVHN (tables 2, 3, 7, 8, 13) and Wide ResNet-34-10 (table 11).
     """

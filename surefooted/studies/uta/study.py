@@ -51,10 +51,9 @@ class Made:
     looks: Looks
 
     def cells(self) -> list[Cell]:
-        every = [*self.pixels.values(), self.latent, *self.several.values(), *(self.fast or ())]
-        made = [cell for grid in every for cell in grid.cells()]
-        watched = [cell for runs in self.overfitting.values() for cell in runs.cells()]
-        return [*made, *watched, *self.plane.cells(), *self.looks.cells()]
+        """First what the main tables need, appendices last: a study may be stopped before its end."""
+        main = (*self.pixels.values(), self.latent, *self.overfitting.values(), self.plane, self.looks)
+        return [cell for part in (*main, *self.several.values(), *(self.fast or ())) for cell in part.cells()]
 
 
 def smoke() -> Made:
