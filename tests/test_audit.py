@@ -112,6 +112,7 @@ def test_the_report_is_whole(found, tmp_path):
         assert part in text
     assert {p.stem for p in (tmp_path / "tables").glob("*.csv")} == {"flags", "calibration", "robust-accuracy"}
     assert len(list((tmp_path / "figures").glob("*.svg"))) == 4
+    assert len(list((tmp_path / "figures").glob("*.csv"))) == 3
     assert len(found[0].page.findings) == 3
 
 

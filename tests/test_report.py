@@ -254,7 +254,7 @@ def small() -> Page:
     lines = {"LS": figures.Line([0, 1, 2], [0.9, 0.5, 0.2]), "PAT": figures.Line([0, 1, 2], [0.8, 0.7, 0.2])}
     images = np.arange(16).reshape(1, 4, 4) / 15
     panels = (
-        Panel(lambda ax: figures.accuracy_vs_eps(ax, lines), "Lines"),
+        Panel(lambda ax: figures.accuracy_vs_eps(ax, lines), "Lines", series=lines),
         Panel(lambda ax: figures.trade_off(ax, {"LS": (0.9, 0.1), "PAT": (0.91, 0.11)}), "Points"),
         Panel(lambda ax: figures.perturbed_examples(ax, images, 1 - images, [("3", "5")]), "Images", (3.6, 1.5)),
     )
@@ -379,6 +379,27 @@ def test_csv_and_parquet_give_back_what_was_given():
                 assert row[key] == "" if value is None else kind(row[key]) == (str(value) if kind is str else value)
 
 
+def test_the_numbers_of_a_figure_are_filed_beside_it(tmp_path):
+    line = figures.Line(np.array([0, 1]), [1 / 3, math.nan], [0.1, 0.2], [0.5, 0.6])
+    bins = figures.Bins([0.5], [0.75], [7])
+    panels = (Panel(lambda ax: None, "A", series={"LS": line}), Panel(lambda ax: None, "B", series={"PAT": bins}))
+    page = write(
+        Page("P", sections=(Section("S", items=(Figure("f", "F", panels), Figure("g", "G", panels[0]))),)), tmp_path
+    )
+    first, second = {"panel": "A", "series": "LS"}, {"panel": "B", "series": "PAT"}
+    unknown = dict.fromkeys(("x", "y", "low", "high", "confidence", "accuracy", "n"))
+    assert pyarrow.parquet.read_table(tmp_path / "figures" / "f.parquet").to_pylist() == [
+        {**unknown, **first, "x": 0, "y": 1 / 3, "low": 0.1, "high": 0.5},
+        {**unknown, **first, "x": 1, "y": None, "low": 0.2, "high": 0.6},
+        {**unknown, **second, "confidence": 0.5, "accuracy": 0.75, "n": 7},
+    ]
+    assert (tmp_path / "figures" / "g.csv").read_text().splitlines()[0] == "series,x,y,low,high"
+    assert 'href="figures/f.csv"' in page.read_text()
+    silent = Page("P", sections=(Section("S", items=(Figure("f", "F", Panel(lambda ax: None)),)),))
+    assert "csv" not in write(silent, tmp_path / "silent").read_text()
+    assert not (tmp_path / "silent" / "figures" / "f.csv").exists()
+
+
 def test_intervals_part_into_columns_at_full_precision():
     table = one_table(Column("a", "A", digits=1), Interval(1 / 3, 0.1, 2 / 3, 12), np.float32(0.5), None, math.nan)
     assert tables.filed(table) == {
@@ -419,7 +440,7 @@ def test_the_same_page_gives_the_same_bytes_in_any_process(tmp_path):
     environment = {**os.environ, "PYTHONHASHSEED": "99", "PYTHONPATH": str(Path(__file__).parent)}
     subprocess.run([sys.executable, "-c", code, tmp_path / "there"], check=True, env=environment)
     here = contents(tmp_path / "here")
-    assert len(here) == 5
+    assert len(here) == 7
     assert contents(tmp_path / "again") == here
     assert contents(tmp_path / "there") == here
 
@@ -435,6 +456,10 @@ def test_importing_the_report_loads_neither_torch_nor_matplotlib():
         (lambda: Table("a/b", "T", (), ()), "table name 'a/b'"),
         (lambda: Figure("../x", "F", Panel(print)), "figure name '../x'"),
         (lambda: Figure("x", "F", ()), "has no panel"),
+        (
+            lambda: tables.series(Figure("x", "F", Panel(print, series={"LS": figures.Line([0, 1], [1])}))),
+            "series 'LS' has parts of unlike lengths: x 2, y 1",
+        ),
         (lambda: Finding("It works.", "perhaps"), "verdict = 'perhaps'"),
         (lambda: Column("a", "A", best="most"), "best = 'most'"),
         (lambda: Table("t", "T", (Column("ece", "E"),), ({"ecee": 1},)), "Did you mean 'ece'"),

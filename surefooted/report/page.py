@@ -91,11 +91,14 @@ class Panel:
     Attributes:
         draw: draws the same every time; it is free to remove, split or inset the Axes.
         size: width and height in inches. Up to 5 inches wide, text is legible on a phone.
+        series: the numbers that are drawn, by name: a ``Line``, ``Bins`` or another named tuple of arrays of one
+            length. They are filed beside the figure.
     """
 
     draw: Callable[[Axes], Any]
     title: str = ""
     size: tuple[float, float] = (4.8, 3.4)
+    series: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -121,8 +121,8 @@ def for_page(panel: Drawn, label: str, shades: dict[str, str]) -> str:
 
 
 def composed(panels: Sequence[Drawn]) -> tuple[bytes, bytes]:
-    """All panels of a figure on one white sheet, up to three a row."""
-    across = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
+    """All panels of a figure on one white sheet, up to three a row; eight are two rows."""
+    across = {1: 1, 2: 2, 4: 2, 8: 4}.get(len(panels), 3)
     rows = [panels[i : i + across] for i in range(0, len(panels), across)]
     width = max(sum(p.width for p in row) + GAP * (len(row) - 1) for row in rows)
     height = sum(max(p.height for p in row) for row in rows) + GAP * (len(rows) - 1)

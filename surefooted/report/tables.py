@@ -9,8 +9,10 @@ import math
 import numbers
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from surefooted.errors import InputError
-from surefooted.report.page import Column, Table, refuse_repeats
+from surefooted.report.page import Column, Figure, Table, refuse_repeats
 
 MISSING = "–"
 
@@ -43,6 +45,22 @@ def filed(table: Table) -> dict[str, list[Any]]:
                 columns.append((f"{column.key}_{part}", [cell.get(part) for cell in cells]))
     refuse_repeats(f"table {table.name!r}: with the columns of intervals, column", [key for key, _ in columns])
     return dict(columns)
+
+
+def series(figure: Figure) -> Table | None:
+    """The numbers that a figure draws: a row a point, with its panel and the name of its series; None if not known."""
+    assert isinstance(figure.panels, tuple)
+    rows: list[dict[str, Any]] = []
+    for panel in figure.panels:
+        where = {"panel": panel.title} if len(figure.panels) > 1 else {}
+        for name, given in panel.series.items():
+            parts = {key: np.asarray(values).tolist() for key, values in given._asdict().items() if values is not None}
+            if len({len(values) for values in parts.values()}) > 1:
+                lengths = ", ".join(f"{key} {len(values)}" for key, values in parts.items())
+                raise InputError(f"figure {figure.name!r}: series {name!r} has parts of unlike lengths: {lengths}.")
+            rows += [{**where, "series": name, **dict(zip(parts, point))} for point in zip(*parts.values())]
+    columns = tuple(Column(key, key) for key in dict.fromkeys(key for row in rows for key in row))
+    return Table(figure.name, figure.title, columns, tuple(rows)) if rows else None
 
 
 def as_csv(table: Table) -> bytes:

@@ -21,20 +21,27 @@ def write(page: Page, directory: str | os.PathLike[str]) -> Path:
     """Write a page and its files, each in one move; the same page gives the same bytes. Returns the path of the page.
 
     ``index.html`` needs no other file and no network. Beside it stand ``tables/<name>.csv`` and ``.parquet`` at full
-    precision, and ``figures/<name>.svg`` and ``.png``.
+    precision, and ``figures/<name>.svg`` and ``.png``, with the numbers that are drawn (``.csv``, ``.parquet``) where
+    the figure says them.
     """
     folder = Path(directory)
     shades: dict[str, str] = {}
     drawings: dict[str, Drawing] = {}
     for item in page.items:
         if isinstance(item, Table):
-            put(folder / "tables" / f"{item.name}.csv", tables.as_csv(item))
-            put(folder / "tables" / f"{item.name}.parquet", tables.as_parquet(item))
+            put_table(item, folder / "tables")
         else:
             drawings[item.name] = drawn = drawing(item, shades)
             put(folder / "figures" / f"{item.name}.svg", drawn.svg)
             put(folder / "figures" / f"{item.name}.png", drawn.png)
+            if numbers := tables.series(item):
+                put_table(numbers, folder / "figures")
     return put(folder / "index.html", rendered(page, drawings, shades).encode())
+
+
+def put_table(table: Table, folder: Path) -> None:
+    put(folder / f"{table.name}.csv", tables.as_csv(table))
+    put(folder / f"{table.name}.parquet", tables.as_parquet(table))
 
 
 def rendered(page: Page, drawings: Mapping[str, Drawing], shades: Mapping[str, str]) -> str:

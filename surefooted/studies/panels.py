@@ -79,8 +79,9 @@ def picture(x: Tensor) -> Any:
 
 def _level_panel(name: str, clean: Sequence[Predictions], levels: Sequence[Tensor], names: Sequence[str]) -> Panel:
     """One method, mean and band over its networks."""
-    curves = []
+    curves = {}
     for metric in (accuracy, confidence, ece):
         values = torch.stack([by_level(metric, p, level) for p, level in zip(clean, levels)])
-        curves.append({name: line(range(1, values.shape[1] + 1), values.T.tolist())})
-    return Panel(lambda ax: draw.by_level(ax, *curves, names=names), name)
+        curves[metric.__name__] = line(range(1, values.shape[1] + 1), values.T.tolist())
+    each = [{name: curve} for curve in curves.values()]
+    return Panel(lambda ax: draw.by_level(ax, *each, names=names), name, series=curves)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from statistics import fmean
 
 from surefooted.cell.shifted import INTENSITIES
@@ -45,7 +46,7 @@ def level_variance(n: Numbers, names: Sequence[str]) -> Figure:
     return Figure(
         "level-variance",
         "Variance of the predictions by adversarial-robustness level (figure 1)",
-        Panel(plot, size=(6.4, 4.2)),
+        Panel(plot, size=(6.4, 4.2), series=lines),
         f"Over the networks of a method; levels by the first vanilla network. {n.made.caption()}",
         "Variance over the robustness levels, a line a method.",
     )
@@ -55,6 +56,7 @@ def boxes(n: Numbers, names: Sequence[str], what: str, *, ensembles: bool) -> Fi
     """Figures 3, 4 and 7: a box over the types of corruption for every method and intensity."""
     groups = {name: _groups(n, name, what, ensembles) for name in names}
     kind = "ensembles" if ensembles else "single"
+    ticks = {name: [tick for tick, values in zip(TICKS, group) for _ in values] for name, group in groups.items()}
     return Figure(
         f"box-{what}-{kind}",
         f"{SPOKEN[what]} on clean and shifted images, {'ensembles' if ensembles else 'single networks'}",
@@ -63,6 +65,7 @@ def boxes(n: Numbers, names: Sequence[str], what: str, *, ensembles: bool) -> Fi
                 ax, groups, ticks=TICKS, names=n.names, ylabel=SPOKEN[what], percent=what != "variance"
             ),
             size=(7.6, 4.2),
+            series={name: draw.Line(ticks[name], list(chain.from_iterable(group))) for name, group in groups.items()},
         ),
         "Quartiles over the types of corruption, whiskers from least to greatest"
         f"{'' if ensembles else '; of each type the mean over the networks'}. {n.made.caption()}",
@@ -75,7 +78,7 @@ def reliability(n: Numbers, names: Sequence[str]) -> Figure:
 
     def panel(name: str) -> Panel:
         curves = {"single": bins(pooled(n.clean[name])), "ensemble": bins(n.ensemble_clean(name))}
-        return Panel(lambda ax: draw.reliability_diagram(ax, curves), name, (4.2, 3.4))
+        return Panel(lambda ax: draw.reliability_diagram(ax, curves), name, (4.2, 3.4), curves)
 
     return Figure(
         "reliability",
@@ -100,7 +103,11 @@ def confidences(n: Numbers, names: Sequence[str]) -> Figure:
     return Figure(
         "confidence",
         "Accuracy and confidence of single networks and ensembles (figure 5)",
-        Panel(lambda ax: draw.moves(ax, moves, names=n.names, xlabel="Confidence", ylabel="Accuracy"), size=(6.8, 4.8)),
+        Panel(
+            lambda ax: draw.moves(ax, moves, names=n.names, xlabel="Confidence", ylabel="Accuracy"),
+            size=(6.8, 4.8),
+            series={name: draw.Line(*zip(*pair)) for name, pair in moves.items()},
+        ),
         "Clean test images; filled: the mean of single networks, hollow: their ensemble. On the dashed line both are "
         f"equal, above it a method is under-confident. {n.made.caption()}",
         "Accuracy against confidence, a point a method, joined with that of its ensemble.",

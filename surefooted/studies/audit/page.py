@@ -125,7 +125,7 @@ def _curve(f: Findings) -> Figure:
     return Figure(
         "accuracy-vs-eps",
         "Accuracy under attack",
-        Panel(lambda ax: draw.accuracy_vs_eps(ax, {MODEL: curve}), size=(6.4, 4.2)),
+        Panel(lambda ax: draw.accuracy_vs_eps(ax, {MODEL: curve}), size=(6.4, 4.2), series={MODEL: curve}),
         f"The worst of all attacks at each {NORMS[f.audit.norm]} ε, with 95 % intervals. {f.caption()}",
         "Accuracy of the classifier against the size of the perturbation.",
     )
@@ -137,7 +137,7 @@ def _reliability(f: Findings) -> Figure:
 
     def panel(name: str) -> Panel:
         one = {name: curves[name]}
-        return Panel(lambda ax: draw.reliability_diagram(ax, one, names=list(curves)), name, (3.6, 3.4))
+        return Panel(lambda ax: draw.reliability_diagram(ax, one, names=list(curves)), name, (3.6, 3.4), one)
 
     return Figure(
         "reliability",
@@ -151,11 +151,12 @@ def _reliability(f: Findings) -> Figure:
 
 def _level_figure(f: Findings) -> Figure:
     x = list(range(1, int(f.level.max()) + 2))
-    one = [{MODEL: draw.Line(x, values)} for values in f.per_level.values()]
+    lines = {what: draw.Line(x, values) for what, values in f.per_level.items()}
+    one = [{MODEL: curve} for curve in lines.values()]
     return Figure(
         "levels",
         "Accuracy, confidence and calibration by adversarial-robustness level",
-        Panel(lambda ax: draw.by_level(ax, *one)),
+        Panel(lambda ax: draw.by_level(ax, *one), series=lines),
         f"Level 1 holds the images whose answer is easiest to change ({called(f.audit.nearest.attack)}, L2, "
         f"from the classifier's own prediction). A level has {len(f.level) // len(x)} images or one more: its "
         f"ECE is biased upward. {f.caption()}",

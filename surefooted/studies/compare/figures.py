@@ -25,7 +25,7 @@ def accuracy_figure(r: Results) -> Figure:
     return Figure(
         "accuracy-vs-eps",
         "Accuracy under attack",
-        Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=r.comparison.names), size=(6.4, 4.2)),
+        Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=r.comparison.names), size=(6.4, 4.2), series=lines),
         f"Mean over seeds, band from least to greatest. {r.comparison.caption(attack=True)}",
         "Accuracy of each method against the size of an L-infinity perturbation.",
     )
@@ -45,7 +45,9 @@ def level_figure(r: Results, names: Sequence[str]) -> Figure:
 def reliability_figure(r: Results, names: Sequence[str]) -> Figure:
     def panel(name: str) -> Panel:
         curves = {name: bins(pooled(r.clean(name)))}
-        return Panel(lambda ax: draw.reliability_diagram(ax, curves, names=r.comparison.names), name, (3.6, 3.4))
+        return Panel(
+            lambda ax: draw.reliability_diagram(ax, curves, names=r.comparison.names), name, (3.6, 3.4), curves
+        )
 
     return Figure(
         "reliability",
@@ -65,7 +67,8 @@ def label_figure(r: Results, names: Sequence[str]) -> Figure:
         labels = [entry["soft_labels"] for entry in history]
         epochs = [entry["epoch"] for entry in history]
         trajectories = list(zip(*labels))
-        return Panel(lambda ax: draw.soft_labels(ax, epochs, trajectories), name)
+        lines = {f"level {level}": draw.Line(epochs, values) for level, values in enumerate(trajectories, 1)}
+        return Panel(lambda ax: draw.soft_labels(ax, epochs, trajectories), name, series=lines)
 
     return Figure(
         "soft-labels",
@@ -99,6 +102,7 @@ def trade_off_figure(r: Results, eps: float) -> Figure:
                 ax, points, names=r.comparison.names, xlabel=f"Robust accuracy, ε = {eps:g}", better="lower right"
             ),
             size=(6.4, 4.2),
+            series={name: draw.Line([x], [y]) for name, (x, y) in points.items()},
         ),
         f"Means over seeds. {r.comparison.caption(attack=True)}",
         "Calibration error against robust accuracy, a point a method.",

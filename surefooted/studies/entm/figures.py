@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ def radius_curve(a: Analysis, store: Store) -> Figure:
     return Figure(
         "accuracy-radius",
         "Accuracy against the size of the perturbation (figure 1)",
-        Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(a.grid.methods)), size=(6.4, 4.2)),
+        Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(a.grid.methods)), size=(6.4, 4.2), series=lines),
         "PGD of k steps of 2/255 in an L∞ ball of k/255 from a Gaussian step of 0.005, one restart, a row retires when "
         f"it is misclassified; the first {a.images} test images, bands are 95 % Wilson intervals. A defence that does "
         f"not reach 0 masks its gradients. {ELSEWHERE} {a.grid.about()} {FIRST}",
@@ -50,7 +49,7 @@ def step_curves(a: Analysis, store: Store) -> Figure:
             draw.accuracy_vs_eps(ax, lines, names=list(a.grid.methods), xlabel="Steps", ylim=_frame(lines))
             _mark(ax, sorted({s for _, _, s in cells}))
 
-        return Panel(plot, f"{title}, ε = {k}/255")
+        return Panel(plot, f"{title}, ε = {k}/255", series=lines)
 
     panels = [panel(k, cells, t) for cells, t in ((a.longer, "PGD"), (a.adaptive, "Adaptive")) for k in a.pixels]
     return Figure(
@@ -81,7 +80,7 @@ def sweep(a: Analysis, store: Store) -> Figure:
     return Figure(
         "lambda",
         "Accuracy against the weight λ of the entropy (figure 3)",
-        Panel(plot, size=(6.4, 4.2)),
+        Panel(plot, size=(6.4, 4.2), series=lines),
         f"PAT-EntM; λ = 0 is PAT. Bands are 95 % intervals. {ELSEWHERE} {grid.caption()}",
         "Accuracy clean and under attack, against λ.",
     )
@@ -93,15 +92,18 @@ def margins(a: Analysis, store: Store) -> Figure:
     x, y, q = found["EntM"]
     bent = q > q.quantile(0.6)
     parted = {"EntM, Q up to its 60 % quantile": (x[~bent], y[~bent]), "EntM, Q above it": (x[bent], y[bent])}
-    drawn = partial(clouds, xlabel="Normalised margin M / ‖J‖₂", ylabel="Distortion ‖δ‖₂")
     three = {name: (x, y) for name, (x, y, _) in found.items()}
+
+    def panel(groups: Mapping[str, tuple[torch.Tensor, torch.Tensor]], title: str, names: Sequence[str] = ()) -> Panel:
+        def plot(ax: draw.Axes) -> None:
+            clouds(ax, groups, names=names, xlabel="Normalised margin M / ‖J‖₂", ylabel="Distortion ‖δ‖₂")
+
+        return Panel(plot, title, (5, 4), {name: draw.Line(*group) for name, group in groups.items()})
+
     return Figure(
         "margin-distortion",
         "Normalised margin and distortion (figure 4)",
-        (
-            Panel(lambda ax: drawn(ax, three, names=list(a.grid.methods)), "Three methods", (5, 4)),
-            Panel(lambda ax: drawn(ax, parted), "EntM, by non-linearity", (5, 4)),
-        ),
+        (panel(three, "Three methods", list(a.grid.methods)), panel(parted, "EntM, by non-linearity")),
         f"Of the first {a.examples} test images those classified correctly, 300 shown; distortion by nearest_boundary, "
         f"Q at the points of PGD20-{a.bent[-1]:g}. The paper's 65, the 40-percentile of Q, is read as 40 % lying "
         f"above. {ELSEWHERE} {a.grid.about()} {FIRST}",

@@ -24,7 +24,9 @@ def clean_accuracy(grids: dict[str, Grid], store: Store, label: str = "clean-acc
             values = [grid.interval(store, name(method, eps)) for eps in trained_at(grid)]
             lines[label] = banded(trained_at(grid), values)
         return Panel(
-            lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(NAMES.values()), xlabel="ε in training"), title
+            lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(NAMES.values()), xlabel="ε in training"),
+            title,
+            series=lines,
         )
 
     return Figure(
@@ -50,7 +52,8 @@ def robust_accuracy(
                 *(grid.interval(store, which, attack(test)) for test in tested_at(grid)),
             ]
             lines[f"trained at {eps:g}"] = banded([0.0, *tested_at(grid)], values)
-        return Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="ε in the test"), f"{title}, {NAMES[method]}")
+        titled = f"{title}, {NAMES[method]}"
+        return Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="ε in the test"), titled, series=lines)
 
     return Figure(
         label,
@@ -71,6 +74,10 @@ def fast_figure(robust: Grid, clean: Grid, store: Store) -> Figure:
         for kind, which in zip(kinds, robust.methods)
     }
     radii = trained_at(clean)
+
+    def panel(lines: dict[str, draw.Line], xlabel: str, title: str) -> Panel:
+        return Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=kinds, xlabel=xlabel), title, series=lines)
+
     plain = {
         kind: banded([k / 255 for k in radii], [clean.interval(store, f"{kind} {k:g}") for k in radii])
         for kind in kinds
@@ -79,8 +86,8 @@ def fast_figure(robust: Grid, clean: Grid, store: Store) -> Figure:
         "fast",
         "Methods of one and two steps (figures 3 and 9c)",
         (
-            Panel(lambda ax: draw.accuracy_vs_eps(ax, under, names=kinds, xlabel="ε in the test"), "PGD-50-10"),
-            Panel(lambda ax: draw.accuracy_vs_eps(ax, plain, names=kinds, xlabel="ε in training"), "Clean"),
+            panel(under, "ε in the test", "PGD-50-10"),
+            panel(plain, "ε in training", "Clean"),
         ),
         f"Left: trained at 8/255, under PGD of 50 steps and 10 restarts. {robust.caption()} Right: clean accuracy of "
         f"networks trained at k/255, k = {', '.join(f'{k:g}' for k in radii)}. Bands are 95 % intervals.",
@@ -102,7 +109,7 @@ def overfitting(runs: Overfitting, store: Store, label: str) -> Figure:
             draw.accuracy_vs_eps(ax, lines, names=list(MEASURES.values()), xlabel="Iteration")
             ax.set_ylim(0, 1.02)
 
-        return Panel(plot, method, (5, 3.6))
+        return Panel(plot, method, (5, 3.6), lines)
 
     return Figure(
         f"overfitting-{label}",
