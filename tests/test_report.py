@@ -35,6 +35,8 @@ from surefooted.report import (
     tables,
     write,
 )
+from surefooted.report.images import perturbed_examples
+from surefooted.report.points import trade_off
 
 METHODS = (
     "Vanilla", "LS", "AdaLS", "AR-AdaLS", "AR-AdaLS of Ensemble", "EntM", "PAT", "TRADES-EntM", "UTA-AT",
@@ -155,16 +157,7 @@ def sample() -> Page:
                 "Accuracy against calibration",
                 (
                     Panel(
-                        lambda ax: figures.trade_off(
-                            ax, points, names=METHODS, xlabel="Clean accuracy", better="lower right"
-                        ),
-                        "",
-                        (4.8, 3.8),
-                    ),
-                    Panel(
-                        lambda ax: figures.bars_with_intervals(
-                            ax, {m: points[m][1] for m in METHODS}, names=METHODS, xlabel="ECE"
-                        ),
+                        lambda ax: trade_off(ax, points, names=METHODS, xlabel="Clean accuracy", better="lower right"),
                         "",
                         (4.8, 3.8),
                     ),
@@ -205,7 +198,7 @@ def sample() -> Page:
                 tuple(
                     Panel(
                         functools.partial(
-                            figures.perturbed_examples,
+                            perturbed_examples,
                             clean=images[k : k + 1],
                             perturbed=(images + shift)[k : k + 1].clip(0, 1),
                             captions=[(f"{k + 3} (98 %)", f"{k + 5} (71 %)")],
@@ -255,8 +248,8 @@ def small() -> Page:
     images = np.arange(16).reshape(1, 4, 4) / 15
     panels = (
         Panel(lambda ax: figures.accuracy_vs_eps(ax, lines), "Lines", series=lines),
-        Panel(lambda ax: figures.trade_off(ax, {"LS": (0.9, 0.1), "PAT": (0.91, 0.11)}), "Points"),
-        Panel(lambda ax: figures.perturbed_examples(ax, images, 1 - images, [("3", "5")]), "Images", (3.6, 1.5)),
+        Panel(lambda ax: trade_off(ax, {"LS": (0.9, 0.1), "PAT": (0.91, 0.11)}), "Points"),
+        Panel(lambda ax: perturbed_examples(ax, images, 1 - images, [("3", "5")]), "Images", (3.6, 1.5)),
     )
     return Page("Small", sections=(Section("S", items=(table, Figure("f", "F", panels))),), provenance={"seeds": [0]})
 
@@ -339,8 +332,7 @@ def test_texts_are_printed_not_obeyed(tmp_path):
     lines |= {"_hidden": figures.Line([0, 1], [0.4, 0.2]), "bell\x07 $x$": figures.Line([0, 1], [0.4, 0.1])}
     panels = (
         Panel(lambda ax: figures.accuracy_vs_eps(ax, lines, xlabel=QUOTED), HOSTILE),
-        Panel(lambda ax: figures.trade_off(ax, dict.fromkeys(lines, (0.5, 0.1))), QUOTED),
-        Panel(lambda ax: figures.bars_with_intervals(ax, dict.fromkeys(lines, Interval(0.2, 0.1, 0.3)))),
+        Panel(lambda ax: trade_off(ax, dict.fromkeys(lines, (0.5, 0.1))), QUOTED),
     )
     table = Table(
         "t",

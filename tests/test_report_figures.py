@@ -18,6 +18,8 @@ from test_report import METHODS, sample
 
 from surefooted.errors import InputError
 from surefooted.report import Figure, Interval, Panel, figures, labels, style, svg
+from surefooted.report.images import perturbed_examples
+from surefooted.report.points import trade_off
 
 PANELS = {
     f"{item.name}-{number}": panel
@@ -132,7 +134,7 @@ def test_nothing_is_cut_off_and_no_label_lies_on_another(name):
 def test_names_of_points_cover_no_point_and_no_name(seed):
     rng = np.random.default_rng(seed)
     points = {name: tuple(rng.normal(size=2)) for name in METHODS}
-    canvas = canvas_of(Panel(lambda ax: figures.trade_off(ax, points), size=(4.8, 3.8)))
+    canvas = canvas_of(Panel(lambda ax: trade_off(ax, points), size=(4.8, 3.8)))
     (ax,) = canvas.axes
     names = [text for text in ax.texts if text.get_text()]
     assert len(names) == len(points)
@@ -166,7 +168,7 @@ def test_labels_that_fit_stay_where_they_are_wanted():
 def test_images_are_filed_pixel_for_pixel(shape):
     rng = np.random.default_rng(0)
     clean, shifted = rng.integers(0, 256, shape) / 255, rng.integers(0, 256, shape) / 255
-    panel = Panel(lambda ax: figures.perturbed_examples(ax, clean, shifted, [("3 (98 %)", "5 (71 %)")] * 2, amplify=2))
+    panel = Panel(lambda ax: perturbed_examples(ax, clean, shifted, [("3 (98 %)", "5 (71 %)")] * 2, amplify=2))
     drawing = svg.drawing(Figure("f", "F", panel), {})
     found = [np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
              for data in re.findall(r"data:image/png;base64,([^\"]+)", drawing.inline[0])]  # fmt: skip
@@ -201,11 +203,8 @@ def test_reliability_of_several_curves_leaves_empty_bins_out():
 def test_intervals_reach_from_low_to_high():
     # An interval may lie beside its value, and its bounds may be unknown.
     bars = {"LS": Interval(0.3, 0.2, 0.5), "PAT": Interval(0.3, 0.35, 0.5), "EntM": Interval(0.3, np.nan, np.nan)}
-    (ax,) = canvas_of(Panel(lambda ax: figures.bars_with_intervals(ax, bars))).axes
-    assert [bar.get_width() for bar in ax.patches] == pytest.approx([0.3] * 3)
-    drawn = [x for line in ax.get_lines() for x in line.get_xdata()]
-    assert drawn == pytest.approx([0.2, 0.5, 0.35, 0.5, 0.3, 0.3])
     points = {name: (bar, 0.1 * i) for i, (name, bar) in enumerate(bars.items())}
-    (ax,) = canvas_of(Panel(lambda ax: figures.trade_off(ax, points))).axes
+    (ax,) = canvas_of(Panel(lambda ax: trade_off(ax, points))).axes
     assert [text.get_text() for text in ax.texts] == list(bars)
-    assert ax.get_lines()[0].get_xdata() == pytest.approx([0.2, 0.5])
+    across = [line.get_xdata() for line in ax.get_lines()][::3]  # each: across, up, the point itself
+    assert [x for ends in across for x in ends] == pytest.approx([0.2, 0.5, 0.35, 0.5, 0.3, 0.3])

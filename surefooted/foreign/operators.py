@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from surefooted.errors import InputError
+from surefooted.foreign.windows import Attributes, average_pool, conv, max_pool, numbers, pad
 
-Attributes = dict[str, Any]
 DTYPES = {
     1: torch.float32,
     2: torch.uint8,
@@ -29,84 +29,6 @@ DTYPES = {
     11: torch.float64,
     16: torch.bfloat16,
 }
-
-
-def _numbers(attributes: Attributes, name: str, given: Tensor | None) -> list[int] | None:
-    """Whole numbers that are an attribute in older versions of ONNX and an input in newer."""
-    return given.tolist() if given is not None else attributes.get(name)
-
-
-def _conv(a: Attributes, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-    spatial = w.ndim - 2
-    x, pads = _padded(a, x, list(w.shape[2:]), 0.0)
-    run = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[spatial]
-    ones = [1] * spatial
-    return run(x, w, b, a.get("strides", ones), pads, a.get("dilations", ones), a.get("group", 1))
-
-
-def _max_pool(a: Attributes, x: Tensor) -> Tensor:
-    kernel = a["kernel_shape"]
-    ones = [1] * len(kernel)
-    x, pads = _padded(a, x, kernel, -torch.inf)
-    run = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[len(kernel)]
-    return run(x, kernel, a.get("strides", ones), pads, a.get("dilations", ones), bool(a.get("ceil_mode", 0)))
-
-
-def _average_pool(a: Attributes, x: Tensor) -> Tensor:
-    kernel = a["kernel_shape"]
-    counted = bool(a.get("count_include_pad", 0))
-    padded, pads = _padded(a, x, kernel, 0.0)
-    if padded is not x and not counted:
-        raise InputError(
-            "AveragePool with uneven padding that is not counted is not supported. Export to .pt2 instead."
-        )
-    if any(d != 1 for d in a.get("dilations", [1])):
-        raise InputError("AveragePool with dilations is not supported. Export to .pt2 instead.")
-    run = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}[len(kernel)]
-    return run(padded, kernel, a.get("strides", [1] * len(kernel)), pads, bool(a.get("ceil_mode", 0)), counted)
-
-
-def _padded(a: Attributes, x: Tensor, kernel: list[int], value: float) -> tuple[Tensor, list[int]]:
-    """Padding that torch's own argument can express is left to it; the rest is put on by hand."""
-    n = len(kernel)
-    auto, pads = a.get("auto_pad", "NOTSET"), a.get("pads", [0] * 2 * n)
-    if auto == "VALID":
-        return x, [0] * n
-    if auto.startswith("SAME"):
-        strides, dilations = a.get("strides", [1] * n), a.get("dilations", [1] * n)
-        need = [
-            max(0, (ceil(size / s) - 1) * s + (k - 1) * d + 1 - size)
-            for size, k, s, d in zip(x.shape[2:], kernel, strides, dilations)
-        ]
-        less, more = [v // 2 for v in need], [v - v // 2 for v in need]
-        pads = less + more if auto == "SAME_UPPER" else more + less
-    # torch pads a pooling window by half of itself at most
-    if pads[:n] == pads[n:] and all(2 * p <= k for p, k in zip(pads, kernel)):
-        return x, pads[:n]
-    return F.pad(x, _torch_pads(pads), value=value), [0] * n
-
-
-def _torch_pads(pads: list[int]) -> list[int]:
-    """From (begins..., ends...) to torch's pairs from the last dimension on."""
-    n = len(pads) // 2
-    return [v for d in reversed(range(n)) for v in (pads[d], pads[n + d])]
-
-
-def _pad(
-    a: Attributes, x: Tensor, pads: Tensor | None = None, value: Tensor | None = None, axes: Tensor | None = None
-) -> Tensor:
-    given = _numbers(a, "pads", pads) or []
-    if axes is not None:
-        n, full = len(given) // 2, [0] * 2 * x.ndim
-        for k, axis in enumerate(axes.tolist()):
-            full[axis % x.ndim], full[x.ndim + axis % x.ndim] = given[k], given[n + k]
-        given = full
-    mode = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}.get(a.get("mode", "constant"))
-    if mode is None:
-        raise InputError(f"Pad of mode {a['mode']!r} is not supported. Export to .pt2 instead.")
-    if mode == "constant":
-        return F.pad(x, _torch_pads(given), value=float(value) if value is not None else a.get("value", 0.0))
-    return F.pad(x, _torch_pads(given)[: 2 * (x.ndim - 2)], mode=mode)
 
 
 def _batch_norm(a: Attributes, x: Tensor, scale: Tensor, b: Tensor, mean: Tensor, var: Tensor) -> Tensor:
@@ -144,7 +66,7 @@ def _softmax(log: bool) -> Callable[..., Tensor]:
 
 def _reduce(how: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def of(a: Attributes, x: Tensor, given: Tensor | None = None) -> Tensor:
-        axes = _numbers(a, "axes", given)
+        axes = numbers(a, "axes", given)
         if not axes:
             if a.get("noop_with_empty_axes", 0):
                 return x
@@ -165,12 +87,12 @@ def _flatten(a: Attributes, x: Tensor) -> Tensor:
 
 
 def _squeeze(a: Attributes, x: Tensor, given: Tensor | None = None) -> Tensor:
-    axes = _numbers(a, "axes", given)
+    axes = numbers(a, "axes", given)
     return x.squeeze() if axes is None else x.squeeze(tuple(axes))
 
 
 def _unsqueeze(a: Attributes, x: Tensor, given: Tensor | None = None) -> Tensor:
-    axes = _numbers(a, "axes", given) or []
+    axes = numbers(a, "axes", given) or []
     for axis in sorted(axis % (x.ndim + len(axes)) for axis in axes):
         x = x.unsqueeze(axis)
     return x
@@ -184,8 +106,8 @@ def _slice(
     axes: Tensor | None = None,
     steps: Tensor | None = None,
 ) -> Tensor:
-    first, last = _numbers(a, "starts", starts) or [], _numbers(a, "ends", ends) or []
-    which = _numbers(a, "axes", axes) or list(range(len(first)))
+    first, last = numbers(a, "starts", starts) or [], numbers(a, "ends", ends) or []
+    which = numbers(a, "axes", axes) or list(range(len(first)))
     for start, end, axis, step in zip(first, last, which, steps.tolist() if steps is not None else [1] * len(first)):
         if step < 0:
             raise InputError("Slice with a negative step is not supported. Export to .pt2 instead.")
@@ -199,7 +121,7 @@ def _slice(
 
 def _split(a: Attributes, x: Tensor, given: Tensor | None = None) -> tuple[Tensor, ...]:
     axis = a.get("axis", 0)
-    sizes = _numbers(a, "split", given)
+    sizes = numbers(a, "split", given)
     if sizes is not None:
         return x.split(sizes, axis)
     return x.split(ceil(x.shape[axis] / a["num_outputs"]), axis)
@@ -237,13 +159,13 @@ def _same(a: Attributes, x: Tensor) -> Tensor:
 OPERATORS: dict[str, Callable[..., Any]] = {
     "Abs": lambda a, x: x.abs(),
     "Add": lambda a, x, y: x + y,
-    "AveragePool": _average_pool,
+    "AveragePool": average_pool,
     "BatchNormalization": _batch_norm,
     "Cast": lambda a, x: x.to(DTYPES[a["to"]]),
     "Clip": _clip,
     "Concat": lambda a, *parts: torch.cat(parts, a["axis"]),
     "ConstantOfShape": lambda a, shape: a.get("value", torch.zeros(1)).to(shape.device).expand(shape.tolist()),
-    "Conv": _conv,
+    "Conv": conv,
     "Div": _divide,
     "Dropout": _dropout,
     "Elu": lambda a, x: F.elu(x, a.get("alpha", 1.0)),
@@ -270,13 +192,13 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "LogSoftmax": _softmax(log=True),
     "MatMul": lambda a, x, y: x @ y,
     "Max": lambda a, *parts: _folded(torch.maximum, parts),
-    "MaxPool": _max_pool,
+    "MaxPool": max_pool,
     "Min": lambda a, *parts: _folded(torch.minimum, parts),
     "Mod": lambda a, x, y: torch.fmod(x, y) if a.get("fmod", 0) else torch.remainder(x, y),
     "Mul": lambda a, x, y: x * y,
     "Neg": lambda a, x: -x,
     "PRelu": lambda a, x, slope: torch.where(x < 0, slope * x, x),
-    "Pad": _pad,
+    "Pad": pad,
     "Pow": lambda a, x, y: x**y,
     "Reciprocal": lambda a, x: x.reciprocal(),
     "ReduceMax": _reduce(lambda x, axes, keep: x.amax(axes, keep)),

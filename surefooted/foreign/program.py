@@ -2,7 +2,7 @@
 
 ``torch.export.load`` unpickles sample inputs and constants, and evaluates expressions: a file could run any code. But a
 program is a list of operator calls in JSON and weights as raw bytes. Those are read here; the calls are looked up
-among the operators below, and nothing else of the file is touched.
+among those of ``aten``, and nothing else of the file is touched.
 """
 
 from __future__ import annotations
@@ -17,52 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from surefooted.errors import InputError
+from surefooted.foreign.aten import DTYPES, known, operator
 
 SCHEMA = 8
-DTYPES = {
-    1: torch.uint8,
-    2: torch.int8,
-    3: torch.int16,
-    4: torch.int32,
-    5: torch.int64,
-    6: torch.float16,
-    7: torch.float32,
-    8: torch.float64,
-    12: torch.bool,
-    13: torch.bfloat16,
-}
-# Operators of aten that only compute. Others are refused: aten also knows how to read and write files.
-OPERATORS = frozenset(
-    """
-    _adaptive_avg_pool2d _log_softmax _native_batch_norm_legit _native_batch_norm_legit_no_training _softmax _to_copy
-    _unsafe_index _unsafe_view _upsample_bilinear2d_aa abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d
-    add add_ addmm alias all amax amin any arange argmax avg_pool2d baddbmm batch_norm bitwise_and bitwise_not bmm cat
-    chunk clamp clamp_ clamp_max clamp_min clone constant_pad_nd contiguous conv1d conv2d conv_transpose2d convolution
-    cos cumsum detach div div_ dropout dropout_ einsum elu elu_ embedding eq erf exp expand expand_as expm1 flatten
-    flip floor full full_like gather ge gelu glu group_norm gt hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh
-    hardtanh_ index index_select instance_norm layer_norm le leaky_relu leaky_relu_ lift_fresh_copy linalg_vector_norm
-    linear local_response_norm log log1p log_softmax logical_and logical_not logical_or lt masked_fill matmul max
-    max_pool2d max_pool2d_with_indices maximum mean min minimum mish mm movedim mul mul_ nan_to_num narrow
-    native_batch_norm native_dropout native_group_norm native_layer_norm ne neg new_ones new_zeros norm ones ones_like
-    pad permute pixel_shuffle pow prelu prod rand rand_like randn randn_like reciprocal reflection_pad2d relu relu6
-    relu_ repeat replication_pad2d reshape roll round rsqrt rsub scalar_tensor scaled_dot_product_attention select
-    selu sigmoid sigmoid_ sign silu silu_ sin slice softmax softplus split split_with_sizes sqrt square squeeze stack
-    std sub sub_ sum sym_size t tanh tanh_ to transpose tril type_as unbind unflatten unfold unsqueeze
-    upsample_bilinear2d upsample_nearest2d var var_mean view view_as where zeros zeros_like
-    """.split()  # noqa: SIM905 - as a list it would be a hundred lines
-)
-# Assertions about shapes: they hold for what was exported, and say nothing that the operators do not.
-SKIPPED = frozenset(("_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"))
-ARITHMETIC = {
-    "_operator.add": lambda a, b: a + b,
-    "_operator.sub": lambda a, b: a - b,
-    "_operator.mul": lambda a, b: a * b,
-    "_operator.floordiv": lambda a, b: a // b,
-    "_operator.getitem": lambda a, b: a[b],
-    "_operator.ge": lambda a, b: a >= b,
-    "_operator.le": lambda a, b: a <= b,
-    "_operator.eq": lambda a, b: a == b,
-}
 EXPORT = (
     "Export it anew with torch 2.9 or later: torch.export.save(torch.export.export(model.eval(), (x,), "
     "dynamic_shapes=({0: torch.export.Dim('batch')},)), 'model.pt2')"
@@ -81,7 +38,7 @@ class Program(nn.Module):
 
     def __init__(self, nodes: Sequence[Any], tensors: dict[str, Tensor], source: str, result: str) -> None:
         super().__init__()
-        self.calls = [(_operator(node["target"]), node["inputs"], node["outputs"]) for node in nodes]
+        self.calls = [(operator(node["target"]), node["inputs"], node["outputs"]) for node in nodes]
         self.source, self.result, self.names = source, result, list(tensors)
         for k, tensor in enumerate(tensors.values()):  # the names may be no names of attributes
             self.register_parameter(f"tensor_{k}", nn.Parameter(tensor, requires_grad=False))
@@ -161,27 +118,13 @@ def _read(archive: zipfile.ZipFile, path: Path) -> Program:
             f"{path} takes {len(sources)} inputs and gives {len(results)} outputs; expected images to logits. "
             "Export a module whose forward takes one tensor and returns one."
         )
-    unknown = sorted({node["target"] for node in graph["nodes"] if not _known(node["target"])})
+    unknown = sorted({node["target"] for node in graph["nodes"] if not known(node["target"])})
     if unknown:
         raise InputError(
             f"{path} calls {', '.join(unknown)}, which is not among the operators that are read from untrusted files. "
             "Load it in a factory of your own (--model MODULE:FUNCTION) where you trust it."
         )
     return Program(graph["nodes"], tensors, sources[0], results[0]["as_tensor"]["name"])
-
-
-def _known(target: str) -> bool:
-    prefix, _, name = target.rpartition("torch.ops.aten.")
-    return target in ARITHMETIC or (prefix == "" and name.partition(".")[0] in OPERATORS | SKIPPED)
-
-
-def _operator(target: str) -> Any:
-    if target in ARITHMETIC:
-        return ARITHMETIC[target]
-    name, _, overload = target.removeprefix("torch.ops.aten.").partition(".")
-    if name in SKIPPED:
-        return None
-    return getattr(getattr(torch.ops.aten, name), overload)
 
 
 def _tensor(raw: bytes, meta: dict[str, Any]) -> Tensor:

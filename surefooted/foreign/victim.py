@@ -3,61 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
-import os
-import sys
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from surefooted.checkpoint import load_weights
 from surefooted.errors import InputError
 from surefooted.files import read_tensors
+from surefooted.foreign.door import Door, check_door
+from surefooted.foreign.factory import made
 from surefooted.foreign.hubs import HUBS, from_hub
 
 if TYPE_CHECKING:
     from surefooted.store import Store
 
-OUTPUTS = ("logits", "probabilities")
 FILES = (".pt2", ".onnx")
-TINY = 1e-30
-
-
-class Door(nn.Module):
-    """What stands between pixels in [0, 1] and a classifier that reads and says something else.
-
-    Args:
-        net: the classifier.
-        mean, std: of each channel, taken from the pixels before the classifier reads them; empty for none.
-        outputs: ``probabilities`` are made logits by their logarithm.
-    """
-
-    def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], outputs: str) -> None:
-        super().__init__()
-        self.net, self.outputs = net, outputs
-        self.mean = nn.Buffer(torch.tensor(mean).view(-1, 1, 1), persistent=False) if mean else None
-        self.std = nn.Buffer(torch.tensor(std).view(-1, 1, 1), persistent=False) if std else None
-        self.training = net.training  # the mode that it came in is for the checks to see
-
-    def forward(self, x: Float[Tensor, "b *d"]) -> Any:
-        out = self.said(x)
-        # A probability of 0 has no logarithm: the least one stands for it. What is no tensor is for the checks to see.
-        return out.clamp_min(TINY).log() if self.outputs == "probabilities" and isinstance(out, Tensor) else out
-
-    def said(self, x: Float[Tensor, "b *d"]) -> Any:
-        """What the classifier itself returns."""
-        if self.mean is not None and self.std is not None:
-            return self.net((x - self.mean) / self.std)
-        return self.net(x.clone())  # which it may write to
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +42,7 @@ class Live:
     outputs: str = "logits"
 
     def __post_init__(self) -> None:
-        _check(self.mean, self.std, self.outputs)
+        check_door(self.mean, self.std, self.outputs)
 
     @cached_property
     def key(self) -> str:
@@ -127,7 +93,7 @@ class Foreign:
     outputs: str = "logits"
 
     def __post_init__(self) -> None:
-        _check(self.mean, self.std, self.outputs)
+        check_door(self.mean, self.std, self.outputs)
 
     @cached_property
     def key(self) -> str:
@@ -163,7 +129,7 @@ class Foreign:
         before, _, after = self.source.partition(":")
         if before in HUBS:
             return from_hub(before, after)
-        net = _made(before, after)
+        net = made(before, after)
         if self.weights is not None:
             load_weights(net, read_tensors(self.weights)[0], self.weights)
         return net, (), ()
@@ -176,63 +142,6 @@ class Foreign:
 def is_foreign(source: str) -> bool:
     """Whether a word on the command line names a classifier that is not ours."""
     return ":" in source or Path(source).suffix in FILES
-
-
-def _made(module: str, function: str) -> nn.Module:
-    """Call a factory, or take a module as it is; files in the working directory are found, as by ``python -m``."""
-    if not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
-        raise InputError(
-            f"--model {module}:{function} names no function; write MODULE:FUNCTION, such as mymodels:resnet."
-        )
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        found = importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # whatever a stranger's code raises; a script may end the program
-        raise InputError(
-            f"the module {module!r} cannot be imported ({_fault(error)}); run where it lies, or set PYTHONPATH to its "
-            f'folder, and try: python -c "import {module}".'
-        ) from None
-    factory = getattr(found, function, None)
-    if isinstance(factory, nn.Module):
-        return factory
-    if not callable(factory):
-        raise InputError(
-            f"{module} has no function {function!r}; expected one that takes no arguments and returns a module."
-        )
-    if needed := _needed(factory):
-        raise InputError(
-            f"{module}:{function} needs arguments ({', '.join(needed)}); expected a function that takes none. Write "
-            f"one that fills them in: def model(): return {function}({', '.join(f'{name}=...' for name in needed)})."
-        )
-    try:
-        net = factory()
-    except (Exception, SystemExit) as error:
-        raise InputError(
-            f"{module}:{function} failed ({_fault(error)}). For the whole traceback: "
-            f'python -c "import {module}; {module}.{function}()".'
-        ) from None
-    if not isinstance(net, nn.Module):
-        raise InputError(f"{module}:{function} returned a {type(net).__name__}; expected a torch.nn.Module.")
-    return net
-
-
-def _needed(factory: Callable[..., Any]) -> list[str]:
-    """Arguments without a default."""
-    try:
-        parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):  # made in C
-        return []
-    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-
-
-def _fault(error: BaseException) -> str:
-    """Kind, first line and place of what a stranger's code raised."""
-    first = next(iter(str(error).strip().splitlines()), "")
-    _, *frames = traceback.extract_tb(error.__traceback__)  # the first is ours
-    theirs = [one for one in frames if not any(path in one.filename for path in ("importlib", "site-packages"))]
-    place = f", {Path(theirs[-1].filename).name} line {theirs[-1].lineno}" if theirs else ""
-    return f"{type(error).__name__}{': ' * bool(first)}{first}{place}"
 
 
 def _code(net: nn.Module) -> Iterator[str]:
@@ -264,19 +173,6 @@ def _tried(net: nn.Module, shape: tuple[int, ...]) -> tuple[list[str], bool]:
             return [], False
     answers = [f"{v:.5g}" for v in out.flatten().tolist()] if isinstance(out, Tensor) else []
     return answers, not torch.equal(x, images)
-
-
-def _check(mean: tuple[float, ...], std: tuple[float, ...], outputs: str) -> None:
-    if len(mean) != len(std):
-        raise InputError(f"--mean has {len(mean)} numbers and --std {len(std)}; give both, a number for each channel.")
-    if not all(isfinite(v) for v in mean) or not all(isfinite(v) and v > 0 for v in std):
-        raise InputError(f"--mean is {mean} and --std {std}; expected finite numbers, and --std above 0.")
-    if any(v > 2 for v in (*mean, *std)):
-        raise InputError(
-            f"--mean is {mean} and --std {std}, which looks like pixels from 0 to 255; divide both by 255."
-        )
-    if outputs not in OUTPUTS:
-        raise InputError(f"--outputs is {outputs!r}; expected {' or '.join(OUTPUTS)}.")
 
 
 def _file(path: Path) -> Path:

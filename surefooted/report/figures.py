@@ -7,19 +7,17 @@ every drawing, and a method has the same colour and marker in all of them (left 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from surefooted.errors import InputError
-from surefooted.report.labels import End, name_lines, name_points, wrapped
-from surefooted.report.style import INK, MUTED, colour_of, marker_of, ordinal
+from surefooted.report.labels import End, name_lines
+from surefooted.report.style import MUTED, colour_of, marker_of, ordinal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
-
-    from surefooted.report.page import Interval
 
 
 class Line(NamedTuple):
@@ -137,119 +135,6 @@ def soft_labels(
     name_lines(ax, dict(reversed(ends.items())))  # the most robust on top, where ends coincide
 
 
-def perturbed_examples(
-    ax: Axes, clean: ArrayLike, perturbed: ArrayLike, captions: Sequence[tuple[str, str]], *, amplify: float = 10
-) -> None:
-    """Clean image, perturbed image and their amplified difference, a row an example, with a caption under each image.
-
-    Args:
-        clean, perturbed: (n, h, w) grey or (n, h, w, 3) RGB, in [0, 1].
-        captions: for each example the texts under the clean and the perturbed image, as ``7 (98 %)``.
-        amplify: what the difference is multiplied by; grey is no difference.
-    """
-    before, after = (np.asarray(images, float) for images in (clean, perturbed))
-    difference = np.clip(0.5 + amplify * (after - before), 0, 1)
-    ax.axis("off")
-    for row, texts in enumerate(captions):
-        y = -row * 1.3
-        under = (*texts, f"difference × {amplify:g}")
-        for column, image in enumerate((before[row], after[row], difference[row])):
-            image_with_text(ax, image, (column * 1.08, y), under[column])
-    ax.set(xlim=(0, 3.16), ylim=(-(len(captions) - 1) * 1.3 - 0.25, 1.02), aspect="equal")
-
-
-def image_with_text(ax: Axes, image: ArrayLike, at: tuple[float, float], text: str, *, fontsize: float = 9) -> None:
-    """One image (h, w) or (h, w, 3) in [0, 1] on a square of side 1 whose lower left corner is given, a text below."""
-    x, y = at
-    # The pixels as they are: the viewer enlarges them, without smoothing.
-    pixels = np.rint(np.asarray(image).clip(0, 1) * 255).astype(np.uint8)
-    pixels = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
-    ax.imshow(pixels, extent=(x, x + 1, y, y + 1), interpolation="none")
-    ax.text(x + 0.5, y - 0.04, text, ha="center", va="top", fontsize=fontsize)
-
-
-def bars_with_intervals(
-    ax: Axes, bars: Mapping[str, Interval], *, names: Sequence[str] = (), xlabel: str = "", digits: int = 3
-) -> None:
-    """A bar a method with its interval and its value, top to bottom in the order given."""
-    names = names or list(bars)
-    right = 0.0
-    for y, (name, bar) in enumerate(bars.items()):
-        value, low, high = value_and_bounds(bar)
-        ax.barh(y, value, height=0.62, color=colour_of(name, names), alpha=0.85, linewidth=0)
-        # Not an error bar: the interval of a biased measure, as ECE is, may lie beside its value.
-        ax.plot([low, high], [y, y], color=INK, linewidth=1, marker="|", markersize=7)
-        text, end = f"{value:.{digits}f}", max(value, high)
-        ax.annotate(text, (end, y), (6, 0), textcoords="offset points", va="center", fontsize=9)
-        right = max(right, end)
-    ax.set(
-        xlabel=xlabel,
-        yticks=range(len(bars)),
-        yticklabels=[wrapped(name) for name in bars],
-        ylim=(len(bars) - 0.45, -0.55),
-    )
-    ax.set_xlim(min(0, *ax.get_xlim()), right * 1.15 or 1)
-    ax.grid(False, axis="y")
-    ax.tick_params(axis="y", length=0)
-
-
-def trade_off(
-    ax: Axes,
-    points: Mapping[str, tuple[float | Interval, float | Interval]],
-    *,
-    names: Sequence[str] = (),
-    xlabel: str = "Accuracy",
-    ylabel: str = "ECE",
-    better: Literal["upper right", "lower right", "upper left", "lower left", ""] = "",
-) -> None:
-    """A point a method in two measures, each a number or an interval, named where no other point or name is covered.
-
-    Args:
-        better: the corner where the better methods lie; an arrow points there.
-    """
-    names = names or list(points)
-    at, bars = {}, []
-    for name, pair in points.items():
-        (x, left, right), (y, low, high) = (value_and_bounds(number) for number in pair)
-        colour, marker = colour_of(name, names), marker_of(name, names)
-        for ends in (((left, y), (right, y)), ((x, low), (x, high))):
-            ax.plot(*zip(*ends), color=colour, linewidth=1, alpha=0.6)
-            bars.append(ends)
-        ax.plot(x, y, color=colour, marker=marker, markersize=7, markeredgewidth=0)
-        at[name] = (x, y)
-    ax.margins(0.15, 0.18)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    if better:
-        arrow = ARROWS[better]
-        ax.text(1, 1.02, f"better {arrow}", transform=ax.transAxes, ha="right", va="bottom", color=MUTED, fontsize=9)
-    name_points(ax, at, bars)
-
-
-def moves(
-    ax: Axes,
-    pairs: Mapping[str, Sequence[tuple[float, float]]],
-    *,
-    names: Sequence[str] = (),
-    xlabel: str,
-    ylabel: str,
-) -> None:
-    """Two points a method, filled and then hollow, joined: what it was and what became of it. Dashed: x = y."""
-    names = names or list(pairs)
-    for name, (before, after) in pairs.items():
-        colour, marker = colour_of(name, names), marker_of(name, names)
-        ax.plot(*zip(before, after), color=colour, linewidth=1)
-        ax.plot(*before, color=colour, marker=marker, markersize=7, markeredgewidth=0)
-        ax.plot(*after, color=colour, marker=marker, markersize=7, markeredgewidth=1.6, markerfacecolor="white")
-    low, high = (end(value for pair in pairs.values() for point in pair for value in point) for end in (min, max))
-    ax.plot([low, high], [low, high], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    as_percent(ax.xaxis, ax.yaxis)
-    name_lines(ax, {name: End(None, colour_of(name, names), marker_of(name, names)) for name in pairs})
-
-
-ARROWS = {"upper right": "↗", "lower right": "↘", "upper left": "↖", "lower left": "↙"}
-
-
 def size_distribution(
     ax: Axes,
     sizes: Mapping[str, ArrayLike],
@@ -284,13 +169,6 @@ def draw_line(ax: Axes, line: Line, colour: str, marker: str, linestyle: object 
 def end_of(line: Line, name: str, names: Sequence[str]) -> End:
     at = (float(np.asarray(line.x)[-1]), float(np.asarray(line.y)[-1]))
     return End(at, colour_of(name, names), marker_of(name, names))
-
-
-def value_and_bounds(number: Any) -> tuple[float, float, float]:
-    """A number or an interval as value, low, high; a bound that is not known is the value."""
-    value = float(getattr(number, "value", number))
-    low, high = (float(getattr(number, bound, value)) for bound in ("low", "high"))
-    return value, value if np.isnan(low) else low, value if np.isnan(high) else high
 
 
 def split_off(ax: Axes, share: float) -> Axes:

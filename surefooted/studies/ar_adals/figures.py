@@ -9,7 +9,7 @@ from statistics import fmean
 from surefooted.cell.shifted import INTENSITIES
 from surefooted.metrics import accuracy, confidence, ece
 from surefooted.metrics.stability import variance_by_level
-from surefooted.report import Figure, Panel
+from surefooted.report import Figure, Panel, points
 from surefooted.report import boxes as drawn
 from surefooted.report import figures as draw
 from surefooted.studies.panels import bins, level_figure, pooled
@@ -104,7 +104,7 @@ def confidences(n: Numbers, names: Sequence[str]) -> Figure:
         "confidence",
         "Accuracy and confidence of single networks and ensembles (figure 5)",
         Panel(
-            lambda ax: draw.moves(ax, moves, names=n.names, xlabel="Confidence", ylabel="Accuracy"),
+            lambda ax: points.moves(ax, moves, names=n.names, xlabel="Confidence", ylabel="Accuracy"),
             size=(6.8, 4.8),
             series={name: draw.Line(*zip(*pair)) for name, pair in moves.items()},
         ),

@@ -12,6 +12,8 @@ from surefooted.cell import data_of
 from surefooted.metrics import accuracy, ece
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
+from surefooted.report.images import perturbed_examples
+from surefooted.report.points import trade_off
 from surefooted.studies import panels
 from surefooted.studies.compare.cells import Results
 from surefooted.studies.panels import bins, line, picture, pooled
@@ -98,7 +100,7 @@ def trade_off_figure(r: Results, eps: float) -> Figure:
         "trade-off",
         "Robustness and calibration together",
         Panel(
-            lambda ax: draw.trade_off(
+            lambda ax: trade_off(
                 ax, points, names=r.comparison.names, xlabel=f"Robust accuracy, ε = {eps:g}", better="lower right"
             ),
             size=(6.4, 4.2),
@@ -120,7 +122,7 @@ def example_figure(r: Results, names: Sequence[str], eps: float, count: int = 3)
         moved = r.comparison.runs[name][0].attacked[eps][0].result(r.store)["x"][rows]
         texts = [(said(b), said(a)) for b, a in zip(before.log_p, after.log_p)]
         shown, changed = picture(splits.test.points(rows).x), picture(moved)
-        return Panel(lambda ax: draw.perturbed_examples(ax, shown, changed, texts, amplify=3), name, (3.2, 3.8))
+        return Panel(lambda ax: perturbed_examples(ax, shown, changed, texts, amplify=3), name, (3.2, 3.8))
 
     def said(log_p: Tensor) -> str:
         value, label = log_p.max(-1)

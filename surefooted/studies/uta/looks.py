@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from surefooted.cell import Attacked, Cell, Named, Predicted, Source, Train, attacking, data_of, images_of
 from surefooted.report import Figure, Panel
-from surefooted.report.figures import image_with_text
+from surefooted.report.images import image_with_text
 from surefooted.spec import called
 from surefooted.store import Store
 from surefooted.studies.grid import epochs_of
