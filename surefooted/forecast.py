@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from surefooted.cell import Analysed, Attacked, Cell, Corrupted, Predicted, Shifted, Source, Train, before, data_of
-from surefooted.cell.sources import Ensembled, own_data
+from surefooted.cell.sources import Ensembled
+from surefooted.cell.tested import own_data
 from surefooted.core import Points
 from surefooted.machine import Machine
 from surefooted.preparation import lay_out

@@ -12,9 +12,10 @@ from test_metrics import of_probabilities, sample
 
 from surefooted.errors import InputError
 from surefooted.metrics import accuracy, aurc, error_auroc, excess_aurc
-from surefooted.metrics.detection import auroc_interval, detection, error_detection, risk_coverage
+from surefooted.metrics.detection import auroc_interval, detection, error_detection
 from surefooted.metrics.levels import by_level
 from surefooted.metrics.predictions import predictions
+from surefooted.metrics.selective import risk_coverage
 from surefooted.metrics.uncertainty import mutual_information
 
 MEASURES = ("max_probability", "entropy", "margin")

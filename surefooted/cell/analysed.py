@@ -12,10 +12,11 @@ from torch import Tensor
 from surefooted.analysis.jacobian import sensitivity
 from surefooted.analysis.linearity import nonlinearity
 from surefooted.analysis.surfaces import surface
+from surefooted.cell.attacked import Attacked
 from surefooted.cell.base import Cell, Named, Part, about_data
 from surefooted.cell.blocks import in_blocks, ready
-from surefooted.cell.evaluated import Attacked
-from surefooted.cell.sources import Source, before, images_of
+from surefooted.cell.sources import Source, before
+from surefooted.cell.tested import images_of
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.files import write_tensors

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from surefooted.batches import Seed, steps_of
+from surefooted.cell.attacked import Attacked
 from surefooted.cell.base import Cell, Named, Part, data_of, remember
-from surefooted.cell.evaluated import Attacked, Predicted
+from surefooted.cell.predicted import Predicted
 from surefooted.checked import checked
 from surefooted.core import Forward
 from surefooted.data.column import column_at, read_column

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from surefooted.attacks.base import Attack
+from surefooted.cell.attacked import Attacked
 from surefooted.cell.base import Cell, Named, Part
 from surefooted.cell.blocks import ready
-from surefooted.cell.evaluated import Attacked, Probed, check_kept
-from surefooted.cell.sources import Source, before, own_data
+from surefooted.cell.predicted import check_kept
+from surefooted.cell.probed import Probed
+from surefooted.cell.sources import Source, before
+from surefooted.cell.tested import own_data
 from surefooted.core import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError

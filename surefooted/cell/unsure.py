@@ -11,7 +11,8 @@ from torch import Tensor
 
 from surefooted.cell.base import Cell, Named, Part, about_data
 from surefooted.cell.blocks import ready
-from surefooted.cell.sources import Source, before, images_of
+from surefooted.cell.sources import Source, before
+from surefooted.cell.tested import images_of
 from surefooted.files import write_tensors
 from surefooted.machine import Machine, Tick
 from surefooted.metrics.uncertainty import unsure

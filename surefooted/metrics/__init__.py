@@ -1,8 +1,8 @@
 """Metrics of predictions: one number for a set of mean predictions and their labels."""
 
 from surefooted.metrics.calibration import classwise_ece, debiased_ece, ece, max_calibration_error
-from surefooted.metrics.detection import aurc, error_auroc, excess_aurc
 from surefooted.metrics.pointwise import accuracy, brier, confidence, entropy, nll, overconfidence
+from surefooted.metrics.selective import aurc, error_auroc, excess_aurc
 
 __all__ = [
     "accuracy",

@@ -11,16 +11,15 @@ from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from surefooted.checked import Count, Share, checked
 from surefooted.errors import InputError
-from surefooted.metrics.functional import Functional, metric
 from surefooted.metrics.intervals import Interval, Level
+from surefooted.metrics.measured import Measure, given
 from surefooted.metrics.predictions import Predictions
 
-Measure = Literal["max_probability", "entropy", "margin"]
 Positive = Literal["outside", "inside"]
 
 
@@ -40,83 +39,6 @@ class Detection(NamedTuple):
     n_outside: int
     low: float
     high: float
-
-
-class RiskCoverage(NamedTuple):
-    """Error rate of the examples at most as uncertain as each threshold, which rises; one entry per distinct score."""
-
-    threshold: Float[Tensor, " t"]
-    coverage: Float[Tensor, " t"]
-    risk: Float[Tensor, " t"]
-
-    @property
-    def area(self) -> float:
-        """AURC: the risk at its own threshold, averaged over the examples."""
-        return float((self.coverage.diff(prepend=self.coverage.new_zeros(1)) * self.risk).sum())
-
-
-@metric
-def error_auroc(p: Predictions, /, *, by: Measure = "max_probability") -> Functional:
-    """Probability that a wrong answer is more uncertain than a right one (AUROC of error detection), ties half.
-
-    nan where all answers are right, or all wrong: there is nothing to tell apart. A model that errs more may do better.
-
-    Args:
-        by: uncertainty of the mean prediction: 1 - its greatest probability, its entropy, or 1 - the gap between its
-            two greatest probabilities.
-
-    Reference: Hendrycks & Gimpel 2017.
-    """
-    wrong = 1 - p.top()[1]
-    order, last = _thresholds(_measured(p, by))
-
-    def of(weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:
-        weights = weights[:, order]
-        errors = (weights * wrong[order]).cumsum(1)[:, last]
-        right = weights.cumsum(1)[:, last] - errors
-        errors_at = errors.diff(dim=1, prepend=torch.zeros_like(errors[:, :1]))
-        right_at = right.diff(dim=1, prepend=torch.zeros_like(right[:, :1]))
-        return (errors_at * (right - right_at / 2)).sum(1) / (errors[:, -1] * right[:, -1])
-
-    return of
-
-
-@metric
-def aurc(p: Predictions, /, *, by: Measure = "max_probability") -> Functional:
-    """Area under the risk-coverage curve: over the examples, the mean error rate of all that are at most as uncertain.
-
-    0 where nothing is wrong; the error rate itself where uncertainty says nothing. Options as in ``error_auroc``.
-
-    Reference: Geifman & El-Yaniv 2017.
-    """
-    wrong = 1 - p.top()[1]
-    order, last = _thresholds(_measured(p, by))
-
-    def of(weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:
-        weights = weights[:, order]
-        mass = weights.cumsum(1)[:, last]
-        errors = (weights * wrong[order]).cumsum(1)[:, last]
-        risk = torch.where(mass > 0, errors / mass, 0)
-        return (mass.diff(dim=1, prepend=torch.zeros_like(mass[:, :1])) * risk).sum(1) / mass[:, -1]
-
-    return of
-
-
-@metric
-def excess_aurc(p: Predictions, /, *, by: Measure = "max_probability") -> Functional:
-    """``aurc`` minus that of the best ranking of as many errors, r + (1 - r) ln(1 - r) at error rate r: 0 is ideal.
-
-    What is left compares models of unlike accuracy. Options as in ``error_auroc``.
-
-    Reference: Geifman, Uziel & El-Yaniv 2019.
-    """
-    wrong, area = 1 - p.top()[1], aurc.weighted(p, by=by)  # type: ignore[attr-defined]
-
-    def of(weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:
-        rate = weights @ wrong / weights.sum(1)
-        return area(weights) - rate - torch.special.xlog1py(1 - rate, -rate)
-
-    return of
 
 
 @checked
@@ -190,7 +112,7 @@ def error_detection(
     Args:
         uncertainty: (N,) any number per example, such as ``mutual_information`` of its samples; ``by`` where left out.
     """
-    score = _given(p, uncertainty, by, "error_detection")
+    score = given(p, uncertainty, by, "error_detection")
     right = p.top()[1].bool()
     if right.all() or not right.any():
         raise InputError(
@@ -198,48 +120,6 @@ def error_detection(
             f"{'right' if right.all() else 'wrong'}. Take more examples, or fewer levels."
         )
     return detection(score[right], score[~right], tpr=tpr, positive=positive)
-
-
-@checked
-def risk_coverage(
-    p: Predictions, uncertainty: Tensor | None = None, *, by: Measure = "max_probability"
-) -> RiskCoverage:
-    """The risk-coverage curve: answer the least uncertain share, err at this rate. Arguments as in ``error_detection``.
-
-    Reference: El-Yaniv & Wiener 2010.
-    """
-    score = _given(p, uncertainty, by, "risk_coverage")
-    order, last = _thresholds(score)
-    errors = (1 - p.top()[1])[order].cumsum(0)[last]
-    return RiskCoverage(score[order][last], (last + 1).double() / len(score), errors / (last + 1))
-
-
-def _given(p: Predictions, uncertainty: Tensor | None, by: Measure, who: str) -> Float[Tensor, " n"]:
-    if uncertainty is None:
-        return _measured(p, by)
-    if uncertainty.shape != p.y.shape or not uncertainty.is_floating_point() or uncertainty.isnan().any():
-        raise InputError(
-            f"{who} needs one uncertainty per example, floats of shape {tuple(p.y.shape)} without NaN; "
-            f"got {uncertainty.dtype} of shape {tuple(uncertainty.shape)}, {int(uncertainty.isnan().sum())} NaN."
-        )
-    return uncertainty.double()
-
-
-def _measured(p: Predictions, by: Measure) -> Float[Tensor, " n"]:
-    log_p = p.log_p.double()
-    if by == "max_probability":
-        return -torch.expm1(log_p.amax(-1))
-    if by == "entropy":
-        return torch.special.entr(log_p.exp()).sum(-1)
-    top = log_p.exp().topk(min(2, log_p.shape[1])).values
-    return 1 - top[:, 0] + (top[:, 1] if top.shape[1] > 1 else 0)
-
-
-def _thresholds(score: Float[Tensor, " n"]) -> tuple[Int[Tensor, " n"], Int[Tensor, " t"]]:
-    """The rows by rising score, and the place of the last row of each distinct score among them."""
-    ordered, order = score.sort(stable=True)
-    changes = ordered[1:] != ordered[:-1]
-    return order, torch.cat([changes, changes.new_ones(1)]).nonzero()[:, 0]
 
 
 def _average_precision(yes: Float[Tensor, " n"], no: Float[Tensor, " m"]) -> float:

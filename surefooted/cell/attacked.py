@@ -1,4 +1,4 @@
-"""Cells that evaluate a victim: attacked, predicted, probed by the checks."""
+"""What an attack found on a split."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ from torch import Tensor
 from surefooted.attacks.base import Attack
 from surefooted.cell.base import Cell, Named, Part, about_data
 from surefooted.cell.blocks import in_blocks, ready
-from surefooted.cell.sources import Source, before, images_of
+from surefooted.cell.probed import Probed
+from surefooted.cell.sources import Source, before
+from surefooted.cell.tested import images_of
 from surefooted.checked import Whole, checked
-from surefooted.checks import PROBED, Flag, Probe, of_probe, probe
-from surefooted.core import Points
 from surefooted.data.images import Images
-from surefooted.errors import InputError
-from surefooted.files import read_json, write_json, write_tensors
+from surefooted.files import write_tensors
 from surefooted.machine import Machine, Tick
-from surefooted.metrics.predictions import Predictions
-from surefooted.prediction import predict
 from surefooted.spec import build, called, complete
 from surefooted.store import Store
 
@@ -126,98 +123,6 @@ class Attacked(Cell):
         return torch.where(found["found"], found["size"], torch.inf)
 
 
-@dataclass(frozen=True, eq=False)
-class Predicted(Cell):
-    """What a victim predicts on a split, or on points that an attack moved (perhaps away from another victim).
-
-    ``seed`` is of the draws of a victim that makes any, such as dropout masks.
-    """
-
-    victim: Source
-    part: Part = "test"
-    moved: Attacked | None = None
-    data: Named | None = None
-    limit: int = 0
-    seed: int = 0
-
-    kind = "predicted"
-
-    def __post_init__(self) -> None:
-        if self.moved is not None:
-            check_kept(self.moved)
-            if self.part != self.moved.part:
-                raise InputError(f"the attack moved points of the {self.moved.part} split, not of {self.part}.")
-
-    def about(self) -> dict[str, Any]:
-        return {
-            "victim": self.victim.key,
-            "part": self.part,
-            "moved": self.moved.key if self.moved else None,
-            "limit": self.limit,
-            **({"seed": self.seed} if self.seed else {}),
-            **about_data(self.data),
-        }
-
-    @property
-    def needs(self) -> tuple[Cell, ...]:
-        return (*before(self.victim), *((self.moved,) if self.moved else ()))
-
-    @property
-    def label(self) -> str:
-        return f"predict {'attacked' if self.moved else 'clean'} {self.part}"
-
-    def work(self) -> int:
-        return 1
-
-    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
-        net = ready(self.victim, store, machine.device())
-        if self.moved is None:
-            p = predict(net, images_of(self.victim, self.data, self.part, self.limit), seed=self.seed)
-        else:
-            found = self.moved.result(store)
-            boxed = self.moved.built.clip
-            p = predict(net, Points(found["x"], found["y"], found["rows"]), seed=self.seed, boxed=boxed)
-        tick(1)
-        write_tensors(into / "predictions.safetensors", p._asdict(), {})
-
-    def result(self, store: Store) -> Predictions:
-        return Predictions(**self.tensors(store, "predictions.safetensors"))
-
-
-@dataclass(frozen=True, eq=False)
-class Probed(Cell):
-    """What the checks ask a victim about a few clean points: the flags that go with every robust accuracy."""
-
-    victim: Source
-    part: Part = "test"
-    data: Named | None = None
-
-    kind = "probed"
-
-    def about(self) -> dict[str, Any]:
-        return {"victim": self.victim.key, "part": self.part, **about_data(self.data)}
-
-    @property
-    def needs(self) -> tuple[Cell, ...]:
-        return before(self.victim)
-
-    def work(self) -> int:
-        return 1
-
-    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
-        net = self.victim.load(store).to(machine.device())
-        points = images_of(self.victim, self.data, self.part, PROBED).points(device=machine.device())
-        write_json(into / "probe.json", probe(net, points).json())
-        tick(1)
-
-    def result(self, store: Store) -> Probe:
-        return Probe(**read_json(self.path(store) / "probe.json"))
-
-    def flags(self, store: Store, *, eot: int = 1) -> list[Flag]:
-        """All that the probe raises; ``eot`` as the attack has it."""
-        return of_probe(self.result(store), eot=eot)
-
-
 @checked
 def attacking(
     victim: Any,
@@ -232,12 +137,6 @@ def attacking(
     """An attack cell; its options as in ``Attacked``."""
     named = complete("surefooted.attacks", attack)
     return Attacked(victim, named, part, data, limit, seed, keep_points)
-
-
-def check_kept(moved: Attacked) -> None:
-    """Refuse an attack whose points nobody will find, before it is run."""
-    if not moved.keep_points:
-        raise InputError("this attack keeps no points, and a prediction at them needs them; make it with keep_points.")
 
 
 def _block(attack: Attack, device: torch.device) -> int:

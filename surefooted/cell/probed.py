@@ -1,0 +1,49 @@
+"""What the checks ask a victim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from surefooted.cell.base import Cell, Named, Part, about_data
+from surefooted.cell.sources import Source, before
+from surefooted.cell.tested import images_of
+from surefooted.checks import PROBED, Flag, Probe, of_probe, probe
+from surefooted.files import read_json, write_json
+from surefooted.machine import Machine, Tick
+from surefooted.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Probed(Cell):
+    """What the checks ask a victim about a few clean points: the flags that go with every robust accuracy."""
+
+    victim: Source
+    part: Part = "test"
+    data: Named | None = None
+
+    kind = "probed"
+
+    def about(self) -> dict[str, Any]:
+        return {"victim": self.victim.key, "part": self.part, **about_data(self.data)}
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return before(self.victim)
+
+    def work(self) -> int:
+        return 1
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        net = self.victim.load(store).to(machine.device())
+        points = images_of(self.victim, self.data, self.part, PROBED).points(device=machine.device())
+        write_json(into / "probe.json", probe(net, points).json())
+        tick(1)
+
+    def result(self, store: Store) -> Probe:
+        return Probe(**read_json(self.path(store) / "probe.json"))
+
+    def flags(self, store: Store, *, eot: int = 1) -> list[Flag]:
+        """All that the probe raises; ``eot`` as the attack has it."""
+        return of_probe(self.result(store), eot=eot)
