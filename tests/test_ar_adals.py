@@ -12,9 +12,10 @@ from surefooted.metrics import ece
 from surefooted.report import write
 from surefooted.store import Store
 from surefooted.studies import ar_adals
+from surefooted.studies.ar_adals.cells import OF_ENSEMBLE
+from surefooted.studies.ar_adals.numbers import SCALED, Numbers
 from surefooted.studies.ar_adals.study import GREY, paper, smoke
 from surefooted.studies.published import printed
-from surefooted.studies.shifts import OF_ENSEMBLE, SCALED, Numbers
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from surefooted.metrics.stability import variance_by_level
 from surefooted.report import Figure, Panel, points
 from surefooted.report import boxes as drawn
 from surefooted.report import figures as draw
+from surefooted.studies.ar_adals.numbers import Numbers
 from surefooted.studies.panels import bins, level_figure, pooled
-from surefooted.studies.shifts import Numbers
 
 TICKS = ("clean", *map(str, INTENSITIES))
 SPOKEN = {"ece": "ECE", "accuracy": "Accuracy", "variance": "Variance over networks"}

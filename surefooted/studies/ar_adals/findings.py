@@ -12,8 +12,9 @@ from surefooted.metrics.paired import paired_bootstrap
 from surefooted.metrics.predictions import Predictions
 from surefooted.metrics.stability import variance_of_each
 from surefooted.report import Finding
+from surefooted.studies.ar_adals.cells import OF_ENSEMBLE
+from surefooted.studies.ar_adals.numbers import Numbers
 from surefooted.studies.claims import HUNDREDTHS, apart, judged, over_seeds, spelled
-from surefooted.studies.shifts import OF_ENSEMBLE, Numbers
 
 
 def findings(n: Numbers) -> list[Finding]:

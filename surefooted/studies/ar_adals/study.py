@@ -9,10 +9,11 @@ from surefooted.cell import made_by
 from surefooted.checked import checked
 from surefooted.report import Page, Section
 from surefooted.studies.ar_adals import figures, tables
+from surefooted.studies.ar_adals.cells import OF_ENSEMBLE, Shifts
 from surefooted.studies.ar_adals.findings import findings
+from surefooted.studies.ar_adals.numbers import Numbers
 from surefooted.studies.base import Study
 from surefooted.studies.ranking import CARLINI_WAGNER, NEAREST, QUICK
-from surefooted.studies.shifts import OF_ENSEMBLE, Numbers, Shifts
 
 GREY = tuple(kind for kind in corruptions.__all__ if kind != "saturate")  # which needs colour
 

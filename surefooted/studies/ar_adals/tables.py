@@ -7,9 +7,10 @@ from typing import Any
 from surefooted.cell.shifted import INTENSITIES
 from surefooted.metrics import accuracy, brier, ece, nll
 from surefooted.report import Column, Table
+from surefooted.studies.ar_adals.cells import OF_ENSEMBLE
+from surefooted.studies.ar_adals.numbers import Numbers
 from surefooted.studies.panels import spread
 from surefooted.studies.published import printed
-from surefooted.studies.shifts import OF_ENSEMBLE, Numbers
 
 
 def summary(n: Numbers) -> Table:

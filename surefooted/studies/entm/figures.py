@@ -14,8 +14,8 @@ from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
 from surefooted.report.landscapes import clouds, height_map
 from surefooted.store import Store
+from surefooted.studies.entm.analysis_tables import FIRST
 from surefooted.studies.entm.cells import CURVES, SURFACES, Analysis
-from surefooted.studies.entm.tables import FIRST
 from surefooted.studies.panels import banded
 
 ELSEWHERE = "The paper's are of CIFAR."

@@ -11,7 +11,7 @@ from surefooted.report import Page, Section
 from surefooted.store import Store
 from surefooted.studies import reproduced
 from surefooted.studies.base import Study
-from surefooted.studies.entm import figures, grids, tables
+from surefooted.studies.entm import analysis_tables, figures, grids, tables
 from surefooted.studies.entm.cells import Analysis
 from surefooted.studies.entm.findings import findings
 from surefooted.studies.grid import Grid
@@ -149,8 +149,8 @@ def page(made: Made, store: Store, size: str) -> Page:
                 "Curves that do not fall to 0, attacks that do not converge, random draws or another network's "
                 "gradients that do more harm than one's own: each would say that robustness is only apparent.",
                 (
-                    tables.obfuscation(analysis, store),
-                    tables.searched(analysis, store),
+                    analysis_tables.obfuscation(analysis, store),
+                    analysis_tables.searched(analysis, store),
                     figures.radius_curve(analysis, store),
                     figures.step_curves(analysis, store),
                 ),
@@ -159,7 +159,11 @@ def page(made: Made, store: Store, size: str) -> Page:
             Section(
                 "Why it works",
                 "Section 6: entropy shrinks the Jacobian; only where the network stays near to linear does that help.",
-                (tables.analysis(analysis, store), figures.margins(analysis, store), figures.surfaces(analysis, store)),
+                (
+                    analysis_tables.analysis(analysis, store),
+                    figures.margins(analysis, store),
+                    figures.surfaces(analysis, store),
+                ),
             ),
         ),
         made_by(made.cells(), store),

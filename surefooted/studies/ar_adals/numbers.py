@@ -1,8 +1,7 @@
-"""Methods under distribution shift: what is computed, and the numbers that can be read off it."""
+"""Methods under distribution shift: the numbers that can be read off what was computed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,19 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefooted.cell import (
-    Attacked,
     Best,
-    Cell,
-    Corrupted,
     Member,
-    Named,
-    Predicted,
-    Shifted,
-    Source,
-    Train,
-    attacking,
-    data_of,
-    training,
 )
 from surefooted.core import log_mean_softmax
 from surefooted.metrics.functional import Metric
@@ -34,99 +22,10 @@ from surefooted.metrics.stability import variance, variance_of_each
 from surefooted.posthoc import temperature_scaling
 from surefooted.spec import split
 from surefooted.store import Store
+from surefooted.studies.ar_adals.cells import Shifts
 
 # Made of the first method's predictions, with a temperature fitted on the validation images of each network.
 SCALED = "Vanilla + temperature"
-OF_ENSEMBLE = "AR-AdaLS of Ensemble"
-
-
-@dataclass(frozen=True, eq=False)
-class Shifts:
-    """Single networks and ensembles, on clean and on corrupted images.
-
-    Attributes:
-        methods: by the name that the page prints, the settings to sweep (one, or several of which that with the least
-            validation ECE over all seeds is taken); the first method is the baseline that ranks the examples.
-        of_ensemble: settings, in the same way, of the method that trains all members side by side.
-        types: of corruption.
-        limit: corrupted images, the first so many of the test set; 0 for all.
-        nearest: the minimal-norm attack that ranks the test images.
-    """
-
-    methods: Mapping[str, tuple[Any, ...]]
-    of_ensemble: tuple[Any, ...]
-    net: Any
-    data: Any
-    recipe: Any
-    seeds: int
-    types: tuple[str, ...]
-    nearest: Any
-    limit: int = 0
-    levels: int = 10
-
-    @cached_property
-    def runs(self) -> dict[str, tuple[Source, ...]]:
-        """For every method the networks that make up its ensemble."""
-        made: dict[str, tuple[Source, ...]] = {}
-        for name, settings in self.methods.items():
-            grid = tuple(tuple(self._train(setting, seed) for seed in range(self.seeds)) for setting in settings)
-            made[name] = grid[0] if len(grid) == 1 else tuple(Best(grid, at) for at in range(self.seeds))
-        settings = tuple((self._train(setting, 0),) for setting in self.of_ensemble)
-        together = settings[0][0] if len(settings) == 1 else Best(settings, 0)
-        return made | {OF_ENSEMBLE: tuple(Member(together, m) for m in range(self.seeds))}
-
-    @property
-    def baseline(self) -> tuple[Train, ...]:
-        return tuple(run for run in self.runs[next(iter(self.methods))] if isinstance(run, Train))
-
-    @cached_property
-    def data_spec(self) -> Named:
-        return self.baseline[0].data
-
-    @cached_property
-    def corrupted(self) -> dict[str, Corrupted]:
-        return {kind: Corrupted(self.data_spec, kind, "test", self.limit) for kind in self.types}
-
-    @cached_property
-    def clean(self) -> dict[str, list[Predicted]]:
-        return {name: [Predicted(run, data=self.data_spec) for run in runs] for name, runs in self.runs.items()}
-
-    @cached_property
-    def held_out(self) -> list[Predicted]:
-        return [Predicted(run, "validation") for run in self.baseline]
-
-    @cached_property
-    def shifted(self) -> dict[str, list[dict[str, Shifted]]]:
-        return {
-            name: [{kind: Shifted(run, images) for kind, images in self.corrupted.items()} for run in runs]
-            for name, runs in self.runs.items()
-        }
-
-    @cached_property
-    def ranked(self) -> list[Attacked]:
-        return [attacking(run, self.nearest, keep_points=False) for run in self.baseline]
-
-    def cells(self) -> list[Cell]:
-        shifted = [cell for runs in self.shifted.values() for run in runs for cell in run.values()]
-        clean = [cell for runs in self.clean.values() for cell in runs]
-        return [*self._swept(), *clean, *self.held_out, *self.ranked, *self.corrupted.values(), *shifted]
-
-    def _swept(self) -> list[Cell]:
-        """The trainings of the sweeps: the page says what they chose."""
-        firsts = [runs[0].net if isinstance(runs[0], Member) else runs[0] for runs in self.runs.values()]
-        return [one for first in firsts if isinstance(first, Best) for one in first.trained]
-
-    def _train(self, method: Any, seed: int) -> Train:
-        return training(method, self.net, self.data, self.recipe, seed=seed)
-
-    def caption(self) -> str:
-        splits = data_of(self.data_spec)
-        test = self.limit or len(splits.test)
-        return (
-            f"{splits.title}: {len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} "
-            f"test images; under shift the first {test} of them, {len(self.types)} types of corruption at 5 "
-            f"intensities; {self.seeds} networks a method."
-        )
 
 
 @dataclass(frozen=True, eq=False)
