@@ -16,7 +16,7 @@ from surefooted.machine import Machine
 from surefooted.metrics.intervals import Interval
 from surefooted.report import write
 from surefooted.store import Store
-from surefooted.studies.claims import judged
+from surefooted.studies.claims import judged, tempered, throughout
 from surefooted.studies.entm import grids as entm_grids
 from surefooted.studies.entm.cells import SEARCHED
 from surefooted.studies.published import printed
@@ -33,6 +33,7 @@ PAGES = {
             "printed-mnist-unclipped",
             "obfuscation",
             "random-search",
+            "stronger",
             "accuracy-radius",
             "accuracy-steps",
         ),
@@ -109,6 +110,16 @@ def test_printed_cells_and_ours():
     three = ["holds", "unclear", "does not hold"]
     assert [judged("x", Interval(0, *end, 9), "").verdict for end in ends] == three
     assert [judged("x", Interval(0, low + 5, high + 5, 9), "", margin=5).verdict for low, high in ends] == three
+
+
+def test_claims_on_several_settings_and_beside_a_second_training():
+    won, open_, lost = (Interval(0, *ends, 9) for ends in ((0.1, 1), (-1, 1), (-1, -0.1)))
+    for gains, verdict in (((won, open_), "holds"), ((open_, open_), "unclear"), ((won, lost), "does not hold")):
+        assert throughout("x", dict(zip("ab", gains)), "").verdict == verdict
+    sure = judged("x", Interval(0.03, 0.02, 0.04, 9), "")
+    assert tempered(sure, 0.03, 0.009, "PAT").verdict == "holds"
+    assert tempered(sure, 0.03, 0.011, "PAT").verdict == "unclear"
+    assert "two networks of PAT are 1.10 points apart" in tempered(sure, 0.03, 0.011, "PAT").evidence
 
 
 def test_every_printed_cell_has_its_place():

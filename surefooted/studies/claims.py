@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import hypot, isnan
 from typing import Protocol, runtime_checkable
 
@@ -17,6 +18,9 @@ POINTS, HUNDREDTHS = " points", " hundredths"
 # A share as good as none: what one run of an attack may miss, or find by luck.
 LITTLE = 0.01
 AGAINST = f"against {100 * LITTLE:g} %"
+# Two networks of one method are a first idea of how trainings differ, and a rough one: were there nothing else, a
+# difference would still be above three times theirs in a fifth of the cases.
+ROUGH = 3
 
 
 @runtime_checkable
@@ -59,6 +63,33 @@ def vanishes(text: str, shares: Sequence[Interval], evidence: str, *, see: str =
     """A claim that shares are 0: it holds if all of their intervals lie below ``LITTLE``, not if one lies above."""
     gone, left = all(share.high < LITTLE for share in shares), any(share.low > LITTLE for share in shares)
     return Finding(text, "holds" if gone else "does not hold" if left else "unclear", evidence, see)
+
+
+def throughout(text: str, gains: Mapping[str, Gain], measure: str, *, see: str = "", over: str = "") -> Finding:
+    """A claim on every one of several settings: it fails where one is surely lost, and needs one that is surely won.
+
+    Args:
+        gains: by setting.
+    """
+    won, lost = sum(gain.low > 0 for gain in gains.values()), sum(gain.high < 0 for gain in gains.values())
+    verdict: Verdict = "does not hold" if lost else "holds" if won else "unclear"
+    each = ", ".join(f"{100 * gain.value:+.1f} {where}" for where, gain in gains.items())
+    told = f"{measure}, points: {each}; surely ahead in {won} of {len(gains)}, surely behind in {lost}; {over}"
+    return Finding(text, verdict, told, see)
+
+
+def tempered(found: Finding, by: float, apart: float, told: str) -> Finding:
+    """Unclear, where the gain is little beside what two trainings of one kind differ by.
+
+    Args:
+        by: the gain.
+        apart: how far apart the two are.
+        told: which two they are, and by what.
+    """
+    said = f"{found.evidence}; two networks of {told} are {100 * apart:.2f} points apart"
+    if abs(by) > ROUGH * apart:
+        return replace(found, evidence=said)
+    return replace(found, verdict="unclear", evidence=f"{said}, which is not little beside it")
 
 
 def over_seeds(text: str, gains: Sequence[float], measure: str, *, see: str = "", unit: str = POINTS) -> Finding:

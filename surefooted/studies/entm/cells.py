@@ -70,7 +70,7 @@ class Analysis:
     def longer(self) -> dict[tuple[str, int, int], Attacked]:
         """Figure 2, by method, radius and steps."""
         return {
-            (name, k, steps): self._attack(name, {"pgd": _at(k, steps)}, self.images)
+            (name, k, steps): self._attack(name, {"pgd": at(k, steps)}, self.images)
             for name in CURVES
             for k in self.pixels
             for steps in self.steps
@@ -80,11 +80,26 @@ class Analysis:
     def adaptive(self) -> dict[tuple[str, int, int], Attacked]:
         """Figure 2, under labels smoothed by the worst γ."""
         return {
-            (name, k, steps): self._attack(name, {"adaptive_smoothing": _at(k, steps)}, self.images)
+            (name, k, steps): self._attack(name, {"adaptive_smoothing": at(k, steps)}, self.images)
             for name in CURVES
             for k in self.pixels
             for steps in self.steps[::2]
         }
+
+    @cached_property
+    def adaptive_again(self) -> dict[int, Attacked]:
+        """The same with most steps on a second network of PAT, by radius: how far two trainings are apart."""
+        return {
+            k: attacking(
+                self.grid.proxy("PAT"), {"adaptive_smoothing": at(k, self.most)}, limit=self.images, keep_points=False
+            )
+            for k in self.pixels
+        }
+
+    @property
+    def most(self) -> int:
+        """Steps of the adaptive attack at its longest."""
+        return max(self.steps[::2])
 
     @cached_property
     def withstood(self) -> dict[str, tuple[Attacked, Attacked]]:
@@ -144,6 +159,7 @@ class Analysis:
             self.curve,
             self.longer,
             self.adaptive,
+            self.adaptive_again,
             self.analysed,
             self.distortion,
             self.surfaces,
@@ -171,6 +187,6 @@ class Analysis:
         return attacking(self._net(name), attack, limit=limit, keep_points=False)
 
 
-def _at(k: int, steps: int) -> dict[str, Any]:
+def at(k: int, steps: int) -> dict[str, Any]:
     """Figure 2: so many steps, together twice as long as the radius, but none shorter than half a grey level."""
     return {"eps": k / 255, "steps": steps, "step_size": max(1 / 510, 2 * k / 255 / steps), **START}

@@ -6,7 +6,7 @@ from surefooted.report import Column, Table
 from surefooted.store import Store
 from surefooted.studies.entm.grids import is_clipped
 from surefooted.studies.grid import Grid
-from surefooted.studies.published import printed
+from surefooted.studies.published import SETS, printed
 from surefooted.studies.reproduced import Compared
 
 PRINTED = (
@@ -18,14 +18,14 @@ PRINTED = (
 def title(data: str) -> str:
     """A grid by its name in the study, for readers."""
     known, _, variant = data.partition("-")
-    return known + {"wide": ", Wide ResNet", "unclipped": ", pixels may leave [0, 1]"}.get(variant, "")
+    return SETS.get(known, known) + {"wide": ", Wide ResNet", "unclipped": ", pixels may leave [0, 1]"}.get(variant, "")
 
 
 def robustness(grid: Grid, store: Store, data: str) -> Table:
     """A row an attack, a column a method (tables 1 to 3, 6 to 9, 12 and 13)."""
     columns = (
         Column("attack", "Attack"),
-        *(Column(_key(name), name, "%", 2, "high", scale=100) for name in grid.methods),
+        *(Column(_key(name), name, "%", 2, scale=100) for name in grid.methods),
     )
     attacks = ["", *grid.white, *grid.black]
     rows = tuple(

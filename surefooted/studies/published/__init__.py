@@ -6,6 +6,15 @@ import csv
 from functools import cache
 from importlib.resources import files
 
+# What those tables call a data set, and readers do.
+SETS = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "svhn": "SVHN",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+}
+
 
 @cache
 def printed(paper: str) -> tuple[dict[str, str], ...]:

@@ -11,8 +11,9 @@ from surefooted.store import Store
 from surefooted.studies import reproduced
 from surefooted.studies.claims import judged, over_seeds
 from surefooted.studies.grid import Grid
+from surefooted.studies.published import SETS
 from surefooted.studies.uta.cells import FGSM, UTA, Overfitting
-from surefooted.studies.uta.grids import LATENT, SETS, attack, name, tested_at, trained_at
+from surefooted.studies.uta.grids import LATENT, attack, name, tested_at, trained_at
 
 if TYPE_CHECKING:
     from surefooted.studies.uta.study import Made
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 def findings(made: Made, store: Store, printed: dict[str, list[reproduced.Compared]]) -> list[Finding]:
     """The paper's claims, judged on these runs."""
+    told = {**SETS, "latent": LATENT}
     found = [
-        reproduced.overall(f"The paper's scores are reproduced ({data}).", cells, f"printed-{data}")
+        reproduced.overall(f"The paper's scores are reproduced ({told[data]}).", cells, f"printed-{data}")
         for data, cells in printed.items()
         if cells
     ]

@@ -15,7 +15,6 @@ SVHN_TESTED = (0.005, 0.01, 0.02, 0.04)
 # From 0.005 to max(0.005, ε / 5) and back; the paper does not print the number of steps.
 TRIANGULAR = {"step_size": 0.005, "schedule": "triangular"}
 LATENT = "MNIST, in the latent space"
-SETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "svhn": "SVHN"}
 NAMES = {"pgd_at": "PGD-AT", "uta": "UTA-AT"}
 
 

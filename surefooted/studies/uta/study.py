@@ -12,10 +12,10 @@ from surefooted.store import Store
 from surefooted.studies import reproduced
 from surefooted.studies.base import Study
 from surefooted.studies.grid import Grid
+from surefooted.studies.published import SETS
 from surefooted.studies.uta import cells, figures, grids, tables, toy_figures, toy_findings, toy_tables
 from surefooted.studies.uta.cells import Overfitting
 from surefooted.studies.uta.findings import findings
-from surefooted.studies.uta.grids import SETS
 from surefooted.studies.uta.looks import Looks
 from surefooted.studies.uta.plane import Plane
 from surefooted.studies.uta.toy import Toy, toy

@@ -1,0 +1,109 @@
+"""The claims of the EntM paper on strong attacks: at larger radii, adaptive, at random; and under AutoAttack."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from surefooted.cell import Attacked, data_of
+from surefooted.metrics.intervals import Interval, mean_interval
+from surefooted.metrics.robustness import robust_accuracy
+from surefooted.report import Finding
+from surefooted.store import Store
+from surefooted.studies.claims import AGAINST, judged, tempered, throughout, vanishes
+from surefooted.studies.entm.cells import CURVES, Analysis
+from surefooted.studies.entm.stronger import Stronger, autoattack
+
+OVER = "one network a method, over images"
+
+
+def strength(s: Stronger, store: Store) -> list[Finding]:
+    a = s.analysis
+    return [
+        *(everywhere(a, store, other) for other in ("PAT", "TRADES")),
+        *adaptive(a, store),
+        *(suite(s, store, k) for k in a.pixels),
+        alone(s, store),
+        *random(a, store),
+        down_to_zero(a, store),
+    ]
+
+
+def everywhere(a: Analysis, store: Store, other: str) -> Finding:
+    """Figure 1: PAT-EntM leads at every radius."""
+    gains = {f"at {k}/255": _gain(a.curve["PAT-EntM", k], a.curve[other, k], store) for k in a.radii}
+    text = f"At every radius PAT-EntM is more robust than {other} (figure 1)."
+    return throughout(text, gains, f"PAT-EntM less {other}", see="accuracy-radius", over=OVER)
+
+
+def adaptive(a: Analysis, store: Store) -> list[Finding]:
+    """Figure 2: labels smoothed by the worst γ, most steps, at both radii."""
+    found = []
+    for k in a.pixels:
+        pat = a.adaptive["PAT", k, a.most]
+        gain = _gain(a.adaptive["PAT-EntM", k, a.most], pat, store)
+        text = f"Under the adaptive attack too, at {k}/255, EntM helps beside PAT (section 5.2.2)."
+        one = judged(text, gain, f"PAT-EntM less PAT, {a.most} steps", see="accuracy-steps", over=OVER)
+        found.append(_beside(one, gain, pat, a.adaptive_again[k], store))
+    return found
+
+
+def suite(s: Stronger, store: Store, k: int) -> Finding:
+    """The same by AutoAttack, which the paper does not have."""
+    pat = s.attacked["PAT", autoattack(k)]
+    gain = _gain(s.attacked["PAT-EntM", autoattack(k)], pat, store)
+    text = f"Under AutoAttack, at {k}/255, EntM helps beside PAT (our question, not the paper's)."
+    one = judged(text, gain, "PAT-EntM less PAT", see="stronger", over=OVER)
+    return _beside(one, gain, pat, s.again[k], store)
+
+
+def alone(s: Stronger, store: Store) -> Finding:
+    """What a stronger attack than the paper's leaves of EntM alone."""
+    a = s.analysis
+    guess = 1 / len(data_of(a.grid.trained["EntM"][0].data).test.classes)
+    left = robust_accuracy(s.attacked["EntM", autoattack(a.pixels[0])].result(store)["found"])
+    return judged(
+        f"Under AutoAttack, at {a.pixels[0]}/255, EntM alone is no better than a guess (our question).",
+        Interval(guess - left.value, guess - left.high, guess - left.low, left.n),
+        f"{100 * guess:g} % less EntM's accuracy",
+        see="stronger",
+        over=OVER,
+    )
+
+
+def random(a: Analysis, store: Store) -> list[Finding]:
+    """Appendix C.1: of what withstood PGD-10, how much random search breaks."""
+    broken = {name: a.searched(store, name) for name in ("PAT", "PAT-EntM")}
+    return [
+        vanishes(
+            f"Random search breaks nothing that withstood PGD on {name} (appendix C.1).",
+            *([share], f"{share.percent()} of {share.n} images, {AGAINST}"),
+            see="random-search",
+        )
+        for name, share in broken.items()
+    ]
+
+
+def down_to_zero(a: Analysis, store: Store) -> Finding:
+    """Figure 1's far end."""
+    far = {name: robust_accuracy(a.curve[name, max(a.radii)].result(store)["found"]) for name in CURVES}
+    said = ", ".join(f"{name} {share.percent()}" for name, share in far.items())
+    return vanishes(
+        "Under large enough perturbations accuracy falls to 0 (figure 1).",
+        *(list(far.values()), f"accuracy at {max(a.radii)}/255, {AGAINST}: {said}"),
+        see="accuracy-radius",
+    )
+
+
+def _gain(better: Attacked, worse: Attacked, store: Store) -> Interval:
+    """How much more accurate one is than the other, over the images that both saw."""
+    return mean_interval(_broken(worse, store) - _broken(better, store))
+
+
+def _beside(found: Finding, gain: Interval, first: Attacked, second: Attacked, store: Store) -> Finding:
+    """Judged beside how far apart two networks of PAT are under the same attack."""
+    apart = abs(float((_broken(first, store) - _broken(second, store)).mean()))
+    return tempered(found, gain.value, apart, "PAT under it")
+
+
+def _broken(cell: Attacked, store: Store) -> Tensor:
+    return cell.result(store)["found"].double()
