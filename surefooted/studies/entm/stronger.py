@@ -84,7 +84,7 @@ def table(s: Stronger, store: Store) -> Table:
     attacks = {**s.every, **s.further}
     columns = (
         Column("method", "Method"),
-        *(Column(f"attack_{number}", attack, "%", 1, "low", scale=100) for number, attack in enumerate(attacks)),
+        *(Column(f"attack_{number}", attack, "%", 1, "high", scale=100) for number, attack in enumerate(attacks)),
     )
     rows = tuple(
         {"method": name}
