@@ -16,7 +16,7 @@ from torch import nn
 import surefooted as sf
 from surefooted import cli
 from surefooted.auditing import Estimate, audited, estimate
-from surefooted.cell import Attacked, Predicted, Weights, attacking, evaluated, known_data
+from surefooted.cell import Attacked, Predicted, Weights, attacked, attacking, known_data
 from surefooted.commands.auditing import _slug
 from surefooted.console import spoken
 from surefooted.data import digits
@@ -185,13 +185,13 @@ BLOCKS = {"cpu": 32, "cuda": 32}
 def audit_to_be_killed(net, root):
     """What a process does that a test ends."""
     torch.set_num_threads(1)
-    evaluated.BLOCK_LEAST, evaluated.BLOCK_WORK = BLOCKS, 1
+    attacked.BLOCK_LEAST, attacked.BLOCK_WORK = BLOCKS, 1
     audit_slowly(net, root, 0.002)
 
 
 def test_killed_three_times_it_finishes_with_the_same_numbers(tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluated, "BLOCK_LEAST", BLOCKS)
-    monkeypatch.setattr(evaluated, "BLOCK_WORK", 1)
+    monkeypatch.setattr(attacked, "BLOCK_LEAST", BLOCKS)
+    monkeypatch.setattr(attacked, "BLOCK_WORK", 1)
     net, root = trained(), tmp_path / "killed"
     # Forked from a process without threads, of which earlier tests leave some behind here.
     context = multiprocessing.get_context("forkserver")
@@ -210,8 +210,8 @@ def test_killed_three_times_it_finishes_with_the_same_numbers(tmp_path, monkeypa
 
 
 def test_an_attack_goes_on_block_by_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluated, "BLOCK_LEAST", {"cpu": 16, "cuda": 16})
-    monkeypatch.setattr(evaluated, "BLOCK_WORK", 1)
+    monkeypatch.setattr(attacked, "BLOCK_LEAST", {"cpu": 16, "cuda": 16})
+    monkeypatch.setattr(attacked, "BLOCK_WORK", 1)
     victim = Live(trained(), (1, 8, 8))
     attack = {"pgd": {"eps": 0.1, "steps": 3, "keep": "worst"}}
 
@@ -235,7 +235,7 @@ def test_an_attack_goes_on_block_by_block(tmp_path, monkeypatch):
     made().run(store, Machine("cpu"), stop_after(-1))
     assert asked[:2] == [64, 64] and sum(asked) == made().work() == 80 * 4
     assert not list(store.root.glob("work/*"))
-    monkeypatch.setattr(evaluated, "BLOCK_WORK", 2**18)
+    monkeypatch.setattr(attacked, "BLOCK_WORK", 2**18)
     whole = Store(tmp_path / "whole")
     made().run(whole, Machine("cpu"))
     blocks, once = made().result(store), made().result(whole)

@@ -8,7 +8,7 @@ from torch import nn
 
 from surefooted import nets
 from surefooted.attacks import carlini_wagner, pgd
-from surefooted.cell import Best, Dropped, Ensembled, Member, Predicted, attacking, evaluated, training
+from surefooted.cell import Best, Dropped, Ensembled, Member, Predicted, attacked, attacking, training
 from surefooted.core import Forward, Points, log_mean_softmax
 from surefooted.data import digits
 from surefooted.ensembles import Ensemble, MonteCarloDropout
@@ -163,8 +163,8 @@ def test_an_ensemble_of_runs_and_dropout_are_victims_of_cells(store):
 
 
 def test_an_attack_on_random_masks_goes_on_to_the_same_bytes(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluated, "BLOCK_LEAST", {"cpu": 16, "cuda": 16})
-    monkeypatch.setattr(evaluated, "BLOCK_WORK", 1)
+    monkeypatch.setattr(attacked, "BLOCK_LEAST", {"cpu": 16, "cuda": 16})
+    monkeypatch.setattr(attacked, "BLOCK_WORK", 1)
     victim = Dropped(trained("vanilla", store, dropout=0.3), 3)
     cell = attacking(victim, {"apgd": {"eps": 0.1, "steps": 4, "eot": 2}}, limit=60)
     whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
