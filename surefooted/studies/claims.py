@@ -59,6 +59,12 @@ def alike(text: str, gain: Gain, measure: str, *, within: float, see: str = "", 
     return Finding(text, verdict, f"{measure}: {spelled(gain)}, against ±{100 * within:g}; {over}", see)
 
 
+def no_better(text: str, accuracy: Interval, guess: float, who: str, *, see: str = "", over: str = "") -> Finding:
+    """A claim that an accuracy is no better than a guess: it holds if its whole interval lies below."""
+    short = Interval(guess - accuracy.value, guess - accuracy.high, guess - accuracy.low, accuracy.n)
+    return judged(text, short, f"{100 * guess:g} % less {who}", see=see, over=over)
+
+
 def vanishes(text: str, shares: Sequence[Interval], evidence: str, *, see: str = "") -> Finding:
     """A claim that shares are 0: it holds if all of their intervals lie below ``LITTLE``, not if one lies above."""
     gone, left = all(share.high < LITTLE for share in shares), any(share.low > LITTLE for share in shares)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from surefooted.analysis import normalised_margin
-from surefooted.cell import Analysed, Attacked, Cell, Predicted, Probed, Surface, Train, attacking
+from surefooted.cell import Analysed, Attacked, Cell, Predicted, Probed, Surface, Train, attacking, data_of
 from surefooted.metrics.intervals import Interval
 from surefooted.metrics.robustness import robust_accuracy
 from surefooted.store import Store
@@ -59,8 +59,8 @@ class Analysis:
     def curve(self) -> dict[tuple[str, int], Attacked]:
         """Figure 1, by method and radius."""
         return {
-            (name, k): self._attack(
-                name, {"pgd": {"eps": k / 255, "steps": k, "step_size": 2 / 255, **START}}, self.images
+            (name, k): self.attack(
+                self._net(name), {"pgd": {"eps": k / 255, "steps": k, "step_size": 2 / 255, **START}}
             )
             for name in CURVES
             for k in self.radii
@@ -70,7 +70,7 @@ class Analysis:
     def longer(self) -> dict[tuple[str, int, int], Attacked]:
         """Figure 2, by method, radius and steps."""
         return {
-            (name, k, steps): self._attack(name, {"pgd": at(k, steps)}, self.images)
+            (name, k, steps): self.attack(self._net(name), {"pgd": at(k, steps)})
             for name in CURVES
             for k in self.pixels
             for steps in self.steps
@@ -80,7 +80,7 @@ class Analysis:
     def adaptive(self) -> dict[tuple[str, int, int], Attacked]:
         """Figure 2, under labels smoothed by the worst γ."""
         return {
-            (name, k, steps): self._attack(name, {"adaptive_smoothing": at(k, steps)}, self.images)
+            (name, k, steps): self.attack(self._net(name), {"adaptive_smoothing": at(k, steps)})
             for name in CURVES
             for k in self.pixels
             for steps in self.steps[::2]
@@ -89,12 +89,8 @@ class Analysis:
     @cached_property
     def adaptive_again(self) -> dict[int, Attacked]:
         """The same with most steps on a second network of PAT, by radius: how far two trainings are apart."""
-        return {
-            k: attacking(
-                self.grid.proxy("PAT"), {"adaptive_smoothing": at(k, self.most)}, limit=self.images, keep_points=False
-            )
-            for k in self.pixels
-        }
+        second = self.grid.proxy("PAT")
+        return {k: self.attack(second, {"adaptive_smoothing": at(k, self.most)}) for k in self.pixels}
 
     @property
     def most(self) -> int:
@@ -106,9 +102,7 @@ class Analysis:
         """Table 10: PGD-10, and the same followed by random search on what it did not break."""
         steps = pgd(10, self.pixels[0])
         both = {"worst_of": {"attacks": [steps, {"random_search": {"eps": self.pixels[0] / 255, "draws": self.draws}}]}}
-        return {
-            name: (self._attack(name, steps, self.images), self._attack(name, both, self.images)) for name in SEARCHED
-        }
+        return {name: (self.attack(self._net(name), steps), self.attack(self._net(name), both)) for name in SEARCHED}
 
     @cached_property
     def moved(self) -> dict[tuple[str, float], Attacked]:
@@ -132,7 +126,10 @@ class Analysis:
     @cached_property
     def distortion(self) -> dict[str, Attacked]:
         """How far the nearest misclassified point is: an L2 attack without bound."""
-        return {name: self._attack(name, "nearest_boundary", self.examples) for name in ANALYSED}
+        return {
+            name: attacking(self._net(name), "nearest_boundary", limit=self.examples, keep_points=False)
+            for name in ANALYSED
+        }
 
     @cached_property
     def surfaces(self) -> dict[str, Surface]:
@@ -152,6 +149,15 @@ class Analysis:
                 given = self.grid.white[attack]
                 made[name, attack] = attacking(self.grid.proxy(name), given, limit=self.grid.limit, keep_points=False)
         return made
+
+    def attack(self, net: Train, attack: Any) -> Attacked:
+        """On as many images as the curves."""
+        return attacking(net, attack, limit=self.images, keep_points=False)
+
+    @property
+    def guess(self) -> float:
+        """Accuracy of a guess."""
+        return 1 / len(data_of(self.grid.trained["EntM"][0].data).test.classes)
 
     def cells(self) -> list[Cell]:
         pairs = [cell for pair in self.withstood.values() for cell in pair]
@@ -182,9 +188,6 @@ class Analysis:
 
     def _net(self, name: str) -> Train:
         return self.grid.trained[name][0]
-
-    def _attack(self, name: str, attack: Any, limit: int) -> Attacked:
-        return attacking(self._net(name), attack, limit=limit, keep_points=False)
 
 
 def at(k: int, steps: int) -> dict[str, Any]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from surefooted.cell import Predicted, data_of
+from surefooted.cell import Predicted
 from surefooted.metrics import accuracy
-from surefooted.metrics.intervals import Interval
 from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Finding
 from surefooted.store import Store
 from surefooted.studies import reproduced
-from surefooted.studies.claims import judged, tempered, throughout
+from surefooted.studies.claims import judged, no_better, tempered, throughout
 from surefooted.studies.entm.cells import Analysis
 from surefooted.studies.entm.grids import strongest, weakest
 from surefooted.studies.entm.strength import strength
@@ -28,9 +27,8 @@ def findings(made: Made, store: Store, cells: dict[str, list[reproduced.Compared
     """The paper's claims, judged on these runs: those on several data sets by the first."""
     data, (grid, _) = next(iter(made.grids.items()))
     mnist, _ = made.grids["mnist"]
-    guess = 1 / len(data_of(next(iter(grid.trained.values()))[0].data).test.classes)
+    guess = made.analysis.guess
     weak, strong = weakest(grid), strongest(grid)
-    alone = grid.interval(store, "EntM", strong)
     here, there = Claims(grid, data, made.analysis, store), Claims(mnist, "mnist", made.analysis, store)
     cleaner = "not on MNIST in table 9" if grid is mnist else "by 1 to 3 %"
     trades = [] if grid is mnist else [("PAT-EntM is more robust than TRADES (section 5.2.2).", "PAT-EntM", "TRADES")]
@@ -41,10 +39,9 @@ def findings(made: Made, store: Store, cells: dict[str, list[reproduced.Compared
             if found
         ),
         here.better("Alone, EntM helps under a weak attack (section 5.2.1).", "EntM", "Normal", weak),
-        judged(
+        no_better(
             "Under large perturbations it is no better than a guess (section 5.2.1).",
-            Interval(guess - alone.value, guess - alone.high, guess - alone.low, alone.n),
-            f"{100 * guess:g} % less EntM{_under(strong)}",
+            *(grid.interval(store, "EntM", strong), guess, f"EntM{_under(strong)}"),
             see=f"robustness-{data}",
             over=grid.over(),
         ),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surefooted.cell import Attacked, data_of
+from surefooted.cell import Attacked
 from surefooted.metrics.intervals import Interval, mean_interval
 from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Finding
 from surefooted.store import Store
-from surefooted.studies.claims import AGAINST, judged, tempered, throughout, vanishes
+from surefooted.studies.claims import AGAINST, judged, no_better, tempered, throughout, vanishes
 from surefooted.studies.entm.cells import CURVES, Analysis
 from surefooted.studies.entm.stronger import Stronger, autoattack
 
@@ -59,12 +59,10 @@ def suite(s: Stronger, store: Store, k: int) -> Finding:
 def alone(s: Stronger, store: Store) -> Finding:
     """What a stronger attack than the paper's leaves of EntM alone."""
     a = s.analysis
-    guess = 1 / len(data_of(a.grid.trained["EntM"][0].data).test.classes)
     left = robust_accuracy(s.attacked["EntM", autoattack(a.pixels[0])].result(store)["found"])
-    return judged(
+    return no_better(
         f"Under AutoAttack, at {a.pixels[0]}/255, EntM alone is no better than a guess (our question).",
-        Interval(guess - left.value, guess - left.high, guess - left.low, left.n),
-        f"{100 * guess:g} % less EntM's accuracy",
+        *(left, a.guess, "EntM's accuracy"),
         see="stronger",
         over=OVER,
     )

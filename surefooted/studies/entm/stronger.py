@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from surefooted.cell import Attacked, Cell, attacking
+from surefooted.cell import Attacked, Cell
 from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Column, Table
 from surefooted.store import Store
@@ -58,18 +58,13 @@ class Stronger:
         a = self.analysis
         pairs = [(name, one) for name in a.grid.methods for one in self.every.items()]
         pairs += [(name, one) for name in CURVES for one in self.further.items()]
-        return {
-            (name, attack): attacking(a.grid.trained[name][0], given, limit=a.images, keep_points=False)
-            for name, (attack, given) in pairs
-        }
+        return {(name, attack): a.attack(a.grid.trained[name][0], given) for name, (attack, given) in pairs}
 
     @cached_property
     def again(self) -> dict[int, Attacked]:
         """AutoAttack on a second network of PAT, by radius: how far two trainings are apart."""
         a, given = self.analysis, self.every | self.further
-        return {
-            k: attacking(a.grid.proxy("PAT"), given[autoattack(k)], limit=a.images, keep_points=False) for k in a.pixels
-        }
+        return {k: a.attack(a.grid.proxy("PAT"), given[autoattack(k)]) for k in a.pixels}
 
     def cells(self) -> list[Cell]:
         return [*self.attacked.values(), *self.again.values()]
@@ -84,13 +79,13 @@ def table(s: Stronger, store: Store) -> Table:
     attacks = {**s.every, **s.further}
     columns = (
         Column("method", "Method"),
-        *(Column(f"attack_{number}", attack, "%", 1, "high", scale=100) for number, attack in enumerate(attacks)),
+        *(Column(attack, attack, "%", 1, "high", scale=100) for attack in attacks),
     )
     rows = tuple(
         {"method": name}
         | {
-            f"attack_{number}": robust_accuracy(s.attacked[name, attack].result(store)["found"])
-            for number, attack in enumerate(attacks)
+            attack: robust_accuracy(s.attacked[name, attack].result(store)["found"])
+            for attack in attacks
             if (name, attack) in s.attacked
         }
         for name in s.analysis.grid.methods
