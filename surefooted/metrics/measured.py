@@ -10,6 +10,7 @@ from torch import Tensor
 
 from surefooted.errors import InputError
 from surefooted.metrics.predictions import Predictions
+from surefooted.metrics.uncertainty import unsure
 
 Measure = Literal["max_probability", "entropy", "margin"]
 
@@ -28,13 +29,7 @@ def given(p: Predictions, uncertainty: Tensor | None, by: Measure, who: str) -> 
 
 def measured(p: Predictions, by: Measure) -> Float[Tensor, " n"]:
     """Uncertainty of the mean predictions; what each name means is said in ``error_auroc``."""
-    log_p = p.log_p.double()
-    if by == "max_probability":
-        return -torch.expm1(log_p.amax(-1))
-    if by == "entropy":
-        return torch.special.entr(log_p.exp()).sum(-1)
-    top = log_p.exp().topk(min(2, log_p.shape[1])).values
-    return 1 - top[:, 0] + (top[:, 1] if top.shape[1] > 1 else 0)
+    return unsure(p.log_p[None])["total_entropy" if by == "entropy" else by]
 
 
 def thresholds(score: Float[Tensor, " n"]) -> tuple[Int[Tensor, " n"], Int[Tensor, " t"]]:

@@ -79,7 +79,7 @@ def unsure(samples: Samples) -> dict[str, Float[Tensor, " n"]]:
     ``max_probability`` and ``margin`` are taken from 1; what compares samples needs two of them and is left out of one.
     """
     log_p = _log_p(samples, "unsure")
-    found = {"max_probability": 1 - _mean(log_p).exp().amax(-1), "margin": 1 - margin(log_p)}
+    found = {"max_probability": -torch.expm1(_mean(log_p).amax(-1)), "margin": 1 - margin(log_p)}
     several = () if len(log_p) == 1 else ("expected_entropy", "mutual_information", "sample_variance")
     return found | {name: MEASURES[name](log_p) for name in ("total_entropy", *several)}
 
