@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 def findings(made: Made, store: Store, printed: dict[str, list[reproduced.Compared]]) -> list[Finding]:
     """The paper's claims, judged on these runs."""
-    told = {**SETS, "latent": LATENT}
+    told = {label: title for label, (title, _, _) in made.table.items()} | {"latent": LATENT}
     found = [
-        reproduced.overall(f"The paper's scores are reproduced ({told[data]}).", cells, f"printed-{data}")
-        for data, cells in printed.items()
+        reproduced.overall(f"The paper's scores are reproduced ({told[label]}).", cells, f"printed-{label}")
+        for label, cells in printed.items()
         if cells
     ]
-    for data, grid in made.pixels.items():
-        found += _traded(SETS[data], grid, store, ("figure 2", "table 1"), ("clean-accuracy", f"scores-{data}"))
+    for label, (title, _, grid) in made.table.items():
+        found += _traded(title, grid, store, ("figure 2", "table 1"), ("clean-accuracy", f"scores-{label}"))
     found += _traded(LATENT, made.latent, store, ("figure 13", "table 2"), ("latent-clean", "scores-latent"))
     watched = made.overfitting.items()
     return [*found, *(one for data, runs in watched for one in _no_collapse(data, runs, store))]

@@ -46,7 +46,7 @@ def tested_at(grid: Grid) -> list[float]:
 
 def pixels(
     data: Any,
-    net: str,
+    net: Any,
     *,
     epochs: int,
     limit: int,
