@@ -3,6 +3,7 @@
 import importlib
 import json
 from math import nan
+from statistics import fmean
 
 import pytest
 import torch
@@ -19,10 +20,13 @@ from surefooted.store import Store
 from surefooted.studies.claims import judged, tempered, throughout
 from surefooted.studies.entm import grids as entm_grids
 from surefooted.studies.entm.cells import SEARCHED
+from surefooted.studies.grid import Grid
 from surefooted.studies.published import printed
 from surefooted.studies.reproduced import Compared, overall, table
+from surefooted.studies.uta import cells as uta_cells
 from surefooted.studies.uta import figures as uta_figures
 from surefooted.studies.uta import grids as uta_grids
+from surefooted.studies.uta.collapse import collapse
 
 CPU = Machine("cpu", threads=1)
 PAGES = {
@@ -122,6 +126,48 @@ def test_claims_on_several_settings_and_beside_a_second_training():
     assert "two networks of PAT are 1.10 points apart" in tempered(sure, 0.03, 0.011, "PAT").evidence
 
 
+def test_the_best_of_many_is_not_judged_by_what_it_was_chosen_by(monkeypatch, tmp_path):
+    grid, store = uta_grids.pixels("digits", "mlp", epochs=1, limit=1), Store(tmp_path)
+    draw = torch.Generator().manual_seed(0)
+
+    def gains(edge: float) -> tuple[list[float], list[float]]:
+        """How much the best of eight coin flips is above one more, with and without the choice apart."""
+        apart, naive = [], []
+        for _ in range(200):
+            lost = {f"{k}": torch.rand(100, generator=draw).lt(0.5 - edge * (k == 3)).double() for k in range(9)}
+            monkeypatch.setattr(Grid, "_lost", lambda self, store, name, attack, lost=lost: lost[name])
+            apart.append(grid.best_gain(store, [f"{k}" for k in range(8)], ["8"], "").value)
+            naive.append(float(lost["8"].mean() - min(lost[f"{k}"].mean() for k in range(8))))
+        return apart, naive
+
+    apart, naive = gains(0.0)
+    assert abs(fmean(apart)) < 0.02 and fmean(naive) > 0.05
+    assert fmean(gains(0.3)[0]) == pytest.approx(0.3, abs=0.02)
+
+
+def test_of_several_networks_the_others_choose_the_best(monkeypatch, tmp_path):
+    scores = {"a": [0.9, 0.1, 0.1], "b": [0.2, 0.3, 0.4], "c": [0.0, 0.0, 0.0]}
+    monkeypatch.setattr(Grid, "_scores", lambda self, store, name, attack: scores[name])
+    grid, store = uta_grids.pixels("digits", "mlp", epochs=1, limit=1, seeds=3), Store(tmp_path)
+    # Without its first network a is worse than b, with it better.
+    assert grid.best_gain(store, ["a", "b"], ["c"], "").value == pytest.approx((0.2 + 0.1 + 0.1) / 3)
+
+
+def test_overfitting_is_catastrophic_where_what_was_learnt_is_gone(monkeypatch, tmp_path):
+    def verdict(fgsm: list[float], uta: list[float]) -> str:
+        looks = iter([fgsm, fgsm, uta, uta])
+        seen = {one.key: next(looks) for nets in runs.trained.values() for one in nets}
+        monkeypatch.setattr(
+            Train, "recorded", lambda one, _: {key: torch.tensor(seen[one.key]) for key in ("clean", "fgsm", "pgd")}
+        )
+        return collapse("mnist", runs, Store(tmp_path))[0].verdict
+
+    runs = uta_cells.fashion(epochs=1, seeds=2, data={"digits": {}}, net="mlp", images=300)
+    gone, kept, never = [0.6, 0.6, 0.0, 0.0, 0.0], [0.6, 0.5, 0.4, 0.4, 0.4], [0.1, 0.1, 0.1, 0.1, 0.1]
+    assert verdict(gone, kept) == "holds" and verdict(kept, kept) == "does not hold"
+    assert verdict(gone, gone) == "does not hold" and verdict(gone, never) == "unclear"
+
+
 def test_every_printed_cell_has_its_place():
     grid = entm_grids.mnist(data="digits", net="small_convnet")
     here = [row for row in printed("entm") if row["table"] == "9"]
@@ -135,7 +181,8 @@ def test_every_printed_cell_has_its_place():
     for data, grid in {**grids, "svhn": uta_grids.svhn()}.items():
         rows = [row for row in printed("uta") if (row["table"], row["dataset"]) == ("1", data)]
         cells = {(f"{row['method']} {row['eps_train']}", f"AutoAttack {row['eps_test']}") for row in rows}
-        assert cells and cells == {(one, attack) for one in grid.methods for attack in grid.white}
+        attacked = {(one, attack) for one in grid.methods if one != uta_grids.STANDARD for attack in grid.white}
+        assert cells and cells == attacked
     assert uta_figures.MEASURES.keys() == {"clean", "fgsm", "pgd"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import hypot
@@ -126,12 +126,24 @@ class Grid:
         n = min(len(first), len(second))
         return mean_interval(second[:n].double() - first[:n].double())
 
-    def score_gain(self, store: Store, better: str, worse: str, attack: str) -> Interval:
-        """How much one method's score is above another's, as ``gain``; of the images that were attacked."""
+    def best_gain(self, store: Store, better: Sequence[str], worse: Sequence[str], attack: str) -> Interval:
+        """How much higher the best score of some methods is than that of others, as ``gain``; on the attacked images.
+
+        Which are the best is chosen by the other networks where there are several, else by the other half of the
+        images: chosen by what they are judged on, the best of many would come out too good.
+        """
         if self.seeds > 1:
-            pairs = zip(self._scores(store, better, attack), self._scores(store, worse, attack))
-            return seed_interval([high - low for high, low in pairs])
-        return mean_interval(self._lost(store, worse, attack) - self._lost(store, better, attack))
+            scores = {name: torch.tensor(self._scores(store, name, attack)) for name in (*better, *worse)}
+        else:
+            scores = {name: -self._lost(store, name, attack) for name in (*better, *worse)}
+        parts = torch.arange(len(scores[better[0]])) % (self.seeds if self.seeds > 1 else 2)
+        gains = []
+        for part in parts.unique():
+            others, here = parts != part, parts == part
+            high, low = (max(names, key=lambda name: float(scores[name][others].mean())) for names in (better, worse))
+            gains.append(scores[high][here] - scores[low][here])
+        found = torch.cat(gains)
+        return seed_interval(found.tolist()) if self.seeds > 1 else mean_interval(found)
 
     def _scores(self, store: Store, name: str, attack: str) -> list[float]:
         """The score of each network."""
@@ -157,9 +169,9 @@ class Grid:
         """Data and networks."""
         splits = data_of(self._some.data)
         lengths = sorted({epochs_of(nets[0]) for nets in self.trained.values()})
-        together = sorted({name.rsplit(" ", 1)[0] for name, many in self._members.items() if many > 1})
+        together = sorted({name.rsplit(" ", 1)[0] for name, many in self.members.items() if many > 1})
         said = (
-            f" {', '.join(together)}: the mean prediction of {max(self._members.values())} networks trained side by "
+            f" {', '.join(together)}: the mean prediction of {max(self.members.values())} networks trained side by "
             "side, in the test too."
         )
         return (
@@ -169,7 +181,7 @@ class Grid:
 
     def over(self) -> str:
         """What intervals are over."""
-        what = "training" if max(self._members.values()) > 1 else "network"
+        what = "training" if max(self.members.values()) > 1 else "network"
         if self.seeds == 1:
             return f"one {what} a method, 95 % interval over images, which leaves out how trainings differ"
         return f"{self.seeds} {what}s a method, 95 % interval over {what}s"
@@ -179,7 +191,7 @@ class Grid:
         return next(iter(self.trained.values()))[0]
 
     @cached_property
-    def _members(self) -> dict[str, int]:
+    def members(self) -> dict[str, int]:
         """How many networks each method trains at once."""
         return {name: build("surefooted.methods", method).members for name, method in self.methods.items()}
 

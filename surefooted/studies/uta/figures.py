@@ -10,7 +10,7 @@ from surefooted.store import Store
 from surefooted.studies.grid import Grid
 from surefooted.studies.panels import banded, line
 from surefooted.studies.uta.cells import Overfitting
-from surefooted.studies.uta.grids import NAMES, attack, name, suite, tested_at, trained_at
+from surefooted.studies.uta.grids import FAST_TEST, NAMES, attack, name, suite, tested_at, trained_at
 
 MEASURES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD"}
 
@@ -65,32 +65,27 @@ def robust_accuracy(
     )
 
 
-def fast_figure(robust: Grid, clean: Grid, store: Store) -> Figure:
-    """Figures 3 and 9c: methods of one and two steps."""
-    kinds = [one.rsplit(" ", 1)[0] for one in robust.methods]
-    tested = {float(attack.rsplit(" ", 1)[1]) / 255: attack for attack in robust.white}
-    under = {
-        kind: banded([0.0, *tested], [robust.interval(store, which, attack) for attack in ("", *tested.values())])
-        for kind, which in zip(kinds, robust.methods)
-    }
-    radii = trained_at(clean)
+def fast_figure(grids: dict[int, Grid], store: Store) -> Figure:
+    """Figures 3 and 9c: methods of one and two steps, by the radius in grey levels."""
+    some = next(iter(grids.values()))
 
-    def panel(lines: dict[str, draw.Line], xlabel: str, title: str) -> Panel:
-        return Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=kinds, xlabel=xlabel), title, series=lines)
+    def panel(attack: str, title: str) -> Panel:
+        lines = {
+            kind: banded([k / 255 for k in grids], [grid.interval(store, kind, attack) for grid in grids.values()])
+            for kind in some.methods
+        }
+        return Panel(
+            lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(some.methods), xlabel="ε in training"),
+            title,
+            series=lines,
+        )
 
-    plain = {
-        kind: banded([k / 255 for k in radii], [clean.interval(store, f"{kind} {k:g}") for k in radii])
-        for kind in kinds
-    }
     return Figure(
         "fast",
         "Methods of one and two steps (figures 3 and 9c)",
-        (
-            panel(under, "ε in the test", "PGD-50-10"),
-            panel(plain, "ε in training", "Clean"),
-        ),
-        f"Left: trained at 8/255, under PGD of 50 steps and 10 restarts. {robust.caption()} Right: clean accuracy of "
-        f"networks trained at k/255, k = {', '.join(f'{k:g}' for k in radii)}. Bands are 95 % intervals.",
+        (panel(FAST_TEST, f"{FAST_TEST}, at the ε of training"), panel("", "Clean")),
+        f"Networks trained at k/255, k = {', '.join(map(str, grids))}; in the test PGD of 50 steps of ε / 4 and 10 "
+        f"restarts. R-FGSM's step is 1.25 ε. Bands are 95 % intervals. {some.caption()}",
         "Accuracy against the radius, a line a method.",
     )
 

@@ -33,7 +33,7 @@ def page(made: Made, store: Store, size: str) -> Page:
     printed = {label: tables.compared(grid, store, "1", data) for label, (_, data, grid) in made.table.items()}
     printed["latent"] = tables.compared(made.latent, store, "2", "mnist")
     plane = Plane(made.plane, store)
-    quick = (figures.fast_figure(*made.fast, store),) if made.fast else ()
+    quick = (figures.fast_figure(made.fast, store),) if made.fast else ()
     watched = tuple(figures.overfitting(runs, store, data) for data, runs in made.overfitting.items())
     sections = (
         Section(
@@ -56,9 +56,12 @@ def page(made: Made, store: Store, size: str) -> Page:
             "Latent space",
             f"Section 5.2: the 120 features of a LeNet, after their ReLU, are moved by {grids.LATENT_STEPS} "
             "steps (our choice, the paper prints no number) that lengthen from 0.005 to max(0.005, ε / 5) and "
-            "back, with ε that of training (the paper prints that of the test), and not clipped.",
+            "back, with ε that of training (the paper prints that of the test), and not clipped. UTA's five networks "
+            "have an encoder and a perturbation each; the paper does not say how five go with one encoder, nor whether "
+            "all five are tested. It trains for 100 epochs.",
             (
                 tables.scores(made.latent, store, "latent", "Trained in the latent space, tested in pixels (table 2)"),
+                tables.alone(made.alone, store),
                 figures.clean_accuracy({"MNIST, latent": made.latent}, store, "latent-clean", "figure 13"),
                 figures.robust_accuracy({"MNIST, latent": made.latent}, store, "latent-robust", "figure 13"),
                 reproduced.table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from surefooted.cell import Cell, training
@@ -11,7 +12,7 @@ from surefooted.studies.base import Study
 from surefooted.studies.grid import Grid
 from surefooted.studies.published import SETS
 from surefooted.studies.uta import cells, grids
-from surefooted.studies.uta.cells import Overfitting
+from surefooted.studies.uta.cells import Alone, Overfitting
 from surefooted.studies.uta.looks import Looks
 from surefooted.studies.uta.page import page
 from surefooted.studies.uta.toy import Toy, toy
@@ -45,16 +46,30 @@ class Made:
     normalised: dict[str, Grid]
     latent: Grid
     several: dict[str, Grid]
-    fast: tuple[Grid, Grid] | None
+    fast: dict[int, Grid]
     overfitting: dict[str, Overfitting]
     plane: Toy
     looks: Looks
 
     def cells(self) -> list[Cell]:
         """First what the main tables need, appendices last: a study may be stopped before its end."""
-        main = (*self.pixels.values(), *self.overfitting.values(), self.plane, self.looks, self.latent)
-        further = (*self.normalised.values(), *self.several.values(), *(self.fast or ()))
-        return [cell for part in (*main, *further) for cell in part.cells()]
+        parts: list[Grid | Overfitting | Toy | Looks | Alone] = [
+            *self.pixels.values(),
+            *self.overfitting.values(),
+            self.plane,
+            self.looks,
+            self.latent,
+            self.alone,
+            *self.normalised.values(),
+            *self.several.values(),
+            *self.fast.values(),
+        ]
+        return [cell for part in parts for cell in part.cells()]
+
+    @cached_property
+    def alone(self) -> Alone:
+        """Of several networks that learn the latent space together, one."""
+        return Alone(self.latent)
 
     @property
     def table(self) -> dict[str, tuple[str, str, Grid]]:
@@ -76,7 +91,7 @@ def smoke() -> Made:
     looks = Looks(training("vanilla", "small_convnet", data, {"recipe": {"epochs": 2}}), images=3, steps=5)
     several = {"mnist": grids.pixels(data, "small_convnet", trained=(0.1,), members=2, **few)}
     watching = {"fashion_mnist": watched}
-    return Made({"mnist": pixels}, {"mnist": normalised}, latent, several, None, watching, toy("smoke"), looks)
+    return Made({"mnist": pixels}, {"mnist": normalised}, latent, several, {}, watching, toy("smoke"), looks)
 
 
 def cpu() -> Made:
@@ -91,7 +106,7 @@ def cpu() -> Made:
         {"mnist": grids.pixels(mnist, {"mlp": NORMALISED}, epochs=50, **tested)},
         grids.features(mnist, epochs=20, **tested),
         {},
-        None,
+        {},
         {"fashion_mnist": cells.fashion(epochs=30, seeds=3, data=fashion)},
         toy(),
         Looks(training("vanilla", "lenet", fashion, {"uta_lenet": {"epochs": 10}})),
@@ -109,12 +124,12 @@ def paper() -> Made:
             "mnist": grids.pixels(mnist, {"mlp": NORMALISED}, epochs=50, limit=0, seeds=3),
             "fashion_mnist": grids.pixels(fashion, {"lenet": NORMALISED}, epochs=100, limit=0, seeds=3),
         },
-        grids.features(mnist, epochs=50, limit=0, seeds=3),
+        grids.features(mnist, epochs=100, limit=0, seeds=3),
         {
             "mnist": grids.pixels(mnist, "mlp", epochs=50, limit=0, seeds=3, members=5),
             "fashion_mnist": grids.pixels(fashion, "lenet", epochs=100, limit=0, seeds=3, members=5),
         },
-        (grids.fast_robust(), grids.fast_clean()),
+        {k: grids.fast(k) for k in grids.FAST},
         {"fashion_mnist": cells.fashion(epochs=100, seeds=3, data=fashion), "cifar10": cells.cifar10()},
         toy(),
         Looks(training("vanilla", "resnet18", {"cifar10": {"validation": 0.0}}, "uta_resnet18")),

@@ -10,7 +10,8 @@ from surefooted.studies.grid import Grid
 from surefooted.studies.panels import column_key
 from surefooted.studies.published import printed
 from surefooted.studies.reproduced import Compared
-from surefooted.studies.uta.grids import NAMES, attack, name, suite, tested_at, trained_at
+from surefooted.studies.uta.cells import Alone
+from surefooted.studies.uta.grids import NAMES, STANDARD, attack, name, suite, tested_at, trained_at
 
 
 def scores(grid: Grid, store: Store, label: str, title: str) -> Table:
@@ -28,16 +29,16 @@ def scores(grid: Grid, store: Store, label: str, title: str) -> Table:
             for eps in tested_at(grid)
         ),
     )
-    rows = []
-    for method in NAMES:
-        for eps in trained_at(grid):
-            which = name(method, eps)
-            row: dict[str, Any] = {"method": NAMES[method], "eps_train": eps, "clean": grid.interval(store, which)}
-            row |= {column_key("score", test): grid.score(store, which, attack(test)) for test in tested_at(grid)}
-            rows.append(
-                row
-                | {column_key("robust", test): grid.interval(store, which, attack(test)) for test in tested_at(grid)}
-            )
+
+    def row(which: str, label: str, eps: float | None) -> dict[str, Any]:
+        made: dict[str, Any] = {"method": label, "eps_train": eps, "clean": grid.interval(store, which)}
+        made |= {column_key("score", test): grid.score(store, which, attack(test)) for test in tested_at(grid)}
+        return made | {column_key("robust", t): grid.interval(store, which, attack(t)) for t in tested_at(grid)}
+
+    rows = [
+        row(STANDARD, STANDARD, None),
+        *(row(name(method, eps), label, eps) for method, label in NAMES.items() for eps in trained_at(grid)),
+    ]
     caption = f"Score: mean of clean and robust accuracy, the latter under {suite(grid)}, L∞. {grid.caption()}"
     return Table(f"scores-{label}", title, columns, tuple(rows), caption)
 
@@ -52,3 +53,25 @@ def compared(grid: Grid, store: Store, table: str, data: str) -> list[Compared]:
             labels = {"Method": row["method"], "Trained at": row["eps_train"], "Tested at": row["eps_test"]}
             cells.append(Compared(labels, float(row["value"]) / 100, grid.score(store, which, attack(test))))
     return cells
+
+
+def alone(one: Alone, store: Store) -> Table:
+    """What one of the networks does without those it was trained beside."""
+    columns = (
+        Column("method", "Trained by"),
+        Column("clean", "Clean", "%", 2, "high", scale=100),
+        *(
+            Column(column_key("robust", eps), f"AutoAttack, ε = {eps:g}", "%", 1, "high", scale=100)
+            for eps in tested_at(one.grid)
+        ),
+    )
+    rows = tuple(
+        {"method": which, "clean": one.interval(store, which)}
+        | {column_key("robust", eps): one.interval(store, which, attack(eps)) for eps in tested_at(one.grid)}
+        for which in one.victims
+    )
+    caption = (
+        "The first of the networks that UTA trains side by side, without the others: the table above has the mean "
+        f"prediction of them all. Under {suite(one.grid)}, L∞; 95 % intervals over images."
+    )
+    return Table("latent-alone", "One network of the ensemble alone", columns, rows, caption)

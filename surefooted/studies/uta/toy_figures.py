@@ -44,8 +44,8 @@ def attacks_figure(n: Plane) -> Figure:
         "Attacks on fixed networks in the plane (figure 1, a and b)",
         (*above, *below),
         f"PGD on a network that learnt from clean points, over the probability it gives; UTA on {n.made.members} such "
-        f"networks, over the entropy of their mean prediction (nats). ε = {EPS:g}, steps of {ALPHA:g}: on the left "
-        f"that reaches beyond the other class. {MARKS} {n.caption()}",
+        f"networks, over the entropy of their mean prediction (nats). Steps of {ALPHA:g}, ε = {EPS:g}, {STEPS} such "
+        f"(the paper prints none): on the left that reaches beyond the other class. {MARKS} {n.caption()}",
         "Maps of the plane with examples and where PGD, above, and UTA, below, moved them; a column a number of steps.",
     )
 
@@ -57,7 +57,7 @@ def trained_figure(n: Plane) -> Figure:
         "Boundaries after training on perturbed points (figures 1, c, and 7)",
         tuple(_learnt(n, name, name) for name in (CLEAN, *n.made.methods)),
         f"Probability that the first network of each method gives to class 1. In training ε = {EPS:g}, {STEPS} steps "
-        f"of {ALPHA:g}; TRADES with λ = 1. {DOTS} {n.caption()}",
+        f"of {ALPHA:g}, UTA up the entropy of the network that it trains; TRADES with λ = 1. {DOTS} {n.caption()}",
         "Maps of the plane: the probability that networks trained by each method give, with the true boundary.",
     )
 
