@@ -26,9 +26,9 @@ def uta(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu") -> Stud
 
     Args:
         size: smoke shows that all runs, its numbers mean nothing. cpu is MNIST in full, Fashion-MNIST with a tenth of
-            the epochs, the latent space and normalised inputs with fewer, catastrophic overfitting on Fashion-MNIST and the plane, under
-            AutoAttack in its lean budget; some eight hours on two cores. paper has all epochs, three seeds, AutoAttack
-            in full, several networks, and CIFAR-10 (figures 3 and 9). everything adds SVHN (table 1).
+            the epochs, the latent space and normalised inputs with fewer, catastrophic overfitting on Fashion-MNIST and
+            the plane, under AutoAttack in its lean budget; some eight hours on two cores. paper has all epochs, three
+            seeds, AutoAttack in full, several networks, and CIFAR-10 (figures 3 and 9). everything adds SVHN (table 1).
     """
     made = SIZES[size]()
     return Study(made.cells, lambda store: page(made, store, size))
