@@ -10,7 +10,7 @@ from torch import Tensor
 
 from surefooted.errors import InputError
 from surefooted.metrics.predictions import Predictions
-from surefooted.metrics.uncertainty import unsure
+from surefooted.metrics.uncertainty import UNSURE
 
 Measure = Literal["max_probability", "entropy", "margin"]
 
@@ -29,7 +29,7 @@ def given(p: Predictions, uncertainty: Tensor | None, by: Measure, who: str) -> 
 
 def measured(p: Predictions, by: Measure) -> Float[Tensor, " n"]:
     """Uncertainty of the mean predictions; what each name means is said in ``error_auroc``."""
-    return unsure(p.log_p[None])["total_entropy" if by == "entropy" else by]
+    return UNSURE[by](p.log_p[None])
 
 
 def thresholds(score: Float[Tensor, " n"]) -> tuple[Int[Tensor, " n"], Int[Tensor, " t"]]:

@@ -73,13 +73,21 @@ def mean_uncertainty(samples: Samples) -> dict[str, float]:
     return {name: float(MEASURES[name](log_p).mean()) for name in known}
 
 
+# The higher the less sure, of one sample too: by the name of what is taken from 1, or of the measure.
+UNSURE = {
+    "max_probability": lambda samples: -torch.expm1(_mean(_log_p(samples, "unsure")).amax(-1)),
+    "margin": lambda samples: 1 - margin(samples),
+    "entropy": total_entropy,
+}
+
+
 def unsure(samples: Samples) -> dict[str, Float[Tensor, " n"]]:
     """Per example all that these samples can tell, each the higher the less sure: what ``detection`` asks for.
 
     ``max_probability`` and ``margin`` are taken from 1; what compares samples needs two of them and is left out of one.
     """
     log_p = _log_p(samples, "unsure")
-    found = {"max_probability": -torch.expm1(_mean(log_p).amax(-1)), "margin": 1 - margin(log_p)}
+    found = {name: UNSURE[name](log_p) for name in ("max_probability", "margin")}
     several = () if len(log_p) == 1 else ("expected_entropy", "mutual_information", "sample_variance")
     return found | {name: MEASURES[name](log_p) for name in ("total_entropy", *several)}
 

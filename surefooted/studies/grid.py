@@ -136,14 +136,13 @@ class Grid:
             scores = {name: torch.tensor(self._scores(store, name, attack)) for name in (*better, *worse)}
         else:
             scores = {name: -self._lost(store, name, attack) for name in (*better, *worse)}
-        parts = torch.arange(len(scores[better[0]])) % (self.seeds if self.seeds > 1 else 2)
+        parts = torch.arange(len(scores[better[0]])) % max(self.seeds, 2)
         gains = []
         for part in parts.unique():
             others, here = parts != part, parts == part
             high, low = (max(names, key=lambda name: float(scores[name][others].mean())) for names in (better, worse))
             gains.append(scores[high][here] - scores[low][here])
-        found = torch.cat(gains)
-        return seed_interval(found.tolist()) if self.seeds > 1 else mean_interval(found)
+        return mean_interval(torch.cat(gains))
 
     def _scores(self, store: Store, name: str, attack: str) -> list[float]:
         """The score of each network."""
@@ -158,8 +157,7 @@ class Grid:
         """Which images the first network gets wrong, clean or under an attack."""
         if attack:
             return found(self.attacked[name, attack][0], store)
-        p = self.clean[name][0].result(store)
-        return p.log_p.argmax(-1) != p.y
+        return missed(self.clean[name][0], store)
 
     def caption(self) -> str:
         attacked = self.limit or len(data_of(self._some.data).test)
@@ -199,6 +197,12 @@ class Grid:
 def epochs_of(trained: Train) -> int:
     epochs: int = build("surefooted.recipes", trained.recipe).epochs
     return epochs
+
+
+def missed(cell: Predicted, store: Store) -> Tensor:
+    """Which clean images are misclassified."""
+    p = cell.result(store)
+    return p.log_p.argmax(-1) != p.y
 
 
 def found(cells: tuple[Attacked | Transferred, ...], store: Store) -> Tensor:

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from torch import Tensor
-
 from surefooted.cell import Attacked, Cell, Member, Predicted, Train, attacking, data_of, training
 from surefooted.metrics.intervals import Interval, mean_interval
 from surefooted.metrics.robustness import robust_accuracy
 from surefooted.spec import called
 from surefooted.store import Store
-from surefooted.studies.grid import Grid, epochs_of
+from surefooted.studies.grid import Grid, epochs_of, missed
 
 FGSM, UTA = "FGSM-AT", "UTA-AT, 1 step"
 
@@ -48,12 +46,12 @@ class Alone:
         """Accuracy, clean or under an attack; 95 % over the images."""
         if attack:
             return robust_accuracy(self.attacked[name, attack].result(store)["found"])
-        return robust_accuracy(_wrong(self.clean[name], store))
+        return robust_accuracy(missed(self.clean[name], store))
 
     def gain(self, store: Store, name: str, worse: str) -> Interval:
         """How much more accurate it is on clean images than a method of the grid; 95 % over the images."""
-        other = _wrong(self.grid.clean[worse][0], store)
-        return mean_interval(other.double() - _wrong(self.clean[name], store).double())
+        other = missed(self.grid.clean[worse][0], store)
+        return mean_interval(other.double() - missed(self.clean[name], store).double())
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +131,3 @@ def cifar10(*, epochs: int = 200, seeds: int = 3) -> Overfitting:
         seeds=seeds,
         of="figure 9",
     )
-
-
-def _wrong(cell: Predicted, store: Store) -> Tensor:
-    p = cell.result(store)
-    return p.log_p.argmax(-1) != p.y

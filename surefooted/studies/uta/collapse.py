@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from surefooted.cell import data_of
 from surefooted.metrics.intervals import Interval, binomial_interval
 from surefooted.report import Finding
@@ -28,7 +26,7 @@ class Watched:
 
     def end(self, method: str, key: str = "pgd") -> list[float]:
         """What is left at the end: the mean of the last three looks of each run."""
-        return [float(self._last(one[key])) for one in self._seen[method]]
+        return [float(one[key][-3:].mean()) for one in self._seen[method]]
 
     def learnt(self, method: str) -> bool:
         """Whether every run was once surely more robust than a guess."""
@@ -47,9 +45,6 @@ class Watched:
             + ", ".join(f"{100 * a:.1f} to {100 * b:.1f} %" for a, b in zip(self.best(method), self.end(method)))
             for method in self._seen
         )
-
-    def _last(self, looks: Tensor) -> Tensor:
-        return looks[-3:].mean()
 
     def _surely(self, share: float) -> Interval:
         return binomial_interval(round(share * self._n), self._n)
