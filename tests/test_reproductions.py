@@ -3,6 +3,7 @@
 import importlib
 import json
 from math import nan
+from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from surefooted import studies
 from surefooted.cell import Train, training
 from surefooted.commands import studying
+from surefooted.errors import InputError
 from surefooted.execute import execute, plan
 from surefooted.forecast import forecast
 from surefooted.machine import Machine
@@ -26,6 +28,7 @@ from surefooted.studies.reproduced import Compared, overall, table
 from surefooted.studies.uta import cells as uta_cells
 from surefooted.studies.uta import figures as uta_figures
 from surefooted.studies.uta import grids as uta_grids
+from surefooted.studies.uta import study as uta_study
 from surefooted.studies.uta.collapse import collapse
 
 CPU = Machine("cpu", threads=1)
@@ -44,7 +47,8 @@ PAGES = {
         *("lambda", "analysis", "margin-distortion", "surfaces"),
     },
     "uta": {
-        *("scores-mnist", "printed-mnist", "clean-accuracy", "robust-accuracy", "scores-latent", "printed-latent"),
+        *("scores-mnist", "printed-mnist", "clean-accuracy-mnist", "robust-accuracy-mnist"),
+        *("scores-latent", "printed-latent", "latent-alone", "printed-mnist-normalised", "scores-several-mnist"),
         *("overfitting-fashion_mnist", "toy-attacks", "toy-trained", "toy-flips", "toy-due", "looks"),
     },
 }
@@ -68,10 +72,34 @@ def test_the_report_is_whole(ran, tmp_path):
     assert "printed cells are reproduced" in texts and all(finding.see for finding in page.findings)
 
 
+def test_each_chapter_stands_alone(ran, tmp_path, monkeypatch):
+    name, store, study = ran
+    if name == "uta":
+        names = [one.name for one in uta_study.smoke()]
+        pages = [studies.uta(size="smoke", only=(one,)).page(store) for one in names]
+        whole = study.page(store)
+        assert [item.name for page in pages for item in page.items] == [item.name for item in whole.items]
+        assert [finding for page in pages for finding in page.findings] == list(whole.findings)
+        two = studies.uta(size="smoke", only=("latent", "mnist"))
+        both = {cell.key for one in (uta_study.smoke()[0], uta_study.smoke()[4]) for cell in one.cells()}
+        assert {cell.key for cell in two.cells()} == both
+        monkeypatch.chdir(tmp_path)
+        studying.write_report("uta", "smoke", ["plane", "looks"], store, None, True)
+        assert Path("reports/uta_smoke_plane_looks/index.html").exists()
+
+
+def test_chapters_of_each_size_have_names_of_their_own():
+    for size, few in {"smoke": 7, "cpu": 7, "paper": 12, "everything": 13}.items():
+        with pytest.raises(InputError, match="Did you mean 'latent'") as refused:
+            studies.uta(size=size, only=("latnt",))
+        names = str(refused.value).partition("There are: ")[2].rstrip(".").split(", ")
+        assert len(set(names)) == len(names) == few
+
+
 def test_numbers_are_those_of_the_cells(ran):
     name, store, _ = ran
     whole = importlib.import_module(f"surefooted.studies.{name}.study").smoke()
-    grid = whole.grids["mnist"][0] if name == "entm" else whole.pixels["mnist"]
+    grid = whole.grids["mnist"][0] if name == "entm" else whole[0].grid
     method, attack = next(iter(grid.attacked))
     found = grid.attacked[method, attack][0][0].result(store)["found"]
     robust = 1 - found.double().mean().item()
@@ -199,6 +227,6 @@ def test_a_forecast_counts_passes_and_leaves_threads_as_they_were():
 def test_the_command_says_its_plan_before_it_begins(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(studying, "execute", lambda *given, **options: 0)
     monkeypatch.setattr(studying, "write_report", lambda *given, **options: None)
-    studying.run_study("uta", "smoke", Store(tmp_path), CPU, 1, tmp_path / "report", False, False)
+    studying.run_study("uta", "smoke", [], Store(tmp_path), CPU, 1, tmp_path / "report", False, False)
     said = capsys.readouterr().err
     assert " train" in said and "passes through networks, about" in said

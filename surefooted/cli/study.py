@@ -11,13 +11,19 @@ import typer
 from surefooted.cli.app import app, guarded, study_app
 from surefooted.cli.flags import Accelerator, AsJson, DataRoot, Quiet, StoreAt, machine_on, open_store, use_data_root
 
+Only = Annotated[
+    list[str] | None,
+    typer.Option(help="A chapter of a study that has some, such as latent of uta; once for each that you want."),
+]
+
 
 @study_app.command("run")
 @guarded
 def study_run(
     name: Annotated[str, typer.Argument(help="A study; see: surefooted list studies.")],
     size: Annotated[str | None, typer.Option(help="Such as smoke, cpu or paper; see: surefooted list studies.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Directory for the report; reports/NAME_SIZE by default.")] = None,
+    only: Only = None,
+    report: Annotated[Path | None, typer.Option(help="Directory for the report; reports/NAME_SIZE(_CHAPTERS) by default.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     accelerator: Accelerator = "auto",
     store: StoreAt = None,
@@ -29,9 +35,8 @@ def study_run(
     from surefooted.commands.studying import run_study
 
     use_data_root(data_root)
-    run_study(
-        name, size, open_store(store), machine_on(accelerator), workers or os.cpu_count() or 1, report, quiet, as_json
-    )
+    count = workers or os.cpu_count() or 1
+    run_study(name, size, only or [], open_store(store), machine_on(accelerator), count, report, quiet, as_json)
 
 
 @app.command()
@@ -39,7 +44,8 @@ def study_run(
 def report(
     name: Annotated[str, typer.Argument(help="A study that was run.")],
     size: Annotated[str | None, typer.Option(help="One of the study's sizes.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Directory for the report; reports/NAME_SIZE by default.")] = None,
+    only: Only = None,
+    out: Annotated[Path | None, typer.Option(help="Directory for the report; reports/NAME_SIZE(_CHAPTERS) by default.")] = None,
     store: StoreAt = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
@@ -48,4 +54,4 @@ def report(
     from surefooted.commands.studying import write_report
 
     use_data_root(data_root)
-    write_report(name, size, open_store(store), out, as_json)
+    write_report(name, size, only or [], open_store(store), out, as_json)

@@ -18,6 +18,7 @@ from surefooted.studies.base import Study
 def run_study(
     name: str,
     size: str | None,
+    only: list[str],
     store: Store,
     machine: Machine,
     workers: int,
@@ -25,8 +26,8 @@ def run_study(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    study = _study(name, size)
-    check_place(_place(name, size, out) / "index.html")
+    study = _study(name, size, only)
+    check_place(_place(name, size, only, out) / "index.html")
     cells = list(study.cells())
     todo = plan(cells, store)
     if not as_json:
@@ -36,16 +37,18 @@ def run_study(
             ahead = forecast(todo, machine, workers=workers)
             tell(f"some {ahead.passes:.2g} passes through networks, about {spoken(ahead.seconds)} on this device")
     made = execute(cells, store, machine=machine, workers=workers, quiet=quiet)
-    write_report(name, size, store, out, as_json, made=made)
+    write_report(name, size, only, store, out, as_json, made=made)
 
 
-def write_report(name: str, size: str | None, store: Store, out: Path | None, as_json: bool, *, made: int = 0) -> None:
+def write_report(
+    name: str, size: str | None, only: list[str], store: Store, out: Path | None, as_json: bool, *, made: int = 0
+) -> None:
     from surefooted.report import write
 
-    study, place = _study(name, size), _place(name, size, out)
+    study, place = _study(name, size, only), _place(name, size, only, out)
     missing = plan(study.cells(), store)
     if missing:
-        run = f"surefooted study run {name}{f' --size {size}' if size else ''}"
+        run = " ".join(["surefooted study run", name, *(["--size", size] if size else []), *_flags(only)])
         raise InputError(f"{len(missing)} results of {name} are not in {store.root}; run: {run}")
     page = study.page(store)
     with explained(place):
@@ -59,17 +62,23 @@ def write_report(name: str, size: str | None, store: Store, out: Path | None, as
     say(f"report: {escape(str(index))}")
 
 
-def _study(name: str, size: str | None) -> Study:
-    made = resolve("surefooted.studies", name)
-    for argument in describe("surefooted.studies", name)["arguments"]:
+def _study(name: str, size: str | None, only: list[str]) -> Study:
+    made, arguments = resolve("surefooted.studies", name), describe("surefooted.studies", name)["arguments"]
+    if only and not any(argument["name"] == "only" for argument in arguments):
+        raise InputError(f"{name} has no chapters to choose from: it runs as a whole. Leave {_flags(only)[0]} out.")
+    for argument in arguments:
         if argument["required"]:
             raise InputError(
                 f"{name} needs the argument {argument['name']!r}, and so has a command of its own: surefooted {name} "
                 "--help"
             )
-    return made(**({"size": size} if size else {}))
+    return made(**({"size": size} if size else {}), **({"only": only} if only else {}))
 
 
-def _place(name: str, size: str | None, out: Path | None) -> Path:
-    """Where the report goes: sizes do not share a folder."""
-    return out or Path("reports") / (f"{name}_{size}" if size else name)
+def _place(name: str, size: str | None, only: list[str], out: Path | None) -> Path:
+    """Where the report goes: neither sizes nor chapters share a folder."""
+    return out or Path("reports") / "_".join([name, *([size] if size else []), *only])
+
+
+def _flags(only: list[str]) -> list[str]:
+    return [word for one in only for word in ("--only", one)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from surefooted.report import Figure, Panel
@@ -15,35 +17,27 @@ from surefooted.studies.uta.grids import FAST_TEST, NAMES, attack, name, suite, 
 MEASURES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD"}
 
 
-def clean_accuracy(grids: dict[str, Grid], store: Store, label: str = "clean-accuracy", of: str = "figure 2") -> Figure:
+def clean_accuracy(title: str, grid: Grid, store: Store, label: str, of: str) -> Figure:
     """Clean accuracy against the training radius."""
-
-    def panel(title: str, grid: Grid) -> Panel:
-        lines = {}
-        for method, label in NAMES.items():
-            values = [grid.interval(store, name(method, eps)) for eps in trained_at(grid)]
-            lines[label] = banded(trained_at(grid), values)
-        return Panel(
-            lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(NAMES.values()), xlabel="ε in training"),
-            title,
-            series=lines,
-        )
-
+    lines = {}
+    for method, shown in NAMES.items():
+        values = [grid.interval(store, name(method, eps)) for eps in trained_at(grid)]
+        lines[shown] = banded(trained_at(grid), values)
     return Figure(
-        label,
-        f"Clean accuracy against the radius of training ({of})",
-        tuple(panel(title, grid) for title, grid in grids.items()),
-        "Bands are 95 % intervals. " + " ".join(grid.caption() for grid in grids.values()),
+        f"clean-accuracy-{label}",
+        f"Clean accuracy against the radius of training, {title} ({of})",
+        Panel(
+            lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(NAMES.values()), xlabel="ε in training"), series=lines
+        ),
+        f"Bands are 95 % intervals. {grid.caption()}",
         "Clean accuracy against the radius of training, a line a method.",
     )
 
 
-def robust_accuracy(
-    grids: dict[str, Grid], store: Store, label: str = "robust-accuracy", of: str = "figure 10"
-) -> Figure:
+def robust_accuracy(title: str, grid: Grid, store: Store, label: str, of: str) -> Figure:
     """Accuracy against the test radius, a line a training."""
 
-    def panel(title: str, grid: Grid, method: str) -> Panel:
+    def panel(method: str) -> Panel:
         lines = {}
         for eps in trained_at(grid):
             which = name(method, eps)
@@ -52,20 +46,18 @@ def robust_accuracy(
                 *(grid.interval(store, which, attack(test)) for test in tested_at(grid)),
             ]
             lines[f"trained at {eps:g}"] = banded([0.0, *tested_at(grid)], values)
-        titled = f"{title}, {NAMES[method]}"
-        return Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="ε in the test"), titled, series=lines)
+        return Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="ε in the test"), NAMES[method], series=lines)
 
     return Figure(
-        label,
-        f"Accuracy under attack against the radius of the test ({of})",
-        tuple(panel(title, grid, method) for title, grid in grids.items() for method in NAMES),
-        f"In the test {', '.join(sorted(set(map(suite, grids.values()))))}, L∞, where the paper has PGD. Bands are "
-        "95 % intervals. " + " ".join(grid.caption() for grid in grids.values()),
+        f"robust-accuracy-{label}",
+        f"Accuracy under attack against the radius of the test, {title} ({of})",
+        tuple(map(panel, NAMES)),
+        f"In the test {suite(grid)}, L∞, where the paper has PGD. Bands are 95 % intervals. {grid.caption()}",
         "Accuracy against the radius of the test, a line a training.",
     )
 
 
-def fast_figure(grids: dict[int, Grid], store: Store) -> Figure:
+def fast_figure(grids: Mapping[int, Grid], store: Store) -> Figure:
     """Figures 3 and 9c: methods of one and two steps, by the radius in grey levels."""
     some = next(iter(grids.values()))
 
@@ -107,7 +99,7 @@ def overfitting(runs: Overfitting, store: Store, label: str) -> Figure:
         return Panel(plot, method, (5, 3.6), lines)
 
     return Figure(
-        f"overfitting-{label}",
+        label,
         f"Catastrophic overfitting ({runs.of})",
         tuple(panel(method) for method in runs.methods),
         f"Mean over runs, band from least to greatest. {runs.caption()}",

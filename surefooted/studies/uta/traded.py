@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 from surefooted.cell import data_of
@@ -11,7 +12,7 @@ from surefooted.store import Store
 from surefooted.studies.claims import LITTLE, alike, judged, throughout, vanishes
 from surefooted.studies.grid import Grid
 from surefooted.studies.uta.cells import Alone
-from surefooted.studies.uta.grids import LATENT, STANDARD, attack, name, tested_at, trained_at
+from surefooted.studies.uta.grids import LATENT, QUICK, STANDARD, attack, name, tested_at, trained_at
 
 
 def more_accurate(told: str, grid: Grid, store: Store, of: str, see: str) -> Finding:
@@ -64,7 +65,7 @@ def larger(told: str, grid: Grid, store: Store, see: str) -> Finding:
     return throughout(text, gains, measure, see=see, over=grid.over())
 
 
-def latent(grid: Grid, one: Alone, store: Store, see: str) -> list[Finding]:
+def latent(grid: Grid, one: Alone, store: Store, see: str, clean: str) -> list[Finding]:
     """What section 5.2 says beside its table."""
     trained, far = trained_at(grid), [eps for eps in tested_at(grid) if eps >= 0.2]
     left = [grid.interval(store, name("uta", eps), attack(test)) for eps in trained for test in far]
@@ -89,7 +90,7 @@ def latent(grid: Grid, one: Alone, store: Store, see: str) -> list[Finding]:
             min(costs, key=lambda gain: gain.value),
             "clean accuracy, UTA-AT at its worst radius less a network trained on clean images",
             margin=-LITTLE,
-            see="latent-clean",
+            see=clean,
             over=grid.over(),
         ),
         alike(
@@ -97,7 +98,7 @@ def latent(grid: Grid, one: Alone, store: Store, see: str) -> list[Finding]:
             above,
             "clean accuracy of PGD-AT at its best such radius less the share of the commonest class",
             within=LITTLE,
-            see="latent-clean",
+            see=clean,
             over=grid.over(),
         ),
         throughout(
@@ -108,3 +109,20 @@ def latent(grid: Grid, one: Alone, store: Store, see: str) -> list[Finding]:
             over=grid.over(),
         ),
     ]
+
+
+def quick(grids: Mapping[int, Grid], store: Store, see: str) -> Finding:
+    """Figure 9c."""
+    gains = {
+        f"{method} at {k}/255": grid.gain(store, (method, ""), ("PGD-2", ""))
+        for k, grid in grids.items()
+        for method in QUICK
+    }
+    some = next(iter(grids.values()))
+    return throughout(
+        "CIFAR-10: UTA of one and two steps is more accurate on clean images than PGD-2 at every radius (figure 9c).",
+        gains,
+        "clean accuracy, UTA less PGD-2",
+        see=see,
+        over=some.over(),
+    )

@@ -1,0 +1,61 @@
+"""Studies of experiments that do not hang together: each is a chapter, which can be run and reported on alone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from surefooted.cell import Cell, made_by
+from surefooted.errors import InputError, did_you_mean
+from surefooted.report import Finding, Page, Section
+from surefooted.store import Store
+from surefooted.studies.base import Study
+
+
+class Chapter(ABC):
+    """One experiment: what is computed, what is shown of it, and what it says of the paper's claims."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What it is asked for by."""
+
+    @abstractmethod
+    def cells(self) -> list[Cell]:
+        """All artefacts that section and findings read."""
+
+    @abstractmethod
+    def section(self, store: Store) -> Section: ...
+
+    def findings(self, store: Store) -> list[Finding]:
+        """What the paper claims of it, judged."""
+        return []
+
+
+def bound(chapters: Sequence[Chapter], title: str, subtitle: str) -> Study:
+    """A study that runs the chapters in their order, and has a page of them all."""
+
+    def cells() -> list[Cell]:
+        return [cell for one in chapters for cell in one.cells()]
+
+    def page(store: Store) -> Page:
+        return Page(
+            title,
+            subtitle,
+            tuple(finding for one in chapters for finding in one.findings(store)),
+            tuple(one.section(store) for one in chapters),
+            made_by(cells(), store),
+        )
+
+    return Study(cells, page)
+
+
+def chosen(chapters: Sequence[Chapter], only: Sequence[str]) -> list[Chapter]:
+    """Those of the given names, all where there are none; in the study's order."""
+    names = [one.name for one in chapters]
+    for name in only:
+        if name not in names:
+            raise InputError(
+                f"no chapter {name!r} in this size.{did_you_mean(name, names)} There are: {', '.join(names)}."
+            )
+    return [one for one in chapters if not only or one.name in only]

@@ -1,0 +1,108 @@
+"""Chapters of the UTA study: the plane, catastrophic overfitting, what its attacks look like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from surefooted.cell import Cell
+from surefooted.report import Finding, Section
+from surefooted.store import Store
+from surefooted.studies.chapters import Chapter
+from surefooted.studies.grid import Grid
+from surefooted.studies.published import SETS
+from surefooted.studies.uta import collapse, figures, toy_figures, toy_findings, toy_tables, traded
+from surefooted.studies.uta.cells import Overfitting
+from surefooted.studies.uta.looks import Looks
+from surefooted.studies.uta.plane import Plane
+from surefooted.studies.uta.toy import Toy
+
+EPOCHS = {"fashion_mnist": 100, "cifar10": 200}  # the paper's, where networks are watched
+
+
+@dataclass(frozen=True)
+class Collapse(Chapter):
+    """Attacks of one step, by iteration (figures 4 and 9)."""
+
+    data: str
+    runs: Overfitting
+
+    @property
+    def name(self) -> str:
+        return f"overfitting-{self.data}"
+
+    def cells(self) -> list[Cell]:
+        return self.runs.cells()
+
+    def section(self, store: Store) -> Section:
+        return Section(
+            f"Catastrophic overfitting: {SETS[self.data]}",
+            f"Section 5.3: attacks of one step. The paper trains for {EPOCHS[self.data]} epochs.",
+            (figures.overfitting(self.runs, store, self.name),),
+        )
+
+    def findings(self, store: Store) -> list[Finding]:
+        return collapse.collapse(self.data, self.runs, store)
+
+
+@dataclass(frozen=True)
+class Quick(Chapter):
+    """Methods of one and two steps, by the radius in grey levels (figures 3 and 9c)."""
+
+    fast: Mapping[int, Grid]
+    name = "fast"
+
+    def cells(self) -> list[Cell]:
+        return [cell for grid in self.fast.values() for cell in grid.cells()]
+
+    def section(self, store: Store) -> Section:
+        return Section("One and two steps", "Section 5.3, on CIFAR-10.", (figures.fast_figure(self.fast, store),))
+
+    def findings(self, store: Store) -> list[Finding]:
+        return [traded.quick(self.fast, store, "fast")]
+
+
+@dataclass(frozen=True)
+class InThePlane(Chapter):
+    """Two classes in the plane (figures 1, 5, 6 and 7)."""
+
+    toy: Toy
+    name = "plane"
+
+    def cells(self) -> list[Cell]:
+        return self.toy.cells()
+
+    def section(self, store: Store) -> Section:
+        plane = Plane(self.toy, store)
+        return Section(
+            "In the plane",
+            "Sections 4.1 and 4.3, appendix A: two classes that nearly touch on one side and lie far apart on the "
+            "other, attacked and trained at a radius that is too large for the narrow side.",
+            (*toy_figures.figures(plane), toy_tables.attacks_table(plane), toy_tables.trained_table(plane)),
+        )
+
+    def findings(self, store: Store) -> list[Finding]:
+        return toy_findings.findings(Plane(self.toy, store))
+
+
+@dataclass(frozen=True)
+class Appearance(Chapter):
+    """Attacks without bound (figure 8).
+
+    Attributes:
+        make: called when the chapter is, since a training's cell looks at its data: other chapters may need none.
+    """
+
+    make: Callable[[], Looks]
+    name = "looks"
+
+    @cached_property
+    def looks(self) -> Looks:
+        return self.make()
+
+    def cells(self) -> list[Cell]:
+        return self.looks.cells()
+
+    def section(self, store: Store) -> Section:
+        return Section("Appearance", "Appendix C.2: attacks without bound.", (self.looks.figure(store),))

@@ -1,0 +1,160 @@
+"""Chapters of the UTA study: accuracy traded for robustness, in pixels, in features, with several networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from surefooted.cell import Cell
+from surefooted.report import Finding, Section
+from surefooted.store import Store
+from surefooted.studies import reproduced
+from surefooted.studies.chapters import Chapter
+from surefooted.studies.grid import Grid
+from surefooted.studies.published import SETS
+from surefooted.studies.uta import figures, grids, tables, traded
+from surefooted.studies.uta.cells import Alone
+
+EPOCHS = {
+    "mnist": "The paper does not say for how many epochs it trains.",
+    "fashion_mnist": "The paper trains for 100 epochs.",
+    "svhn": "The paper does not say for how many epochs it trains.",
+}
+FIGURES = {"mnist": 12, "fashion_mnist": 11}  # of several networks
+
+
+@dataclass(frozen=True)
+class TradeOff(Chapter):
+    """PGD-AT and UTA-AT in pixels, on one data set (table 1, figures 2 and 10).
+
+    Attributes:
+        normalised: the networks normalise their inputs first, which the paper does not mention: it decides whether
+            PGD-AT learns at all at large radii.
+    """
+
+    data: str
+    grid: Grid
+    normalised: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.data}-normalised" if self.normalised else self.data
+
+    @property
+    def title(self) -> str:
+        return f"{SETS[self.data]}, inputs normalised" if self.normalised else SETS[self.data]
+
+    def cells(self) -> list[Cell]:
+        return self.grid.cells()
+
+    def section(self, store: Store) -> Section:
+        grid, name, title = self.grid, self.name, self.title
+        steps = "ten steps of a triangular schedule" if self.data == "svhn" else "ε / 0.01 sign steps of 0.01"
+        normalised = (
+            " The networks take out the training pixels' mean and standard deviation, and attacks still move pixels by "
+            "ε; the paper does not say whether its networks do."
+        )
+        return Section(
+            f"Trade-off: {title}",
+            "Section 5.1: trained at several radii, tested at others. Training perturbs from the clean point by "
+            f"{steps}, projected on the ball and on [0, 1]. {EPOCHS[self.data]}{normalised if self.normalised else ''}",
+            (
+                tables.scores(grid, store, name, f"Accuracy and robustness, {title} (table 1)"),
+                reproduced.table(
+                    f"printed-{name}", f"The paper's table 1 and ours, {title}", self._compared(store), grid.caption()
+                ),
+                figures.clean_accuracy(title, grid, store, name, "figure 2"),
+                figures.robust_accuracy(title, grid, store, name, "figure 10"),
+            ),
+        )
+
+    def findings(self, store: Store) -> list[Finding]:
+        said, see = f"The paper's scores are reproduced ({self.title}).", f"scores-{self.name}"
+        compared = self._compared(store)
+        return [
+            *([reproduced.overall(said, compared, f"printed-{self.name}")] if compared else []),
+            traded.more_accurate(self.title, self.grid, store, "figure 2", f"clean-accuracy-{self.name}"),
+            traded.best_score(self.title, self.grid, store, "table 1", see),
+            traded.as_robust(self.title, self.grid, store, see),
+            traded.larger(self.title, self.grid, store, see),
+        ]
+
+    def _compared(self, store: Store) -> list[reproduced.Compared]:
+        return tables.compared(self.grid, store, "1", self.data)
+
+
+@dataclass(frozen=True)
+class Latent(Chapter):
+    """The same in a LeNet's features, on MNIST (table 2, figure 13)."""
+
+    grid: Grid
+    name = "latent"
+
+    @cached_property
+    def alone(self) -> Alone:
+        """Of the networks that learn together, one."""
+        return Alone(self.grid)
+
+    def cells(self) -> list[Cell]:
+        return [*self.grid.cells(), *self.alone.cells()]
+
+    def section(self, store: Store) -> Section:
+        grid, title = self.grid, "MNIST, latent"
+        return Section(
+            "Trade-off: latent space",
+            f"Section 5.2: the 120 features of a LeNet, after their ReLU, are moved by {grids.LATENT_STEPS} "
+            "steps (our choice, the paper prints no number) that lengthen from 0.005 to max(0.005, ε / 5) and "
+            "back, with ε that of training (the paper prints that of the test), and not clipped. UTA's five networks "
+            "have an encoder and a perturbation each; the paper does not say how five go with one encoder, nor whether "
+            "all five are tested. It trains for 100 epochs.",
+            (
+                tables.scores(grid, store, self.name, "Trained in the latent space, tested in pixels (table 2)"),
+                tables.alone(self.alone, store),
+                reproduced.table(
+                    "printed-latent", "The paper's table 2 and ours", self._compared(store), grid.caption()
+                ),
+                figures.clean_accuracy(title, grid, store, self.name, "figure 13"),
+                figures.robust_accuracy(title, grid, store, self.name, "figure 13"),
+            ),
+        )
+
+    def findings(self, store: Store) -> list[Finding]:
+        see, clean = "scores-latent", "clean-accuracy-latent"
+        said = f"The paper's scores are reproduced ({grids.LATENT})."
+        compared = self._compared(store)
+        return [
+            *([reproduced.overall(said, compared, "printed-latent")] if compared else []),
+            traded.more_accurate(grids.LATENT, self.grid, store, "figure 13", clean),
+            traded.best_score(grids.LATENT, self.grid, store, "table 2", see, spared=0),
+            *traded.latent(self.grid, self.alone, store, see, clean),
+        ]
+
+    def _compared(self, store: Store) -> list[reproduced.Compared]:
+        return tables.compared(self.grid, store, "2", "mnist")
+
+
+@dataclass(frozen=True)
+class Several(Chapter):
+    """UTA up the entropy of several networks' mean prediction (figures 11 and 12)."""
+
+    data: str
+    grid: Grid
+
+    @property
+    def name(self) -> str:
+        return f"several-{self.data}"
+
+    def cells(self) -> list[Cell]:
+        return self.grid.cells()
+
+    def section(self, store: Store) -> Section:
+        title, of = f"Several networks, {SETS[self.data]}", f"figure {FIGURES[self.data]}"
+        return Section(
+            title,
+            "Appendix C.3: UTA up the entropy of the mean prediction of networks that train side by side.",
+            (
+                tables.scores(self.grid, store, self.name, title),
+                figures.clean_accuracy(title, self.grid, store, self.name, of),
+                figures.robust_accuracy(title, self.grid, store, self.name, of),
+            ),
+        )
