@@ -96,6 +96,16 @@ def called(given: str | Mapping[str, Any]) -> str:
     return split(given)[0].partition("@")[0]
 
 
+def changed(package: str, given: str | Mapping[str, Any]) -> dict[str, Any]:
+    """What was named, with those of its arguments alone that are not the defaults."""
+    name, arguments = called(given), split(given)[1]
+    try:
+        defaults = {known["name"]: known["default"] for known in describe(package, name)["arguments"]}
+    except InputError:  # of another version
+        defaults = {}
+    return {name: {key: value for key, value in arguments.items() if key not in defaults or value != defaults[key]}}
+
+
 def describe(package: str, name: str) -> dict[str, Any]:
     """What ``surefooted list`` prints: name, one-line summary, rest of the help, and arguments with their defaults."""
     component = resolve(package, name)

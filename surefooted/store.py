@@ -96,11 +96,21 @@ class Store:
             raise InputError(
                 f"{len(found)} keys of {self.root} begin with {prefix!r} ({some}); give more of its digits."
             )
-        kept = sorted(self.path(kind, "").glob("*"), key=lambda path: path.stat().st_mtime)
-        some = f"; the latest: {', '.join(path.name[:12] for path in kept[:-5:-1])}" if kept else ""
+        kept = self._latest(kind)
+        some = f"; the latest: {', '.join(path.name[:12] for path in kept[:4])}" if kept else ""
         raise InputError(
             f"no {kind} artefact in {self.root} has a key that begins with {prefix!r}; it has {len(kept)}{some}."
         )
+
+    def all(self, kind: str) -> Iterator[tuple[str, float, Any]]:
+        """Key, time of making and spec of every artefact that is whole, the latest first."""
+        for place in self._latest(kind):
+            if self.has(kind, place.name):
+                with cured(f"Delete {place} and run again what made it; it is made anew."):
+                    yield place.name, place.stat().st_mtime, read_json(place / "spec.json")
+
+    def _latest(self, kind: str) -> list[Path]:
+        return sorted(self.path(kind, "").glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
 
     @contextmanager
     def making(self, kind: str, key: str, about: Any) -> Iterator[tuple[Path, Path] | None]:

@@ -205,6 +205,19 @@ def test_training_is_found_again_and_weights_are_copied(document, run, tmp_path)
     assert code == 0 and first["key"][:12] in out and str(tmp_path / "new" / "w.safetensors") in out and not error
 
 
+def test_what_was_trained_is_listed(document, run, kept, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    store, cell = kept
+    key = cell.key
+    found = document("trained", "--store", str(store))
+    assert [one["key"] for one in found] == [key] and found[0]["method"] == cell.method
+    for words, said in (((), key[:12]), (("VANILLA", "mlp"), key[:12]), (("lenet",), "None of the 1 networks")):
+        code, out, error = run("trained", *words, "--store", str(store))
+        assert code == 0 and said in out and not error
+    assert "epochs=1" in run("trained", "--store", str(store))[1]  # and no argument that is the default
+    assert document("trained") == [] and "No network was trained" in run("trained")[1]
+
+
 def test_attack_and_measure_by_key_by_file_and_on_other_data(document, kept, tmp_path):
     root, cell = kept
     place = ["--store", root, "--accelerator", "cpu", "--limit", "40"]
@@ -373,7 +386,7 @@ def test_list(run, document):
 
 
 @pytest.mark.parametrize(
-    "words", ["--help", "-h", *(f"{c} --help" for c in ["train", "attack", "measure", "report", "list"])]
+    "words", ["--help", "-h", *(f"{c} --help" for c in ["train", "trained", "attack", "measure", "report", "list"])]
 )
 def test_help(run, words):
     code, out, _ = run(*words.split())

@@ -23,7 +23,9 @@ def study_run(
     name: Annotated[str, typer.Argument(help="A study; see: surefooted list studies.")],
     size: Annotated[str | None, typer.Option(help="Such as smoke, cpu or paper; see: surefooted list studies.")] = None,
     only: Only = None,
-    report: Annotated[Path | None, typer.Option(help="Directory for the report; reports/NAME_SIZE(_CHAPTERS) by default.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Directory for the report; reports/NAME_SIZE(_CHAPTERS) by default.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     accelerator: Accelerator = "auto",
     store: StoreAt = None,
@@ -45,7 +47,9 @@ def report(
     name: Annotated[str, typer.Argument(help="A study that was run.")],
     size: Annotated[str | None, typer.Option(help="One of the study's sizes.")] = None,
     only: Only = None,
-    out: Annotated[Path | None, typer.Option(help="Directory for the report; reports/NAME_SIZE(_CHAPTERS) by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for the report; reports/NAME_SIZE(_CHAPTERS) by default.")
+    ] = None,
     store: StoreAt = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
