@@ -77,6 +77,14 @@ def latent(grid: Grid, one: Alone, store: Store, see: str, clean: str) -> list[F
     )
     above = Interval(learnt.value - commonest, learnt.low - commonest, learnt.high - commonest, learnt.n)
     costs = [grid.gain(store, (name("uta", eps), ""), (STANDARD, "")) for eps in trained]
+    near = [eps for eps in tested_at(grid) if eps not in far]
+    gained = {
+        f"trained at {eps:g}, tested at {test:g}": grid.gain(
+            store, (name("uta", eps), attack(test)), (STANDARD, attack(test))
+        )
+        for eps in trained
+        for test in near
+    }
     alone = {f"trained at {eps:g}": one.gain(store, name("uta", eps), name("pgd_at", eps)) for eps in trained}
     return [
         vanishes(
@@ -99,6 +107,13 @@ def latent(grid: Grid, one: Alone, store: Store, see: str, clean: str) -> list[F
             "clean accuracy of PGD-AT at its best such radius less the share of the commonest class",
             within=LITTLE,
             see=clean,
+            over=grid.over(),
+        ),
+        throughout(
+            f"{LATENT}: UTA-AT is more robust than a network trained on clean images (our question).",
+            gained,
+            "robust accuracy, UTA-AT less trained on clean images",
+            see=see,
             over=grid.over(),
         ),
         throughout(
