@@ -15,6 +15,7 @@ from surefooted.studies.uta.cells import Overfitting
 from surefooted.studies.uta.grids import FAST_TEST, NAMES, attack, name, suite, tested_at, trained_at
 
 MEASURES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD"}
+WHOLE = (0, 1.02)  # of panels side by side, which are compared by eye
 
 
 def clean_accuracy(title: str, grid: Grid, store: Store, label: str, of: str) -> Figure:
@@ -46,7 +47,9 @@ def robust_accuracy(title: str, grid: Grid, store: Store, label: str, of: str) -
                 *(grid.interval(store, which, attack(test)) for test in tested_at(grid)),
             ]
             lines[f"trained at {eps:g}"] = banded([0.0, *tested_at(grid)], values)
-        return Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="ε in the test"), NAMES[method], series=lines)
+        return Panel(
+            lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="ε in the test", ylim=WHOLE), NAMES[method], series=lines
+        )
 
     return Figure(
         f"robust-accuracy-{label}",
@@ -91,12 +94,13 @@ def overfitting(runs: Overfitting, store: Store, label: str) -> Figure:
         lines = {
             shown: line(steps, torch.stack([one[key] for one in seen], 1).tolist()) for key, shown in MEASURES.items()
         }
-
-        def plot(ax: draw.Axes) -> None:
-            draw.accuracy_vs_eps(ax, lines, names=list(MEASURES.values()), xlabel="Iteration")
-            ax.set_ylim(0, 1.02)
-
-        return Panel(plot, method, (5, 3.6), lines)
+        names = list(MEASURES.values())
+        return Panel(
+            lambda ax: draw.accuracy_vs_eps(ax, lines, names=names, xlabel="Iteration", ylim=WHOLE),
+            method,
+            (5, 3.6),
+            lines,
+        )
 
     return Figure(
         label,
