@@ -27,8 +27,9 @@ def uta(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu", only: t
             the plane, under AutoAttack in its lean budget; some ten hours on two cores. paper has all epochs, three
             seeds, AutoAttack in full, several networks, and CIFAR-10 (figures 3 and 9). everything adds SVHN (table 1).
         only: chapters, by name; all where there are none. mnist, fashion_mnist and svhn are table 1's, mnist-normalised
-            and fashion_mnist-normalised are the same with normalised inputs, latent is table 2; further overfitting-fashion_mnist, plane and looks, and
-            from size paper overfitting-cifar10, fast, several-mnist and several-fashion_mnist.
+            and fashion_mnist-normalised are the same with normalised inputs, latent is table 2; further plane, looks,
+            overfitting-fashion_mnist, and from size paper overfitting-cifar10, fast, several-mnist and
+            several-fashion_mnist.
     """
     chapters = chosen(SIZES[size](), only)
     left = MISSING[size] if not only else f"Only {', '.join(one.name for one in chapters)}."
