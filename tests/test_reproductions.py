@@ -89,7 +89,7 @@ def test_each_chapter_stands_alone(ran, tmp_path, monkeypatch):
 
 
 def test_chapters_of_each_size_have_names_of_their_own():
-    for size, few in {"smoke": 7, "cpu": 8, "paper": 12, "everything": 13}.items():
+    for size, few in {"smoke": 7, "cpu": 9, "paper": 13, "everything": 14}.items():
         with pytest.raises(InputError, match="Did you mean 'latent'") as refused:
             studies.uta(size=size, only=("latnt",))
         names = str(refused.value).partition("There are: ")[2].rstrip(".").split(", ")
@@ -188,7 +188,7 @@ def test_overfitting_is_catastrophic_where_what_was_learnt_is_gone(monkeypatch, 
         monkeypatch.setattr(
             Train, "recorded", lambda one, _: {key: torch.tensor(seen[one.key]) for key in ("clean", "fgsm", "pgd")}
         )
-        return collapse("mnist", runs, Store(tmp_path))[0].verdict
+        return collapse("MNIST", runs, Store(tmp_path), "seen")[0].verdict
 
     runs = uta_cells.fashion(epochs=1, seeds=2, data={"digits": {}}, net="mlp", images=300)
     gone, kept, never = [0.6, 0.6, 0.0, 0.0, 0.0], [0.6, 0.5, 0.4, 0.4, 0.4], [0.1, 0.1, 0.1, 0.1, 0.1]

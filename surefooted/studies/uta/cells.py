@@ -99,7 +99,7 @@ class Overfitting:
 
 
 def fashion(
-    *, epochs: int, seeds: int, data: Any, net: str = "lenet", images: int = 1000, every: int = 400
+    *, epochs: int, seeds: int, data: Any, net: Any = "lenet", images: int = 1000, every: int = 400
 ) -> Overfitting:
     """Figure 4: ε = α = 0.2 in training; tested by PGD-20 of steps of 0.01."""
     eps = 0.2

@@ -7,7 +7,6 @@ from surefooted.metrics.intervals import Interval, binomial_interval
 from surefooted.report import Finding
 from surefooted.store import Store
 from surefooted.studies.claims import over_seeds
-from surefooted.studies.published import SETS
 from surefooted.studies.uta.cells import FGSM, UTA, Overfitting
 
 
@@ -50,11 +49,9 @@ class Watched:
         return binomial_interval(round(share * self._n), self._n)
 
 
-def collapse(data: str, runs: Overfitting, store: Store) -> list[Finding]:
+def collapse(title: str, runs: Overfitting, store: Store, see: str) -> list[Finding]:
     """What section 5.3 and the captions of figures 4 and 9 say."""
     w = Watched(runs, store)
-    title = SETS.get(data) or data_of(next(iter(runs.trained.values()))[0].data).title
-    see = f"overfitting-{data}"
     fgsm, uta = w.collapsed(FGSM), w.collapsed(UTA)
     held = all(fgsm) and not any(uta) and w.learnt(UTA)
     fell = {

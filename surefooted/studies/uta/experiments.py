@@ -11,8 +11,7 @@ from surefooted.report import Finding, Section
 from surefooted.store import Store
 from surefooted.studies.chapters import Chapter
 from surefooted.studies.grid import Grid
-from surefooted.studies.published import SETS
-from surefooted.studies.uta import collapse, figures, toy_figures, toy_findings, toy_tables, traded
+from surefooted.studies.uta import collapse, figures, grids, toy_figures, toy_findings, toy_tables, traded
 from surefooted.studies.uta.cells import Overfitting
 from surefooted.studies.uta.looks import Looks
 from surefooted.studies.uta.plane import Plane
@@ -23,27 +22,37 @@ EPOCHS = {"fashion_mnist": 100, "cifar10": 200}  # the paper's, where networks a
 
 @dataclass(frozen=True)
 class Collapse(Chapter):
-    """Attacks of one step, by iteration (figures 4 and 9)."""
+    """Attacks of one step, by iteration (figures 4 and 9).
+
+    Attributes:
+        normalised: as of a trade-off.
+    """
 
     data: str
     runs: Overfitting
+    normalised: bool = False
 
     @property
     def name(self) -> str:
-        return f"overfitting-{self.data}"
+        return grids.labelled(f"overfitting-{self.data}", self.normalised)
+
+    @property
+    def title(self) -> str:
+        return grids.titled(self.data, self.normalised)
 
     def cells(self) -> list[Cell]:
         return self.runs.cells()
 
     def section(self, store: Store) -> Section:
         return Section(
-            f"Catastrophic overfitting: {SETS[self.data]}",
-            f"Section 5.3: attacks of one step. The paper trains for {EPOCHS[self.data]} epochs.",
+            f"Catastrophic overfitting: {self.title}",
+            f"Section 5.3: attacks of one step. The paper trains for {EPOCHS[self.data]} epochs. "
+            f"{grids.NORMALISING if self.normalised else ''}",
             (figures.overfitting(self.runs, store, self.name),),
         )
 
     def findings(self, store: Store) -> list[Finding]:
-        return collapse.collapse(self.data, self.runs, store)
+        return collapse.collapse(self.title, self.runs, store, self.name)
 
 
 @dataclass(frozen=True)

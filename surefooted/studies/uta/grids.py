@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from surefooted.studies.grid import Grid
+from surefooted.studies.published import SETS
 
 TRAINED = (0.1, 0.2, 0.3, 0.4)
 TESTED = (0.05, 0.1, 0.2, 0.3)
@@ -16,8 +17,21 @@ SVHN_TESTED = (0.005, 0.01, 0.02, 0.04)
 TRIANGULAR = {"step_size": 0.005, "schedule": "triangular"}
 LATENT = "MNIST, in the latent space"
 NAMES = {"pgd_at": "PGD-AT", "uta": "UTA-AT"}
+NORMALISED = {"normalise": "channel"}
+NORMALISING = (
+    "The networks take out the training pixels' mean and standard deviation, and attacks still move pixels by ε; the "
+    "paper does not say whether its networks do."
+)
 # Trained on clean images: what the others are to be seen beside.
 STANDARD = "Vanilla"
+
+
+def titled(data: str, normalised: bool) -> str:
+    return f"{SETS[data]}, inputs normalised" if normalised else SETS[data]
+
+
+def labelled(name: str, normalised: bool) -> str:
+    return f"{name}-normalised" if normalised else name
 
 
 def name(method: str, eps: float) -> str:

@@ -14,8 +14,6 @@ from surefooted.studies.uta.looks import Looks
 from surefooted.studies.uta.toy import toy
 from surefooted.studies.uta.trade_offs import Latent, Several, TradeOff
 
-NORMALISED = {"normalise": "channel"}
-
 
 @checked
 def uta(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu", only: tuple[str, ...] = ()) -> Study:
@@ -28,7 +26,7 @@ def uta(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu", only: t
             seeds, AutoAttack in full, several networks, and CIFAR-10 (figures 3 and 9). everything adds SVHN (table 1).
         only: chapters, by name; all where there are none. mnist, fashion_mnist and svhn are table 1's, mnist-normalised
             and fashion_mnist-normalised are the same with normalised inputs, latent is table 2; further plane, looks,
-            overfitting-fashion_mnist, and from size paper overfitting-cifar10, fast, several-mnist and
+            overfitting-fashion_mnist (and ...-normalised), from size paper overfitting-cifar10, fast, several-mnist and
             several-fashion_mnist.
     """
     chapters = chosen(SIZES[size](), only)
@@ -59,7 +57,7 @@ def smoke() -> list[Chapter]:
         InThePlane(toy("smoke")),
         Appearance(lambda: Looks(training(*victim), images=3, steps=5)),
         Latent(grids.features(data, net="small_convnet", trained=(0.1,), **few)),
-        TradeOff("mnist", grids.pixels(data, {"mlp": NORMALISED}, trained=(0.1,), **few), normalised=True),
+        TradeOff("mnist", grids.pixels(data, {"mlp": grids.NORMALISED}, trained=(0.1,), **few), normalised=True),
         Several("mnist", grids.pixels(data, "small_convnet", trained=(0.1,), members=2, **few)),
     ]
 
@@ -71,12 +69,15 @@ def cpu() -> list[Chapter]:
     return [
         TradeOff("mnist", grids.pixels(mnist, "mlp", epochs=50, **tested)),
         TradeOff("fashion_mnist", grids.pixels(fashion, "lenet", epochs=10, **tested)),
-        Collapse("fashion_mnist", cells.fashion(epochs=30, seeds=3, data=fashion)),
+        Collapse("fashion_mnist", _watched(30)),
         InThePlane(toy()),
         Appearance(lambda: Looks(training("vanilla", "lenet", fashion, {"uta_lenet": {"epochs": 10}}))),
         Latent(grids.features(mnist, epochs=20, **tested)),
-        TradeOff("mnist", grids.pixels(mnist, {"mlp": NORMALISED}, epochs=20, **tested), normalised=True),
-        TradeOff("fashion_mnist", grids.pixels(fashion, {"lenet": NORMALISED}, epochs=10, **tested), normalised=True),
+        TradeOff("mnist", grids.pixels(mnist, {"mlp": grids.NORMALISED}, epochs=20, **tested), normalised=True),
+        TradeOff(
+            "fashion_mnist", grids.pixels(fashion, {"lenet": grids.NORMALISED}, epochs=10, **tested), normalised=True
+        ),
+        Collapse("fashion_mnist", _watched(30, normalised=True), normalised=True),
     ]
 
 
@@ -86,13 +87,16 @@ def paper() -> list[Chapter]:
     return [
         TradeOff("mnist", grids.pixels(mnist, "mlp", epochs=50, **full)),
         TradeOff("fashion_mnist", grids.pixels(fashion, "lenet", epochs=100, **full)),
-        Collapse("fashion_mnist", cells.fashion(epochs=100, seeds=3, data=fashion)),
+        Collapse("fashion_mnist", _watched(100)),
         Collapse("cifar10", cells.cifar10()),
         InThePlane(toy()),
         Appearance(lambda: Looks(training("vanilla", "resnet18", _data("cifar10"), "uta_resnet18"))),
         Latent(grids.features(mnist, epochs=100, **full)),
-        TradeOff("mnist", grids.pixels(mnist, {"mlp": NORMALISED}, epochs=50, **full), normalised=True),
-        TradeOff("fashion_mnist", grids.pixels(fashion, {"lenet": NORMALISED}, epochs=100, **full), normalised=True),
+        TradeOff("mnist", grids.pixels(mnist, {"mlp": grids.NORMALISED}, epochs=50, **full), normalised=True),
+        TradeOff(
+            "fashion_mnist", grids.pixels(fashion, {"lenet": grids.NORMALISED}, epochs=100, **full), normalised=True
+        ),
+        Collapse("fashion_mnist", _watched(100, normalised=True), normalised=True),
         Several("mnist", grids.pixels(mnist, "mlp", epochs=50, members=5, **full)),
         Several("fashion_mnist", grids.pixels(fashion, "lenet", epochs=100, members=5, **full)),
         Quick({k: grids.fast(k) for k in grids.FAST}),
@@ -101,6 +105,11 @@ def paper() -> list[Chapter]:
 
 def everything() -> list[Chapter]:
     return [*paper(), TradeOff("svhn", grids.svhn())]
+
+
+def _watched(epochs: int, *, normalised: bool = False) -> cells.Overfitting:
+    net = {"lenet": grids.NORMALISED if normalised else {}}
+    return cells.fashion(epochs=epochs, seeds=3, data=_data("fashion_mnist"), net=net)
 
 
 def _data(name: str) -> dict[str, Any]:

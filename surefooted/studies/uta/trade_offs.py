@@ -38,11 +38,11 @@ class TradeOff(Chapter):
 
     @property
     def name(self) -> str:
-        return f"{self.data}-normalised" if self.normalised else self.data
+        return grids.labelled(self.data, self.normalised)
 
     @property
     def title(self) -> str:
-        return f"{SETS[self.data]}, inputs normalised" if self.normalised else SETS[self.data]
+        return grids.titled(self.data, self.normalised)
 
     def cells(self) -> list[Cell]:
         return self.grid.cells()
@@ -50,14 +50,11 @@ class TradeOff(Chapter):
     def section(self, store: Store) -> Section:
         grid, name, title = self.grid, self.name, self.title
         steps = "ten steps of a triangular schedule" if self.data == "svhn" else "ε / 0.01 sign steps of 0.01"
-        normalised = (
-            " The networks take out the training pixels' mean and standard deviation, and attacks still move pixels by "
-            "ε; the paper does not say whether its networks do."
-        )
         return Section(
             f"Trade-off: {title}",
             "Section 5.1: trained at several radii, tested at others. Training perturbs from the clean point by "
-            f"{steps}, projected on the ball and on [0, 1]. {EPOCHS[self.data]}{normalised if self.normalised else ''}",
+            f"{steps}, projected on the ball and on [0, 1]. {EPOCHS[self.data]} "
+            f"{grids.NORMALISING if self.normalised else ''}",
             (
                 tables.scores(grid, store, name, f"Accuracy and robustness, {title} (table 1)"),
                 reproduced.table(
