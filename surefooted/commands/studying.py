@@ -48,7 +48,9 @@ def write_report(
     study, place = _study(name, size, only), _place(name, size, only, out)
     missing = plan(study.cells(), store)
     if missing:
-        run = " ".join(["surefooted study run", name, *(["--size", size] if size else []), *_flags(only)])
+        run = " ".join(
+            ["surefooted study run", name, *([f"--size {size}"] if size else []), *(f"--only {one}" for one in only)]
+        )
         raise InputError(f"{len(missing)} results of {name} are not in {store.root}; run: {run}")
     page = study.page(store)
     with explained(place):
@@ -65,7 +67,7 @@ def write_report(
 def _study(name: str, size: str | None, only: list[str]) -> Study:
     made, arguments = resolve("surefooted.studies", name), describe("surefooted.studies", name)["arguments"]
     if only and not any(argument["name"] == "only" for argument in arguments):
-        raise InputError(f"{name} has no chapters to choose from: it runs as a whole. Leave {_flags(only)[0]} out.")
+        raise InputError(f"{name} has no chapters to choose from: it runs as a whole. Leave --only out.")
     for argument in arguments:
         if argument["required"]:
             raise InputError(
@@ -78,7 +80,3 @@ def _study(name: str, size: str | None, only: list[str]) -> Study:
 def _place(name: str, size: str | None, only: list[str], out: Path | None) -> Path:
     """Where the report goes: neither sizes nor chapters share a folder."""
     return out or Path("reports") / "_".join([name, *([size] if size else []), *only])
-
-
-def _flags(only: list[str]) -> list[str]:
-    return [word for one in only for word in ("--only", one)]

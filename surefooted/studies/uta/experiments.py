@@ -22,23 +22,18 @@ EPOCHS = {"fashion_mnist": 100, "cifar10": 200}  # the paper's, where networks a
 
 @dataclass(frozen=True)
 class Collapse(Chapter):
-    """Attacks of one step, by iteration (figures 4 and 9).
-
-    Attributes:
-        normalised: as of a trade-off.
-    """
+    """Attacks of one step, by iteration (figures 4 and 9)."""
 
     data: str
     runs: Overfitting
-    normalised: bool = False
 
     @property
     def name(self) -> str:
-        return grids.labelled(f"overfitting-{self.data}", self.normalised)
+        return grids.labelled(f"overfitting-{self.data}", self.runs.net)
 
     @property
     def title(self) -> str:
-        return grids.titled(self.data, self.normalised)
+        return grids.titled(self.data, self.runs.net)
 
     def cells(self) -> list[Cell]:
         return self.runs.cells()
@@ -46,8 +41,8 @@ class Collapse(Chapter):
     def section(self, store: Store) -> Section:
         return Section(
             f"Catastrophic overfitting: {self.title}",
-            f"Section 5.3: attacks of one step. The paper trains for {EPOCHS[self.data]} epochs. "
-            f"{grids.NORMALISING if self.normalised else ''}",
+            f"Section 5.3: attacks of one step. The paper trains for {EPOCHS[self.data]} epochs."
+            f"{grids.about_inputs(self.runs.net)}",
             (figures.overfitting(self.runs, store, self.name),),
         )
 
@@ -69,7 +64,7 @@ class Quick(Chapter):
         return Section("One and two steps", "Section 5.3, on CIFAR-10.", (figures.fast_figure(self.fast, store),))
 
     def findings(self, store: Store) -> list[Finding]:
-        return [traded.quick(self.fast, store, "fast")]
+        return [traded.quick(self.fast, store, self.name)]
 
 
 @dataclass(frozen=True)

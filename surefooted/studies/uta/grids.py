@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from surefooted.spec import split
 from surefooted.studies.grid import Grid
 from surefooted.studies.published import SETS
 
@@ -18,20 +19,33 @@ TRIANGULAR = {"step_size": 0.005, "schedule": "triangular"}
 LATENT = "MNIST, in the latent space"
 NAMES = {"pgd_at": "PGD-AT", "uta": "UTA-AT"}
 NORMALISED = {"normalise": "channel"}
-NORMALISING = (
-    "The networks take out the training pixels' mean and standard deviation, and attacks still move pixels by ε; the "
-    "paper does not say whether its networks do."
-)
 # Trained on clean images: what the others are to be seen beside.
 STANDARD = "Vanilla"
 
 
-def titled(data: str, normalised: bool) -> str:
-    return f"{SETS[data]}, inputs normalised" if normalised else SETS[data]
+def normalises(net: Any) -> bool:
+    """Whether a network normalises its inputs first, which the paper does not mention of its own.
+
+    It decides whether PGD-AT learns at all at large radii.
+    """
+    return split(net)[1].get("normalise", "none") != "none"
 
 
-def labelled(name: str, normalised: bool) -> str:
-    return f"{name}-normalised" if normalised else name
+def labelled(data: str, net: Any) -> str:
+    return f"{data}-normalised" if normalises(net) else data
+
+
+def titled(data: str, net: Any) -> str:
+    return f"{SETS[data]}, inputs normalised" if normalises(net) else SETS[data]
+
+
+def about_inputs(net: Any) -> str:
+    """A sentence on what it does with them, after others; none where it takes pixels as they are."""
+    said = (
+        " The networks take out the training pixels' mean and standard deviation, and attacks still move pixels by ε; "
+        "the paper does not say whether its networks do."
+    )
+    return said if normalises(net) else ""
 
 
 def name(method: str, eps: float) -> str:

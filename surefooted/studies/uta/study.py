@@ -57,7 +57,7 @@ def smoke() -> list[Chapter]:
         InThePlane(toy("smoke")),
         Appearance(lambda: Looks(training(*victim), images=3, steps=5)),
         Latent(grids.features(data, net="small_convnet", trained=(0.1,), **few)),
-        TradeOff("mnist", grids.pixels(data, {"mlp": grids.NORMALISED}, trained=(0.1,), **few), normalised=True),
+        TradeOff("mnist", grids.pixels(data, {"mlp": grids.NORMALISED}, trained=(0.1,), **few)),
         Several("mnist", grids.pixels(data, "small_convnet", trained=(0.1,), members=2, **few)),
     ]
 
@@ -73,11 +73,9 @@ def cpu() -> list[Chapter]:
         InThePlane(toy()),
         Appearance(lambda: Looks(training("vanilla", "lenet", fashion, {"uta_lenet": {"epochs": 10}}))),
         Latent(grids.features(mnist, epochs=20, **tested)),
-        TradeOff("mnist", grids.pixels(mnist, {"mlp": grids.NORMALISED}, epochs=20, **tested), normalised=True),
-        TradeOff(
-            "fashion_mnist", grids.pixels(fashion, {"lenet": grids.NORMALISED}, epochs=10, **tested), normalised=True
-        ),
-        Collapse("fashion_mnist", _watched(30, normalised=True), normalised=True),
+        TradeOff("mnist", grids.pixels(mnist, {"mlp": grids.NORMALISED}, epochs=20, **tested)),
+        TradeOff("fashion_mnist", grids.pixels(fashion, {"lenet": grids.NORMALISED}, epochs=10, **tested)),
+        Collapse("fashion_mnist", _watched(30, grids.NORMALISED)),
     ]
 
 
@@ -92,11 +90,9 @@ def paper() -> list[Chapter]:
         InThePlane(toy()),
         Appearance(lambda: Looks(training("vanilla", "resnet18", _data("cifar10"), "uta_resnet18"))),
         Latent(grids.features(mnist, epochs=100, **full)),
-        TradeOff("mnist", grids.pixels(mnist, {"mlp": grids.NORMALISED}, epochs=50, **full), normalised=True),
-        TradeOff(
-            "fashion_mnist", grids.pixels(fashion, {"lenet": grids.NORMALISED}, epochs=100, **full), normalised=True
-        ),
-        Collapse("fashion_mnist", _watched(100, normalised=True), normalised=True),
+        TradeOff("mnist", grids.pixels(mnist, {"mlp": grids.NORMALISED}, epochs=50, **full)),
+        TradeOff("fashion_mnist", grids.pixels(fashion, {"lenet": grids.NORMALISED}, epochs=100, **full)),
+        Collapse("fashion_mnist", _watched(100, grids.NORMALISED)),
         Several("mnist", grids.pixels(mnist, "mlp", epochs=50, members=5, **full)),
         Several("fashion_mnist", grids.pixels(fashion, "lenet", epochs=100, members=5, **full)),
         Quick({k: grids.fast(k) for k in grids.FAST}),
@@ -107,9 +103,8 @@ def everything() -> list[Chapter]:
     return [*paper(), TradeOff("svhn", grids.svhn())]
 
 
-def _watched(epochs: int, *, normalised: bool = False) -> cells.Overfitting:
-    net = {"lenet": grids.NORMALISED if normalised else {}}
-    return cells.fashion(epochs=epochs, seeds=3, data=_data("fashion_mnist"), net=net)
+def _watched(epochs: int, inputs: dict[str, Any] | None = None) -> cells.Overfitting:
+    return cells.fashion(epochs=epochs, seeds=3, data=_data("fashion_mnist"), net={"lenet": inputs or {}})
 
 
 def _data(name: str) -> dict[str, Any]:

@@ -25,24 +25,18 @@ FIGURES = {"mnist": 12, "fashion_mnist": 11}  # of several networks
 
 @dataclass(frozen=True)
 class TradeOff(Chapter):
-    """PGD-AT and UTA-AT in pixels, on one data set (table 1, figures 2 and 10).
-
-    Attributes:
-        normalised: the networks normalise their inputs first, which the paper does not mention: it decides whether
-            PGD-AT learns at all at large radii.
-    """
+    """PGD-AT and UTA-AT in pixels, on one data set (table 1, figures 2 and 10)."""
 
     data: str
     grid: Grid
-    normalised: bool = False
 
     @property
     def name(self) -> str:
-        return grids.labelled(self.data, self.normalised)
+        return grids.labelled(self.data, self.grid.net)
 
     @property
     def title(self) -> str:
-        return grids.titled(self.data, self.normalised)
+        return grids.titled(self.data, self.grid.net)
 
     def cells(self) -> list[Cell]:
         return self.grid.cells()
@@ -53,8 +47,8 @@ class TradeOff(Chapter):
         return Section(
             f"Trade-off: {title}",
             "Section 5.1: trained at several radii, tested at others. Training perturbs from the clean point by "
-            f"{steps}, projected on the ball and on [0, 1]. {EPOCHS[self.data]} "
-            f"{grids.NORMALISING if self.normalised else ''}",
+            f"{steps}, projected on the ball and on [0, 1]. {EPOCHS[self.data]}"
+            f"{grids.about_inputs(grid.net)}",
             (
                 tables.scores(grid, store, name, f"Accuracy and robustness, {title} (table 1)"),
                 reproduced.table(
@@ -66,10 +60,9 @@ class TradeOff(Chapter):
         )
 
     def findings(self, store: Store) -> list[Finding]:
-        said, see = f"The paper's scores are reproduced ({self.title}).", f"scores-{self.name}"
-        compared = self._compared(store)
+        see = f"scores-{self.name}"
         return [
-            *([reproduced.overall(said, compared, f"printed-{self.name}")] if compared else []),
+            *_overall(self.title, self._compared(store), f"printed-{self.name}"),
             traded.more_accurate(self.title, self.grid, store, "figure 2", f"clean-accuracy-{self.name}"),
             traded.best_score(self.title, self.grid, store, "table 1", see),
             traded.as_robust(self.title, self.grid, store, see),
@@ -117,10 +110,8 @@ class Latent(Chapter):
 
     def findings(self, store: Store) -> list[Finding]:
         see, clean = "scores-latent", "clean-accuracy-latent"
-        said = f"The paper's scores are reproduced ({grids.LATENT})."
-        compared = self._compared(store)
         return [
-            *([reproduced.overall(said, compared, "printed-latent")] if compared else []),
+            *_overall(grids.LATENT, self._compared(store), "printed-latent"),
             traded.more_accurate(grids.LATENT, self.grid, store, "figure 13", clean),
             traded.best_score(grids.LATENT, self.grid, store, "table 2", see, spared=0),
             *traded.latent(self.grid, self.alone, store, see, clean),
@@ -155,3 +146,8 @@ class Several(Chapter):
                 figures.robust_accuracy(title, self.grid, store, self.name, of),
             ),
         )
+
+
+def _overall(title: str, compared: list[reproduced.Compared], see: str) -> list[Finding]:
+    """Whether the printed scores come out, where there are some."""
+    return [reproduced.overall(f"The paper's scores are reproduced ({title}).", compared, see)] if compared else []
