@@ -1,17 +1,15 @@
-"""Analysis of a victim: Jacobians, margins, linearity, surfaces and correlations, against answers known otherwise."""
+"""Analysis of a victim: Jacobians, margins, linearity and surfaces, against answers known otherwise."""
 
 from math import nan
 
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from torch import nn
 
 from surefooted import analysis
 from surefooted.analysis import (
     certified_radius,
-    correlation,
     decision_margin,
     jacobian_norm,
     nonlinearity,
@@ -23,22 +21,14 @@ from surefooted.analysis import jacobian as of_jacobian
 from surefooted.analysis.jacobian import spectral_norm
 from surefooted.analysis.linearity import derivative_along
 from surefooted.analysis.surfaces import steepest_sign
-from surefooted.cell import Analysed, Surface, attacking, training
-from surefooted.cell import analysed as of_cells
 from surefooted.core import Forward, Points, log_mean_softmax
-from surefooted.data import digits
 from surefooted.ensembles import Ensemble, MonteCarloDropout
 from surefooted.errors import InputError
-from surefooted.execute import execute
 from surefooted.folded import folded
-from surefooted.machine import Machine
-from surefooted.metrics.intervals import resamples
 from surefooted.nets import cnn7, lenet, mlp, wide_resnet
 from surefooted.scores import cross_entropy, entropy, kl_from_clean
-from surefooted.store import Store
 from surefooted.views import Plain, victim_of
 
-CPU = Machine("cpu", threads=1)
 SHAPE, CLASSES, ROWS = (1, 14, 14), 5, 6
 
 
@@ -353,145 +343,3 @@ def test_the_steepest_sign_survives_a_prediction_that_is_sure():
     sure = steepest_sign(Plain(net), points.x, points.y)
     assert (sure != 0).all() and (mild != 0).all()
     assert (sure == (net.weight[second] - net.weight[points.y]).sign().view_as(sure)).float().mean() > 0.95
-
-
-@pytest.mark.parametrize("kind", ["pearson", "spearman"])
-def test_correlations_are_scipys(kind):
-    of = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}[kind]
-    rng = np.random.default_rng(0)
-    for k in range(10):
-        x = rng.normal(1e6 * (k == 3), 1, 50)
-        y = 0.5 * x + rng.standard_t(2, 50) if k else -x
-        if k > 5:
-            x, y = x.round(), y.round()  # ties
-        found = correlation(torch.tensor(x), torch.tensor(y), kind=kind, draws=50)
-        assert found.value == pytest.approx(of(x, y).statistic, abs=1e-7)
-        assert found.low <= found.high and found.n == 50 and found.left_out == 0
-
-
-@pytest.mark.parametrize("kind", ["pearson", "spearman"])
-def test_the_bootstrap_is_scipys_of_each_resample(kind):
-    of = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}[kind]
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(2, 30)).round(1)
-    y = y + x
-    values = []
-    for w in torch.cat(list(resamples(30, 200, 7, torch.device("cpu")))):
-        rows = np.repeat(np.arange(30), w.int().numpy())
-        values.append(of(x[rows], y[rows]).statistic)
-    found = correlation(torch.tensor(x), torch.tensor(y), kind=kind, draws=200, seed=7, level=0.9)
-    ordered = np.sort(values)
-    assert found.low == pytest.approx(ordered[9], abs=1e-9) and found.high == pytest.approx(ordered[190], abs=1e-9)
-    assert found == correlation(torch.tensor(x), torch.tensor(y), kind=kind, draws=200, seed=7, level=0.9)
-
-
-@pytest.mark.parametrize("kind, true", [("pearson", 0.6), ("spearman", 6 / np.pi * np.arcsin(0.3))])
-def test_intervals_hold_the_true_correlation_as_often_as_they_say(kind, true):
-    rng, held = np.random.default_rng(2), 0
-    for k in range(200):
-        x, noise = rng.normal(size=(2, 100))
-        y = 0.6 * x + 0.8 * noise
-        found = correlation(torch.tensor(x), torch.tensor(y), kind=kind, draws=200, level=0.9, seed=k)
-        held += found.low <= true <= found.high
-    assert 0.84 <= held / 200 <= 0.95
-
-
-def test_pairs_that_are_not_finite_are_left_out_and_counted():
-    x = torch.tensor([1.0, 2.0, nan, 4.0, torch.inf, 5.0])
-    y = torch.tensor([2.0, 4.5, 1.0, 7.0, 1.0, -torch.inf])
-    found = correlation(x, y, draws=10)
-    assert (found.n, found.left_out) == (3, 3)
-    assert found.value == pytest.approx(stats.pearsonr([1, 2, 4], [2, 4.5, 7]).statistic)
-    none = correlation(torch.full((3,), nan), torch.ones(3))
-    assert np.isnan(none.value) and (none.n, none.left_out) == (0, 3)
-    assert np.isnan(correlation(torch.ones(9), torch.arange(9.0)).value)
-    with pytest.raises(InputError, match="per example"):
-        correlation(torch.ones(3), torch.ones(4))
-    with pytest.raises(InputError, match="kind"):
-        correlation(torch.ones(3), torch.ones(3), kind="kendall")
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return Store(tmp_path_factory.mktemp("analysed"))
-
-
-@pytest.fixture(scope="module")
-def victim(store):
-    data = {"digits": {"train_limit": 200, "test_limit": 60}}
-    cell = training("vanilla", "small_convnet", data, {"recipe": {"epochs": 10}})
-    execute([cell], store, machine=CPU, quiet=True)
-    return cell
-
-
-def test_the_cell_holds_what_the_functions_say(store, victim):
-    moved = attacking(victim, {"pgd": {"norm": "l2", "eps": 0.5, "steps": 5}}, limit=40)
-    cell = Analysed(victim, "test", 40, moved=moved)
-    execute([cell], store, machine=CPU, quiet=True)
-    seen, net, points = cell.result(store), victim.load(store), digits(test_limit=60).test.points(slice(0, 40))
-    margin, norm, correct = sensitivity(net, points)
-    assert torch.equal(seen["rows"], points.i) and torch.equal(seen["y"], points.y)
-    assert torch.equal(seen["correct"], correct) and correct.any() and seen["q"].isfinite().any()
-    assert torch.allclose(seen["margin"], margin, atol=1e-4)
-    assert torch.allclose(seen["jacobian_norm"], norm, rtol=1e-4)
-    x = moved.result(store)["x"]
-    q = nonlinearity(net, points, x).q
-    assert torch.allclose(seen["q"], q, rtol=1e-2, atol=1e-3, equal_nan=True)
-    assert torch.equal(seen["q"].isnan(), (x == points.x).flatten(1).all(1))
-    assert torch.equal(seen["size"], moved.result(store)["size"])
-    assert "q" not in _made(Analysed(victim, "test", 10), store)
-    assert len({c.key for c in (cell, Analysed(victim, "test", 40), Analysed(victim, "test", 30))}) == 3
-
-
-def test_the_cell_needs_the_points_of_the_same_images(store, victim):
-    with pytest.raises(InputError, match="keeps none"):
-        Analysed(victim, moved=attacking(victim, "pgd", keep_points=False))
-    moved = attacking(victim, {"pgd": {"steps": 1}}, limit=5)
-    with pytest.raises(InputError, match="not the same"):
-        execute([Analysed(victim, "test", 6, moved=moved)], store, machine=CPU, quiet=True)
-
-
-def test_the_surface_cell(store, victim):
-    cell = Surface(victim, limit=3, score="entropy", grid=5)
-    seen, net = _made(cell, store), victim.load(store)
-    points = digits(test_limit=60).test.points(slice(0, 3))
-    values = surface(net, points, score=entropy(), grid=5)
-    assert torch.equal(seen["rows"], points.i) and torch.equal(seen["offsets"], values.offsets)
-    assert torch.allclose(seen["score"], values.score, atol=1e-4)
-    assert torch.allclose(seen["margin"], values.margin, atol=1e-3)
-    assert cell.key != Surface(victim, limit=3, grid=5).key
-
-
-@pytest.mark.parametrize("kind", ["analysed", "surface"])
-def test_a_killed_cell_loses_one_block(store, victim, monkeypatch, tmp_path, kind):
-    monkeypatch.setitem(of_cells.BLOCK, "cpu", 10)
-    cell = {"analysed": Analysed(victim, "test", 35), "surface": Surface(victim, limit=4, grid=3, seed=9)}[kind]
-    name = {"analysed": "sensitivity", "surface": "surface"}[kind]
-    function, calls = getattr(of_cells, name), []
-
-    def dies(*args, **options):
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        calls.append(1)
-        return function(*args, **options)
-
-    monkeypatch.setattr(of_cells, name, dies)
-    ticks = []
-    with pytest.raises(KeyboardInterrupt):
-        cell.run(store, CPU, ticks.append)
-    blocks = sorted((store.root / "work" / cell.key).glob("*.safetensors"))
-    assert len(blocks) == 2 and not cell.done(store)
-    calls, ticks = [], []
-    monkeypatch.setattr(of_cells, name, lambda *args, **options: (calls.append(1), function(*args, **options))[1])
-    cell.run(store, CPU, ticks.append)
-    assert len(calls) == 2 and sum(ticks) == cell.work()
-    whole = Store(tmp_path / "whole")
-    execute(cell.needs, whole, machine=CPU, quiet=True)
-    again = _made(cell, whole)
-    assert all(torch.equal(value, again[name]) for name, value in cell.result(store).items())
-    assert not blocks[0].parent.exists()
-
-
-def _made(cell, store):
-    execute([cell], store, machine=CPU, quiet=True)
-    return cell.result(store)

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_report import METHODS, sample, written
+from pages import METHODS, sample, written
 
 from surefooted.report import Column, Page, Section, Table, tables, write
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import rc_context
 from matplotlib.figure import Figure as Canvas
+from pages import METHODS, sample
 from PIL import Image
-from test_report import METHODS, sample
 
 from surefooted.errors import InputError
 from surefooted.report import Figure, Interval, Panel, figures, labels, style, svg

@@ -1,0 +1,64 @@
+"""Commands as a shell would see them."""
+
+import json
+import sys
+
+import pytest
+
+from surefooted import cli
+from surefooted.cell import training
+from surefooted.execute import execute
+from surefooted.machine import Machine
+from surefooted.store import Store
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """What a shell would see of ``surefooted words``: exit code, standard output, standard error."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["surefooted", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, error = capfd.readouterr()
+        assert "Traceback" not in error
+        return end.value.code or 0, out, error
+
+    return call
+
+
+@pytest.fixture
+def refused(run):
+    """The message of a command that must fail, which is the same with and without --json."""
+
+    def call(*words):
+        code, out, error = run(*words)
+        assert (code, out) == (2, "") and error.startswith("surefooted: ")
+        message = error.removeprefix("surefooted: ").rstrip("\n")
+        code, out, error = run(*words, "--json")
+        assert code == 2 and json.loads(out) == {"error": message}
+        return message
+
+    return call
+
+
+@pytest.fixture
+def document(run):
+    """The one JSON document of a command that must not fail."""
+
+    def call(*words):
+        code, out, _ = run(*words, "--json")
+        assert code == 0, out
+        return json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A store with a vanilla network in it."""
+    root = tmp_path_factory.mktemp("kept")
+    cell = training("vanilla", {"mlp": {"width": 4}}, "digits", {"recipe": {"epochs": 1, "batch": 256}})
+    execute([cell], Store(root), machine=Machine("cpu"))
+    return root, cell

@@ -1,0 +1,214 @@
+"""The command line, used clumsily: one message, exit code 2, no traceback, nothing lost."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from test_cli import QUICK
+
+from surefooted.store import Store
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("train vanila", "Did you mean 'vanilla'?"),
+        ("train pat --method.epss 1", "pat has no argument 'epss'. Did you mean 'eps'?"),
+        ("train pat --method.eps -1 --method.steps 0", "steps = '0'"),
+        ("train pat --method.eps", "--method.eps has no value"),
+        ("train pat mlp", "unexpected 'mlp'"),
+        ("train", "which method? Name one (surefooted list methods), such as pat."),
+        ("train --method.eps 0.1", "options of method were given (eps), but not which; add --method NAME."),
+        ("train vanilla --net mlpp", "Did you mean 'mlp'?"),
+        ("train vanilla --net.width 0", "width = '0': input should be greater than or equal to 1"),
+        ("train vanilla --net.width 1000000000", "make it smaller"),
+        ("train vanilla --net.width 10000000000000000000000", "cannot be built"),
+        ("train vanilla --net cnn4", "cnn4 needs images of at least"),
+        ("train vanilla --data digit", "Did you mean 'digits'?"),
+        ("train vanilla --data mnist", "Give --data-root, or set SUREFOOTED_DATA"),
+        ("train vanilla --data-root /nowhere", "There is no '/nowhere'"),
+        ("train vanilla --data.validation 2", "validation = '2': input should be less than or equal to 1"),
+        ("train vanilla --data.validation 0.0001", "less than one image"),
+        ("train adals --data.validation 0", "the validation set has 0 images"),
+        ("train ar_adals --method.levels 500", "learns its labels from 500 validation subset(s)"),
+        ("train ls --method.eps 1.5", "less than or equal to 1"),
+        ("train vanilla --recipe.epochs 0", "epochs = '0'"),
+        ("train vanilla --recipe.batch none", "batch = 'none'"),
+        ("train vanilla --recipe entm_mnst", "Did you mean 'entm_mnist'?"),
+        ("train vanilla --recipe.augment [flipp]", "Did you mean 'flip'?"),
+        ("train vanilla --seed -1", "--seed"),
+        ("train vanilla --seed x", "--seed"),
+        (
+            "train vanilla --recipe.augment flip",
+            "augment = 'flip': expected a list; write [flip], and several with commas",
+        ),
+        ("train vanilla --net.classes 3", "mlp has no argument 'classes'. It is not an option"),
+        (
+            "train custom --method.perturb.eps 0.1",
+            "of method.perturb were given (eps), but not which; add --method.per",
+        ),
+        ("train vanilla --precision fp8", "precision = 'fp8': input should be 'fp32' or 'bf16'"),
+        ("train vanilla --accelerator gpu", "accelerator is 'gpu'. Did you mean 'cpu'?"),
+        ("train vanilla --devices 0", "--devices"),
+        ("train vanilla --config absent.toml", "absent.toml cannot be read: No such file"),
+        ("train vanilla --bogus 3", "there is no option --bogus. There are: data, method, net, recipe, record."),
+        ("train vanilla --epochs 3", "Arguments of components follow their slot: --SLOT.epochs VALUE."),
+        ("train vanilla --store /dev/null/x", "a part of its path is a file"),
+        ("train vanilla --out /dev/null/x.safetensors", "a file is in its place"),
+        ("train vanilla --out /proc/x.safetensors", "choose another place"),
+        ("train vanilla --out /tmp", "is a directory; give the name of a file"),
+        ("attack pgd", "which network? Give --model"),
+        ("attack pgd --model 0123", "no train artefact in"),
+        ("attack pgd --model mymods:good", "To evaluate it: surefooted audit --model mymods:good --data NAME."),
+        ("measure --model good.pt2", "To evaluate it: surefooted audit --model good.pt2 --data NAME."),
+        ("attack pgd --model ../x", "../x is not there"),
+        ("attack pgd --model absent.safetensors", "absent.safetensors is not there"),
+        ("measure --model x.safetensors", "x.safetensors is not there"),
+        ("measure", "which network?"),
+        ("study run dmo", "Did you mean 'demo'?"),
+        ("study run demo --size big", "'full' or 'smoke'"),
+        ("study run demo --workers -1", "--workers"),
+        ("study run demo --only plane", "demo has no chapters to choose from"),
+        ("study run uta --size smoke --only plain", "Did you mean 'plane'?"),
+        ("report uta --size smoke --only plane", "run: surefooted study run uta --size smoke --only plane"),
+        ("study run", "name"),
+        ("study rnu", "rnu"),
+        ("report dmo", "Did you mean 'demo'?"),
+        ("report demo --size smoke", "run: surefooted study run demo"),
+        ("list metod", "Did you mean 'methods'?"),
+        ("list methods pgd", "there is no 'pgd' among the methods. Did you mean 'pgd_at'?"),
+        ("lst", "lst"),
+    ],
+)
+def test_bad_words(refused, words, said):
+    given = words.split()
+    if given[0] == "train":
+        default = {"--net": "mlp", "--recipe.epochs": "1", "--accelerator": "cpu"}
+        given += [word for option, value in default.items() if option not in given for word in (option, value)]
+    assert said in refused(*given)
+
+
+def test_all_faults_are_said_at_once(refused):
+    words = ["--method.eps", "-1", "--method.stepz", "3", "--recipe.lr", "0", "--net.widht", "3", "--net", "mlp"]
+    lines = refused("train", "pat", *words).splitlines()
+    assert len(lines) == 4 and all(any(word in line for line in lines) for word in ("eps", "stepz", "lr", "widht"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("attack", "which attack? Name one (surefooted list attacks)"),
+        ("attack pdg", "Did you mean 'pgd'?"),
+        ("attack pgd --attack.norm l3", "'linf' or 'l2'"),
+        ("attack pgd --attack.eps -0.1", "eps = '-0.1'"),
+        ("attack pgd --split tset", "--split is 'tset'; expected train, validation or test."),
+        ("attack pgd --limit -5", "--limit"),
+        ("attack pgd --data.test_limits 3", "digits has no argument 'test_limits'. Did you mean 'test_limit'?"),
+        ("measure --metric ecee", "Did you mean 'ece'?"),
+        ("measure --ece.bins 0", "ece: bins = '0'"),
+        ("attack autoattack --attack.version custom --attack.attacks apgd_ce", "expected a list; write [apgd_ce]"),
+        ("measure --ece.bin 5", "ece has no argument 'bin'. Did you mean 'bins'?"),
+        ("measure --ece 5", "the options of a metric are written --ece.OPTION VALUE"),
+        ("measure --metric ece --nll.bins 5", "there is no option --nll.bins"),
+        ("measure --levels 100000", "--levels is 100000, and there are 449 images"),
+        ("measure --draws 0", "--draws"),
+        ("measure --attack.eps 1", "options of attack were given (eps), but not which; add --attack NAME."),
+        ("measure --attack pgdd", "Did you mean 'pgd'?"),
+        ("measure pgd", "unexpected 'pgd'"),
+        ("measure --against 0123", "no train artefact in"),
+        ("measure --ood digit", "Did you mean 'digits'?"),
+        ("measure --ood.path x", "options of ood were given (path), but not which"),
+        ("measure --ood plane", "the images of --ood are (1, 1, 2), and the network is for (1, 8, 8)"),
+    ],
+)
+def test_bad_words_about_a_network(refused, kept, words, said):
+    root, cell = kept
+    before = sorted(root.rglob("*"))
+    assert said in refused(*words.split(), "--model", cell.key[:10], "--store", root, "--accelerator", "cpu")
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_file_without_data_asks_for_them(refused, kept):
+    root, cell = kept
+    words = ["--model", cell.path(Store(root)) / "weights.safetensors", "--store", root, "--accelerator", "cpu"]
+    assert "name it (--data)" in refused("attack", "fgsm", *words)
+    assert "name it (--data)" in refused("measure", *words)
+
+
+def test_files_that_hold_no_network(refused, tmp_path):
+    bad = tmp_path / "w.safetensors"
+    for save in (
+        lambda: torch.save({"x": torch.zeros(3)}, bad),
+        lambda: torch.save({"x": torch.zeros(3)}, bad, _use_new_zipfile_serialization=False),
+        lambda: bad.write_bytes(b"half"),
+        lambda: save_file({"x": torch.zeros(3)}, bad),
+    ):
+        save()
+        text = refused("attack", "pgd", "--data", "digits", "--model", bad, "--accelerator", "cpu")
+        assert str(bad) in text
+        assert ("pickle" in text) == (bad.read_bytes()[:2] in (b"PK", b"\x80\x02"))
+
+
+def test_a_key_that_is_short_or_of_a_damaged_artefact(refused, kept, tmp_path):
+    _, cell = kept
+    store = Store(tmp_path / "s")
+    for key in ("aa11", "aa22"):
+        store.path("train", key).mkdir(parents=True)
+        (store.path("train", key) / "spec.json").write_text('{"method": 1}')
+    place = ["--store", store.root, "--accelerator", "cpu"]
+    assert "2 keys" in refused("attack", "pgd", "--model", "aa", *place)
+    assert "is damaged" in refused("attack", "pgd", "--model", "aa11", *place)
+    (store.path("train", "aa11") / "spec.json").write_text("{")
+    assert "cannot be read as JSON" in refused("attack", "pgd", "--model", "aa11", *place)
+    # The same words with other data are another network: it is not trained in silence.
+    (store.path("train", "aa22") / "spec.json").write_text(json.dumps(cell.about()))
+    assert "no longer those that aa22 was trained with" in refused("attack", "pgd", "--model", "aa22", *place)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"x_train": np.zeros((40, 4, 4), np.uint8)}, "has no 'y_train'"),
+        ({"x_train": np.zeros((40, 4, 4), np.int32), "y_train": np.zeros(40, int)}, "x_train is int32; uint8"),
+        ({"x_train": np.full((40, 4, 4), 7.0), "y_train": np.zeros(40, int)}, "floats from 7 to 7"),
+        ({"x_train": np.full((40, 4, 4), np.nan), "y_train": np.zeros(40, int)}, "40 image(s) with NaN"),
+        ({"x_train": np.zeros((40, 4, 4), np.uint8), "y_train": np.zeros(40)}, "y_train is float64"),
+        ({"x_train": np.zeros((40, 4, 4), np.uint8), "y_train": np.full(40, -1)}, "label -1 is outside"),
+        ({"x_train": np.zeros((40, 4, 4), np.uint8), "y_train": np.full(40, 9), "classes": np.array(["a"])}, "label 9"),
+        ({"x_train": np.zeros((40, 4, 4), np.uint8), "y_train": np.array([{}] * 40)}, "without objects"),
+    ],
+)
+def test_data_that_cannot_be_used(refused, tmp_path, arrays, said):
+    np.savez(tmp_path / "d.npz", **arrays)
+    words = ["train", "vanilla", "--data", "npz", "--data.path", tmp_path / "d.npz", *QUICK]
+    assert said in refused(*words)
+    (tmp_path / "d.npz").write_bytes((tmp_path / "d.npz").read_bytes()[:100])
+    assert "cannot be read as a NumPy archive" in refused(*words)
+    (tmp_path / "d.npz").unlink()
+    assert "There is no" in refused(*words)
+
+
+def test_a_network_for_other_images(refused, kept, tmp_path):
+    root, cell = kept
+    np.savez(tmp_path / "d.npz", x_train=np.zeros((40, 4, 4), np.uint8), y_train=np.arange(40) % 3)
+    words = ["--model", cell.key, "--store", root, "--data", "npz", "--data.path", tmp_path / "d.npz"]
+    for command in (("attack", "fgsm"), ("measure",)):
+        assert "reads images of (C, H, W) = (1, 8, 8)" in refused(*command, *words, "--accelerator", "cpu")
+
+
+def test_a_full_disk_loses_nothing(refused, document, monkeypatch, tmp_path):
+    words = ["train", "vanilla", *QUICK]
+    with monkeypatch.context() as patch, open("/dev/full", "wb") as full:
+        Store()
+        patch.setattr(os, "fsync", lambda _: os.write(full.fileno(), b"x"))
+        assert "the disk is full; free some space and run the same command again" in refused(*words)
+    assert document(*words)["last_epoch"]["epoch"] == 1
+
+
+def test_a_loss_that_is_no_number(refused):
+    words = ["--recipe.optimiser", "sgd", "--recipe.schedule", "steps", "--recipe.drops", "[[0, 1.0e+40]]"]
+    text = refused("train", "vanilla", "--net", "mlp", "--recipe.epochs", "2", "--accelerator", "cpu", *words)
+    assert "became nan in epoch 1, step 2, at learning rate 1e+37" in text and "--recipe.lr" in text

@@ -1,0 +1,145 @@
+"""The audit at the command line, of a classifier that is not ours: scikit-learn's perceptron."""
+
+import json
+import re
+import sys
+import warnings
+
+import pytest
+from test_audit import SMOKE, close
+
+import surefooted as sf
+from surefooted import cli
+from surefooted.commands.auditing import _slug
+from surefooted.data import digits
+from surefooted.store import Store
+
+STRANGER = """
+import torch
+from sklearn.datasets import load_digits
+from sklearn.neural_network import MLPClassifier
+from torch import nn
+
+X, Y = load_digits(return_X_y=True)
+fitted = MLPClassifier((32,), max_iter=30, random_state=0, tol=0).fit(X[:1200], Y[:1200])
+
+def mlp():
+    '''scikit-learn's own perceptron, trained on its own digits from 0 to 16.'''
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    for layer, w, b in zip((net[1], net[3]), fitted.coefs_, fitted.intercepts_):
+        layer.weight.data, layer.bias.data = torch.tensor(w.T).float(), torch.tensor(b).float()
+    return net
+
+class Sixteenths(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = mlp()
+
+    def forward(self, x):
+        return self.net(16 * x)
+
+class Soft(Sixteenths):
+    def forward(self, x):
+        return super().forward(x).softmax(-1)
+
+class Two(Sixteenths):
+    def forward(self, x):
+        return super().forward(x), None
+"""
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stranger")
+    (folder / "stranger.py").write_text(STRANGER)
+    return folder
+
+
+@pytest.fixture
+def command(stranger, monkeypatch, capsys):
+    def call(*words):
+        monkeypatch.chdir(stranger)
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        monkeypatch.setattr(sys, "argv", ["surefooted", *map(str, words)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scikit-learn's, of stopping early
+            with pytest.raises(SystemExit) as left:
+                cli.main()
+        out, err = capsys.readouterr()
+        return left.value.code or 0, out, err
+
+    return call
+
+
+AUDIT = ("audit", "--data", "digits", "--eps", "15/100", "--budget", "smoke", "--limit", "32")
+
+
+def test_a_perceptron_of_scikit_learn_is_audited(command, stranger):
+    sixteenth = ("--mean", "0", "--std", "1/16")
+    code, out, err = command(*AUDIT, "--model", "stranger:mlp", *sixteenth, "--json")
+    numbers = json.loads(out)
+    assert code == 0 and numbers["n"] == 32 and numbers["classifier"] == "stranger:mlp"
+    assert numbers["calibration"]["clean"]["accuracy"]["value"] > 0.8
+    assert "at most about" in err
+    assert (stranger / "reports" / "audit_stranger_mlp" / "index.html").read_text().count("stranger:mlp")
+    code, out, err = command(*AUDIT, "--model", "stranger:mlp", *sixteenth, "-q", "--report", stranger / "again")
+    assert code == 0 and not err
+    assert out.startswith("audit of stranger:mlp on Digits (") and "below" not in out
+    assert "as it is" in out and "AutoAttack" in out and "report:" in out
+    found = sf.audit("stranger:Sixteenths", "digits", limit=32, store=Store(stranger / "store"), **SMOKE)
+    assert close(found.numbers["attacks"], numbers["attacks"])
+
+
+@pytest.mark.parametrize(
+    ("model", "slug"),
+    [
+        ("mymods:good", "mymods_good"),
+        ("../nets/my net.pt2", "nets_my_net.pt2"),
+        ("timm:resnet50.a1_in1k", "timm_resnet50.a1_in1k"),
+        (f"store/{'0af' * 20}/weights.safetensors", r"\w+_weights.safetensors_[0-9a-f]{8}"),
+        ("..", "model"),
+    ],
+)
+def test_a_report_has_a_directory_by_its_model(model, slug):
+    assert re.fullmatch(slug, _slug(model)) and len(_slug(model)) <= 40
+
+
+def test_probabilities_are_flagged_and_mended(command, stranger):
+    code, out, _ = command(*AUDIT, "--model", "stranger:Soft", "--outputs", "probabilities", "-q", "--json")
+    assert code == 0 and "softmax_twice" not in {flag["name"] for flag in json.loads(out)["flags"]}
+    found = sf.audit("stranger:Soft", "digits", limit=32, store=Store(stranger / "store"), **SMOKE)
+    assert "softmax_twice" in {flag.name for flag in found.flags}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((*AUDIT, "--model", "stranger:Two"), "returns a tuple"),
+        ((*AUDIT, "--model", "stranger:mlp", "--mean", "0,0,0", "--std", "1,1,1"), "cannot run on 64 images of"),
+        ((*AUDIT, "--model", "stranger:mlp", "--mean", "grey", "--std", "1"), "--mean is 'grey'"),
+        ((*AUDIT, "--model", "stranger:mlp", "--outputs", "labels"), "expected logits or probabilities"),
+        ((*AUDIT, "--model", "stranger:Sixteenths", "--outputs", "probabilities"), "of 64 images 64 have outputs"),
+        ((*AUDIT, "--model", "stranger:Two", "--outputs", "probabilities"), "returns a tuple"),
+        ((*AUDIT, "--model", "stranger:mlp", "--norm", "l1"), "norm = 'l1'"),
+        ((*AUDIT, "--model", "none.onnx"), "is not there"),
+        ((*AUDIT, "--model", "stranger:mlp", "--levels", "33"), "--levels is 33, and there are 32 images"),
+        ((*AUDIT, "--model", "stranger:mlp", "--eps", "8"), "eps = 8 in L∞ .* Did you mean 8/255?"),
+        (AUDIT, "which classifier?"),
+        (("audit", "--model", "stranger:mlp"), "which data?"),
+        (("study", "run", "audit"), "audit needs the argument 'model'"),
+    ],
+)
+def test_bad_input_is_one_message_and_code_2(command, words, said, stranger):
+    before = sorted(stranger.glob("reports/*"))
+    code, _, err = command(*words)
+    assert code == 2 and re.search(said, err) and "Traceback" not in err
+    assert sorted(stranger.glob("reports/*")) == before
+
+
+def test_flags_go_with_every_robust_accuracy(command, tmp_path):
+    store = Store(tmp_path)
+    run = sf.train("vanilla", "mlp", digits(), sf.recipe(epochs=1), store=store)
+    weights = run.cell.path(store) / "weights.safetensors"
+    words = ("attack", "fgsm", "--model", weights, "--data", "digits", "--limit", "16", "--attack.eps", "0.1")
+    code, out, _ = command(*words, "--json")
+    assert code == 0 and json.loads(out)["flags"] == []
