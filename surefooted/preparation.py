@@ -63,5 +63,5 @@ def own_levels(method: Method, net: nn.Module, data: Splits, device: torch.devic
     ranked: list[Tensor] = []
     for images in (data.train, data.validation):
         found = [attack(net, images.points(slice(a, a + RANKED), device)) for a in range(0, len(images), RANKED)]
-        ranked += [images.rows, torch.cat([torch.where(f.found, f.size, torch.inf) for f in found]).cpu()]
+        ranked += [images.rows, torch.cat([f.distance for f in found]).cpu()]
     return Levels.of(*ranked, levels=method.target.levels).to(device)

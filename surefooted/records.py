@@ -27,7 +27,8 @@ class Adversarial(NamedTuple):
     Attributes:
         x: the point kept (which one, the attack's ``keep`` rule says).
         found: whether the victim's answer there differs from the class that was attacked.
-        size: norm of the perturbation; 0 where the clean point was already wrong, under ``found`` and ``nearest``.
+        size: norm of the perturbation kept; 0 where the clean point was already wrong, under ``found`` and ``nearest``,
+            and where ``nearest`` found nothing (``distance`` tells these apart).
         queries: forward passes asked for this row until it retired.
     """
 
@@ -35,6 +36,11 @@ class Adversarial(NamedTuple):
     found: Bool[Tensor, " b"]
     size: Float[Tensor, " b"]
     queries: Int[Tensor, " b"]
+
+    @property
+    def distance(self) -> Float[Tensor, " b"]:
+        """(N,) ``size`` where something was found, infinite elsewhere: what ``levels_of`` ranks by."""
+        return torch.where(self.found, self.size, inf)
 
 
 class Rows:

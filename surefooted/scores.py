@@ -1,7 +1,8 @@
 """Scores: numbers per example that training lowers, attacks raise and detectors rank by.
 
-All read the logarithm of the *mean* prediction, so that each means the same for one network, an ensemble, dropout
-masks or Gaussian-process draws. With one sample, differences of it are differences of logits.
+They read the logarithm of the *mean* prediction, so that each means the same for one network, an ensemble, dropout
+masks or Gaussian-process draws. With one sample, differences of it are differences of logits. Those that are about the
+samples themselves read each: ``summed_cross_entropy``, ``adp_loss``, ``mutual_information``, ``variance``.
 """
 
 from __future__ import annotations

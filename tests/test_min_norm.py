@@ -98,6 +98,7 @@ def test_a_victim_that_never_changes_its_answer_is_not_found(name):
     points = Points(torch.rand(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64), torch.arange(5))
     found = ALL[name](Stubborn(), points)
     assert not found.found.any() and torch.equal(found.x, points.x) and (found.size == 0).all()
+    assert found.distance.isinf().all()
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +125,7 @@ def test_rows_lie_in_the_box_and_a_batch_of_seven_finds_what_one_of_five_hundred
     whole, parts = ALL[name](net, points, batch=500), ALL[name](net, points, batch=7)
     assert whole.found.all() and whole.x.min() >= 0 and whole.x.max() <= 1
     assert torch.equal(whole.found, parts.found) and torch.allclose(whole.size, parts.size, rtol=1e-3, atol=1e-5)
+    assert torch.equal(whole.distance, whole.size)
 
 
 @pytest.mark.parametrize("make", [carlini_wagner, ddn, fmn, nearest_boundary])

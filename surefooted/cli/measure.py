@@ -59,7 +59,7 @@ def measure(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a trained network's predictions: accuracy, calibration, uncertainty, with bootstrap intervals.
+    """Measure a trained network's predictions: accuracy, calibration, uncertainty, with 95 % intervals.
 
     Options of metrics, attack and data: --ece.bins 20 --ece.edges equal_mass --attack.eps 0.1 --ood.path DIR
     """

@@ -22,7 +22,8 @@ def levels_of(sizes: Float[Tensor, " n"], *, levels: Count = 10) -> Int[Tensor, 
     robust. Any other number per example may take the place of the size.
 
     Args:
-        sizes: (N,) ‖δ‖ of the smallest perturbation that changes the model's own prediction.
+        sizes: (N,) ‖δ‖ of the smallest perturbation that changes the model's own prediction, inf where none does, as
+            ``Adversarial.distance`` has it.
         levels: how many; the paper's R = 10.
     """
     n = len(sizes)
