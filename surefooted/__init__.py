@@ -12,11 +12,15 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "surefooted.api": ["attack", "measure", "predict", "train"],
-    "surefooted.attacks": ["carlini_wagner", "fgsm", "pgd", "r_fgsm"],
+    "surefooted.attacks": ["autoattack", "carlini_wagner", "fgsm", "nearest_boundary", "pgd", "r_fgsm"],
     "surefooted.auditing": ["audit"],
     "surefooted.core": ["Forward", "Points", "Score"],
-    "surefooted.data": ["cifar10", "digits", "fashion_mnist", "folder", "hub", "mnist", "npz", "parquet", "plane"],
+    "surefooted.data": [
+        *("cifar10", "cifar100", "digits", "fashion_mnist", "mnist", "plane", "svhn"),
+        *("folder", "hub", "npz", "parquet"),
+    ],
     "surefooted.errors": ["InputError"],
+    "surefooted.machine": ["Machine"],
     "surefooted.metrics.intervals": ["bootstrap", "Interval"],
     "surefooted.metrics.levels": ["by_level", "levels_of"],
     "surefooted.recipes": ["recipe"],
@@ -35,7 +39,9 @@ _PACKAGES = [
     "nets",
     "posthoc",
     "recipes",
+    "recorders",
     "scores",
+    "studies",
     "views",
 ]
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
