@@ -30,11 +30,11 @@ def test_the_report_is_whole(ran, tmp_path):
     assert plan(study.cells(), store) == []
     page = study.page(store)
     assert {item.name for item in page.items} >= {
-        *("summary", "levels", "level-variance", "box-ece-single", "box-ece-ensembles", "box-variance-single"),
+        *("base", "summary", "levels", "level-variance", "box-ece-single", "box-ece-ensembles", "box-variance-single"),
         *("box-accuracy-single", "box-accuracy-ensembles", "ece-single", "ece-ensembles", "variances"),
         *("confidence", "reliability"),
     }
-    assert len(page.findings) == 17
+    assert len(page.findings) == 18
     assert write(page, tmp_path).stat().st_size > 100_000
     table = json.dumps([row for item in page.items if item.name == "ece-single" for row in item.rows], default=str)
     assert "0.0959" in table  # the paper's ECE of a vanilla network at intensity 1, read from its table 3

@@ -117,6 +117,13 @@ def test_numbers_are_those_of_the_cells(ran):
             assert bool((both | ~first).all())
 
 
+def test_what_is_claimed_of_cifar10_is_in_its_grid():
+    grid = entm_grids.resnet18("cifar10")
+    strong = entm_grids.strongest(grid)
+    assert strong == "PGD40-16" and strong.replace("PGD", "CW") in grid.white
+    assert {"PAT", "PAT-EntM", "TRADES", "TRADES-EntM"} <= grid.methods.keys()
+
+
 def test_cells_that_two_grids_share_are_computed_once():
     one, other = (entm_grids.mnist(limit=limit, data="digits", net="small_convnet") for limit in (10, 20))
     assert [cell.key for cell in one.trained["PAT"]] == [cell.key for cell in other.trained["PAT"]]
@@ -209,8 +216,13 @@ def test_every_printed_cell_has_its_place():
     for data, grid in {**grids, "svhn": uta_grids.svhn()}.items():
         rows = [row for row in printed("uta") if (row["table"], row["dataset"]) == ("1", data)]
         cells = {(f"{row['method']} {row['eps_train']}", f"AutoAttack {row['eps_test']}") for row in rows}
-        attacked = {(one, attack) for one in grid.methods if one != uta_grids.STANDARD for attack in grid.white}
-        assert cells and cells == attacked
+        suites = [uta_grids.attack(eps) for eps in uta_grids.tested_at(grid)]
+        assert cells and cells == {
+            (one, suite) for one in grid.methods if one != uta_grids.STANDARD for suite in suites
+        }
+        assert len(grid.white) == len(suites) + len(uta_grids.drawn_at(grid)) and uta_grids.WIDE in uta_grids.drawn_at(
+            grid
+        )
     assert uta_figures.MEASURES.keys() == {"clean", "fgsm", "pgd"}
 
 

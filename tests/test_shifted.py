@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_sets import write_npz
 
+from surefooted.cell import Corrupted, Released, Shifted, training
 from surefooted.data.images import Images
 from surefooted.data.shifted import cifar_c, imagenet_c
 from surefooted.errors import InputError
+from surefooted.execute import execute
+from surefooted.machine import Machine
+from surefooted.store import Store
 
 N, FIRST = 12, 50
 
@@ -37,6 +42,26 @@ def test_cifar_c_gives_the_twins_of_the_test_images_in_their_order(release, seve
         assert np.array_equal(got.permute(1, 2, 0), x[(severity - 1) * N + row])
     assert torch.equal(shifted.y, test.y) and torch.equal(shifted.rows, test.rows)
     assert shifted.points().x.max() <= 1 and shifted.classes == test.classes
+
+
+def test_a_release_takes_the_place_of_our_corruptions(release, tmp_path):
+    folder, x = release
+    train = (np.zeros((FIRST, 8, 10, 3), np.uint8), np.arange(FIRST) % 3)
+    file = write_npz(tmp_path / "set.npz", train, (np.zeros((N, 8, 10, 3), np.uint8), np.arange(N) % 3))
+    data = {"npz": {"path": str(file), "validation": 0.0}}
+    cell = Released(data, "fog", limit=7, folder=str(folder), first=FIRST)
+    victim = training("vanilla", {"mlp": {"width": 4}}, data, {"recipe": {"epochs": 1}})
+    store, said = Store(tmp_path / "store"), Shifted(victim, cell)
+    execute([said], store, machine=Machine("cpu"), quiet=True)
+    at = cell.images().rows.numpy() - FIRST
+    for level, images in enumerate(cell.result(store)):
+        assert np.array_equal(images.permute(0, 2, 3, 1), x[level * N + at])
+    assert [len(p.y) for p in said.result(store)] == [7] * 5
+    assert cell.key != Corrupted(data, "fog", limit=7).key
+    np.save(folder / "fog.npy", 255 - x)
+    assert Released(data, "fog", limit=7, folder=str(folder), first=FIRST).key != cell.key
+    with pytest.raises(InputError, match=r"no type of corruption 'frost\.npy'"):
+        _ = Released(data, "frost", folder=str(folder)).key
 
 
 def pickled(folder):

@@ -87,6 +87,8 @@ def r_fgsm(
 ) -> Attack:
     """Random-start FGSM (R-FGSM): one step from a uniform draw in the ball, projected.
 
+    The gradient is taken at the draw, as in Wong et al.; UTA's paper prints it at the clean point.
+
     Args:
         step_size: 1.25 · eps by default (Wong et al., *Fast is better than free*, ICLR 2020).
     """

@@ -10,6 +10,7 @@ from surefooted.cell.base import Cell, Named, Part, data_of, known_data
 from surefooted.cell.origin import made_by
 from surefooted.cell.predicted import Predicted
 from surefooted.cell.probed import Probed
+from surefooted.cell.released import Released
 from surefooted.cell.shifted import Corrupted, Shifted
 from surefooted.cell.sources import Best, Dropped, Ensembled, Member, Source, Weights, before
 from surefooted.cell.tested import check_same_data, check_same_set, images_of, own_data
@@ -30,6 +31,7 @@ __all__ = [
     "Part",
     "Predicted",
     "Probed",
+    "Released",
     "Shifted",
     "Source",
     "Surface",

@@ -98,9 +98,12 @@ def tempered(found: Finding, by: float, apart: float, told: str) -> Finding:
     return replace(found, verdict="unclear", evidence=f"{said}, which is not little beside it")
 
 
-def over_seeds(text: str, gains: Sequence[float], measure: str, *, see: str = "", unit: str = POINTS) -> Finding:
+def over_seeds(
+    text: str, gains: Sequence[float], measure: str, *, see: str = "", margin: float = 0.0, unit: str = POINTS
+) -> Finding:
     """A claim judged by its gain on every seed: the t interval of their mean."""
-    return judged(text, seed_interval(gains), measure, see=see, over=f"over {len(gains)} seeds", unit=unit)
+    gain, over = seed_interval(gains), f"over {len(gains)} seeds"
+    return judged(text, gain, measure, see=see, over=over, margin=margin, unit=unit)
 
 
 def spelled(gain: Gain, unit: str = POINTS) -> str:

@@ -116,7 +116,7 @@ def by_level(r: Results) -> list[Finding]:
         over_seeds(
             "The least robust tenth of images is worse calibrated than the more robust half (AR-AdaLS, figure 1).",
             (errors[:, 0] - errors[:, half:].nanmean(1)).tolist(),
-            f"debiased ECE, level 1 less levels {half + 1} to {r.comparison.levels}",
+            f"debiased calibration error (root mean square), level 1 less levels {half + 1} to {r.comparison.levels}",
             see="levels",
         ),
         judged(

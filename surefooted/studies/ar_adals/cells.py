@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from surefooted.cell import (
@@ -15,6 +15,7 @@ from surefooted.cell import (
     Member,
     Named,
     Predicted,
+    Released,
     Shifted,
     Source,
     Train,
@@ -37,6 +38,7 @@ class Shifts:
         types: of corruption.
         limit: corrupted images, the first so many of the test set; 0 for all.
         nearest: the minimal-norm attack that ranks the test images.
+        release: folder of the official corrupted images below the data root; corrupted here where there is none.
     """
 
     methods: Mapping[str, tuple[Any, ...]]
@@ -49,6 +51,7 @@ class Shifts:
     nearest: Any
     limit: int = 0
     levels: int = 10
+    release: str = ""
 
     @cached_property
     def runs(self) -> dict[str, tuple[Source, ...]]:
@@ -71,7 +74,8 @@ class Shifts:
 
     @cached_property
     def corrupted(self) -> dict[str, Corrupted]:
-        return {kind: Corrupted(self.data_spec, kind, "test", self.limit) for kind in self.types}
+        made = partial(Released, folder=self.release) if self.release else Corrupted
+        return {kind: made(self.data_spec, kind, limit=self.limit) for kind in self.types}
 
     @cached_property
     def clean(self) -> dict[str, list[Predicted]]:
@@ -105,11 +109,28 @@ class Shifts:
     def _train(self, method: Any, seed: int) -> Train:
         return training(method, self.net, self.data, self.recipe, seed=seed)
 
+    @property
+    def data_set(self) -> str:
+        return next(iter(self.data_spec))
+
+    @property
+    def as_printed(self) -> bool:
+        """Whether data, network and corruptions are those of the paper's numbers for CIFAR-10-C."""
+        return self.data_set == "cifar10" and self.net == "resnet29_v2" and not self.limit
+
     def caption(self) -> str:
         splits = data_of(self.data_spec)
         test = self.limit or len(splits.test)
         return (
             f"{splits.title}: {len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} "
             f"test images; under shift the first {test} of them, {len(self.types)} types of corruption at 5 "
-            f"intensities; {self.seeds} networks a method."
+            f"intensities{self._made()}; {self.seeds} networks a method."
+        )
+
+    def _made(self) -> str:
+        """Where the corrupted images are from."""
+        if self.release:
+            return f", read from {self.release}"
+        return (
+            ", made here (frost from a drawn texture, not from photographs)" if "frost" in self.types else ", made here"
         )

@@ -12,7 +12,7 @@ from surefooted.metrics.stability import variance_by_level
 from surefooted.report import Figure, Panel, points
 from surefooted.report import boxes as drawn
 from surefooted.report import figures as draw
-from surefooted.studies.ar_adals.numbers import Numbers
+from surefooted.studies.ar_adals.numbers import Numbers, ensemble_of
 from surefooted.studies.panels import bins, level_figure, pooled
 
 TICKS = ("clean", *map(str, INTENSITIES))
@@ -52,23 +52,32 @@ def level_variance(n: Numbers, names: Sequence[str]) -> Figure:
     )
 
 
-def boxes(n: Numbers, names: Sequence[str], what: str, *, ensembles: bool) -> Figure:
-    """Figures 3, 4 and 7: a box over the types of corruption for every method and intensity."""
+def boxes(
+    n: Numbers, names: Sequence[str], what: str, of: str, *, ensembles: bool, beside: Sequence[str] = ()
+) -> Figure:
+    """Figures 3, 4 and 7: a box over the types of corruption for every method and intensity.
+
+    Args:
+        of: the paper's number.
+        beside: methods whose ensembles stand beside single networks.
+    """
     groups = {name: _groups(n, name, what, ensembles) for name in names}
+    groups |= {ensemble_of(name): _groups(n, name, what, True) for name in beside}
+    coloured = [*n.names, *map(ensemble_of, beside)]
     kind = "ensembles" if ensembles else "single"
     ticks = {name: [tick for tick, values in zip(TICKS, group) for _ in values] for name, group in groups.items()}
     return Figure(
         f"box-{what}-{kind}",
-        f"{SPOKEN[what]} on clean and shifted images, {'ensembles' if ensembles else 'single networks'}",
+        f"{SPOKEN[what]} on clean and shifted images, {'ensembles' if ensembles else 'single networks'} ({of})",
         Panel(
             lambda ax: drawn.boxes(
-                ax, groups, ticks=TICKS, names=n.names, ylabel=SPOKEN[what], percent=what != "variance"
+                ax, groups, ticks=TICKS, names=coloured, ylabel=SPOKEN[what], percent=what != "variance"
             ),
             size=(7.6, 4.2),
             series={name: draw.Line(ticks[name], list(chain.from_iterable(group))) for name, group in groups.items()},
         ),
         "Quartiles over the types of corruption, whiskers from least to greatest"
-        f"{'' if ensembles else '; of each type the mean over the networks'}. {n.made.caption()}",
+        f"{'' if ensembles else '; of each type the mean over the single networks'}. {n.made.caption()}",
         f"{SPOKEN[what]} against the intensity of the shift, a box a method.",
     )
 

@@ -22,7 +22,7 @@ from surefooted.metrics.stability import variance, variance_of_each
 from surefooted.posthoc import temperature_scaling
 from surefooted.spec import split
 from surefooted.store import Store
-from surefooted.studies.ar_adals.cells import Shifts
+from surefooted.studies.ar_adals.cells import OF_ENSEMBLE, Shifts
 
 # Made of the first method's predictions, with a temperature fitted on the validation images of each network.
 SCALED = "Vanilla + temperature"
@@ -117,6 +117,11 @@ class Numbers:
     @cached_property
     def _scales(self) -> list[Any]:
         return [temperature_scaling(cell.result(self.store)) for cell in self.made.held_out]
+
+
+def ensemble_of(name: str) -> str:
+    """What a method's ensemble is called."""
+    return name if name == OF_ENSEMBLE else f"Ensemble of {name}"
 
 
 def averaged(parts: list[Predictions]) -> Predictions:

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
+from surefooted.cell import data_of
 from surefooted.cell.shifted import INTENSITIES
 from surefooted.metrics import accuracy, brier, ece, nll
 from surefooted.report import Column, Table
+from surefooted.spec import called
 from surefooted.studies.ar_adals.cells import OF_ENSEMBLE
-from surefooted.studies.ar_adals.numbers import Numbers
+from surefooted.studies.ar_adals.numbers import Numbers, ensemble_of
 from surefooted.studies.panels import spread
 from surefooted.studies.published import printed
+
+
+def base(n: Numbers) -> Table:
+    """Table 1: data, network, and the accuracy of ordinary training."""
+    columns = (
+        Column("data", "Data"),
+        Column("network", "Network"),
+        Column("accuracy", "Accuracy", "%", 1, scale=100),
+        Column("paper", "paper", "%", 1, scale=100),
+    )
+    row = {
+        "data": data_of(n.made.data_spec).title,
+        "network": called(n.made.net),
+        "accuracy": spread(n.single(accuracy, "Vanilla")[:, 0].tolist()),
+    } | _paper("1", "Vanilla", "accuracy_pct", n.made.data_set)
+    caption = f"Vanilla on clean test images, mean ± standard deviation over {n.made.seeds} networks."
+    return Table("base", "Data and network (table 1)", columns, (row,), caption)
 
 
 def summary(n: Numbers) -> Table:
@@ -46,7 +65,7 @@ def by_intensity(n: Numbers, *, ensembles: bool) -> Table:
     for name in n.names:
         values: list[Any]
         if ensembles:
-            values, label = n.ensemble(ece, name).tolist(), _ensemble(name)
+            values, label = n.ensemble(ece, name).tolist(), ensemble_of(name)
         elif name == OF_ENSEMBLE:
             continue
         else:
@@ -59,7 +78,7 @@ def by_intensity(n: Numbers, *, ensembles: bool) -> Table:
         (Column("method", "Method"), *_columns("low", 2)),
         tuple(rows),
         f"Mean over types{'' if ensembles else ', ± standard deviation over networks'}. Beside: the paper's numbers "
-        f"for CIFAR-10-C, another set and network. {n.made.caption()}",
+        f"for CIFAR-10-C{_other(n)}. {n.made.caption()}",
     )
 
 
@@ -74,7 +93,7 @@ def variances(n: Numbers, names: list[str]) -> Table:
         "Variance × 100 by intensity of the shift (table 2)",
         (Column("method", "Method"), *_columns("low", 2, unit="")),
         rows,
-        f"Mean over types. Beside: the paper's numbers for CIFAR-10-C. {n.made.caption()}",
+        f"Mean over types. Beside: the paper's numbers for CIFAR-10-C{_other(n)}. {n.made.caption()}",
     )
 
 
@@ -90,14 +109,14 @@ def _columns(best: str, digits: int, unit: str = "%") -> list[Column]:
     return [*ours, *(Column(f"paper_{k}", f"paper: {k}", unit, digits, scale=100) for k in INTENSITIES)]
 
 
-def _paper(table: str, method: str, metric: str) -> dict[str, float]:
-    """What the paper prints for CIFAR-10-C, as shares."""
+def _other(n: Numbers) -> str:
+    return "" if n.made.as_printed else ", another set and network"
+
+
+def _paper(table: str, method: str, metric: str, data: str = "cifar10c") -> dict[str, float]:
+    """What the paper prints for a data set, as shares; without an intensity where its table has none."""
     return {
-        f"paper_{row['shift_intensity']}": float(row["value"]) / 100
+        f"paper_{row['shift_intensity']}" if table != "1" else "paper": float(row["value"]) / 100
         for row in printed("ar_adals")
-        if (row["table"], row["dataset"], row["method"], row["metric"]) == (table, "cifar10c", method, metric)
+        if (row["table"], row["dataset"], row["method"], row["metric"]) == (table, data, method, metric)
     }
-
-
-def _ensemble(name: str) -> str:
-    return name if name == OF_ENSEMBLE else f"Ensemble of {name}"

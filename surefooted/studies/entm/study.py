@@ -136,12 +136,12 @@ def page(made: Made, store: Store, size: str) -> Page:
                 "Every method under the paper's attacks.",
                 tuple(
                     item
-                    for data, (grid, _) in made.grids.items()
+                    for data, (grid, printed) in made.grids.items()
                     for item in (
-                        tables.robustness(grid, store, data),
+                        tables.robustness(grid, store, data, printed),
                         reproduced.table(
                             f"printed-{data}",
-                            f"The paper's numbers and ours, {tables.title(data)}",
+                            f"The paper's numbers ({tables.numbered(printed)}) and ours, {tables.title(data)}",
                             cells[data],
                             f"{tables.PRINTED}{grid.caption()}",
                         ),

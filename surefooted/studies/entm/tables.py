@@ -21,7 +21,12 @@ def title(data: str) -> str:
     return SETS.get(known, known) + {"wide": ", Wide ResNet", "unclipped": ", pixels may leave [0, 1]"}.get(variant, "")
 
 
-def robustness(grid: Grid, store: Store, data: str) -> Table:
+def numbered(printed: tuple[str, ...]) -> str:
+    """The paper's numbers of a table."""
+    return f"table{'s' if len(printed) > 1 else ''} {', '.join(printed)}"
+
+
+def robustness(grid: Grid, store: Store, data: str, printed: tuple[str, ...]) -> Table:
     """A row an attack, a column a method (tables 1 to 3, 6 to 9, 12 and 13)."""
     columns = (
         Column("attack", "Attack"),
@@ -47,7 +52,11 @@ def robustness(grid: Grid, store: Store, data: str) -> Table:
         f"{grid.caption()}"
     )
     return Table(
-        f"robustness-{data}", f"Accuracy under white-box and black-box attacks, {title(data)}", columns, rows, caption
+        f"robustness-{data}",
+        f"Accuracy under white-box and black-box attacks, {title(data)} ({numbered(printed)})",
+        columns,
+        rows,
+        caption,
     )
 
 

@@ -13,6 +13,7 @@ from surefooted.metrics.robustness import robust_accuracy
 from surefooted.spec import called
 from surefooted.store import Store
 from surefooted.studies.grid import Grid, epochs_of, missed
+from surefooted.studies.uta import grids
 
 FGSM, UTA = "FGSM-AT", "UTA-AT, 1 step"
 
@@ -37,6 +38,7 @@ class Alone:
             (name, attack): attacking(one, given, limit=self.grid.limit, keep_points=False)
             for name, one in self.victims.items()
             for attack, given in self.grid.white.items()
+            if attack in [grids.attack(eps) for eps in grids.tested_at(self.grid)]
         }
 
     def cells(self) -> list[Cell]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -12,7 +12,7 @@ from surefooted.store import Store
 from surefooted.studies.grid import Grid
 from surefooted.studies.panels import banded, line
 from surefooted.studies.uta.cells import Overfitting
-from surefooted.studies.uta.grids import FAST_TEST, NAMES, attack, name, suite, tested_at, trained_at
+from surefooted.studies.uta.grids import FAST_TEST, NAMES, attack, curve, drawn_at, name, suite, tested_at, trained_at
 
 MEASURES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD"}
 WHOLE = (0, 1.02)  # of panels side by side, which are compared by eye
@@ -35,27 +35,38 @@ def clean_accuracy(title: str, grid: Grid, store: Store, label: str, of: str) ->
     )
 
 
-def robust_accuracy(title: str, grid: Grid, store: Store, label: str, of: str) -> Figure:
-    """Accuracy against the test radius, a line a training."""
+def robust_accuracy(title: str, grid: Grid, store: Store, label: str) -> Figure:
+    """Accuracy under AutoAttack, by which the paper's tables are, against the test radius."""
+    return _by_radius(f"robust-accuracy-{label}", f"{title} ({suite(grid)})", grid, store, attack, tested_at(grid))
+
+
+def pgd_accuracy(title: str, grid: Grid, store: Store, label: str, of: str) -> Figure:
+    """Accuracy under PGD against the test radius, as the paper's figures have it."""
+    return _by_radius(
+        f"pgd-accuracy-{label}", f"{title} (PGD-10, ten random starts; {of})", grid, store, curve, drawn_at(grid)
+    )
+
+
+def _by_radius(
+    kind: str, title: str, grid: Grid, store: Store, by: Callable[[float], str], radii: Sequence[float]
+) -> Figure:
+    """Accuracy against the radius of an attack, a line a training."""
 
     def panel(method: str) -> Panel:
         lines = {}
         for eps in trained_at(grid):
             which = name(method, eps)
-            values = [
-                grid.interval(store, which),
-                *(grid.interval(store, which, attack(test)) for test in tested_at(grid)),
-            ]
-            lines[f"trained at {eps:g}"] = banded([0.0, *tested_at(grid)], values)
+            values = [grid.interval(store, which), *(grid.interval(store, which, by(test)) for test in radii)]
+            lines[f"trained at {eps:g}"] = banded([0.0, *radii], values)
         return Panel(
             lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="ε in the test", ylim=WHOLE), NAMES[method], series=lines
         )
 
     return Figure(
-        f"robust-accuracy-{label}",
-        f"Accuracy under attack against the radius of the test, {title} ({of})",
+        kind,
+        f"Accuracy under attack against the radius of the test, {title}",
         tuple(map(panel, NAMES)),
-        f"In the test {suite(grid)}, L∞, where the paper has PGD. Bands are 95 % intervals. {grid.caption()}",
+        f"L∞. Bands are 95 % intervals. {grid.caption()}",
         "Accuracy against the radius of the test, a line a training.",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from surefooted.spec import split
@@ -14,6 +15,8 @@ LATENT_STEPS = 20
 # SVHN's, smaller.
 SVHN_TRAINED = (0.01, 0.04, 0.08, 0.12, 0.16)
 SVHN_TESTED = (0.005, 0.01, 0.02, 0.04)
+# Appendix C.3: at this radius PGD should leave close to nothing.
+WIDE = 0.5
 # From 0.005 to max(0.005, ε / 5) and back; the paper does not print the number of steps.
 TRIANGULAR = {"step_size": 0.005, "schedule": "triangular"}
 LATENT = "MNIST, in the latent space"
@@ -56,9 +59,13 @@ def attack(eps: float) -> str:
     return f"AutoAttack {eps:g}"
 
 
+def curve(eps: float) -> str:
+    return f"PGD {eps:g}"
+
+
 def suite(grid: Grid) -> str:
     """Which AutoAttack a grid is tested by."""
-    (given,) = next(iter(grid.white.values())).values()
+    (given,) = grid.white[attack(tested_at(grid)[0])].values()
     if (budget := given.get("budget", "full")) != "full":
         return f"AutoAttack in its {budget} budget"
     return "standard AutoAttack" if given.keys() == {"eps"} else "shortened AutoAttack"
@@ -70,8 +77,18 @@ def trained_at(grid: Grid) -> list[float]:
 
 
 def tested_at(grid: Grid) -> list[float]:
-    """The test radii of a grid."""
-    return [float(one.rsplit(" ", 1)[1]) for one in grid.white]
+    """The test radii of a grid's AutoAttack."""
+    return _radii(grid, attack)
+
+
+def drawn_at(grid: Grid) -> list[float]:
+    """The test radii of its PGD."""
+    return _radii(grid, curve)
+
+
+def _radii(grid: Grid, called: Callable[[float], str]) -> list[float]:
+    radii = (float(one.rsplit(" ", 1)[1]) for one in grid.white)
+    return [eps for one, eps in zip(grid.white, radii) if one == called(eps)]
 
 
 def pixels(
@@ -98,7 +115,7 @@ def pixels(
         data=data,
         recipe={"uta_lenet": {"epochs": epochs}},
         seeds=seeds,
-        white=_autoattacks(TESTED, **(shorter or {})),
+        white=_attacks(TESTED, **(shorter or {})),
         limit=limit,
     )
 
@@ -112,7 +129,7 @@ def svhn(*, epochs: int = 100, limit: int = 0, seeds: int = 3) -> Grid:
         data={"svhn": {"validation": 0.0}},
         recipe={"uta_lenet": {"epochs": epochs}},
         seeds=seeds,
-        white=_autoattacks(SVHN_TESTED),
+        white=_attacks(SVHN_TESTED),
         limit=limit,
     )
 
@@ -136,7 +153,7 @@ def features(
         data=data,
         recipe={"uta_lenet": {"epochs": epochs}},
         seeds=seeds,
-        white=_autoattacks(TESTED, **(shorter or {})),
+        white=_attacks(TESTED, **(shorter or {})),
         limit=limit,
     )
 
@@ -147,8 +164,16 @@ def _trainings(radii: tuple[float, ...], methods: dict[str, dict[str, Any]]) -> 
     return {STANDARD: "vanilla", **made}
 
 
-def _autoattacks(radii: tuple[float, ...], **options: Any) -> dict[str, Any]:
-    return {attack(eps): {"autoattack": {"eps": eps, **options}} for eps in radii}
+def _attacks(radii: tuple[float, ...], **options: Any) -> dict[str, Any]:
+    """AutoAttack, with its options, for the tables; for figures 10 to 13 PGD-10, ten runs of it from random starts.
+
+    The paper prints no step of theirs: that of its other PGD-10, ε / 4.
+    """
+    weaker = {"steps": 10, "restarts": 10}
+    return {
+        **{attack(eps): {"autoattack": {"eps": eps, **options}} for eps in radii},
+        **{curve(eps): {"pgd": {"eps": eps, "step_size": eps / 4, **weaker}} for eps in (*radii, WIDE)},
+    }
 
 
 # Figures 3 and 9c: radii of training, in grey levels.

@@ -57,7 +57,9 @@ def trained_figure(n: Plane) -> Figure:
         "Boundaries after training on perturbed points (figures 1, c, and 7)",
         tuple(_learnt(n, name, name) for name in (CLEAN, *n.made.methods)),
         f"Probability that the first network of each method gives to class 1. In training ε = {EPS:g}, {STEPS} steps "
-        f"of {ALPHA:g}, UTA up the entropy of the network that it trains; TRADES with λ = 1. {DOTS} {n.caption()}",
+        f"of {ALPHA:g}, UTA up the entropy of the network that it trains; TRADES with λ = 1, "
+        "KL between predictions as in its authors' code, where the paper writes one loss L for both terms. "
+        f"{DOTS} {n.caption()}",
         "Maps of the plane: the probability that networks trained by each method give, with the true boundary.",
     )
 

@@ -55,7 +55,8 @@ class TradeOff(Chapter):
                     f"printed-{name}", f"The paper's table 1 and ours, {title}", self._compared(store), grid.caption()
                 ),
                 figures.clean_accuracy(title, grid, store, name, "figure 2"),
-                figures.robust_accuracy(title, grid, store, name, "figure 10"),
+                figures.robust_accuracy(title, grid, store, name),
+                figures.pgd_accuracy(title, grid, store, name, "figure 10"),
             ),
         )
 
@@ -67,6 +68,7 @@ class TradeOff(Chapter):
             traded.best_score(self.title, self.grid, store, "table 1", see),
             traded.as_robust(self.title, self.grid, store, see),
             traded.larger(self.title, self.grid, store, see),
+            traded.nothing_left(self.title, self.grid, store, f"pgd-accuracy-{self.name}"),
         ]
 
     def _compared(self, store: Store) -> list[reproduced.Compared]:
@@ -104,7 +106,8 @@ class Latent(Chapter):
                     "printed-latent", "The paper's table 2 and ours", self._compared(store), grid.caption()
                 ),
                 figures.clean_accuracy(title, grid, store, self.name, "figure 13"),
-                figures.robust_accuracy(title, grid, store, self.name, "figure 13"),
+                figures.robust_accuracy(title, grid, store, self.name),
+                figures.pgd_accuracy(title, grid, store, self.name, "figure 13"),
             ),
         )
 
@@ -143,9 +146,18 @@ class Several(Chapter):
             (
                 tables.scores(self.grid, store, self.name, title),
                 figures.clean_accuracy(title, self.grid, store, self.name, of),
-                figures.robust_accuracy(title, self.grid, store, self.name, of),
+                figures.robust_accuracy(title, self.grid, store, self.name),
+                figures.pgd_accuracy(title, self.grid, store, self.name, of),
             ),
         )
+
+    def findings(self, store: Store) -> list[Finding]:
+        title, label = f"{SETS[self.data]}, several networks", self.name
+        of = f"figure {FIGURES[self.data]}"
+        return [
+            traded.more_accurate(title, self.grid, store, of, f"clean-accuracy-{label}"),
+            traded.nothing_left(title, self.grid, store, f"pgd-accuracy-{label}"),
+        ]
 
 
 def _overall(title: str, compared: list[reproduced.Compared], see: str) -> list[Finding]:

@@ -12,7 +12,7 @@ from surefooted.store import Store
 from surefooted.studies.claims import LITTLE, alike, judged, throughout, vanishes
 from surefooted.studies.grid import Grid
 from surefooted.studies.uta.cells import Alone
-from surefooted.studies.uta.grids import LATENT, QUICK, STANDARD, attack, name, tested_at, trained_at
+from surefooted.studies.uta.grids import LATENT, QUICK, STANDARD, WIDE, attack, curve, name, tested_at, trained_at
 
 
 def more_accurate(told: str, grid: Grid, store: Store, of: str, see: str) -> Finding:
@@ -63,6 +63,18 @@ def larger(told: str, grid: Grid, store: Store, see: str) -> Finding:
     text = f"{told}: UTA-AT is more robust at a radius if it is trained at a larger one (section 4.3)."
     measure = "robust accuracy, trained at the next larger radius less trained at that of the test"
     return throughout(text, gains, measure, see=see, over=grid.over())
+
+
+def nothing_left(told: str, grid: Grid, store: Store, see: str) -> Finding:
+    """What PGD leaves at a radius where the balls around any two images meet."""
+    left = {eps: grid.interval(store, name("uta", eps), curve(WIDE)) for eps in trained_at(grid)}
+    most = max(left, key=lambda eps: left[eps].value)
+    return vanishes(
+        f"{told}: PGD at ε = {WIDE:g} leaves close to nothing of UTA-AT (appendix C.3).",
+        list(left.values()),
+        f"at most {100 * left[most].value:.1f} % withstand, trained at {most:g}",
+        see=see,
+    )
 
 
 def latent(grid: Grid, one: Alone, store: Store, see: str, clean: str) -> list[Finding]:

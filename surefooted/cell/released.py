@@ -1,0 +1,56 @@
+"""The cell of an official release of corrupted test images: CIFAR-10-C's arrays in the place of our corruptions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from surefooted.cell.shifted import INTENSITIES, Corrupted
+from surefooted.data.paths import directory, locate
+from surefooted.data.shifted import cifar_c, found
+from surefooted.files import write_tensors
+from surefooted.machine import Machine, Tick
+from surefooted.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Released(Corrupted):
+    """The images of a test set as a release has corrupted them, at each intensity.
+
+    Attributes:
+        folder: the release's, as it is called below the data root.
+        first: row of the first test image.
+    """
+
+    folder: str = "CIFAR-10-C"
+    first: int = 50_000
+
+    def about(self) -> dict[str, Any]:
+        about = super().about()
+        del about["corruptions"], about["seed"]
+        file = found(directory(locate(self.folder)), f"{self.type}.npy", "type of corruption")
+        stat = file.stat()
+        return about | {"released": self.type, "file": _sha256(file, stat.st_size, stat.st_mtime_ns)}
+
+    @property
+    def label(self) -> str:
+        return f"read {self.type}"
+
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        images, levels = self.images(), []
+        for intensity in INTENSITIES:
+            levels.append(cifar_c(self.folder, self.type, intensity, images, first=self.first).x[:])
+            tick(len(images))
+        write_tensors(into / "images.safetensors", {"x": torch.stack(levels)}, {})
+
+
+@cache
+def _sha256(file: Path, size: int, changed: int) -> str:
+    """Of a file, once in a process for as long as it stays as it is."""
+    with file.open("rb") as open_file:
+        return file_digest(open_file, "sha256").hexdigest()
