@@ -69,6 +69,7 @@ class TradeOff(Chapter):
             traded.as_robust(self.title, self.grid, store, see),
             traded.larger(self.title, self.grid, store, see),
             traded.nothing_left(self.title, self.grid, store, f"pgd-accuracy-{self.name}"),
+            traded.seen_through(self.title, self.grid, store, f"pgd-accuracy-{self.name}"),
         ]
 
     def _compared(self, store: Store) -> list[reproduced.Compared]:
@@ -118,6 +119,7 @@ class Latent(Chapter):
             traded.more_accurate(grids.LATENT, self.grid, store, "figure 13", clean),
             traded.best_score(grids.LATENT, self.grid, store, "table 2", see, spared=0),
             *traded.latent(self.grid, self.alone, store, see, clean),
+            traded.seen_through(grids.LATENT, self.grid, store, "pgd-accuracy-latent"),
         ]
 
     def _compared(self, store: Store) -> list[reproduced.Compared]:
@@ -157,6 +159,7 @@ class Several(Chapter):
         return [
             traded.more_accurate(title, self.grid, store, of, f"clean-accuracy-{label}"),
             traded.nothing_left(title, self.grid, store, f"pgd-accuracy-{label}"),
+            traded.seen_through(title, self.grid, store, f"pgd-accuracy-{label}"),
         ]
 
 

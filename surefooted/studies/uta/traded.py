@@ -9,7 +9,7 @@ from surefooted.cell import data_of
 from surefooted.metrics.intervals import Interval
 from surefooted.report import Finding
 from surefooted.store import Store
-from surefooted.studies.claims import LITTLE, alike, judged, throughout, vanishes
+from surefooted.studies.claims import LITTLE, alike, judged, spelled, throughout, vanishes
 from surefooted.studies.grid import Grid
 from surefooted.studies.uta.cells import Alone
 from surefooted.studies.uta.grids import LATENT, QUICK, STANDARD, WIDE, attack, curve, name, tested_at, trained_at
@@ -74,6 +74,28 @@ def nothing_left(told: str, grid: Grid, store: Store, see: str) -> Finding:
         list(left.values()),
         f"at most {100 * left[most].value:.1f} % withstand, trained at {most:g}",
         see=see,
+    )
+
+
+def seen_through(told: str, grid: Grid, store: Store, see: str) -> Finding:
+    """Whether figures drawn under PGD can be trusted: what AutoAttack breaks of what withstood it."""
+    gaps = {
+        method: {
+            eps: grid.gain(store, (name(method, eps), curve(eps)), (name(method, eps), attack(eps)))
+            for eps in trained_at(grid)
+            if eps in tested_at(grid)
+        }
+        for method in ("uta", "pgd_at")
+    }
+    worst = {method: max(found, key=lambda eps: found[eps].value) for method, found in gaps.items()}
+    said = f"PGD-AT's worst {spelled(gaps['pgd_at'][worst['pgd_at']])} at {worst['pgd_at']:g}"
+    return alike(
+        f"{told}: at the radius of its training PGD says of UTA-AT what AutoAttack says (our question).",
+        gaps["uta"][worst["uta"]],
+        f"accuracy under PGD-10 less that under AutoAttack, at its worst radius ({worst['uta']:g}; {said})",
+        within=LITTLE,
+        see=see,
+        over=grid.over(),
     )
 
 
