@@ -63,13 +63,13 @@ class Looks:
         under = {}
         for name, cell in self.answers.items():
             value, label = cell.result(store).log_p.exp().max(-1)
-            under[name] = [f"{shown.classes[int(k)]} ({100 * float(v):.0f} %)" for v, k in zip(value, label)]
+            under[name] = [f"{shown.classes[int(k)]}\n{100 * float(v):.0f} %" for v, k in zip(value, label)]
         count = len(shown)
         far = ", ".join(f"{name} moves a pixel by {fmean(values):.2f}" for name, values in self.sizes(store).items())
         return Figure(
             "looks",
             "What UTA and PGD look like with nothing to hold them back (figure 8)",
-            Panel(lambda ax: image_rows(ax, pictures, under), size=(0.65 + 0.92 * count, 3.5)),
+            Panel(lambda ax: image_rows(ax, pictures, under), size=(0.65 + 0.92 * count, 3.8)),
             f"{self.steps:,} steps of {self.step_size:g} from the clean image, ε = {self.eps:g} (L∞) on pixels in "
             f"[0, 1], the last iterate. Under each image the answer and its confidence. The first test images; {far}. "
             f"{self._about()} The paper's are of CIFAR-10 and a ResNet.",
@@ -98,9 +98,9 @@ def image_rows(ax: Axes, rows: Mapping[str, Any], under: Mapping[str, list[str]]
     """Named rows of images (n, h, w) or (n, h, w, 3) in [0, 1], with a text under each."""
     ax.axis("off")
     for row, (name, images) in enumerate(rows.items()):
-        y = -1.35 * row
+        y = -1.45 * row
         ax.text(-0.08, y + 0.5, name, ha="right", va="center", fontsize=10)
         for column, image in enumerate(images):
             image_with_text(ax, image, (1.08 * column, y), under[name][column], fontsize=7.5)
     most = max(len(images) for images in rows.values())
-    ax.set(xlim=(-0.75, 1.08 * most), ylim=(-1.35 * (len(rows) - 1) - 0.3, 1.02), aspect="equal")
+    ax.set(xlim=(-0.75, 1.08 * most), ylim=(-1.45 * (len(rows) - 1) - 0.4, 1.02), aspect="equal")
