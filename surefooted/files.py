@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import reprlib
@@ -112,3 +113,9 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         cure = CURES.get(error.errno or 0, f"{error.strerror or error}; choose another place")
         raise InputError(f"cannot write {path}: {cure}.") from None
+
+
+def sha256_of(file: Path) -> str:
+    """Of a file's bytes."""
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -7,7 +7,6 @@ its holder dies.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from surefooted.errors import InputError
-from surefooted.files import cured, explained, read_json, write_json
+from surefooted.files import cured, explained, read_json, sha256_of, write_json
 
 FORMAT = 1
 LIST = "files.json"
@@ -160,7 +159,7 @@ def default_root() -> Path:
 def _listed(place: Path) -> dict[str, dict[str, Any]]:
     """Size and SHA-256 of the files that make an artefact."""
     names = sorted(file.name for file in place.iterdir() if file.name not in UNLISTED)
-    return {name: {"size": (place / name).stat().st_size, "sha256": _sha256(place / name)} for name in names}
+    return {name: {"size": (place / name).stat().st_size, "sha256": sha256_of(place / name)} for name in names}
 
 
 def _check_sizes(place: Path) -> dict[str, dict[str, Any]]:
@@ -179,7 +178,7 @@ def _check_sizes(place: Path) -> dict[str, dict[str, Any]]:
 
 def _check_bytes(place: Path) -> None:
     for name, entry in _check_sizes(place).items():
-        if _sha256(place / name) != entry["sha256"]:
+        if sha256_of(place / name) != entry["sha256"]:
             raise InputError(f"{place / name} is damaged: its bytes are not those that were written.")
 
 
@@ -191,11 +190,6 @@ def _is_entry(name: str, entry: Any) -> bool:
         and isinstance(entry, dict)
         and entry.keys() == {"size", "sha256"}
     )
-
-
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _leave_no_empty(work: Path) -> None:

@@ -15,9 +15,9 @@ import torch
 from surefooted.cell import Predicted, training
 from surefooted.errors import InputError
 from surefooted.execute import execute
-from surefooted.files import read_json, read_tensors, write, write_json, write_tensors
+from surefooted.files import read_json, read_tensors, sha256_of, write, write_json, write_tensors
 from surefooted.machine import Machine
-from surefooted.store import Store, _sha256
+from surefooted.store import Store
 
 KEY = "ab" * 32
 
@@ -169,7 +169,9 @@ def test_bytes_are_checked_once_in_a_process(tmp_path, monkeypatch):
         store.reading("train", KEY).__enter__()
     made(store)
     hashed = []
-    monkeypatch.setattr("surefooted.store._sha256", lambda file, real=_sha256: hashed.append(file.name) or real(file))
+    monkeypatch.setattr(
+        "surefooted.store.sha256_of", lambda file, real=sha256_of: hashed.append(file.name) or real(file)
+    )
     for _ in range(3):
         with Store(tmp_path).reading("train", KEY):
             pass

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import torch
 from surefooted.cell.shifted import INTENSITIES, Corrupted
 from surefooted.data.paths import directory, locate
 from surefooted.data.shifted import cifar_c, found
-from surefooted.files import write_tensors
+from surefooted.files import sha256_of, write_tensors
 from surefooted.machine import Machine, Tick
 from surefooted.store import Store
 
@@ -34,8 +32,7 @@ class Released(Corrupted):
         about = super().about()
         del about["corruptions"], about["seed"]
         file = found(directory(locate(self.folder)), f"{self.type}.npy", "type of corruption")
-        stat = file.stat()
-        return about | {"released": self.type, "file": _sha256(file, stat.st_size, stat.st_mtime_ns)}
+        return about | {"released": self.type, "file": sha256_of(file)}
 
     @property
     def label(self) -> str:
@@ -47,10 +44,3 @@ class Released(Corrupted):
             levels.append(cifar_c(self.folder, self.type, intensity, images, first=self.first).x[:])
             tick(len(images))
         write_tensors(into / "images.safetensors", {"x": torch.stack(levels)}, {})
-
-
-@cache
-def _sha256(file: Path, size: int, changed: int) -> str:
-    """Of a file, once in a process for as long as it stays as it is."""
-    with file.open("rb") as open_file:
-        return file_digest(open_file, "sha256").hexdigest()

@@ -131,6 +131,5 @@ class Shifts:
         """Where the corrupted images are from."""
         if self.release:
             return f", read from {self.release}"
-        return (
-            ", made here (frost from a drawn texture, not from photographs)" if "frost" in self.types else ", made here"
-        )
+        frost = " (frost from a drawn texture, not from photographs)" if "frost" in self.types else ""
+        return f", made here{frost}"

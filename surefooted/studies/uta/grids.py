@@ -81,6 +81,11 @@ def tested_at(grid: Grid) -> list[float]:
     return _radii(grid, attack)
 
 
+def both_at(grid: Grid) -> list[float]:
+    """The radii of training that AutoAttack tests, too."""
+    return [eps for eps in trained_at(grid) if eps in tested_at(grid)]
+
+
 def drawn_at(grid: Grid) -> list[float]:
     """The test radii of its PGD."""
     return _radii(grid, curve)

@@ -12,7 +12,18 @@ from surefooted.store import Store
 from surefooted.studies.claims import LITTLE, alike, judged, spelled, throughout, vanishes
 from surefooted.studies.grid import Grid
 from surefooted.studies.uta.cells import Alone
-from surefooted.studies.uta.grids import LATENT, QUICK, STANDARD, WIDE, attack, curve, name, tested_at, trained_at
+from surefooted.studies.uta.grids import (
+    LATENT,
+    QUICK,
+    STANDARD,
+    WIDE,
+    attack,
+    both_at,
+    curve,
+    name,
+    tested_at,
+    trained_at,
+)
 
 
 def more_accurate(told: str, grid: Grid, store: Store, of: str, see: str) -> Finding:
@@ -46,8 +57,7 @@ def as_robust(told: str, grid: Grid, store: Store, see: str) -> Finding:
     """Robust accuracy where the test's radius is the training's."""
     gains = {
         f"at {eps:g}": grid.gain(store, (name("uta", eps), attack(eps)), (name("pgd_at", eps), attack(eps)))
-        for eps in trained_at(grid)
-        if eps in tested_at(grid)
+        for eps in both_at(grid)
     }
     text = f"{told}: at the radius of its training UTA-AT is as robust as PGD-AT, or more (section 6)."
     return throughout(text, gains, "robust accuracy, UTA-AT less PGD-AT", see=see, over=grid.over())
@@ -82,8 +92,7 @@ def seen_through(told: str, grid: Grid, store: Store, see: str) -> Finding:
     gaps = {
         method: {
             eps: grid.gain(store, (name(method, eps), curve(eps)), (name(method, eps), attack(eps)))
-            for eps in trained_at(grid)
-            if eps in tested_at(grid)
+            for eps in both_at(grid)
         }
         for method in ("uta", "pgd_at")
     }
