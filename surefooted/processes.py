@@ -118,6 +118,15 @@ def _in_process(
             raise
         send.send(str(error))
         raise SystemExit(1) from None
+    _leave(fabric)
+
+
+def _leave(fabric: Fabric) -> None:
+    """Take leave of the other processes: threads of the collectives must not meet an interpreter that is ending."""
+    import torch
+
+    fabric.barrier()
+    torch.distributed.destroy_process_group()
 
 
 class _News(threading.Thread):

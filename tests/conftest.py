@@ -1,9 +1,12 @@
 """Small tensors on shared cores are fastest on one thread, and give the same bits on any number of cores."""
 
+import os
+
 import pytest
 import torch
 
 torch.set_num_threads(1)
+os.environ["PYTHONFAULTHANDLER"] = "1"  # a process that a test starts says where it crashed
 
 
 @pytest.fixture(autouse=True)

@@ -48,8 +48,8 @@ def document(run):
     """The one JSON document of a command that must not fail."""
 
     def call(*words):
-        code, out, _ = run(*words, "--json")
-        assert code == 0, out
+        code, out, error = run(*words, "--json")
+        assert code == 0, error
         return json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
 
     return call
