@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from learnt import learnt
 from torch import nn
 
 from surefooted import attacks
@@ -49,15 +50,7 @@ class Net(nn.Module):
 @pytest.fixture(scope="module")
 def net():
     torch.manual_seed(0)
-    net, train = Net(), digits().train.points()
-    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
-    for _ in range(60):
-        rows = torch.randint(len(train.y), (128,))
-        optimiser.zero_grad()
-        nn.functional.cross_entropy(net(train.x[rows]), train.y[rows]).backward()
-        optimiser.step()
-    net.zero_grad()
-    return net
+    return learnt(Net(), 60)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from learnt import learnt
 from torch import nn
 from torch.nn.functional import one_hot
 
@@ -104,15 +105,7 @@ def test_a_victim_that_never_changes_its_answer_is_not_found(name):
 @pytest.fixture(scope="module")
 def net():
     torch.manual_seed(0)
-    net, train = nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10)), digits().train.points()
-    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
-    for _ in range(150):
-        rows = torch.randint(len(train.y), (128,))
-        optimiser.zero_grad()
-        nn.functional.cross_entropy(net(train.x[rows]), train.y[rows]).backward()
-        optimiser.step()
-    net.zero_grad()
-    return net
+    return learnt(nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10)), 150)
 
 
 @pytest.fixture(scope="module")

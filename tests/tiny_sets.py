@@ -1,5 +1,6 @@
 """Small data sets on disk, in every form that is read."""
 
+import io
 import json
 
 import numpy as np
@@ -11,8 +12,6 @@ CLASSES = ("cat", "dog", "eel")
 
 
 def png(array, kind="PNG", **options):
-    import io
-
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, kind, **options)
     return buffer.getvalue()

@@ -3,8 +3,11 @@
 Defaults are EntM's for CIFAR-10 (L∞, ε = 8/255, 7 steps of ε / 4 = 2/255); for MNIST 48/255, 10 steps of 6/255.
 """
 
+from dataclasses import replace
+
 from surefooted.attacks.pgd import fgsm, pgd, r_fgsm
 from surefooted.checked import Count, NonNegative, Positive, Share, checked
+from surefooted.core import Score
 from surefooted.geometry import Norm
 from surefooted.methods.base import Method, blend, step_of
 from surefooted.methods.targets import label_smoothing
@@ -56,8 +59,7 @@ def pat(
         clean_share: α of the paper, 0.5; 0 trains on perturbed points alone (Madry, and UTA's PGD-AT).
         mode: of batch norm while attacking.
     """
-    attack = pgd(norm=norm, eps=eps, steps=steps, step_size=step_of(eps, step_size), start=start, keep="last")
-    return Method(blend(cross_entropy(), clean_share, attack), attack, mode=mode)
+    return _pat(cross_entropy(), eps, steps, step_size, norm, start, clean_share, mode)
 
 
 @checked
@@ -76,8 +78,8 @@ def pat_ls(
 
     Other arguments are as in ``pat``.
     """
-    attack = pgd(norm=norm, eps=eps, steps=steps, step_size=step_of(eps, step_size), start=start, keep="last")
-    return Method(blend(cross_entropy(), clean_share, attack), attack, label_smoothing(eps=smoothing), mode)
+    hard = pat(eps=eps, steps=steps, step_size=step_size, norm=norm, start=start, clean_share=clean_share, mode=mode)
+    return replace(hard, target=label_smoothing(eps=smoothing))
 
 
 @checked
@@ -96,7 +98,19 @@ def pat_entm(
 
     Other arguments are as in ``pat``.
     """
-    loss = entm_loss(lam=lam)
+    return _pat(entm_loss(lam=lam), eps, steps, step_size, norm, start, clean_share, mode)
+
+
+def _pat(
+    loss: Score,
+    eps: float,
+    steps: int,
+    step_size: float | None,
+    norm: Norm,
+    start: Start,
+    clean_share: float,
+    mode: Mode,
+) -> Method:
     attack = pgd(
         norm=norm, eps=eps, steps=steps, step_size=step_of(eps, step_size), start=start, objective=loss, keep="last"
     )

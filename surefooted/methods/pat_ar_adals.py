@@ -1,14 +1,15 @@
 """A combination that nobody published: adversarial training on labels softened by robustness level."""
 
+from dataclasses import replace
+
 from surefooted.attacks.base import Attack
 from surefooted.attacks.nearest_boundary import nearest_boundary
-from surefooted.attacks.pgd import pgd
 from surefooted.checked import Count, NonNegative, Positive, Share, checked
 from surefooted.geometry import Norm
-from surefooted.methods.base import Method, blend, step_of
+from surefooted.methods.adversarial import pat
+from surefooted.methods.base import Method
 from surefooted.methods.targets import adaptive
 from surefooted.oracle import Start
-from surefooted.scores import cross_entropy
 from surefooted.views import Mode
 
 
@@ -30,6 +31,5 @@ def pat_ar_adals(
 
     Arguments are as in ``ar_adals`` and ``pat``.
     """
-    attack = pgd(norm=norm, eps=eps, steps=steps, step_size=step_of(eps, step_size), start=start, keep="last")
-    target = adaptive(alpha=alpha, levels=levels, robustness=robustness)
-    return Method(blend(cross_entropy(), clean_share, attack), attack, target, mode)
+    hard = pat(eps=eps, steps=steps, step_size=step_size, norm=norm, start=start, clean_share=clean_share, mode=mode)
+    return replace(hard, target=adaptive(alpha=alpha, levels=levels, robustness=robustness))
