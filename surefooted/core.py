@@ -30,6 +30,10 @@ class Points(NamedTuple):
         return Points(*(t.to(device, non_blocking=True) for t in self))
 
 
+IMAGES = "floating-point numbers, an image a row"
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
+
+
 def check_points(points: object) -> None:
     """Refuse what is not one image, one class and one row an example."""
     if not isinstance(points, Points):
@@ -37,12 +41,21 @@ def check_points(points: object) -> None:
             f"images come as Images (data.test) or as Points(x, y, i), pixels, classes and row numbers; got "
             f"{type(points).__name__}. Write Points(x, y, torch.arange(len(x)))."
         )
-    n = len(points.x)
+    n = len(points.x) if isinstance(points.x, Tensor) and points.x.ndim else 0
     for name, column in points._asdict().items():
-        tensor, what = isinstance(column, Tensor), "images" if name == "x" else "whole numbers"
-        if not tensor or len(column) != n or (name != "x" and column.is_floating_point()):
+        tensor = isinstance(column, Tensor)
+        pixels, expected = name == "x", f"a whole number for each of {n} images"
+        if not tensor or not (_are_images(column) if pixels else _are_numbers(column, n)):
             seen = f"{column.dtype} of shape {tuple(column.shape)}" if tensor else type(column).__name__
-            raise InputError(f"{name} of these points is {seen}; expected a tensor of {n} {what}.")
+            raise InputError(f"{name} of these points is {seen}; expected {IMAGES if pixels else expected}.")
+
+
+def _are_images(x: Tensor) -> bool:
+    return x.ndim > 1 and x.is_floating_point()
+
+
+def _are_numbers(column: Tensor, n: int) -> bool:
+    return column.shape == (n,) and column.dtype in WHOLE
 
 
 def check_pixels(x: Tensor) -> None:
@@ -128,5 +141,7 @@ class Score(Component):
     def __sub__(self, other: Score) -> Score:
         return self + (-1) * other
 
-    def __rmul__(self, scale: float) -> Score:
+    def __mul__(self, scale: float) -> Score:
         return Score(lambda f: scale * self.of(f), f"{scale:g} ({self.name})", self.uses_clean, self.epistemic)
+
+    __rmul__ = __mul__

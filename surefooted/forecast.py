@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from surefooted.cell import Analysed, Attacked, Cell, Corrupted, Predicted, Shifted, Source, Train, before, data_of
-from surefooted.cell.sources import Ensembled
+from surefooted.cell.sources import Dropped, Ensembled, Member
 from surefooted.cell.tested import own_data
 from surefooted.core import Points
 from surefooted.machine import Machine
@@ -55,8 +55,10 @@ def forecast(todo: Sequence[Cell], machine: Machine, *, workers: int = 1) -> For
     share = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
     replace(machine, threads=machine.threads or share).settle()  # as they will run
     pace = _Pace(machine.device())
-    parts = [pace.of(cell) for cell in todo]
-    torch.set_num_threads(threads)
+    try:
+        parts = [pace.of(cell) for cell in todo]
+    finally:
+        torch.set_num_threads(threads)
     return Forecast(sum(p.passes for p in parts), sum(p.seconds + SECONDS_A_CELL for p in parts) / workers)
 
 
@@ -90,7 +92,9 @@ class _Pace:
 
     @of.register
     def _(self, cell: Predicted) -> Forecast:
-        rows = len(getattr(data_of(cell.data or own_data(cell.victim) or {}), cell.part))
+        given = cell.data or own_data(cell.moved.victim if cell.moved else cell.victim)
+        rows = len(getattr(data_of(given or {}), cell.part))
+        rows = min(rows, (cell.moved.limit if cell.moved else cell.limit) or rows)
         return Forecast(rows, rows * self._row(cell.victim, gradient=False))
 
     @of.register
@@ -113,9 +117,14 @@ class _Pace:
         trained = [cell for cell in before(victim) if isinstance(cell, Train)]
         if not trained:
             return 0.0
-        first, members = trained[0], len(trained) if isinstance(victim, Ensembled) else 1
-        kind = canonical(["row", first.net, build("surefooted.methods", first.method).members, gradient])
-        return members * self._once(kind, lambda: _timed_row(first, self.device, gradient))
+        first, times = trained[0], len(trained) if isinstance(victim, Ensembled) else 1
+        side_by_side = build("surefooted.methods", first.method).members
+        if isinstance(victim, Dropped):
+            times = victim.samples
+        if isinstance(victim, Member):
+            times /= side_by_side
+        kind = canonical(["row", first.net, side_by_side, gradient])
+        return times * self._once(kind, lambda: _timed_row(first, self.device, gradient))
 
     def _once(self, kind: str, measure: Callable[[], float]) -> float:
         if kind not in self.seen:

@@ -125,9 +125,14 @@ class Oracle:
         return self._ask(x, gradient=True)
 
     def pursue(self, objective: Score) -> None:
-        """Go on with another objective. What was found stays found; values of the old one are forgotten."""
+        """Go on with another objective. What was found stays found; the worst of all is the one of greatest margin.
+
+        Under other rules values of the old objective are forgotten: points of different ones have no order.
+        """
         self.objective = objective
-        if self.judging:
+        if self.judging and self.keep == "worst":
+            self.records.compare(Forward(self.now.clean.transpose(0, 1), self.now.target))
+        elif self.judging:
             self.now.value.fill_(-torch.inf)
         elif objective.uses_clean and "clean" not in self.now.__dict__:
             self._look()
@@ -191,7 +196,8 @@ class Oracle:
             if self.judging:
                 f = Forward(out, self.now.target[part], out)
                 wrong = self._sure(self.now, part, self.x0[part], f.log_p.argmax(-1) != self.y[part])
-                self.records.judge(part, self.x0[part], f, self.objective(f), wrong, self.eot)
+                self.records.asked(part, self.eot)
+                self.records.judge(part, self.x0[part], f, self.objective(f), wrong)
             logits.append(out)
         # Rows lead in every record, samples follow.
         self.records.add(clean=torch.cat(logits, 1).transpose(0, 1))
@@ -212,10 +218,12 @@ class Oracle:
             values.append(value)
             gradients += gradient_here
             wrong.append(f.log_p.detach().argmax(-1) != self.now.y[part])
+            if self.judging:
+                self.records.asked(part, self.eot)
             if self.judging and (last or self.keep != "last"):
                 wrong[-1] = self._sure(self.now, part, point, wrong[-1])
                 with torch.no_grad():
-                    self.records.judge(part, point.detach(), f, values[-1], wrong[-1], self.eot)
+                    self.records.judge(part, point.detach(), f, values[-1], wrong[-1])
         self.wrong = _joined(wrong)
         if self.tick:
             self.tick(self.active * self.eot)

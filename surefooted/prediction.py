@@ -12,7 +12,7 @@ from surefooted.core import Points, check_pixels, check_points, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.metrics.predictions import Predictions, predictions
-from surefooted.views import Victim, laid_out, untouched, victim_of
+from surefooted.views import Victim, check_batch, device_of, laid_out, placed, untouched, victim_of
 
 T = TypeVar("T")
 
@@ -44,8 +44,9 @@ def answered(
     victim = victim_of(model)
     if not isinstance(images, Images):
         check_points(images)
-    device = next((w.device for net in victim.nets for w in net.parameters()), torch.device("cpu"))
-    n = len(images.y)
+        images = placed(victim, images)
+    check_batch(batch)
+    device, n = device_of(victim), len(images.y)
     if not n:
         raise InputError("there are no images to predict; the split is empty (hold some out: --data.validation 0.1).")
     if isinstance(images, Points) and boxed:
@@ -54,6 +55,6 @@ def answered(
     with untouched(victim, seed=seed), laid_out(victim), torch.no_grad():
         for a in range(0, n, batch):
             part = slice(a, a + batch)
-            points = images.points(part, device) if isinstance(images, Images) else images.take(part).to(device)
+            points = images.points(part, device) if isinstance(images, Images) else images.take(part)
             found.append(read(victim(victim.lift(points.x)).float()))
     return found

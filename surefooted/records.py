@@ -84,6 +84,7 @@ class Records:
             judged best, found, value, size, queries, and idle where a row is done or rests.
         whole: of the block, up to date once ``settle`` was called.
         rested: whether rows were set aside since the last turn.
+        across: whether several objectives have been raised in turn: the worst point is that of greatest margin, then.
         roaming: a search that leaves the ball to come back to it sets this: points outside do not count.
         outlook: less than infinity, ``rounds`` sets rows aside that have little hope: what is left of the way to their
             goal is more than so many times what the latter half of the rounds brought.
@@ -93,7 +94,7 @@ class Records:
         x, y, i = points
         n, device = len(y), x.device
         self.ball, self.keep, self.judging = ball, keep, judging
-        self.roaming, self.rested, self.outlook = False, False, inf
+        self.across, self.roaming, self.rested, self.outlook = False, False, False, inf
         self.now = Rows(x0=x, y=y, i=i, target=y if target is None else target, row=torch.arange(n, device=device))
         if judging:
             self.now.best = x.clone()
@@ -159,9 +160,20 @@ class Records:
                 state.become(state.take(~back.idle))
                 self.retire()
 
-    def judge(self, part: slice, x: Tensor, f: Forward, value: Tensor, wrong: Tensor, passes: int) -> None:
+    def asked(self, part: slice, passes: int) -> None:
+        """Count what was asked for the rows that are not done."""
+        self.now.queries[part] += passes * ~self.now.idle[part]
+
+    def compare(self, clean: Forward) -> None:
+        """From now on rank points by their margin, whatever was raised; the clean ones are all that there is so far."""
+        if not self.across:
+            self.across = True
+            self.now.value.copy_(MARGIN(clean))
+
+    def judge(self, part: slice, x: Tensor, f: Forward, value: Tensor, wrong: Tensor) -> None:
         """Keep these points where they are better than the best so far, by the ``keep`` rule."""
         now = self.now
+        value = MARGIN(f) if self.across else value
         found, best, idle = now.found[part], now.value[part], now.idle[part]
         if self.keep == "nearest":
             size = self.ball.size(x - now.x0[part])
@@ -179,7 +191,6 @@ class Records:
         _overwrite(now.best[part], better, x)
         _overwrite(best, better, value)
         _overwrite(found, better, wrong)
-        now.queries[part] += passes * ~idle
         if self.keep == "found":
             idle |= found
         if self.outlook < inf:

@@ -108,6 +108,11 @@ class _Run:
             self.watched = watched.to(device)
         if self.checkpoint and self.checkpoint.exists():
             restore(self.checkpoint, self.net, self.optimiser, self.at)
+            if self.at.step and (begun := len(self.at.losses)) != (steps := len(self.batches)):
+                raise InputError(
+                    f"this training stopped within an epoch of {begun} steps, and {fabric.world_size} processes would "
+                    f"have {steps}; go on with as many --devices as before, or delete {self.checkpoint.parent}."
+                )
         self.saved = time.monotonic()
 
     def finish(self) -> Standing:

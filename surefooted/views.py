@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from surefooted.core import Points
 from surefooted.errors import InputError
 from surefooted.noise import torch_seed
 
@@ -72,6 +73,36 @@ def victim_of(model: nn.Module | Victim) -> Victim:
     return Plain(model)
 
 
+def device_of(victim: Victim) -> torch.device:
+    """Where its weights are; the CPU where it has none."""
+    return next((w.device for net in victim.nets for w in net.parameters()), torch.device("cpu"))
+
+
+def check_batch(batch: int) -> None:
+    if batch < 1:
+        raise InputError(f"batch is {batch}; expected a whole number from 1.")
+
+
+def placed(victim: Victim, points: Points) -> Points:
+    """Points where the victim's weights are. Raises InputError where they are of double precision and it is not."""
+    precision = {w.dtype for net in victim.nets for w in net.parameters()}
+    if points.x.dtype == torch.float64 and precision and torch.float64 not in precision:
+        raise InputError("images are float64, and the model is not; give Points(x.float(), y, i).")
+    return points.to(device_of(victim))
+
+
+def classes_of(victim: Victim, x: Float[Tensor, "b *d"], y: Int[Tensor, " n"]) -> int:
+    """How many classes the victim tells apart, from its answer to a few images; labels beyond them are refused."""
+    with untouched(victim), torch.no_grad():
+        logits = victim(victim.lift(x))
+    if logits.ndim != 3 or logits.shape[1] != len(x):
+        raise InputError(f"the model's logits have shape {tuple(logits.shape[1:])}; expected (batch, classes).")
+    classes, least, most = logits.shape[-1], int(y.min()), int(y.max())
+    if least < 0 or most >= classes:
+        raise InputError(f"labels go from {least} to {most}, but the model has {classes} classes.")
+    return classes
+
+
 @contextmanager
 def untouched(victim: Victim, mode: Mode = "eval", seed: int | None = None) -> Iterator[None]:
     """Freeze the weights and set the mode; on leaving, everything is as it was: flags, modes, buffers, random state.
@@ -121,5 +152,5 @@ def laid_out(victim: Victim) -> Iterator[None]:
     try:
         yield
     finally:
-        for weight, data in kept:
+        for weight, data in reversed(kept):  # a module may be there twice
             weight.data = data

@@ -11,7 +11,7 @@ from surefooted.core import Forward, Points
 from surefooted.errors import InputError
 from surefooted.geometry import ball
 from surefooted.oracle import Oracle
-from surefooted.scores import cross_entropy, dlr, targeted_dlr
+from surefooted.scores import cross_entropy, cw_margin, dlr, targeted_dlr
 from surefooted.views import Plain
 
 
@@ -181,6 +181,24 @@ def test_later_targets_see_only_the_rows_that_withstood():
     assert one.found.any() and all_of_them.found.sum() > one.found.sum() and all_of_them.found[one.found].all()
     assert torch.equal(all_of_them.queries[one.found], one.queries[one.found])
     assert torch.equal(all_of_them.x[one.found], one.x[one.found])
+
+
+def test_the_worst_of_more_targets_is_no_better():
+    """Values of different targets have no order: the margin ranks."""
+    net = small_net()
+    points = own_points(net, rows=60)
+    margins = []
+    for targets in (1, 3):
+        kept = apgd_t(eps=0.02, steps=10, targets=targets, keep="worst")(net, points)
+        margins.append(cw_margin()(Forward(net(kept.x)[None].detach(), points.y)))
+    assert (margins[1] >= margins[0] - 1e-6).all() and (margins[1] > margins[0] + 1e-6).any()
+
+
+@pytest.mark.parametrize("keep", ["found", "worst", "last"])
+def test_queries_are_what_was_asked(keep):
+    net = small_net()
+    found = apgd(eps=1e-4, steps=6, keep=keep)(net, own_points(net))
+    assert (found.queries[~found.found] == 8).all() and not found.found.all()
 
 
 def test_it_serves_as_an_inner_maximisation():

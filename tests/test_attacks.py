@@ -10,10 +10,13 @@ from learnt import learnt
 from torch import nn
 
 from surefooted import attacks
+from surefooted.analysis.margins import decision_margin
+from surefooted.attacks import fgsm
 from surefooted.core import Points, check_points
 from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.prediction import predict
+from surefooted.views import Plain, placed
 
 # Enough to meet the laws; the strength of attacks has tests of its own.
 CHEAP = {"eps": 0.15, "steps": 12, "queries": 60, "draws": 60, "targets": 3, "search_steps": 2}
@@ -278,11 +281,36 @@ def test_a_victim_without_gradients_is_named(name):
         (torch.zeros(2, 1, 8, 8), "got Tensor. Write Points"),
         ((torch.zeros(2, 1, 8, 8), torch.zeros(2)), "got tuple. Write Points"),
         (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2), torch.arange(2)), "y of these points is torch.float32"),
-        (Points(torch.zeros(2, 1, 8, 8), torch.zeros(3).long(), torch.arange(2)), "expected a tensor of 2 whole"),
+        (
+            Points(torch.zeros(2, 1, 8, 8), torch.zeros(3).long(), torch.arange(2)),
+            "a whole number for each of 2 images",
+        ),
         (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2).long(), None), "i of these points is NoneType"),
+        (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2, 1).long(), torch.arange(2)), r"shape \(2, 1\); expected"),
+        (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2).bool(), torch.arange(2)), "y of these points is torch.bool"),
+        (
+            Points(torch.zeros(2, 1, 8, 8).byte(), torch.zeros(2).long(), torch.arange(2)),
+            "x of these .* is torch.uint8",
+        ),
         (Points(np.zeros((2, 1, 8, 8)), torch.zeros(2).long(), torch.arange(2)), "x of these points is ndarray"),
     ],
 )
 def test_what_are_no_points_is_said(points, said):
     with pytest.raises(InputError, match=said):
         check_points(points)
+
+
+def test_arguments_that_cannot_be_are_refused_alike(net, points):
+    double = points._replace(x=points.x.double())
+    for call in (fgsm(eps=0.1), predict, decision_margin):
+        with pytest.raises(InputError, match=r"give Points\(x.float\(\), y, i\)"):
+            call(net, double)
+        with pytest.raises(InputError, match="batch is 0"):
+            call(net, points, batch=0)
+
+
+def test_points_go_where_the_network_is(points):
+    """As images do; there is one device here, and one that holds no numbers."""
+    with torch.device("meta"):
+        elsewhere = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    assert placed(Plain(elsewhere), points).x.is_meta

@@ -76,6 +76,13 @@ def test_a_network_of_ours_brings_its_data_and_validation_images(run):
     assert its.numbers["temperature"].startswith(f"T = {fit_temperature(held):.3f}, fitted on {len(held.y)} validation")
 
 
+def test_a_temperature_is_not_fitted_elsewhere_than_was_asked(run):
+    for options in ({"data": {"digits": {"validation": 0.0}}}, {"part": "validation"}):
+        asked = {"data": "digits", "store": run[1]} | SMOKE | options
+        with pytest.raises(InputError, match="cannot be fitted on validation images"):
+            sf.audit(run[0].net, temperature="validation", **asked)
+
+
 def test_what_is_reported_is_what_the_parts_say(run, found):
     (net, _), (its, store) = run, found
     points = digits().test.points(slice(0, 64))

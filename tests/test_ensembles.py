@@ -54,6 +54,13 @@ def test_batched_members_answer_and_learn_as_a_loop_of_them(name, mode):
         assert torch.allclose(one.double(), other.double(), rtol=1e-6, atol=1e-9)
 
 
+def test_a_network_that_is_there_twice_is_left_as_it_was():
+    net, x = members()[0], torch.rand(3, 1, 32, 32)
+    strides = [w.stride() for w in net.parameters()]
+    predict(Ensemble([net, net]), Points(x, torch.zeros(3, dtype=torch.long), torch.arange(3)))
+    assert [w.stride() for w in net.parameters()] == strides
+
+
 def test_the_answer_is_the_mean_prediction():
     nets_, x = members(), torch.rand(5, 1, 32, 32)
     mean = torch.stack([net(x).softmax(-1) for net in nets_]).mean(0)
@@ -194,6 +201,8 @@ def test_a_sweep_takes_the_setting_that_is_best_over_all_seeds(store):
         best = grid[values.index(better(values))]
         assert [Best(grid, at, measure).chosen(store) for at in (0, 1)] == [best[0], best[1]]
     assert len({Best(grid, 0).key, Best(grid, 1).key, Best(grid, 0, "nll").key}) == 3
+    one_by_one = Best(tuple((one,) for setting in grid for one in setting), 0)  # the same networks, each a setting
+    assert one_by_one.key != Best(grid, 0).key
     whole = trained({"ensemble": {"members": 2}}, store)
     member = Member(whole, 1).load(store)
     assert torch.equal(next(member.parameters()), next(whole.load(store).members[1].parameters()))

@@ -51,7 +51,7 @@ def networks():
     }
 
 
-def exported(net, path):
+def exported(net, path, beside=False):
     """As a user writes it, in either format."""
     batch = ({0: torch.export.Dim("batch")},)
     with warnings.catch_warnings():
@@ -65,7 +65,7 @@ def exported(net, path):
                 path,
                 dynamo=True,
                 dynamic_shapes=batch,
-                external_data=False,
+                external_data=beside,
                 verbose=False,
             )
     return path
@@ -172,6 +172,10 @@ def edited(key, value):
         (
             edited(("model.json", "graph_module", "graph", "nodes", 0, "target"), "torch.hub.load"),
             "calls torch.hub.load",
+        ),
+        *(
+            (edited(("model.json", "graph_module", "graph", "nodes", 0, "target"), target), f"calls {target}")
+            for target in ("torch.ops.aten.relu.__setattr__", "torch.ops.aten.relu._op", "add.Tensor")
         ),
         (edited(("model.json", "schema_version", "major"), 7), "format 7; this version reads 8"),
         (edited(("model.json", "graph_module"), None), "not a program as torch.export writes it"),
@@ -333,6 +337,21 @@ def test_a_key_tells_classifiers_apart_by_what_they_do():
     ]
     assert len(set(keys)) == len(keys) and Live(net(), SHAPE).key == keys[0]
     assert len(Live(nn.Linear(3, 3), SHAPE).key) == 64  # one that cannot answer has a key, too
+
+
+def test_weights_in_a_file_beside_are_in_the_key(tmp_path):
+    """Two ONNX files may be the same bytes: large weights lie beside them."""
+    keys, files = set(), set()
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        place = tmp_path / str(seed) / "m.onnx"
+        place.parent.mkdir()
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 400, bias=False)).eval()
+        exported(net, place, beside=True)
+        assert place.with_name("m.onnx.data").exists()
+        files.add(place.read_bytes())
+        keys.add(Foreign(str(place), SHAPE).key)
+    assert len(files) == 1 and len(keys) == 2
 
 
 def test_models_of_the_hubs(monkeypatch):

@@ -177,6 +177,20 @@ def test_operators_on_sizes_and_with_several_results(tmp_path):
     assert np.allclose(read_onnx(tmp_path / "sizes.onnx")(torch.from_numpy(x)), expected, atol=1e-5)
 
 
+def test_an_old_split_has_as_many_parts_as_results(tmp_path):
+    """Before opset 18 nothing else says how many."""
+    nodes = [helper.make_node("Split", ["x"], ["left", "y"], axis=1)]
+    graph = helper.make_graph(
+        nodes,
+        "halves",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, F4)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "s.onnx")
+    x = torch.from_numpy(drawn(3, 2, 6, 6))
+    assert torch.equal(read_onnx(tmp_path / "s.onnx")(x), x[:, 1:])
+
+
 def test_operators_that_are_not_supported_are_all_named(tmp_path):
     graph = helper.make_graph(
         [helper.make_node("Det", ["x"], ["a"]), helper.make_node("Own", ["a"], ["y"], domain="my.ops")],

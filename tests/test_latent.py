@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from surefooted import methods, nets, scores
-from surefooted.attacks import pgd
+from surefooted.attacks import carlini_wagner, pgd
 from surefooted.cell import training
 from surefooted.core import Forward, Points
 from surefooted.ensembles import Ensemble, MonteCarloDropout
@@ -53,6 +53,14 @@ def test_attacks_move_features_and_nothing_else(make, batch):
     before, after = (entropy()(Forward(victim(at).detach(), batch.y)) for at in (z, found.x))
     assert bool((after[~found.found] > before[~found.found]).all())
     assert float(found.x.min()) < 0  # no box bounds features
+
+
+@pytest.mark.parametrize("variable", ["sine", "tanh"])
+def test_carlini_and_wagner_s_attack_needs_no_box(variable, batch):
+    """Alone: what finds the nearest boundary afterwards would mend whatever it did."""
+    victim = Latent(lenet().eval(), "fc1")
+    found = carlini_wagner(steps=50, polish=0, variable=variable, lr=0.05, away_from="prediction")(victim, batch)
+    assert bool(found.found.all()) and bool(found.x.isfinite().all())
 
 
 @pytest.mark.parametrize("method", [methods.uta, methods.pgd_at])

@@ -250,6 +250,13 @@ def test_free_combinations(net, batch):
     assert method.spec.arguments["target"]["adaptive"]["levels"] == 4
 
 
+@pytest.mark.parametrize("ignored", [{"view": {"mc_dropout": {"samples": 3}}}, {"mode": "train"}])
+def test_what_nothing_would_read_is_refused(ignored):
+    with pytest.raises(InputError, match="give perturb"):
+        methods.custom(**ignored)
+    methods.custom(perturb="fgsm", **ignored)
+
+
 def test_entropy_maximisation_prefers_uncertain_predictions():
     """At λ = 2 the loss is least where the prediction is not one-hot: EntM's non-maximal probabilities are above 0."""
     logits = torch.zeros(10, requires_grad=True)

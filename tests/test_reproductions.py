@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from surefooted import studies
-from surefooted.cell import Train, training
+from surefooted.cell import Dropped, Member, Predicted, Train, training
 from surefooted.commands import studying
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan
-from surefooted.forecast import forecast
+from surefooted.forecast import _Pace, forecast
 from surefooted.machine import Machine
 from surefooted.metrics.intervals import Interval
 from surefooted.report import write
@@ -234,6 +234,17 @@ def test_a_forecast_counts_passes_and_leaves_threads_as_they_were():
     alone, two = forecast([cell], CPU), forecast([cell, cell], CPU)
     assert isinstance(cell, Train) and alone.passes == cell.work() * 64 * 6 and two.passes == 2 * alone.passes
     assert alone.seconds > 0 and torch.get_num_threads() == threads
+
+
+def test_a_forecast_counts_what_is_asked():
+    """Of a limit no more than it, of dropout masks each, of a member one."""
+    net = training("vanilla", {"mlp": {"dropout": 0.2}}, "digits", {"recipe": {"epochs": 1}})
+    assert forecast([Predicted(net, limit=10)], CPU).passes == 10
+    pace = _Pace(torch.device("cpu"))
+    once = pace._row(net, gradient=False)
+    assert pace._row(Dropped(net, 50), gradient=False) == 50 * once
+    together = training({"ensemble": {"members": 3}}, "mlp", "digits", {"recipe": {"epochs": 1}})
+    assert pace._row(Member(together, 0), gradient=True) == pace._row(together, gradient=True) / 3
 
 
 def test_the_command_says_its_plan_before_it_begins(tmp_path, capsys, monkeypatch):

@@ -96,7 +96,7 @@ def test_mutual_information_is_all_of_the_entropy_of_samples_that_are_sure_and_d
 def test_scores_add_subtract_and_scale():
     f = forward()
     a, b = scores.cross_entropy(), scores.entropy()
-    assert torch.allclose((a - 2 * b + 0.5 * b)(f), a(f) - 1.5 * b(f))
+    assert torch.allclose((a - 2 * b + b * 0.5)(f), a(f) - 1.5 * b(f))
     mixed = 0.5 * at_clean(a) + 0.5 * a
     assert mixed.uses_clean and torch.allclose(mixed(f), 0.5 * a(f.at_clean()) + 0.5 * a(f))
 

@@ -58,6 +58,7 @@ def test_a_release_takes_the_place_of_our_corruptions(release, tmp_path):
         assert np.array_equal(images.permute(0, 2, 3, 1), x[level * N + at])
     assert [len(p.y) for p in said.result(store)] == [7] * 5
     assert cell.key != Corrupted(data, "fog", limit=7).key
+    assert cell.key != Released(data, "fog", limit=7, folder=str(folder), first=FIRST - 1).key
     np.save(folder / "fog.npy", 255 - x)
     assert Released(data, "fog", limit=7, folder=str(folder), first=FIRST).key != cell.key
     with pytest.raises(InputError, match=r"no type of corruption 'frost\.npy'"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from surefooted.cell import Predicted, training
+from surefooted.cell import Predicted, Probed, training
 from surefooted.errors import InputError
 from surefooted.execute import execute
 from surefooted.files import read_json, read_tensors, sha256_of, write, write_json, write_tensors
@@ -203,6 +203,18 @@ def test_a_list_leads_nowhere_else(tmp_path, name):
     assert not store.has("train", KEY)
     write_json(place / "files.json", {"file": {"size": 1}})
     assert not store.has("train", KEY)
+
+
+def test_a_damaged_probe_raises_no_flag(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    cell = Probed(training("vanilla", {"mlp": {"width": 4}}, "digits", {"recipe": {"epochs": 1}}))
+    execute([*cell.needs, cell], store, machine=Machine("cpu"), quiet=True)
+    file = cell.path(store) / "probe.json"
+    held = file.read_text()
+    fresh_process(monkeypatch)
+    file.write_text(held.replace("0", "1", 1))
+    with pytest.raises(InputError, match="not those that were written"):
+        cell.flags(store)
 
 
 def test_the_cure_of_a_damaged_artefact_works(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from surefooted.data.augment import crop, flip, shift
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan
-from surefooted.files import read_json, read_tensors
+from surefooted.files import read_json, read_tensors, write_tensors
 from surefooted.machine import Machine
 from surefooted.methods.targets import Levels
 from surefooted.metrics.levels import levels_of
@@ -132,6 +132,38 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(data, tmp_path):
     run(2, tmp_path / "c")
     resumed, whole = run(5, tmp_path / "c"), run(5)
     assert same(resumed[0], whole[0]) and resumed[1] == whole[1]
+
+
+def test_an_epoch_goes_on_with_as_many_steps_as_it_began_with(data, tmp_path, monkeypatch):
+    """The number of processes may change it, in a batch that does not divide by them."""
+    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, machine=CPU).data
+    net, recipe = seeded_network("mlp", splits.train.shape, 3, 0), recipes.recipe(epochs=2, batch=10)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(step):
+        monkeypatch.setattr("surefooted.training.SECONDS_BETWEEN_CHECKPOINTS", 0)
+        if file.exists():
+            raise Stopped
+
+    file = tmp_path / "c.safetensors"
+    with pytest.raises(Stopped):
+        fit(methods.vanilla(), net, splits, recipe, checkpoint=file, tick=stop)
+    tensors, about = read_tensors(file)
+    name = next(name for name in tensors if "losses" in name)
+    assert about["step"] > 0
+    write_tensors(file, tensors | {name: tensors[name][:-1]}, about)
+    with pytest.raises(InputError, match=r"within an epoch of \d+ steps.*as many --devices as before"):
+        fit(methods.vanilla(), net, splits, recipe, checkpoint=file)
+
+
+@pytest.mark.parametrize(
+    "given, said", [({"schedule": "steps"}, "give drops"), ({"warmup": 3, "epochs": 2}, "shorter")]
+)
+def test_schedules_that_never_get_there_are_refused(given, said):
+    with pytest.raises(InputError, match=said):
+        recipes.recipe(**given)
 
 
 @pytest.mark.parametrize("members", [1, 3])

@@ -96,6 +96,15 @@ def test_the_adaptive_attack_is_no_weaker_than_its_first_gamma(store, trained):
         adaptive_smoothing(gammas=())
 
 
+def test_images_that_the_network_has_learnt_are_no_test_of_it(store, trained):
+    """Of a proxy of another split the images may be new to the proxy alone."""
+    other = training("vanilla", "small_convnet", {"digits": {"split_seed": 1}}, {"recipe": {"epochs": 1}})
+    moved = attacking(other, {"fgsm": {"eps": 0.1}})
+    for make in (lambda: Transferred(trained[0], moved), lambda: Predicted(trained[0], moved=moved)):
+        with pytest.raises(InputError, match="images of the test split were trained on"):
+            make()
+
+
 def test_square_takes_its_place_too(store, trained):
     proxy, net = (cell.load(store) for cell in trained)
     points = digits().test.points(slice(0, 20))

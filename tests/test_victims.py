@@ -11,6 +11,7 @@ from surefooted.commands import attacking, measuring
 from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
 from surefooted.execute import execute
+from surefooted.files import read_tensors, write_tensors
 from surefooted.machine import Machine
 from surefooted.metrics import accuracy
 from surefooted.metrics.uncertainty import mutual_information
@@ -103,6 +104,25 @@ def test_options_of_data_are_on_top_of_those_that_a_network_was_trained_with(kep
     other = attacking.attacked_cell({"data": "digits"}, ["pgd", "--data.split_seed", "1"], None, cells[0], "test", 0, 0)
     with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split were trained on"):
         other.images()
+
+
+def test_weights_say_what_they_were_trained_on(kept, tmp_path):
+    """Where the file says so and those data are here: they are no test, and need not be named."""
+    store, cells = kept
+    file = tmp_path / "w.safetensors"
+    file.write_bytes((store.path("train", cells[0].key) / "weights.safetensors").read_bytes())
+    weights = find_victim(str(file), store)
+    assert weights.data == cells[0].data
+    assert torch.equal(attacking.attacked_cell({}, ["pgd"], None, weights, "test", 0, 0).images().rows,
+                       sf.digits(test_limit=80).test.rows)  # fmt: skip
+    other = attacking.attacked_cell({"data": "digits"}, ["pgd", "--data.split_seed", "1"], None, weights, "test", 0, 0)
+    with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split were trained on"):
+        other.images()
+    tensors, about = read_tensors(file)
+    lies = ({"checksum": "0"}, {"data": {"npz": {"path": "d.npz"}}}, {"data": {"digits": 3}}, {"data": "digits"})
+    for lie in lies:
+        write_tensors(file, tensors, about | lie)
+        assert find_victim(str(file), store).data is None
 
 
 def test_a_proxy_of_another_data_set_is_refused(kept):

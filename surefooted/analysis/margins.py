@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from surefooted.core import Points, check_pixels, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
-from surefooted.views import Victim, laid_out, untouched, victim_of
+from surefooted.views import Victim, check_batch, device_of, laid_out, placed, untouched, victim_of
 
 
 def decision_margin(
@@ -51,29 +51,13 @@ def answer(victim: Victim, z: Float[Tensor, "b *z"]) -> Float[Tensor, "b k"]:
 
 def in_blocks(victim: Victim, images: Images | Points, batch: int) -> Iterator[Points]:
     """Points on the victim's device, ``batch`` at a time."""
-    device = device_of(victim)
     if not len(images.y):
         raise InputError("there are no images to analyse; give at least one.")
-    if batch < 1:
-        raise InputError(f"batch is {batch}; expected a whole number from 1.")
+    check_batch(batch)
     if isinstance(images, Points):
         check_pixels(images.x)
+        images = placed(victim, images)
+    device = device_of(victim)
     for a in range(0, len(images.y), batch):
         part = slice(a, a + batch)
-        yield images.points(part, device) if isinstance(images, Images) else images.take(part).to(device)
-
-
-def device_of(victim: Victim) -> torch.device:
-    return next((w.device for net in victim.nets for w in net.parameters()), torch.device("cpu"))
-
-
-def classes_of(victim: Victim, images: Images | Points) -> int:
-    """How many classes the victim tells apart, from its answer to one image; labels beyond them are refused."""
-    with untouched(victim), torch.no_grad():
-        logits = victim(victim.lift(next(in_blocks(victim, images, 1)).x))
-    if logits.ndim != 3 or logits.shape[1] != 1:
-        raise InputError(f"the model's logits have shape {tuple(logits.shape[1:])}; expected (batch, classes).")
-    classes, least, most = logits.shape[-1], int(images.y.min()), int(images.y.max())
-    if least < 0 or most >= classes:
-        raise InputError(f"labels go from {least} to {most}, but the model has {classes} classes.")
-    return classes
+        yield images.points(part, device) if isinstance(images, Images) else images.take(part)

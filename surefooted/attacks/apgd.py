@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from surefooted.oracle import Oracle
 from surefooted.records import Keep
 from surefooted.scores import cross_entropy, targeted_dlr
 
+VERSION = {"apgd_t": 2}  # what keep="worst" hands back is the worst of all targets
 MOMENTUM = 0.75
 
 
@@ -64,7 +66,7 @@ def apgd_t(
     restarts: Count = 1,
     rho: Share = 0.75,
     eot: Count = 1,
-    keep: Keep = "found",
+    keep: Literal["found", "worst", "nearest"] = "found",
     clip: bool = True,
 ) -> Attack:
     """Targeted Auto-PGD (APGD-T): one APGD towards each likely wrong class, on the targeted difference-of-logits ratio.
@@ -72,7 +74,8 @@ def apgd_t(
     Args:
         targets: wrong classes tried, the likeliest at the clean point first; no more than there are. Each sees only
             the rows that withstood the former.
-        eps, eot, keep: see ``apgd``.
+        keep: found, worst (the greatest margin that any target led to) or nearest; see ``surefooted.oracle.Oracle``.
+        eps, eot: see ``apgd``.
 
     Raises:
         InputError: when run on a model of fewer than 4 classes, for which the ratio is not defined.

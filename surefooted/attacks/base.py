@@ -17,7 +17,7 @@ from surefooted.errors import InputError
 from surefooted.geometry import Ball
 from surefooted.oracle import Oracle
 from surefooted.records import Adversarial, Keep
-from surefooted.views import Mode, Victim, laid_out, untouched, victim_of
+from surefooted.views import Mode, Victim, check_batch, classes_of, laid_out, placed, untouched, victim_of
 
 POOL_BYTES = 2**28
 
@@ -76,6 +76,9 @@ class Attack(Component):
             InputError: where images are outside the box or not finite, or the model's answer does not fit the labels.
         """
         victim = victim_of(model)
+        check_points(points)
+        check_batch(batch)
+        points = placed(victim, points)
         _check(points, victim)
         with untouched(victim, mode, seed), laid_out(victim):
             pool = max(batch, POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))
@@ -165,15 +168,8 @@ class _Bar:
 
 
 def _check(points: Points, victim: Victim) -> None:
-    check_points(points)
     x, y, _ = points
     if not len(y):
         raise InputError("there are no points to attack; give at least one image.")
     check_pixels(x)
-    with torch.no_grad(), untouched(victim):
-        logits = victim(victim.lift(x[:2]))
-    if logits.ndim != 3 or logits.shape[1] != len(x[:2]):
-        raise InputError(f"the model's logits have shape {tuple(logits.shape[1:])}; expected (batch, classes).")
-    classes = logits.shape[-1]
-    if int(y.min()) < 0 or int(y.max()) >= classes:
-        raise InputError(f"labels go from {int(y.min())} to {int(y.max())}, but the model has {classes} classes.")
+    classes_of(victim, x[:2], y)

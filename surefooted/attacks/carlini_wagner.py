@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import inf
+from collections.abc import Callable
+from math import inf, isfinite
 from typing import Literal
 
 import torch
@@ -18,7 +19,8 @@ from surefooted.scores import cw_margin
 
 VERSION = 2  # a row that rests comes back as it was, whatever the others do
 # The clean point is drawn this far towards mid-grey: at 0 and 1 both variables are flat, and tanh is infinite.
-INSIDE = {"sine": 1 - 1e-3, "tanh": 1 - 1e-6}
+INSIDE = {"sine": 1 - 1e-3, "tanh": 1 - 1e-6, "itself": 1}
+FREE: dict[str, Callable[[Tensor], Tensor]] = {"sine": torch.asin, "tanh": torch.atanh, "itself": torch.clone}
 BETAS, TINY = (0.9, 0.999), 1e-8
 # A row rests when its loss has not fallen by so much over a tenth of the steps.
 FALL = 1e-3
@@ -48,7 +50,7 @@ def carlini_wagner(
             rows of an MNIST LeNet; from the customary 0.01 they find 78 %.
         variable: x = (sin w + 1) / 2, or (tanh w + 1) / 2 as published. By tanh a pixel at exactly 0 or 1 (82 % of
             MNIST) needs a thousand steps of 0.005 to move; by the sine 500 steps find smaller perturbations, and rows
-            rest sooner.
+            rest sooner. Coordinates without bounds, such as features behind a stage, are their own variable.
         polish: projections on the linearised boundary after the search, from the best point on (see
             ``nearest_boundary``), and a search on the line to the clean point. Not in the paper: Adam's first step is
             some 0.005 a pixel, too long for rows that are nearer than that. 0 leaves it out.
@@ -58,18 +60,17 @@ def carlini_wagner(
     """
 
     def search(oracle: Oracle) -> None:
-        low, high = oracle.box
+        bounded = isfinite(oracle.box[1] - oracle.box[0])  # features behind a stage are not
+        (low, high), of = (oracle.box, variable) if bounded else ((-1.0, 1.0), "itself")
         half = (high - low) / 2
         zeros = torch.zeros_like(oracle.y, dtype=oracle.x0.dtype)
-        u = ((oracle.x0 - low) / half - 1) * INSIDE[variable]
-        s = oracle.state(
-            w=u.asin() if variable == "sine" else u.atanh(), c=zeros + constant, least=zeros, most=zeros + inf
-        )
+        u = ((oracle.x0 - low) / half - 1) * INSIDE[of]
+        s = oracle.state(w=FREE[of](u), c=zeros + constant, least=zeros, most=zeros + inf)
         for _ in range(search_steps):
             s.m, s.v = torch.zeros_like(s.w), torch.zeros_like(s.w)
             s.hit, s.past = torch.zeros_like(s.c, dtype=torch.bool), torch.full_like(s.c, inf)
             for k in oracle.rounds(steps, s):
-                u, du = _squash(s.w, variable)
+                u, du = _squash(s.w, of)
                 x = (u + 1) * half + low
                 margin, slope = oracle.value_and_grad(x)
                 d = x - oracle.x0
@@ -83,7 +84,7 @@ def carlini_wagner(
             s.most = torch.where(s.hit, torch.minimum(s.most, s.c), s.most)
             s.least = torch.where(s.hit, s.least, torch.maximum(s.least, s.c))
             s.c = torch.where(s.most < inf, (s.least + s.most) / 2, s.c * 10)
-        oracle.finish((_squash(s.w, variable)[0] + 1) * half + low)
+        oracle.finish((_squash(s.w, of)[0] + 1) * half + low)
         if polish and oracle.judging:
             walk(oracle, oracle.now.best.clone(), polish, norm="l2")
             search_line(oracle)
@@ -96,6 +97,8 @@ def _squash(w: Tensor, variable: str) -> tuple[Tensor, Tensor]:
     """From a free variable into [-1, 1], and the slope."""
     if variable == "sine":
         return w.sin(), w.cos()
+    if variable == "itself":
+        return w, torch.ones_like(w)
     t = w.tanh()
     return t, 1 - t * t
 

@@ -16,6 +16,7 @@ from surefooted.geometry import Norm, ball, per_row
 from surefooted.oracle import Oracle
 from surefooted.scores import cw_margin, targeted_margin
 
+VERSION = 2  # what keep="worst" hands back is the worst of all targets
 Radius = Annotated[float, Field(ge=0, description="number from 0, or inf for a ball without an edge")]
 
 # A walk steps over the boundary by some (eta - 1) (1 - beta) of its distance, half a percent: the last search looks in

@@ -44,8 +44,9 @@ def nearest_boundary(
 
         x_{k+1} = x_k + α_k (x₀ + d_k − x_k),   d_k the least in the box with w · d_k = −(1 + λ_k) (m + w · (x₀ − x_k)),
 
-    with α from 1 to 0.1, so that the walk settles where planes differ, and λ fed back row by row: doubled after a point
-    that fell short, halved after one beyond. A search on the line from the clean point to the best ends it.
+    with α falling evenly from 1 towards 0.1, so that the walk settles where planes differ, and λ fed back row by row:
+    doubled after a point that fell short, halved after one beyond. A search on the line from the clean point to the
+    best ends it.
 
     With some 25 forward and 18 backward passes a row it finds smaller perturbations than DDN with 500 or CW-L2 with
     3 × 500 steps (``bench/ranking.py``): those leave for the class that gives way first, this for the nearest.

@@ -10,7 +10,7 @@ from surefooted.cell.attacked import Attacked
 from surefooted.cell.base import Cell, Named, Part, about_data
 from surefooted.cell.blocks import ready
 from surefooted.cell.sources import Source, before
-from surefooted.cell.tested import images_of
+from surefooted.cell.tested import images_of, own_data
 from surefooted.core import Points
 from surefooted.errors import InputError
 from surefooted.files import write_tensors
@@ -39,6 +39,7 @@ class Predicted(Cell):
     def __post_init__(self) -> None:
         if self.moved is not None:
             check_kept(self.moved)
+            check_unlearnt(self.victim, self.moved)
             if self.part != self.moved.part:
                 raise InputError(f"the attack moved points of the {self.moved.part} split, not of {self.part}.")
 
@@ -76,6 +77,12 @@ class Predicted(Cell):
 
     def result(self, store: Store) -> Predictions:
         return Predictions(**self.tensors(store, "predictions.safetensors"))
+
+
+def check_unlearnt(victim: Source, moved: Attacked) -> None:
+    """Refuse points that were moved for another victim, where this one has learnt the images."""
+    if victim is not moved.victim:
+        images_of(victim, moved.data or own_data(moved.victim), moved.part, moved.limit)
 
 
 def check_kept(moved: Attacked) -> None:

@@ -42,7 +42,8 @@ class Probed(Cell):
         tick(1)
 
     def result(self, store: Store) -> Probe:
-        return Probe(**read_json(self.path(store) / "probe.json"))
+        with store.reading(self.kind, self.key) as place:
+            return Probe(**read_json(place / "probe.json"))
 
     def flags(self, store: Store, *, eot: int = 1) -> list[Flag]:
         """All that the probe raises; ``eot`` as the attack has it."""

@@ -32,7 +32,7 @@ class Released(Corrupted):
         about = super().about()
         del about["corruptions"], about["seed"]
         file = found(directory(locate(self.folder)), f"{self.type}.npy", "type of corruption")
-        return about | {"released": self.type, "file": sha256_of(file)}
+        return about | {"released": self.type, "file": sha256_of(file), "first": self.first}
 
     @property
     def label(self) -> str:

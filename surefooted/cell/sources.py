@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from torch import nn
 
-from surefooted.cell.base import Cell, Named
+from surefooted.cell.base import Cell, Named, data_of, placeless
 from surefooted.cell.tested import check_same_data
 from surefooted.ensembles import Ensemble, MonteCarloDropout
 from surefooted.errors import InputError
+from surefooted.files import read_tensors, sha256_of
 from surefooted.spec import called, digest
 from surefooted.store import Store
 from surefooted.weights import load_model
@@ -43,12 +43,30 @@ class Weights:
 
     @cached_property
     def key(self) -> str:
-        if not self.file.is_file():
-            raise InputError(f"{self.file} is not there; expected a weights.safetensors that surefooted wrote.")
-        return hashlib.sha256(self.file.read_bytes()).hexdigest()
+        return sha256_of(self._there())
+
+    @cached_property
+    def data(self) -> Named | None:
+        """What it was trained on, where the file says so and those data are at hand by their name alone.
+
+        No file makes us open another place, or download from one.
+        """
+        about = read_tensors(self._there())[1]
+        given = about.get("data")
+        try:
+            if not isinstance(given, dict) or placeless(given) != given:
+                return None
+            return given if data_of(given).checksum == about.get("checksum") else None
+        except (InputError, ValueError, AttributeError):  # not here, or no data set's arguments
+            return None
 
     def load(self, store: Store) -> nn.Module:
         return load_model(self.file)
+
+    def _there(self) -> Path:
+        if not self.file.is_file():
+            raise InputError(f"{self.file} is not there; expected a weights.safetensors that surefooted wrote.")
+        return self.file
 
     def __str__(self) -> str:
         return self.file.name
@@ -130,7 +148,7 @@ class Best:
 
     @cached_property
     def key(self) -> str:
-        return digest(["best", self.measure, self.at, *(one.key for one in self.trained)])
+        return digest(["best", self.measure, self.at, [[one.key for one in setting] for setting in self.grid]])
 
     @property
     def trained(self) -> tuple[Train, ...]:

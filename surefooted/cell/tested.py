@@ -45,7 +45,7 @@ def own_data(victim: Source | None) -> Named | None:
 def images_of(victim: Source, data: Named | None, part: Part, limit: int) -> Images:
     given = data or own_data(victim)
     if given is None:
-        raise InputError("weights from a file do not say which data to use; name it (--data).")
+        raise InputError("which data? These weights do not say, or theirs are not at hand; name a data set (--data).")
     images = images_in(given, part, limit)
     if data and part != "train":
         _check_unseen(victim, data, images, part)

@@ -13,7 +13,7 @@ from surefooted.attacks.base import Attack
 from surefooted.cell.attacked import Attacked
 from surefooted.cell.base import Cell, Named, Part
 from surefooted.cell.blocks import ready
-from surefooted.cell.predicted import check_kept
+from surefooted.cell.predicted import check_kept, check_unlearnt
 from surefooted.cell.probed import Probed
 from surefooted.cell.sources import Source, before
 from surefooted.cell.tested import own_data
@@ -55,8 +55,8 @@ def transfer(
 
 def judged(model: nn.Module | Victim, points: Points, moved: Tensor, attack: Attack) -> Adversarial:
     """What a classifier says of points that were moved without it."""
-    clean, there = (points, True), (points._replace(x=moved), attack.clip)
-    missed, wrong = (predict(model, at, boxed=boxed).log_p.argmax(-1) != at.y for at, boxed in (clean, there))
+    answers = predict(model, points), predict(model, points._replace(x=moved), boxed=attack.clip)
+    missed, wrong = (p.log_p.argmax(-1) != p.y for p in answers)
     x = torch.where(per_row(missed, moved), points.x, moved)
     return Adversarial(x, missed | wrong, attack.ball.size(x - points.x), torch.full_like(points.y, 2))
 
@@ -85,6 +85,7 @@ class Transferred(Cell):
 
     def __post_init__(self) -> None:
         check_kept(self.moved)
+        check_unlearnt(self.victim, self.moved)
 
     def about(self) -> dict[str, Any]:
         kept = {} if self.keep_points else {"keep_points": False}

@@ -18,6 +18,7 @@ DTYPES = {
     12: torch.bool,
     13: torch.bfloat16,
 }
+ATEN = "torch.ops.aten."
 # Operators of aten that only compute. Others are refused: aten also knows how to read and write files.
 OPERATORS = frozenset(
     """
@@ -54,15 +55,17 @@ ARITHMETIC = {
 
 def known(target: str) -> bool:
     """Whether a program may call it."""
-    prefix, _, name = target.rpartition("torch.ops.aten.")
-    return target in ARITHMETIC or (prefix == "" and name.partition(".")[0] in OPERATORS | SKIPPED)
+    name, _, overload = target.removeprefix(ATEN).partition(".")
+    if not target.startswith(ATEN) or name not in OPERATORS | SKIPPED:
+        return target in ARITHMETIC
+    return name in SKIPPED or overload in getattr(torch.ops.aten, name).overloads()
 
 
 def operator(target: str) -> Any:
     """What a call runs; None where it is skipped."""
     if target in ARITHMETIC:
         return ARITHMETIC[target]
-    name, _, overload = target.removeprefix("torch.ops.aten.").partition(".")
+    name, _, overload = target.removeprefix(ATEN).partition(".")
     if name in SKIPPED:
         return None
     return getattr(getattr(torch.ops.aten, name), overload)

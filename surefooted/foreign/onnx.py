@@ -89,7 +89,8 @@ def read_onnx(path: Path) -> OnnxGraph:
         if node.op_type == "Constant":
             tensors[node.output[0]] = _constant(attributes)
         else:
-            nodes.append((node.op_type, {"opset": version} | attributes, list(node.input), list(node.output)))
+            about = {"opset": version, "outputs": len(node.output)}
+            nodes.append((node.op_type, about | attributes, list(node.input), list(node.output)))
     sources = [one.name for one in graph.input if one.name not in tensors]
     if len(sources) != 1 or len(graph.output) != 1:
         raise InputError(

@@ -124,7 +124,7 @@ def _split(a: Attributes, x: Tensor, given: Tensor | None = None) -> tuple[Tenso
     sizes = numbers(a, "split", given)
     if sizes is not None:
         return x.split(sizes, axis)
-    return x.split(ceil(x.shape[axis] / a["num_outputs"]), axis)
+    return x.split(ceil(x.shape[axis] / a["outputs"]), axis)
 
 
 def _clip(a: Attributes, x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:

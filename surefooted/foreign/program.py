@@ -130,7 +130,7 @@ def _read(archive: zipfile.ZipFile, path: Path) -> Program:
 def _tensor(raw: bytes, meta: dict[str, Any]) -> Tensor:
     sizes, strides = ([int(v["as_int"]) for v in meta[key]] for key in ("sizes", "strides"))
     dtype = DTYPES[meta["dtype"]]
-    if not raw:
+    if 0 in sizes:
         return torch.empty(sizes, dtype=dtype)
     flat = torch.frombuffer(bytearray(raw), dtype=dtype)
     return flat.as_strided(sizes, strides, int(meta["storage_offset"]["as_int"])).contiguous()

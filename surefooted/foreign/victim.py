@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from surefooted.checkpoint import load_weights
 from surefooted.errors import InputError
-from surefooted.files import read_tensors
+from surefooted.files import read_tensors, sha256_of
 from surefooted.foreign.door import Door, check_door
 from surefooted.foreign.factory import made
 from surefooted.foreign.hubs import HUBS, from_hub
@@ -53,9 +53,7 @@ class Live:
         sha = hashlib.sha256(repr((self.mean, self.std, self.outputs, self.net)).encode())
         for part in _code(self.net):
             sha.update(part.encode())
-        for name, tensor in self.net.state_dict().items():
-            sha.update(name.encode())
-            sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        _add_weights(sha, self.net)
         sha.update(repr(self._tried[0]).encode())
         return sha.hexdigest()
 
@@ -98,8 +96,10 @@ class Foreign:
     @cached_property
     def key(self) -> str:
         if Path(self.source).suffix in FILES:
-            content = hashlib.sha256(_file(Path(self.source)).read_bytes()).hexdigest()
-            return hashlib.sha256(repr((content, self.mean, self.std, self.outputs)).encode()).hexdigest()
+            file = sha256_of(_file(Path(self.source)))
+            sha = hashlib.sha256(repr((file, self.mean, self.std, self.outputs)).encode())
+            _add_weights(sha, self._live.net)  # ONNX keeps large ones in files beside
+            return sha.hexdigest()
         return self._live.key
 
     @cached_property
@@ -144,6 +144,12 @@ def is_foreign(source: str) -> bool:
     return ":" in source or Path(source).suffix in FILES
 
 
+def _add_weights(sha: hashlib._Hash, net: nn.Module) -> None:
+    for name, tensor in net.state_dict().items():
+        sha.update(name.encode())
+        sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+
+
 def _code(net: nn.Module) -> Iterator[str]:
     """Source of the classes that are not torch's, where it can be had."""
     for kind in sorted({type(m) for m in net.modules()}, key=lambda kind: (kind.__module__, kind.__qualname__)):
@@ -161,9 +167,9 @@ def _tried(net: nn.Module, shape: tuple[int, ...]) -> tuple[list[str], bool]:
     What it cannot answer is for others to say.
     """
     from surefooted.noise import Noise
-    from surefooted.views import Plain, untouched
+    from surefooted.views import Plain, device_of, untouched
 
-    device = next((w.device for w in net.parameters()), torch.device("cpu"))
+    device = device_of(Plain(net))
     images = Noise(0, torch.arange(4)).uniform(*shape).to(device)
     x = images.clone()
     with torch.no_grad(), untouched(Plain(net), seed=0):

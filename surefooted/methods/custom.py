@@ -3,6 +3,7 @@
 from surefooted.attacks.base import Attack
 from surefooted.checked import Count, Share, checked
 from surefooted.core import Score
+from surefooted.errors import InputError
 from surefooted.methods.base import Method, blend
 from surefooted.methods.targets import Target, one_hot
 from surefooted.methods.views import View, plain
@@ -31,4 +32,6 @@ def custom(
         view: how the perturbation reads the network: plain, latent (in the features behind a stage) or mc_dropout.
         clean_share: share of the loss taken at the clean point.
     """
+    if perturb is None and (view.spec != plain().spec or mode != "eval"):
+        raise InputError("view and mode say how a perturbation reads the network, and there is none; give perturb.")
     return Method(blend(loss, clean_share, perturb), perturb, target, mode, members=members, view=view)

@@ -186,8 +186,10 @@ def _measuring(attack: Attack) -> Attack:
             f"robustness is ranked by the least perturbation, and {name} keeps another. Take nearest_boundary, "
             "carlini_wagner, ddn or fmn."
         )
-    if attack.away_from == "prediction" or attack.spec is None:
-        return replace(attack, away_from="prediction") if attack.away_from == "label" else attack
+    if attack.away_from == "prediction":
+        return attack
+    if attack.spec is None:
+        return replace(attack, away_from="prediction")
     name, arguments = split(attack.spec.json())
     return build("surefooted.attacks", {name: arguments | {"away_from": "prediction"}})
 

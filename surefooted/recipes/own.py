@@ -80,7 +80,10 @@ def recipe(
     """
     if drops and schedule != "steps":
         raise InputError(f"drops belong to schedule='steps'; the schedule is {schedule!r}.")
-
+    if schedule == "steps" and not drops:
+        raise InputError("schedule='steps' has no steps; give drops, such as ((60, 0.1), (80, 0.1)).")
+    if warmup > epochs:
+        raise InputError(f"warmup takes {warmup:g} epochs of {epochs}; make it shorter, or train longer.")
     if nesterov and (optimiser != "sgd" or momentum == 0):
         raise InputError(f"nesterov is for optimiser='sgd' with momentum; got {optimiser!r}, momentum {momentum:g}.")
 

@@ -116,8 +116,8 @@ class Grid:
     def gain(self, store: Store, better: tuple[str, str], worse: tuple[str, str]) -> Interval:
         """How much more accurate one (method, attack) is than another; attack "" is none.
 
-        95 % of the mean of differences: over the networks where there are several (t), else over the images that both
-        saw (normal).
+        95 % of the mean of differences (Student's t): over the networks where there are several, else over the images
+        that both saw.
         """
         if self.seeds > 1:
             pairs = zip(self.accuracies(store, *better), self.accuracies(store, *worse))

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from test_cli import QUICK
 
+from surefooted.files import read_tensors, write_tensors
 from surefooted.store import Store
 
 
@@ -131,11 +132,13 @@ def test_bad_words_about_a_network(refused, kept, words, said):
     assert sorted(root.rglob("*")) == before
 
 
-def test_a_file_without_data_asks_for_them(refused, kept):
+def test_a_file_without_data_asks_for_them(refused, kept, tmp_path):
     root, cell = kept
-    words = ["--model", cell.path(Store(root)) / "weights.safetensors", "--store", root, "--accelerator", "cpu"]
-    assert "name it (--data)" in refused("attack", "fgsm", *words)
-    assert "name it (--data)" in refused("measure", *words)
+    tensors, about = read_tensors(cell.path(Store(root)) / "weights.safetensors")
+    write_tensors(tmp_path / "w.safetensors", tensors, about | {"data": {"npz": {"path": "gone.npz"}}})
+    words = ["--model", tmp_path / "w.safetensors", "--store", root, "--accelerator", "cpu"]
+    assert "name a data set (--data)" in refused("attack", "fgsm", *words)
+    assert "name a data set (--data)" in refused("measure", *words)
 
 
 def test_files_that_hold_no_network(refused, tmp_path):

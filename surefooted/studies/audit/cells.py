@@ -10,6 +10,7 @@ from typing import Any, Literal
 from surefooted.cell import Attacked, Cell, Named, Part, Predicted, Probed, Source, attacking, data_of, own_data
 from surefooted.data.images import Splits
 from surefooted.errors import InputError
+from surefooted.foreign import Foreign, Live
 from surefooted.geometry import Norm
 from surefooted.studies.ranking import CARLINI_WAGNER, NEAREST, QUICK
 
@@ -93,9 +94,16 @@ class Audit:
     @cached_property
     def held_out(self) -> Predicted | None:
         """Validation predictions to fit the temperature on; None where halves of the audited images are used."""
-        ours = not hasattr(self.model, "outputs")
-        wanted = self.temperature == "validation" or (self.temperature == "auto" and ours)
-        if wanted and self.part != "validation" and len(self.splits.validation):
+        apart = self.part != "validation" and len(self.splits.validation) > 0
+        if self.temperature == "validation" and not apart:
+            raise InputError(
+                "the temperature cannot be fitted on validation images: "
+                + ("they are what is audited" if self.part == "validation" else "there are none")
+                + "; use temperature halves, or hold some out (--data.validation 0.1)."
+            )
+        # A classifier that is not ours may have learnt what we call validation.
+        ours = not isinstance(self.model, Foreign | Live)
+        if apart and (self.temperature == "validation" or (self.temperature == "auto" and ours)):
             return Predicted(self.model, "validation", None, self.data)
         return None
 

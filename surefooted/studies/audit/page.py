@@ -71,7 +71,8 @@ def _calibration_table(f: Findings) -> Table:
     }
     rows = tuple({"which": names[name], **values} for name, values in f.calibration.items())
     caption = (
-        f"95 % bootstrap intervals over images ({f.audit.budget.draws} draws). Temperature: {f.cooled[1]}. "
+        f"95 % intervals over images: Wilson's for accuracy, bootstrap elsewhere ({f.audit.budget.draws} draws). "
+        f"Temperature: {f.cooled[1]}. "
         f"AutoAttack: {NORMS[f.audit.norm]}, ε = {f.audit.eps:.4g}; a row retires when it is misclassified. "
         + f.caption()
     )

@@ -66,10 +66,10 @@ def analysis(a: Analysis, store: Store) -> Table:
             row |= {column_key("q", eps): float(q.mean()), column_key("q_median", eps): float(q.median())}
         rows.append(row | _printed(name))
     caption = (
-        f"The first {a.examples} test images; means of M, ‖J‖₂ and distortion with normal 95 % intervals. PGD20-ε: 20 "
-        "steps of ε/10 in L2, from a Gaussian step of 0.005, 5 restarts, the point of highest loss; where most images "
-        "withstand it, Q is read at points that fool nobody. Q leaves out images that the attack did not move, "
-        "M / ‖J‖₂ those without a gradient; both are ratios, whose means a few images decide. Distortion: "
+        f"The first {a.examples} test images; means of M, ‖J‖₂ and distortion with 95 % intervals (Student's t). "
+        "PGD20-ε: 20 steps of ε/10 in L2, from a Gaussian step of 0.005, 5 restarts, the point of highest loss; where "
+        "most images withstand it, Q is read at points that fool nobody. Q leaves out images that the attack did not "
+        "move, M / ‖J‖₂ those without a gradient; both are ratios, whose means a few images decide. Distortion: "
         "nearest_boundary, a minimal-norm attack without bound (the paper's runs until misclassification); it and the "
         "correlation are over images that are classified correctly. Beside: the paper's numbers, which are for "
         f"CIFAR-10 and ResNet-18. {a.grid.about()} {FIRST}"
