@@ -59,7 +59,7 @@ def test_checks_come_ever_closer():
     assert list(checkpoints(12)) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11] and checkpoints(1) == {}
 
 
-def by_hand(net, x0, y, start, loss, norm, eps, steps):
+def by_hand(net, x0, y, start, loss, norm, eps, steps, rho):
     """The points that APGD visits from ``start`` for one row, in plain words."""
     sphere = ball(norm, eps)
 
@@ -90,7 +90,7 @@ def by_hand(net, x0, y, start, loss, norm, eps, steps):
         if k + 1 in (windows := checkpoints(steps)):
             # The step before the first one counts as 0.
             window = [0.0, *values][-windows[k + 1] - 1 :]
-            slow = sum(b > a for a, b in pairwise(window)) <= 0.75 * windows[k + 1]
+            slow = sum(b > a for a, b in pairwise(window)) <= rho * windows[k + 1]
             stuck = not halved and top <= last_top
             halved, last_top = slow or stuck, top
             if halved:
@@ -98,20 +98,22 @@ def by_hand(net, x0, y, start, loss, norm, eps, steps):
     return torch.cat(visited)
 
 
-@pytest.mark.parametrize("norm, eps", [("linf", 0.02), ("l2", 0.06)])
+@pytest.mark.parametrize("rho", [0.75, 0.25])  # by the latter, rows come to stand still between two checks
+@pytest.mark.parametrize("norm, eps", [("linf", 0.1), ("l2", 0.3)])
 @pytest.mark.parametrize("loss", [cross_entropy(), dlr()], ids=["ce", "dlr"])
-def test_the_walk_is_that_of_each_row_alone(norm, eps, loss):
-    net = small_net()
-    points, steps = own_points(net), 40
-    witness = Witness(net)
-    found = apgd(norm=norm, eps=eps, steps=steps, objective=loss, keep="worst")(witness, points).found
+def test_the_walk_is_that_of_each_row_alone(norm, eps, loss, rho):
+    """In double precision, on a network so rugged that steps overshoot."""
+    net, x, steps = small_net().double(), own_points(small_net()).x.double(), 40
+    net[0].weight.data *= 6
+    points, witness = Points(x, net(x).argmax(1), torch.arange(len(x))), Witness(net)
+    found = apgd(norm=norm, eps=eps, steps=steps, objective=loss, rho=rho, keep="worst")(witness, points).found
     walk = torch.stack(witness.seen[-steps - 1 :])
     # Beyond the boundary the ratio of a third-placed class stands still, and its gradient is rounding.
-    rows = (~found).nonzero()[:, 0].tolist()
-    alone = [by_hand(net, points.x[r, None], points.y[r, None], walk[0, r, None], loss, norm, eps, steps) for r in rows]
+    rows = (~found | (loss.called == "cross_entropy")).nonzero()[:, 0].tolist()
+    alone = [by_hand(net, x[r, None], points.y[r, None], walk[0, r, None], loss, norm, eps, steps, rho) for r in rows]
     apart = (walk[:, rows] - torch.stack(alone, 1)).abs().amax((0, 2))
     # Where a score stands still, rounding decides whether it rose: not every walk stays together to its end.
-    assert len(rows) > 10 and (apart < 1e-4).float().mean() > 0.8
+    assert len(rows) > 10 and (apart < 1e-6).float().mean() >= (1 if rho == 0.75 else 0.9)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])

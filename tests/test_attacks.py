@@ -2,6 +2,7 @@
 
 import inspect
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from surefooted.core import Points, check_points
 from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.prediction import predict
+from surefooted.records import Records
 from surefooted.views import Plain, placed
 
 # Enough to meet the laws; the strength of attacks has tests of its own.
@@ -111,6 +113,18 @@ def test_batch_size_and_order_change_nothing(name, net, points):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_training_gets_is_in_ball_and_box_and_not_much_weaker(name, net, points):
+    attack = make(name)
+    net.eval()
+    x, found = attack.perturb(net, points, seed=0), attack(net, points)
+    assert x.min() >= 0 and x.max() <= 1
+    assert (attack.ball.size(x - points.x) <= attack.ball.eps * (1 + 1e-5)).all()
+    assert torch.equal(attack.perturb(net, points, seed=0, displacement=True), x - points.x)
+    if attack.ball.eps < inf:
+        assert (net(x).argmax(1) != points.y).sum() >= found.found.sum() / 3
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("mode", ["eval", "train"])
 def test_an_attack_leaves_no_trace(name, mode, net, points):
     net.train()
@@ -133,6 +147,21 @@ def test_the_active_set_finds_what_the_full_run_finds(name, net, points):
     retiring, staying = make(name, keep="found")(net, points), make(name, keep="worst")(net, points)
     assert torch.equal(retiring.found, staying.found)
     assert (retiring.queries <= staying.queries).all() and retiring.queries.sum() < staying.queries.sum()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_may_retire_later(name, net, points, monkeypatch):
+    """As they do on a GPU, where asking waits."""
+    first, at_once = Records.__init__, make(name)(net, points)
+
+    def patient(self, *given, **options):
+        first(self, *given, **options)
+        self.patience = 8
+
+    monkeypatch.setattr(Records, "__init__", patient)
+    later = make(name)(net, points)
+    assert torch.equal(later.found, at_once.found) and torch.equal(later.queries, at_once.queries)
+    assert torch.allclose(later.size, at_once.size, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

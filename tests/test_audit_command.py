@@ -136,7 +136,7 @@ def test_bad_input_is_one_message_and_code_2(command, words, said, stranger):
     assert sorted(stranger.glob("reports/*")) == before
 
 
-def test_flags_go_with_every_robust_accuracy(command, tmp_path):
+def test_an_honest_network_raises_no_flag(command, tmp_path):
     store = Store(tmp_path)
     run = sf.train("vanilla", "mlp", digits(), sf.recipe(epochs=1), store=store)
     weights = run.cell.path(store) / "weights.safetensors"

@@ -209,8 +209,3 @@ def test_a_lean_part_leaves_nothing_to_what_follows(net, points):
     spy = Attack(lambda oracle: seen.append(oracle.records.outlook), pgd(eps=0.1).ball, cross_entropy(), 1)
     worst_of(attacks=(autoattack(eps=0.1, budget="lean", **SMALL), spy))(net, points)
     assert seen == [inf]
-
-
-def test_it_serves_as_an_inner_maximisation(net, points):
-    x = autoattack(eps=0.1, **SMALL).perturb(net, points, seed=0)
-    assert ((x - points.x).abs() <= 0.1 + 1e-6).all()

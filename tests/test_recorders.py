@@ -14,6 +14,7 @@ from surefooted.machine import Machine
 from surefooted.metrics import accuracy
 from surefooted.prediction import predict
 from surefooted.recorders import flips, plane_points, robustness
+from surefooted.spec import names
 from surefooted.store import Store
 
 CPU = Machine("cpu", threads=1)
@@ -91,4 +92,4 @@ def test_bad_input(tmp_path):
 
 
 def test_all_are_listed():
-    assert recorders.__all__ == sorted(recorders.__all__)
+    assert recorders.__all__ == sorted(recorders.__all__) == names("surefooted.recorders")

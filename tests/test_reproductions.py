@@ -74,18 +74,19 @@ def test_the_report_is_whole(ran, tmp_path):
 
 def test_each_chapter_stands_alone(ran, tmp_path, monkeypatch):
     name, store, study = ran
-    if name == "uta":
-        names = [one.name for one in uta_study.smoke()]
-        pages = [studies.uta(size="smoke", only=(one,)).page(store) for one in names]
-        whole = study.page(store)
-        assert [item.name for page in pages for item in page.items] == [item.name for item in whole.items]
-        assert [finding for page in pages for finding in page.findings] == list(whole.findings)
-        two = studies.uta(size="smoke", only=("latent", "mnist"))
-        both = {cell.key for one in (uta_study.smoke()[0], uta_study.smoke()[4]) for cell in one.cells()}
-        assert {cell.key for cell in two.cells()} == both
-        monkeypatch.chdir(tmp_path)
-        studying.write_report("uta", "smoke", ["plane", "looks"], store, None, True)
-        assert Path("reports/uta_smoke_plane_looks/index.html").exists()
+    if name != "uta":
+        pytest.skip("has no chapters")
+    names = [one.name for one in uta_study.smoke()]
+    pages = [studies.uta(size="smoke", only=(one,)).page(store) for one in names]
+    whole = study.page(store)
+    assert [item.name for page in pages for item in page.items] == [item.name for item in whole.items]
+    assert [finding for page in pages for finding in page.findings] == list(whole.findings)
+    two = studies.uta(size="smoke", only=("latent", "mnist"))
+    both = {cell.key for one in (uta_study.smoke()[0], uta_study.smoke()[4]) for cell in one.cells()}
+    assert {cell.key for cell in two.cells()} == both
+    monkeypatch.chdir(tmp_path)
+    studying.write_report("uta", "smoke", ["plane", "looks"], store, None, True)
+    assert Path("reports/uta_smoke_plane_looks/index.html").exists()
 
 
 def test_chapters_of_each_size_have_names_of_their_own():

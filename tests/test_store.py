@@ -1,6 +1,7 @@
 """What is on disk is whole or not there, and what cannot be read or written is said."""
 
 import errno
+import fcntl
 import hashlib
 import multiprocessing
 import os
@@ -272,14 +273,23 @@ def hold(root, held):
         time.sleep(60)
 
 
-def test_a_killed_holder_lets_go_of_the_lock(tmp_path, capfd):
+def test_a_killed_holder_lets_go_of_the_lock(tmp_path, capfd, monkeypatch):
+    """It is killed as soon as somebody waits for it."""
     Store(tmp_path)
     context = multiprocessing.get_context("forkserver")
     held = context.Event()
     process = context.Process(target=hold, args=(tmp_path, held))
     process.start()
     assert held.wait(60)
-    threading.Timer(0.2, process.kill).start()
+
+    def flock(file, how, real=fcntl.flock):
+        try:
+            return real(file, how)
+        except BlockingIOError:
+            process.kill()
+            raise
+
+    monkeypatch.setattr(fcntl, "flock", flock)
     made(Store(tmp_path))
     process.join(10)
     assert process.exitcode == -9 and Store(tmp_path).has("train", KEY)

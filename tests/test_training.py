@@ -13,7 +13,6 @@ from surefooted.batches import steps_of
 from surefooted.cell import attacking, training
 from surefooted.core import Points
 from surefooted.data import digits
-from surefooted.data.augment import crop, flip, shift
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan
@@ -21,7 +20,6 @@ from surefooted.files import read_json, read_tensors, write_tensors
 from surefooted.machine import Machine
 from surefooted.methods.targets import Levels
 from surefooted.metrics.levels import levels_of
-from surefooted.noise import Noise
 from surefooted.prediction import predict
 from surefooted.store import Store
 from surefooted.training import fit
@@ -193,16 +191,6 @@ def test_every_epoch_has_an_order_of_its_own_and_every_step_its_masks(data, monk
     assert len(masks) == 6 and len(set(masks)) == 6
 
 
-def test_augmentations_follow_row_and_epoch_and_not_the_batch():
-    points = Points(torch.rand(20, 3, 8, 8), torch.zeros(20, dtype=torch.int64), torch.arange(100, 120))
-    order = torch.randperm(20)
-    for augment in (crop(), flip(), shift()):
-        whole = augment(points, Noise(3, points.i, 1))
-        some = points.take(order[:7])
-        assert torch.equal(augment(some, Noise(3, some.i, 1)), whole[order[:7]])
-        assert not torch.equal(augment(points, Noise(3, points.i, 2)), whole)
-
-
 def rates(made, *epochs):
     return [pytest.approx(made.rate(epoch), rel=1e-6) for epoch in epochs]
 
@@ -216,6 +204,9 @@ def test_learning_rates_are_those_that_the_papers_print():
     assert recipes.entm_resnet18(adversarial=False).epochs == 200
     assert rates(recipes.edward2_wide_resnet(), 0.5, 1, 60, 120, 160) == [0.05, 0.1, 0.02, 0.004, 0.0008]
     assert rates(recipes.uta_lenet(), 0, 99) == [1e-3, 1e-3]
+    assert rates(recipes.uta_resnet18(), 0, 59, 60, 120, 160) == [0.1, 0.1, 0.1 / 15, 0.1 / 15**2, 0.1 / 15**3]
+    assert rates(recipes.due_wide_resnet(), 0, 60, 120, 160) == [0.1, 0.02, 0.004, 0.0008]
+    assert rates(recipes.uta_cyclic(), 0, 36, 90) == [0, 0.2, 0]
     cyclic = recipes.recipe(epochs=10, lr=1.0, schedule="cyclic")
     assert rates(cyclic, 0, 2, 4, 7, 10) == [0, 0.5, 1, 0.5, 0]
     assert rates(recipes.recipe(epochs=10, lr=1.0, schedule="cosine"), 0, 5, 10) == [1, 0.5, pytest.approx(0, abs=1e-6)]

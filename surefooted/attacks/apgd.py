@@ -91,7 +91,7 @@ def apgd_t(
                 ascend(oracle)
 
     passes = targets * (steps + 1) * eot
-    return Attack(search, ball(norm, eps), targeted_dlr(), passes, keep, restarts, clip=clip, eot=eot)
+    return Attack(search, ball(norm, eps), targeted_dlr(), passes, keep, restarts, clip=clip, eot=eot, proposes=True)
 
 
 def climb(steps: int, rho: float) -> Callable[[Oracle], None]:

@@ -35,6 +35,8 @@ class Attack(Component):
         clip: keep to the victim's box (pixels in [0, 1]).
         eot: forward passes that each answer is the mean of (expectation over transformations), for random victims.
         blind: of the passes, those that ask for no gradient.
+        proposes: the last point is one of many that were tried, or of the last of several attacks, and not where the
+            search has come to: training takes what is found.
     """
 
     package = "surefooted.attacks"
@@ -49,6 +51,7 @@ class Attack(Component):
     clip: bool = True
     eot: int = 1
     blind: int = 0
+    proposes: bool = False
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
     def __call__(
@@ -102,7 +105,7 @@ class Attack(Component):
         mode: Mode = "eval",
         displacement: bool = False,
     ) -> Float[Tensor, "b *z"]:
-        """The last iterate, for training: nothing is judged and nothing retires.
+        """The last iterate, for training: nothing is judged and nothing retires, unless the attack ``proposes``.
 
         Args:
             target: what the objective reads as the truth, such as softened labels; the labels by default.
@@ -113,9 +116,11 @@ class Attack(Component):
         # Dropout masks of its own: with those of the pass that follows, the step would be fitted to them.
         with untouched(victim, mode, seed ^ 1 << 62):
             lifted = points._replace(x=victim.lift(points.x))
-            oracle = self._oracle(victim, lifted, "last", seed, len(points.y), target=target, judging=False)
+            keep: Keep = "found" if self.proposes else "last"
+            oracle = self._oracle(victim, lifted, keep, seed, len(points.y), target=target, judging=self.proposes)
             self.search(oracle)
-        return oracle.now.best - oracle.now.x0 if displacement else oracle.now.best
+            moved = oracle.result().x if self.proposes else oracle.now.best
+        return moved - lifted.x if displacement else moved
 
     def _attack(
         self, victim: Victim, points: Points, seed: int, batch: int, progress: Callable[[int], None] | None

@@ -57,7 +57,15 @@ def worst_of(*, attacks: tuple[Attack, ...]) -> Attack:
             run(attack, oracle, turn)
 
     return Attack(
-        search, first.ball, first.objective, passes, away_from=first.away_from, clip=first.clip, eot=eot, blind=blind
+        search,
+        first.ball,
+        first.objective,
+        passes,
+        away_from=first.away_from,
+        clip=first.clip,
+        eot=eot,
+        blind=blind,
+        proposes=True,
     )
 
 
@@ -134,7 +142,7 @@ def autoattack(
         oracle.records.outlook = inf
 
     passes, blind = _passes([attack for part in parts for attack in made[part]], mean_of)
-    return Attack(search, stand_in.ball, stand_in.objective, passes, eot=mean_of, blind=blind)
+    return Attack(search, stand_in.ball, stand_in.objective, passes, eot=mean_of, blind=blind, proposes=True)
 
 
 def run(attack: Attack, oracle: Oracle, turn: int) -> None:

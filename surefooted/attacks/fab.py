@@ -87,7 +87,7 @@ def fab(
         oracle.finish(s.x)
 
     passes = restarts * targets * (steps + 1) + 3 * (keep == "nearest")
-    return Attack(search, ball(norm, eps), targeted_margin(), passes, keep)
+    return Attack(search, ball(norm, eps), targeted_margin(), passes, keep, proposes=True)
 
 
 def to_plane(

@@ -57,8 +57,8 @@ def document(run):
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """A store with a vanilla network in it."""
+    """A store with a vanilla network in it, which is right of most images."""
     root = tmp_path_factory.mktemp("kept")
-    cell = training("vanilla", {"mlp": {"width": 4}}, "digits", {"recipe": {"epochs": 1, "batch": 256}})
+    cell = training("vanilla", {"mlp": {"width": 16}}, "digits", {"recipe": {"epochs": 6, "batch": 64, "lr": 0.01}})
     execute([cell], Store(root), machine=Machine("cpu"))
     return root, cell

@@ -37,7 +37,7 @@ def test_what_was_trained_is_listed(document, run, kept, monkeypatch):
     for words, said in (((), key[:12]), (("VANILLA", "mlp"), key[:12]), (("lenet",), "None of the 1 networks")):
         code, out, error = run("trained", *words, "--store", str(store))
         assert code == 0 and said in out and not error
-    assert "epochs=1" in run("trained", "--store", str(store))[1]  # and no argument that is the default
+    assert "epochs=6" in run("trained", "--store", str(store))[1]  # and no argument that is the default
     assert document("trained") == [] and "No network was trained" in run("trained")[1]
 
 
