@@ -1,4 +1,6 @@
-"""PGD over its floor: the same number of forward and input-gradient passes of the same network, and nothing else.
+"""PGD over its floor: a forward and an input-gradient pass a step through the same network, and nothing else.
+
+PGD asks for two forward passes more: it judges the clean point and the last one.
 
     python bench/attack_floor.py [--net resnet18] [--batch 32] [--steps 40] [--repeats 3] [--memory]
 

@@ -61,9 +61,9 @@ def main() -> None:
         whole = "total" if part in BUDGETS else part
         runs = []
         for seed in range(options.repeats):
-            runs.append(counted(net, partial(ours, part, net, points, options, seed)))
+            runs.append(counted(net, points.y, partial(ours, part, net, points, options, seed)))
             if len(seen.setdefault(whole, [])) == seed:  # all budgets are compared with one run of the original
-                seen[whole].append(counted(net, partial(original, whole, net, points, options, seed)))
+                seen[whole].append(counted(net, points.y, partial(original, whole, net, points, options, seed)))
         show(part, runs, seen[whole])
         record[whole] = [int(run.robust.sum()) for run in seen[whole]]
     if options.record:
@@ -93,7 +93,7 @@ def arguments() -> argparse.Namespace:
 def ours(part: str, net: nn.Module, points: Points, options: argparse.Namespace, seed: int) -> Tensor:
     chosen = {"budget": part} if part in BUDGETS else {"version": "custom", "attacks": (part,)}
     attack = autoattack(norm=options.norm, eps=options.eps, **chosen)
-    return ~attack(net, points, seed=seed, batch=options.batch).found
+    return attack(net, points, seed=seed, batch=options.batch).x
 
 
 def original(part: str, net: nn.Module, points: Points, options: argparse.Namespace, seed: int) -> Tensor:
@@ -103,12 +103,11 @@ def original(part: str, net: nn.Module, points: Points, options: argparse.Namesp
     suite = AutoAttack(net, norm=norm, eps=options.eps, seed=seed, verbose=False, device=options.device)
     if part != "total":
         suite.attacks_to_run = [part.replace("_", "-")]
-    x = suite.run_standard_evaluation(points.x, points.y, bs=options.batch)
-    with torch.no_grad():
-        return net(x).argmax(1) == points.y
+    return suite.run_standard_evaluation(points.x, points.y, bs=options.batch)
 
 
-def counted(net: nn.Module, run: Callable[[], Tensor]) -> Run:
+def counted(net: nn.Module, y: Tensor, run: Callable[[], Tensor]) -> Run:
+    """What a run that moves points costs, and which of them stay right: that pass is no part of it."""
     images = 0
 
     def count(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
@@ -117,9 +116,11 @@ def counted(net: nn.Module, run: Callable[[], Tensor]) -> Run:
 
     hook = net.register_forward_hook(count)
     wall, cpu = time.perf_counter(), time.process_time()
-    robust = run().cpu()
+    x = run()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     hook.remove()
+    with torch.no_grad():
+        robust = (net(x).argmax(1) == y).cpu()
     return Run(robust, images, wall, cpu)
 
 

@@ -59,7 +59,7 @@ def main() -> None:
     print(f"{options.net}, {options.images} images of {shape}, {options.batch} at a time, {options.classes} classes;")
     print(f"{environment()}; median of {options.repeats}; norms differ by {apart:.1g} at most, relatively")
     for name, time in times.items():
-        print(f"{name:>18}: {time.wall:8.3f} s wall {time.cpu:8.3f} s CPU {time.cpu / first.cpu:7.2f}")
+        print(f"{name:>18}: {time.wall:8.3f} s wall {time.cpu:8.3f} s CPU {time.own / first.own:7.2f}")
 
 
 def in_parts(way, x: Tensor, batch: int) -> list[Tensor]:

@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--images", type=int, default=96)
-    parser.add_argument("--repeats", type=int, default=1, help="timed runs, after one to warm up; 0 for no times")
+    parser.add_argument("--repeats", type=int, default=1, help="timed runs, after one to warm up")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--only", nargs="+", default=[], help="contenders whose name holds one of these")
     parser.add_argument("--long", type=int, default=1500, help="steps of the long CW-L2, with 6 constants; 0 for none")
@@ -93,7 +93,7 @@ def report(name: str, runs: dict[str, Run], options: argparse.Namespace) -> None
         beside[f"CW-L2 6×{options.long}"] = ours(carlini_wagner(**OWN, search_steps=6, steps=options.long))
         beside["CW-L2 3×500, from c = 0.1"] = ours(carlini_wagner(**OWN, constant=0.1))
     found |= {who: counted(run, net, points.x, y) for who, run in beside.items()}
-    times = alternate({who: partial(run, net, points.x, y) for who, run in runs.items()}, options.repeats or 1)
+    times = alternate({who: partial(run, net, points.x, y) for who, run in runs.items()}, options.repeats)
     least = torch.stack([one.size for one in found.values()]).amin(0)
     print(f"\n{name}: {trained.cell.label}; mean of the least found {float(least.mean()):.4f}")
     titles = "".join(f"{title:>{width}}" for title, width in COLUMNS.items())

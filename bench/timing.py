@@ -14,6 +14,11 @@ class Times(NamedTuple):
     wall: float
     cpu: float
 
+    @property
+    def own(self) -> float:
+        """What counts: on a CPU cores are shared, and a GPU's work is no time of the CPU."""
+        return self.wall if torch.cuda.is_available() else self.cpu
+
 
 def alternate(contenders: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Times]:
     """Median wall and CPU seconds of each, run in turn ``repeats`` times after one warm-up."""

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from exact import linear
 from torch import nn
 
 from surefooted.attacks.apgd import apgd, apgd_t, checkpoints
@@ -35,22 +36,6 @@ def small_net(classes=10, dimensions=12):
 def own_points(net, rows=20, dimensions=12):
     x = torch.rand(rows, dimensions, generator=torch.Generator().manual_seed(1))
     return Points(x, net(x).argmax(1), torch.arange(rows))
-
-
-def linear(classes=2, dimensions=12, rows=60):
-    """A linear victim with points well inside the box, and the exact distances to the other class."""
-    torch.manual_seed(1)
-    net = nn.Linear(dimensions, classes)
-    x = torch.rand(rows, dimensions) * 0.3 + 0.35
-    y = net(x).argmax(1)
-    w, b = net.weight.detach(), net.bias.detach()
-    normal = w[y] - w[1 - y]
-    height = (x * normal).sum(1) + b[y] - b[1 - y]
-    return (
-        net,
-        Points(x, y, torch.arange(rows)),
-        {"linf": height / normal.abs().sum(1), "l2": height / normal.norm(dim=1)},
-    )
 
 
 def test_checks_come_ever_closer():

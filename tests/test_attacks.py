@@ -7,6 +7,7 @@ from math import inf
 import numpy as np
 import pytest
 import torch
+from exact import linear
 from learnt import learnt
 from torch import nn
 
@@ -207,22 +208,10 @@ def test_what_cannot_be_attacked_is_refused(name, net, points):
         attack(net, points.take(slice(0, 0)))
 
 
-def linear(classes=2, dimensions=12, rows=60):
-    """A linear victim with points well inside the box, and the exact distances to the other class."""
-    torch.manual_seed(1)
-    net = nn.Linear(dimensions, classes)
-    x = torch.rand(rows, dimensions) * 0.3 + 0.35
-    y = net(x).argmax(1)
-    weights, bias = net.weight.detach(), net.bias.detach()
-    gap = (weights[y] - weights[1 - y]), bias[y] - bias[1 - y]
-    height = (x * gap[0]).sum(1) + gap[1]
-    return net, Points(x, y, torch.arange(rows)), height / gap[0].abs().sum(1), height / gap[0].norm(dim=1)
-
-
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_pgd_breaks_just_the_rows_of_a_linear_victim_that_can_be_broken(norm):
-    net, points, by_linf, by_l2 = linear()
-    exact = by_linf if norm == "linf" else by_l2
+    net, points, exact = linear()
+    exact = exact[norm]
     eps = float(exact.median())
     found = attacks.pgd(norm=norm, eps=eps, steps=40)(net, points).found
     assert found[exact < eps / 1.02].all() and not found[exact > eps * 1.001].any()
@@ -230,7 +219,8 @@ def test_pgd_breaks_just_the_rows_of_a_linear_victim_that_can_be_broken(norm):
 
 @pytest.mark.parametrize("away_from", ["label", "prediction"])
 def test_carlini_wagner_comes_within_a_tenth_of_the_nearest_point_of_a_linear_victim(away_from):
-    net, points, _, exact = linear()
+    net, points, exact = linear()
+    exact = exact["l2"]
     found = attacks.carlini_wagner(away_from=away_from)(net, points)
     far = exact > 0.02  # nearer rows lie within one Adam step
     assert found.found.all() and far.sum() > 40

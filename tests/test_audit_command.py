@@ -12,6 +12,7 @@ import surefooted as sf
 from surefooted import cli
 from surefooted.commands.auditing import _slug
 from surefooted.data import digits
+from surefooted.errors import InputError
 from surefooted.store import Store
 
 STRANGER = """
@@ -72,6 +73,23 @@ def command(stranger, monkeypatch, capsys):
 
 
 AUDIT = ("audit", "--data", "digits", "--eps", "15/100", "--budget", "smoke", "--limit", "32")
+
+
+def test_every_option_arrives(command, monkeypatch):
+    told = {}
+
+    def stop(**given):
+        told.update(given)
+        raise InputError("far enough")
+
+    monkeypatch.setattr(sys.modules["surefooted.studies.audit"], "audit_of", stop)  # a function has its name, too
+    words = ("--norm", "l2", "--eot", "3", "--levels", "4", "--temperature", "halves", "--split", "validation")
+    code, _, err = command(*AUDIT, *words, "--seed", "5", "--model", "stranger:mlp", "--mean", "0", "--std", "1/16")
+    assert code == 2 and "far enough" in err
+    expected = {"eps": 0.15, "norm": "l2", "budget": "smoke", "eot": 3, "levels": 4, "temperature": "halves"}
+    expected |= {"part": "validation", "limit": 32, "seed": 5}
+    assert {name: told[name] for name in expected} == expected
+    assert (told["model"].mean, told["model"].std) == ((0.0,), (1 / 16,)) and told["data"].keys() == {"digits"}
 
 
 def test_a_perceptron_of_scikit_learn_is_audited(command, stranger):

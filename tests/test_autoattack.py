@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from exact import linear
 from torch import nn
 
 from surefooted.attacks import apgd, autoattack, carlini_wagner, fgsm, pgd, square, worst_of
@@ -120,26 +121,10 @@ def test_specs_build_the_same_attack(net, points):
     assert build("surefooted.attacks", custom.spec.json()).spec == custom.spec
 
 
-def linear(classes=2, rows=60):
-    """A linear victim of 3×3 images well inside the box, and the exact distances to the other class."""
-    torch.manual_seed(1)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(9, classes))
-    x = torch.rand(rows, 1, 3, 3) * 0.3 + 0.35
-    y = net(x).argmax(1)
-    w, b = net[1].weight.detach(), net[1].bias.detach()
-    normal = w[y] - w[1 - y]
-    height = (x.flatten(1) * normal).sum(1) + b[y] - b[1 - y]
-    return (
-        net,
-        Points(x, y, torch.arange(rows)),
-        {"linf": height / normal.abs().sum(1), "l2": height / normal.norm(dim=1)},
-    )
-
-
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("budget", ["full", "lean", "quick"])
 def test_robust_accuracy_on_a_linear_victim_is_the_exact_one(norm, budget):
-    net, points, exact = linear()
+    net, points, exact = linear(shape=(1, 3, 3))
     for share in (0.2, 0.5, 0.8):
         eps = float(exact[norm].quantile(share))
         with pytest.warns(ReducedAttack, match="2 classes: apgd_t cannot be"):

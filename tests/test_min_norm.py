@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from exact import linear
 from learnt import learnt
 from torch import nn
-from torch.nn.functional import one_hot
 
 from surefooted import attacks
 from surefooted.attacks.carlini_wagner import carlini_wagner
@@ -26,25 +26,12 @@ LINF_ATTACKS = {"fmn": fmn(norm="linf", steps=40), "nearest_boundary": nearest_b
 ALL = {**L2_ATTACKS, **{f"{name}, linf": attack for name, attack in LINF_ATTACKS.items()}}
 
 
-def linear(classes, dimensions=12, rows=60):
-    """A linear victim, points well inside the box, and the exact distances to the nearest other class: L2 and L∞."""
-    torch.manual_seed(1)
-    net = nn.Linear(dimensions, classes)
-    x = torch.rand(rows, dimensions) * 0.3 + 0.35
-    with torch.no_grad():
-        z = net(x)
-        y = z.argmax(1)
-        gap, slope = z.gather(1, y[:, None]) - z, net.weight[y][:, None] - net.weight
-        own = one_hot(y, classes).bool()
-        l2, linf = ((gap / slope.norm(p=p, dim=2)).masked_fill(own, torch.inf).amin(1) for p in (2, 1))
-    return net, Points(x, y, torch.arange(rows)), l2, linf
-
-
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("name", [n for n in L2_ATTACKS if n != "ddn"])
 def test_every_row_of_a_linear_victim_comes_within_a_hundredth_of_exact(name, classes):
     """Rows from 0.002 to 0.5 away: for Adam's first step, 0.005 a pixel, some are too near without the polish."""
-    net, points, exact, _ = linear(classes)
+    net, points, exact = linear(classes)
+    exact = exact["l2"]
     found = L2_ATTACKS[name](net, points)
     assert found.found.all()
     assert (found.size >= exact * (1 - 1e-4)).all() and (found.size <= 1.01 * exact).all()
@@ -53,7 +40,8 @@ def test_every_row_of_a_linear_victim_comes_within_a_hundredth_of_exact(name, cl
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("name", LINF_ATTACKS)
 def test_so_does_the_largest_change_of_a_pixel(name, classes):
-    net, points, _, exact = linear(classes)
+    net, points, exact = linear(classes)
+    exact = exact["linf"]
     found = LINF_ATTACKS[name](net, points)
     assert found.found.all()
     assert (found.size >= exact * (1 - 1e-4)).all() and (found.size <= 1.01 * exact).all()
@@ -61,7 +49,8 @@ def test_so_does_the_largest_change_of_a_pixel(name, classes):
 
 def test_ddn_comes_within_a_twentieth_where_it_has_the_steps_for_it():
     """From radius 1 a hundred steps of 5 % reach 0.006. For more classes its direction is a blend of theirs."""
-    net, points, exact, _ = linear(2)
+    net, points, exact = linear(2)
+    exact = exact["l2"]
     found = ddn()(net, points)
     far = exact > 0.02
     assert found.found.all() and far.sum() > 40
@@ -69,7 +58,8 @@ def test_ddn_comes_within_a_twentieth_where_it_has_the_steps_for_it():
 
 
 def test_without_the_polish_near_rows_are_overshot():
-    net, points, exact, _ = linear(2)
+    net, points, exact = linear(2)
+    exact = exact["l2"]
     plain, polished = (carlini_wagner(search_steps=2, steps=150, polish=n)(net, points) for n in (0, 6))
     assert (plain.size / exact).max() > 1.1 and (polished.size <= plain.size + 1e-6).all()
 
@@ -178,7 +168,8 @@ def rank(sizes):
 
 
 def test_targets_are_no_more_than_there_are_classes():
-    net, points, exact, _ = linear(2)
+    net, points, exact = linear(2)
+    exact = exact["l2"]
     found = attacks.nearest_boundary(targets=9)(net, points)
     assert found.found.all() and torch.allclose(found.size, exact, rtol=0.01)
 
