@@ -21,7 +21,7 @@ from surefooted.checked import NonNegative, checked
 from surefooted.errors import InputError
 from surefooted.metrics.pointwise import nll
 from surefooted.metrics.predictions import Predictions
-from surefooted.temperature import fit_temperature
+from surefooted.temperature import fit_temperature, second_half
 
 FLOOR = -100.0  # ln p below which a probability counts as e^-100: 0 times its logarithm would be nan
 STEPS = 500
@@ -104,7 +104,7 @@ def dirichlet_scaling(
 def cross_fitted(p: Predictions, fit: Fit) -> tuple[Predictions, tuple[LogMap, LogMap]]:
     """Recalibrate each half of the examples by the map fitted on the other: no example judges itself.
 
-    The halves take alternate examples in the order of their rows, as ``temperature.cross_fitted`` does.
+    The halves take alternate examples in the order of their rows, as for the temperature.
 
     Args:
         fit: ``vector_scaling``, ``functools.partial(dirichlet_scaling, off_diagonal=0.1)``, ...
@@ -112,10 +112,7 @@ def cross_fitted(p: Predictions, fit: Fit) -> tuple[Predictions, tuple[LogMap, L
     Returns:
         The recalibrated predictions, in the given order, and the maps fitted on either half.
     """
-    examples, of = p.i.unique(return_inverse=True)
-    if len(examples) < 2:
-        raise InputError(f"cross_fitted needs two examples at least; got {len(examples)}, and one cannot be held out.")
-    odd = of % 2 == 1
+    odd = second_half(p)
     maps = fit(p.take(~odd)), fit(p.take(odd))
     return p._replace(log_p=torch.where(odd[:, None], maps[0](p).log_p, maps[1](p).log_p)), maps
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from surefooted.errors import InputError
@@ -56,18 +56,25 @@ def scaled(p: Predictions, temperature: float) -> Predictions:
 def cross_fitted(p: Predictions) -> tuple[Predictions, tuple[float, float]]:
     """Scale each half of the examples by the temperature fitted on the other: no example judges itself.
 
-    The halves take alternate examples in the order of their rows, so that the order of ``p`` does not matter.
-
     Returns:
         The scaled predictions, in the given order, and the temperatures fitted on either half.
     """
-    examples, of = p.i.unique(return_inverse=True)
-    if len(examples) < 2:
-        raise InputError("cross_fitted needs two examples at least; one cannot be held out.")
-    odd = of % 2 == 1
+    odd = second_half(p)
     fitted = fit_temperature(p.take(~odd)), fit_temperature(p.take(odd))
     halves = scaled(p, fitted[1]).log_p, scaled(p, fitted[0]).log_p
     return p._replace(log_p=torch.where(odd[:, None], halves[1], halves[0])), fitted
+
+
+def second_half(p: Predictions) -> Bool[Tensor, " n"]:
+    """Which predictions are of the second half: alternate examples in the order of their rows, whatever that of p.
+
+    Raises:
+        InputError: for fewer than two examples.
+    """
+    examples, of = p.i.unique(return_inverse=True)
+    if len(examples) < 2:
+        raise InputError(f"two examples are needed at least; got {len(examples)}, and one cannot be held out.")
+    return of % 2 == 1
 
 
 def _slope(z: Float[Tensor, "n k"], y: Int[Tensor, " n"], inverse: float) -> float:

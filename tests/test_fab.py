@@ -8,7 +8,8 @@ import torch
 from exact import distances
 from torch import nn
 
-from surefooted.attacks.fab import fab, to_plane
+from surefooted.attacks.boundary import to_plane
+from surefooted.attacks.fab import fab
 from surefooted.core import Points
 from surefooted.errors import InputError
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from surefooted.attacks.base import Attack
-from surefooted.attacks.nearest_boundary import search_line, walk
+from surefooted.attacks.boundary import search_line
+from surefooted.attacks.nearest_boundary import SPARE, STRETCH, walk
 from surefooted.checked import Count, Positive, Whole, checked
 from surefooted.geometry import L2, per_row
 from surefooted.oracle import Oracle
@@ -87,7 +88,7 @@ def carlini_wagner(
         oracle.finish((_squash(s.w, of)[0] + 1) * half + low)
         if polish and oracle.judging:
             walk(oracle, oracle.now.best.clone(), polish, norm="l2")
-            search_line(oracle)
+            search_line(oracle, stretch=STRETCH, spare=SPARE)
 
     passes = search_steps * steps + 1 + (polish + 4 if polish else 0)
     return Attack(search, L2(inf), cw_margin(), passes, "nearest", away_from=away_from)

@@ -11,17 +11,18 @@ from pydantic import Field
 from torch import Tensor
 
 from surefooted.attacks.base import Attack
+from surefooted.attacks.boundary import search_line, to_plane
 from surefooted.checked import Count, Positive, Share, checked
 from surefooted.geometry import Norm, ball, per_row
 from surefooted.oracle import Oracle
-from surefooted.scores import cw_margin, targeted_margin
+from surefooted.scores import targeted_margin
 
 VERSION = 2  # what keep="worst" hands back is the worst of all targets
 Radius = Annotated[float, Field(ge=0, description="number from 0, or inf for a ball without an edge")]
 
 # A walk steps over the boundary by some (eta - 1) (1 - beta) of its distance, half a percent: the last search looks in
-# this part of the way back.
-LAST_STRETCH = 0.01
+# this part of the way back, and stops so short of the crossing.
+STRETCH, SPARE = 0.01, 0.001
 
 
 @checked
@@ -71,7 +72,7 @@ def fab(
                     oracle.pursue(targeted_margin(rank=rank))
                     walk(oracle, _away(oracle, norm) if restart else oracle.x0)
         if keep == "nearest" and oracle.judging:
-            _search_line(oracle)
+            search_line(oracle, stretch=STRETCH, spare=SPARE)
         oracle.records.roaming = False
 
     def walk(oracle: Oracle, start: Tensor) -> None:
@@ -90,39 +91,6 @@ def fab(
     return Attack(search, ball(norm, eps), targeted_margin(), passes, keep, proposes=True)
 
 
-def to_plane(
-    z: Float[Tensor, "b *d"],
-    w: Float[Tensor, "b *d"],
-    gap: Float[Tensor, " b"],
-    *,
-    box: tuple[float, float],
-    norm: Norm,
-) -> Float[Tensor, "b *d"]:
-    """The least move d that keeps z + d in the box and has w · d = −gap; where none has, the least of the nearest.
-
-    All coordinates go the way that closes the gap, by min(r, room) for L∞ and by min(r |w|, room) for L2, with one
-    reach r for the row. What they gain together is concave and piecewise linear in r, so Newton's method from 0 stays
-    below the answer and ends at it exactly, after some five sweeps and no sorting.
-    """
-    shape, z, w = z.shape, z.flatten(1), w.flatten(1)
-    pull = w.abs()
-    scale = pull.amax(1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny)
-    pull = pull / scale
-    need = (gap.abs()[:, None] / scale).clamp_max(1e12)
-    toward = w.sign() * -gap.sign()[:, None]
-    room = torch.where(toward > 0, box[1] - z, z - box[0])
-    gain = pull * pull if norm == "l2" else pull
-    reach = torch.zeros_like(need)
-    while True:
-        move = torch.minimum(reach * pull if norm == "l2" else reach, room)
-        short = need - (pull * move).sum(1, keepdim=True)
-        rate = (gain * (move < room)).sum(1, keepdim=True)
-        step = torch.where(rate > 0, short / rate, 0).clamp_min_(0)
-        reach = reach + step
-        if not bool((step > 1e-6 * reach).any()):
-            return (move * toward).view(shape)
-
-
 def _away(oracle: Oracle, norm: Norm) -> Tensor:
     """A start for another walk: up to half as far away as the edge of the ball, or as the nearest point so far."""
     reach = torch.full_like(oracle.y, oracle.ball.eps, dtype=oracle.x0.dtype)
@@ -130,19 +98,6 @@ def _away(oracle: Oracle, norm: Norm) -> Tensor:
         reach = torch.minimum(reach, oracle.now.size)
     half = ball(norm, 0.5).draw(oracle.noise(), oracle.x0.shape[1:])
     return (oracle.x0 + per_row(torch.where(reach < inf, reach, 1.0), half) * half).clamp_(*oracle.box)
-
-
-def _search_line(oracle: Oracle) -> None:
-    """Find where the line to the clean point crosses the boundary: so near to it the margin is linear."""
-    if not oracle.active:
-        return
-    oracle.pursue(cw_margin())
-    x0, best = oracle.x0, oracle.now.best.clone()
-    beyond = oracle.value(best)
-    before = oracle.value(best + LAST_STRETCH * (x0 - best))
-    # A thousandth of the way short of the crossing, or rounding would decide.
-    back = LAST_STRETCH * beyond / (beyond - before).clamp_min(1e-12) * 0.999
-    oracle.finish(torch.lerp(best, x0, per_row(back.clamp(0, 2 * LAST_STRETCH), x0)))
 
 
 def _dot(a: Tensor, b: Tensor) -> Float[Tensor, " b"]:

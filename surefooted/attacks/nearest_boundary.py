@@ -10,11 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefooted.attacks.base import Attack
-from surefooted.attacks.fab import to_plane
+from surefooted.attacks.boundary import search_line, to_plane
 from surefooted.checked import Count, checked
-from surefooted.geometry import Norm, ball, per_row
+from surefooted.geometry import Norm, ball
 from surefooted.oracle import Oracle
-from surefooted.records import ROUNDING
 from surefooted.scores import cw_margin, targeted_margin
 
 # A walk aims beyond the plane by this share of the distance; twice as far after a point that fell short, half as far
@@ -25,8 +24,9 @@ FIRST, LAST = 1.0, 0.1
 # A walk to another class ends where its plane lies this much farther than what is found, from the second plane on: the
 # first is too crude to tell.
 HOPELESS = 1.25
-# How far back from the best point the margin is taken for linear.
-STRETCH = 0.02
+# How far back from the best point the margin is taken for linear, and, for it is not quite, how far short of the
+# crossing the search ends.
+STRETCH, SPARE = 0.02, 0.01
 
 
 @checked
@@ -67,7 +67,7 @@ def nearest_boundary(
         for rank in range(1, tried + 1):
             oracle.pursue(targeted_margin(rank=rank) if tried > 1 else cw_margin())
             walk(oracle, oracle.x0, steps, norm=norm, known=rank > 1)
-        search_line(oracle)
+        search_line(oracle, stretch=STRETCH, spare=SPARE)
 
     return Attack(search, ball(norm, inf), cw_margin(), targets * (steps + 1) + 3, "nearest", away_from=away_from)
 
@@ -89,17 +89,3 @@ def walk(oracle: Oracle, x: Float[Tensor, "a *z"], steps: int, *, norm: Norm, kn
             oracle.rest(oracle.ball.size(d) > HOPELESS * oracle.now.size)
         s.x = torch.lerp(s.x, oracle.x0 + d, FIRST + (LAST - FIRST) * k / steps).clamp_(*oracle.box)
     oracle.finish(s.x)
-
-
-def search_line(oracle: Oracle) -> None:
-    """Go back on the line from the best point to the clean one, to where it crosses the boundary: three passes."""
-    if not (oracle.judging and oracle.active):
-        return
-    oracle.pursue(cw_margin())
-    best, x0 = oracle.now.best.clone(), oracle.x0
-    beyond, before = oracle.value(best), oracle.value(torch.lerp(best, x0, STRETCH))
-    # A hundredth short of the crossing, for the margin is not quite linear, and by more than rounding. Where the margin
-    # is flat, far back.
-    spare = beyond - torch.maximum(0.01 * beyond, torch.full_like(beyond, 2 * ROUNDING))
-    back = STRETCH * spare.clamp_min(0) / (beyond - before).clamp_min(1e-12)
-    oracle.finish(torch.lerp(best, x0, per_row(back.clamp(0, 4 * STRETCH), x0)))

@@ -35,9 +35,9 @@ from surefooted.metrics.predictions import Predictions, predictions
 from surefooted.options import gather
 from surefooted.spec import complete, resolve, split
 from surefooted.store import Store
+from surefooted.studies.ranking import NEAREST
 
 Bound = Mapping[str, Callable[..., float]]
-NEAREST = {"nearest_boundary": {"away_from": "prediction"}}
 # Metrics beside each other that a terminal of 80 columns can show by level.
 LEVELLED = 4
 
