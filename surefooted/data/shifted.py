@@ -82,7 +82,7 @@ def imagenet_c(
     """Images of ImageNet-C at one severity, from ``<type>/<severity>/<class>/*.JPEG``.
 
     Images are in the order of their classes and names, and this is what their rows count. They are decoded once and
-    kept in SUREFOOTED_CACHE (~/.cache/surefooted).
+    kept in SUREFOOTED_CACHE (~/.cache/surefooted). For your own scripts: no study here has ImageNet.
 
     Args:
         corruption: a type, as its folder is called. The release is five downloads that may lie in five folders: the

@@ -28,7 +28,7 @@ class Due(nn.Sequential):
     """Stages of which the last is a Gaussian process: S samples of the logits a call, drawn afresh. A victim.
 
     The samples come from torch's generator, which attacks and predictions seed: the same seed, the same samples. Train
-    it with the method ``due``.
+    it with the method ``due``, and a WRN-28-10 by the recipe ``due_wide_resnet``.
     """
 
     box = (0.0, 1.0)
