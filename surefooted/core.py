@@ -27,11 +27,11 @@ class Points(NamedTuple):
         return Points(self.x[rows], self.y[rows], self.i[rows])
 
     def to(self, device: torch.device | str) -> Points:
-        return Points(*(t.to(device, non_blocking=True) for t in self))
+        """On a device. Only the way from the host is not waited for: what comes back would be read too early."""
+        return Points(*(t.to(device, non_blocking=t.device.type == "cpu") for t in self))
 
 
-IMAGES = "floating-point numbers, an image a row"
-WHOLE = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
+LABELS = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
 
 
 def check_points(points: object) -> None:
@@ -41,21 +41,18 @@ def check_points(points: object) -> None:
             f"images come as Images (data.test) or as Points(x, y, i), pixels, classes and row numbers; got "
             f"{type(points).__name__}. Write Points(x, y, torch.arange(len(x)))."
         )
-    n = len(points.x) if isinstance(points.x, Tensor) and points.x.ndim else 0
-    for name, column in points._asdict().items():
-        tensor = isinstance(column, Tensor)
-        pixels, expected = name == "x", f"a whole number for each of {n} images"
-        if not tensor or not (_are_images(column) if pixels else _are_numbers(column, n)):
-            seen = f"{column.dtype} of shape {tuple(column.shape)}" if tensor else type(column).__name__
-            raise InputError(f"{name} of these points is {seen}; expected {IMAGES if pixels else expected}.")
+    x = points.x
+    if not isinstance(x, Tensor) or x.ndim < 2 or not x.is_floating_point():
+        raise InputError(f"x of these points is {_seen(x)}; expected floating-point numbers, an image a row.")
+    for name, column in (("y", points.y), ("i", points.i)):
+        if not isinstance(column, Tensor) or column.shape != x.shape[:1] or column.dtype not in LABELS:
+            raise InputError(
+                f"{name} of these points is {_seen(column)}; expected a whole number for each of {len(x)} images."
+            )
 
 
-def _are_images(x: Tensor) -> bool:
-    return x.ndim > 1 and x.is_floating_point()
-
-
-def _are_numbers(column: Tensor, n: int) -> bool:
-    return column.shape == (n,) and column.dtype in WHOLE
+def _seen(value: object) -> str:
+    return f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 
 def check_pixels(x: Tensor) -> None:
@@ -142,6 +139,8 @@ class Score(Component):
         return self + (-1) * other
 
     def __mul__(self, scale: float) -> Score:
+        if not isinstance(scale, int | float):
+            raise TypeError(f"a score is scaled by a number; got {type(scale).__name__}")
         return Score(lambda f: scale * self.of(f), f"{scale:g} ({self.name})", self.uses_clean, self.epistemic)
 
     __rmul__ = __mul__

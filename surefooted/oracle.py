@@ -44,6 +44,7 @@ class Oracle:
         target: what the objective reads as the truth where that is not the class (soft labels in training).
         batch: rows that one pass through the victim takes at most.
         judging: without it nothing is remembered but the last iterate: training.
+        retiring: without it rows that are done stay in the batch, where batch norm learns from it.
         eot: passes that each answer is the mean of, for victims that draw at random; judged by their mean prediction.
         tick: told of the passes run, for a progress bar.
     """
@@ -61,6 +62,7 @@ class Oracle:
         target: Tensor | None = None,
         batch: int = 512,
         judging: bool = True,
+        retiring: bool = True,
         eot: int = 1,
         tick: Callable[[int], None] | None = None,
     ) -> None:
@@ -68,7 +70,7 @@ class Oracle:
         self.box, self.seed, self.batch, self.judging, self.tick = box, seed, batch, judging, tick
         self.draws, self.eot = 0, eot
         self.turns: tuple[int, ...] = ()
-        self.records = Records(points, target, ball=ball, keep=keep, judging=judging)
+        self.records = Records(points, target, ball=ball, keep=keep, judging=judging, retiring=retiring)
         # What was said of the points asked about last: whether they have left their class.
         self.wrong = torch.zeros(len(points.y), dtype=torch.bool, device=points.x.device)
         if judging or objective.uses_clean:

@@ -12,7 +12,7 @@ from surefooted.core import Points, check_pixels, check_points, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.metrics.predictions import Predictions, predictions
-from surefooted.views import Victim, check_batch, device_of, laid_out, placed, untouched, victim_of
+from surefooted.views import Victim, check_batch, check_precision, device_of, laid_out, placed, untouched, victim_of
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ def answered(
     victim = victim_of(model)
     if not isinstance(images, Images):
         check_points(images)
-        images = placed(victim, images)
+        check_precision(victim, images)
     check_batch(batch)
     device, n = device_of(victim), len(images.y)
     if not n:
@@ -55,6 +55,6 @@ def answered(
     with untouched(victim, seed=seed), laid_out(victim), torch.no_grad():
         for a in range(0, n, batch):
             part = slice(a, a + batch)
-            points = images.points(part, device) if isinstance(images, Images) else images.take(part)
+            points = images.points(part, device) if isinstance(images, Images) else placed(victim, images.take(part))
             found.append(read(victim(victim.lift(points.x)).float()))
     return found

@@ -78,6 +78,7 @@ class Records:
         target: what the objective reads as the truth.
         keep: as in ``Oracle``.
         judging: without it there is no record but of what was given.
+        retiring: whether rows that are done leave.
 
     Attributes:
         now: of the rows that are still attacked: x0, y, i, target; their place in the block (row); and of what was
@@ -90,11 +91,13 @@ class Records:
             goal is more than so many times what the latter half of the rounds brought.
     """
 
-    def __init__(self, points: Points, target: Tensor | None, *, ball: Ball, keep: Keep, judging: bool) -> None:
+    def __init__(
+        self, points: Points, target: Tensor | None, *, ball: Ball, keep: Keep, judging: bool, retiring: bool
+    ) -> None:
         x, y, i = points
         n, device = len(y), x.device
         self.ball, self.keep, self.judging = ball, keep, judging
-        self.across, self.roaming, self.rested, self.outlook = False, False, False, inf
+        self.retiring, self.across, self.roaming, self.rested, self.outlook = retiring, False, False, False, inf
         self.now = Rows(x0=x, y=y, i=i, target=y if target is None else target, row=torch.arange(n, device=device))
         if judging:
             self.now.best = x.clone()
@@ -201,7 +204,7 @@ class Records:
     def retire(self) -> None:
         """Rows that are idle leave ``now``."""
         idle = self.now.idle
-        if bool(idle.any()):
+        if self.retiring and bool(idle.any()):
             self._store(self.now.take(idle))
             self.now = self.now.take(~idle)
 
@@ -212,7 +215,7 @@ class Records:
 
     def _worth_retiring(self) -> bool:
         # Dropping a row copies the records of those that stay: wait until it pays.
-        return int(self.now.idle.sum()) * 16 > self.active
+        return self.retiring and int(self.now.idle.sum()) * 16 > self.active
 
     def _store(self, rows: Rows) -> None:
         if self.whole.row is self.now.row:

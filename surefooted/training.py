@@ -111,7 +111,7 @@ class _Run:
             if self.at.step and (begun := len(self.at.losses)) != (steps := len(self.batches)):
                 raise InputError(
                     f"this training stopped within an epoch of {begun} steps, and {fabric.world_size} processes would "
-                    f"have {steps}; go on with as many --devices as before, or delete {self.checkpoint.parent}."
+                    f"have {steps}; go on with as many --devices as before, or delete {self.checkpoint}."
                 )
         self.saved = time.monotonic()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from surefooted.core import Points
@@ -73,9 +73,10 @@ def victim_of(model: nn.Module | Victim) -> Victim:
     return Plain(model)
 
 
-def device_of(victim: Victim) -> torch.device:
-    """Where its weights are; the CPU where it has none."""
-    return next((w.device for net in victim.nets for w in net.parameters()), torch.device("cpu"))
+def device_of(victim: Victim) -> torch.device | None:
+    """Where its weights and buffers are; None where it has none that can be seen."""
+    held = (t for net in victim.nets for t in (*net.parameters(), *net.buffers()))
+    return next((t.device for t in held), None)
 
 
 def check_batch(batch: int) -> None:
@@ -83,15 +84,20 @@ def check_batch(batch: int) -> None:
         raise InputError(f"batch is {batch}; expected a whole number from 1.")
 
 
-def placed(victim: Victim, points: Points) -> Points:
-    """Points where the victim's weights are. Raises InputError where they are of double precision and it is not."""
+def check_precision(victim: Victim, points: Points) -> None:
     precision = {w.dtype for net in victim.nets for w in net.parameters()}
     if points.x.dtype == torch.float64 and precision and torch.float64 not in precision:
         raise InputError("images are float64, and the model is not; give Points(x.float(), y, i).")
-    return points.to(device_of(victim))
 
 
-def classes_of(victim: Victim, x: Float[Tensor, "b *d"], y: Int[Tensor, " n"]) -> int:
+def placed(victim: Victim, points: Points) -> Points:
+    """Points where the victim's weights are, with classes and rows as torch's functions take them."""
+    device = device_of(victim)
+    whole = Points(points.x, points.y.long(), points.i.long())
+    return whole if device is None else whole.to(device)
+
+
+def classes_of(victim: Victim, x: Float[Tensor, "b *d"], y: Integer[Tensor, " n"]) -> int:
     """How many classes the victim tells apart, from its answer to a few images; labels beyond them are refused."""
     with untouched(victim), torch.no_grad():
         logits = victim(victim.lift(x))

@@ -121,8 +121,25 @@ def test_what_training_gets_is_in_ball_and_box_and_not_much_weaker(name, net, po
     assert x.min() >= 0 and x.max() <= 1
     assert (attack.ball.size(x - points.x) <= attack.ball.eps * (1 + 1e-5)).all()
     assert torch.equal(attack.perturb(net, points, seed=0, displacement=True), x - points.x)
+    wrong = net(x).argmax(1) != points.y
     if attack.ball.eps < inf:
-        assert (net(x).argmax(1) != points.y).sum() >= found.found.sum() / 3
+        assert wrong.sum() >= found.found.sum() / 3
+        assert not attack.proposes or wrong[found.found].all()
+    elif attack.proposes:
+        assert torch.allclose(attack.ball.size(x - points.x), found.size, rtol=0.01, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_training_every_pass_is_of_the_whole_batch(name, net, points):
+    """Batch norm learns from what it sees, and cannot learn from one row."""
+    seen = []
+    hook = net.register_forward_hook(lambda module, given, out: seen.append(len(given[0])))
+    x = make(name).perturb(net, points, seed=0, mode="train")
+    hook.remove()
+    net.eval()
+    assert set(seen) == {len(points.y)}
+    already = net(points.x).argmax(1) != points.y
+    assert make(name).ball.eps == inf or not torch.equal(x[~already], points.x[~already])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -326,6 +343,9 @@ def test_arguments_that_cannot_be_are_refused_alike(net, points):
             call(net, double)
         with pytest.raises(InputError, match="batch is 0"):
             call(net, points, batch=0)
+    bytes_, longs = points._replace(y=points.y.to(torch.uint8)), decision_margin(net, points)
+    assert torch.equal(decision_margin(net, bytes_), longs)
+    assert same(fgsm(eps=0.1)(net, bytes_), fgsm(eps=0.1)(net, points))
 
 
 def test_points_go_where_the_network_is(points):
@@ -333,3 +353,4 @@ def test_points_go_where_the_network_is(points):
     with torch.device("meta"):
         elsewhere = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     assert placed(Plain(elsewhere), points).x.is_meta
+    assert placed(Plain(nn.Flatten()), points).x is points.x  # it says nothing of where it is

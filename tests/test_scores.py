@@ -97,6 +97,8 @@ def test_scores_add_subtract_and_scale():
     f = forward()
     a, b = scores.cross_entropy(), scores.entropy()
     assert torch.allclose((a - 2 * b + b * 0.5)(f), a(f) - 1.5 * b(f))
+    with pytest.raises(TypeError):
+        a * b
     mixed = 0.5 * at_clean(a) + 0.5 * a
     assert mixed.uses_clean and torch.allclose(mixed(f), 0.5 * a(f.at_clean()) + 0.5 * a(f))
 

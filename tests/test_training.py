@@ -132,6 +132,11 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(data, tmp_path):
     assert same(resumed[0], whole[0]) and resumed[1] == whole[1]
 
 
+def test_what_once_trained_on_the_last_point_has_another_key():
+    for perturb, more in (("pgd", False), ("autoattack", True), ("nearest_boundary", True)):
+        assert ("perturb" in training({"custom": {"perturb": perturb}}, "mlp", "digits").about()) == more
+
+
 def test_an_epoch_goes_on_with_as_many_steps_as_it_began_with(data, tmp_path, monkeypatch):
     """The number of processes may change it, in a batch that does not divide by them."""
     splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, machine=CPU).data

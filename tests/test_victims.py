@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -119,10 +120,27 @@ def test_weights_say_what_they_were_trained_on(kept, tmp_path):
     with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split were trained on"):
         other.images()
     tensors, about = read_tensors(file)
-    lies = ({"checksum": "0"}, {"data": {"npz": {"path": "d.npz"}}}, {"data": {"digits": 3}}, {"data": "digits"})
+    lies = [{"checksum": "0"}, {"data": {"npz": {"path": "d.npz"}}}, {"data": {"digits": 3}}, {"data": "digits"}]
+    lies += [{"data": {"plane": {"examples": 10**20}}}, {"data": {"digits": {"validation": 7}}}]
     for lie in lies:
         write_tensors(file, tensors, about | lie)
         assert find_victim(str(file), store).data is None
+
+
+def test_weights_of_data_in_a_file_know_the_split_of_that_file(tmp_path):
+    """Where the user says where it lies: what lies there is what the weights were trained on, or it is not."""
+    store, rng = Store(tmp_path / "store"), np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x_train=rng.integers(0, 256, (90, 4, 4), dtype=np.uint8), y_train=np.arange(90) % 3)
+    data = {"npz": {"path": str(tmp_path / "d.npz")}}
+    cell = training("vanilla", {"mlp": {"width": 4}}, data, {"recipe": {"epochs": 1}})
+    execute([cell], store, machine=CPU, quiet=True)
+    weights = Weights(cell.path(store) / "weights.safetensors")
+    assert weights.data is None and weights.split_of(cell.data) == cell.data
+    words = ["fgsm", "--data.path", data["npz"]["path"]]
+    assert len(attacking.attacked_cell({"data": "npz"}, words, None, weights, "test", 0, 0).images())
+    words += ["--data.split_seed", "1"]
+    with pytest.raises(InputError, match="images of the test split were trained on"):
+        attacking.attacked_cell({"data": "npz"}, words, None, weights, "test", 0, 0).images()
 
 
 def test_a_proxy_of_another_data_set_is_refused(kept):

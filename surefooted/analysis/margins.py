@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from surefooted.core import Points, check_pixels, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
-from surefooted.views import Victim, check_batch, device_of, laid_out, placed, untouched, victim_of
+from surefooted.views import Victim, check_batch, check_precision, device_of, laid_out, placed, untouched, victim_of
 
 
 def decision_margin(
@@ -56,8 +56,8 @@ def in_blocks(victim: Victim, images: Images | Points, batch: int) -> Iterator[P
     check_batch(batch)
     if isinstance(images, Points):
         check_pixels(images.x)
-        images = placed(victim, images)
+        check_precision(victim, images)
     device = device_of(victim)
     for a in range(0, len(images.y), batch):
         part = slice(a, a + batch)
-        yield images.points(part, device) if isinstance(images, Images) else images.take(part)
+        yield images.points(part, device) if isinstance(images, Images) else placed(victim, images.take(part))

@@ -17,7 +17,17 @@ from surefooted.errors import InputError
 from surefooted.geometry import Ball
 from surefooted.oracle import Oracle
 from surefooted.records import Adversarial, Keep
-from surefooted.views import Mode, Victim, check_batch, classes_of, laid_out, placed, untouched, victim_of
+from surefooted.views import (
+    Mode,
+    Victim,
+    check_batch,
+    check_precision,
+    classes_of,
+    laid_out,
+    placed,
+    untouched,
+    victim_of,
+)
 
 POOL_BYTES = 2**28
 
@@ -36,7 +46,8 @@ class Attack(Component):
         eot: forward passes that each answer is the mean of (expectation over transformations), for random victims.
         blind: of the passes, those that ask for no gradient.
         proposes: the last point is one of many that were tried, or of the last of several attacks, and not where the
-            search has come to: training takes what is found.
+            search has come to: training takes the worst of all, or the nearest that changes the answer where that is
+            what the attack keeps.
     """
 
     package = "surefooted.attacks"
@@ -81,12 +92,12 @@ class Attack(Component):
         victim = victim_of(model)
         check_points(points)
         check_batch(batch)
-        points = placed(victim, points)
+        check_precision(victim, points)
         _check(points, victim)
         with untouched(victim, mode, seed), laid_out(victim):
             pool = max(batch, POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))
             parts = [
-                self._attack(victim, points.take(slice(a, a + pool)), seed, batch, progress)
+                self._attack(victim, placed(victim, points.take(slice(a, a + pool))), seed, batch, progress)
                 for a in range(0, len(points.y), pool)
             ]
         return Adversarial(*(torch.cat(column) for column in zip(*parts)))
@@ -105,7 +116,9 @@ class Attack(Component):
         mode: Mode = "eval",
         displacement: bool = False,
     ) -> Float[Tensor, "b *z"]:
-        """The last iterate, for training: nothing is judged and nothing retires, unless the attack ``proposes``.
+        """The point to train on: the last iterate, with nothing judged, or the best where the attack ``proposes``.
+
+        No row leaves the batch: batch norm may be learning from it.
 
         Args:
             target: what the objective reads as the truth, such as softened labels; the labels by default.
@@ -116,10 +129,12 @@ class Attack(Component):
         # Dropout masks of its own: with those of the pass that follows, the step would be fitted to them.
         with untouched(victim, mode, seed ^ 1 << 62):
             lifted = points._replace(x=victim.lift(points.x))
-            keep: Keep = "found" if self.proposes else "last"
-            oracle = self._oracle(victim, lifted, keep, seed, len(points.y), target=target, judging=self.proposes)
-            self.search(oracle)
-            moved = oracle.result().x if self.proposes else oracle.now.best
+            keep: Keep = "last" if not self.proposes else "nearest" if self.keep == "nearest" else "worst"
+            options = {"target": target, "judging": self.proposes, "retiring": False}
+            oracle = self._oracle(victim, lifted, keep, seed, len(points.y), **options)
+            for _ in range(self.restarts if self.proposes else 1):
+                self.search(oracle)
+            moved = oracle.records.settle().best
         return moved - lifted.x if displacement else moved
 
     def _attack(
@@ -173,8 +188,7 @@ class _Bar:
 
 
 def _check(points: Points, victim: Victim) -> None:
-    x, y, _ = points
-    if not len(y):
+    if not len(points.y):
         raise InputError("there are no points to attack; give at least one image.")
-    check_pixels(x)
-    classes_of(victim, x[:2], y)
+    check_pixels(points.x)
+    classes_of(victim, placed(victim, points.take(slice(0, 2))).x, points.y)

@@ -91,7 +91,7 @@ def carlini_wagner(
             search_line(oracle, stretch=STRETCH, spare=SPARE)
 
     passes = search_steps * steps + 1 + (polish + 4 if polish else 0)
-    return Attack(search, L2(inf), cw_margin(), passes, "nearest", away_from=away_from)
+    return Attack(search, L2(inf), cw_margin(), passes, "nearest", away_from=away_from, proposes=True)
 
 
 def _squash(w: Tensor, variable: str) -> tuple[Tensor, Tensor]:

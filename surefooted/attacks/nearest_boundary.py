@@ -69,7 +69,9 @@ def nearest_boundary(
             walk(oracle, oracle.x0, steps, norm=norm, known=rank > 1)
         search_line(oracle, stretch=STRETCH, spare=SPARE)
 
-    return Attack(search, ball(norm, inf), cw_margin(), targets * (steps + 1) + 3, "nearest", away_from=away_from)
+    return Attack(
+        search, ball(norm, inf), cw_margin(), targets * (steps + 1) + 3, "nearest", away_from=away_from, proposes=True
+    )
 
 
 def walk(oracle: Oracle, x: Float[Tensor, "a *z"], steps: int, *, norm: Norm, known: bool = False) -> None:

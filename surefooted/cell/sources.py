@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from torch import nn
 
 from surefooted.cell.base import Cell, Named, data_of, placeless
 from surefooted.cell.tested import check_same_data
+from surefooted.data.split import Cut
 from surefooted.ensembles import Ensemble, MonteCarloDropout
 from surefooted.errors import InputError
 from surefooted.files import read_tensors, sha256_of
-from surefooted.spec import called, digest
+from surefooted.spec import called, digest, split
 from surefooted.store import Store
 from surefooted.weights import load_model
 
 if TYPE_CHECKING:
     from surefooted.cell.trained import Train
+
+
+# Arguments of data that say how to split them; others say which they are.
+SPLITTING = {field.name for field in fields(Cut)}
 
 
 @runtime_checkable
@@ -49,16 +54,30 @@ class Weights:
     def data(self) -> Named | None:
         """What it was trained on, where the file says so and those data are at hand by their name alone.
 
-        No file makes us open another place, or download from one.
+        No file makes us open another place, download from one, or draw images of its own.
         """
+        given, checksum = self._said
+        if given is None or placeless(given) != given or not set(split(given)[1]) <= SPLITTING:
+            return None
+        try:
+            return given if data_of(given).checksum == checksum else None
+        except InputError:  # not here, or no data set's arguments
+            return None
+
+    def split_of(self, data: Named) -> Named | None:
+        """Of data that are given, the split that it was trained on, where the file says that it was these."""
+        said, checksum = self._said
+        if said is None or called(said) != called(data) or data_of(data).checksum != checksum:
+            return None
+        name, arguments = split(data)
+        return {name: arguments | {k: v for k, v in split(said)[1].items() if k in SPLITTING}}
+
+    @cached_property
+    def _said(self) -> tuple[Named | None, Any]:
         about = read_tensors(self._there())[1]
         given = about.get("data")
-        try:
-            if not isinstance(given, dict) or placeless(given) != given:
-                return None
-            return given if data_of(given).checksum == about.get("checksum") else None
-        except (InputError, ValueError, AttributeError):  # not here, or no data set's arguments
-            return None
+        named = isinstance(given, dict) and len(given) == 1 and all(isinstance(v, dict) for v in given.values())
+        return (given if named else None), about.get("checksum")
 
     def load(self, store: Store) -> nn.Module:
         return load_model(self.file)

@@ -54,7 +54,8 @@ def images_of(victim: Source, data: Named | None, part: Part, limit: int) -> Ima
 
 def _check_unseen(victim: Source, data: Named, images: Images, part: Part) -> None:
     """Refuse another split of the victim's own data: it has learnt what it would be tested on."""
-    own = own_data(victim)
+    split_of = getattr(victim, "split_of", None)  # of weights from a file
+    own = split_of(data) if split_of else own_data(victim)
     if own is None or data_of(own).checksum != data_of(data).checksum:
         return
     learnt = int(torch.isin(images.rows, data_of(own).train.rows).sum())

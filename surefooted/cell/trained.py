@@ -60,7 +60,14 @@ class Train(Cell):
             **({"column": read_column(column).checksum} if (column := self._target.column) else {}),
             "needs": [cell.key for cell in self.needs],
             **({"record": self.record} if self.record else {}),
+            **({"perturb": 2} if self._proposes else {}),
         }
+
+    @property
+    def _proposes(self) -> bool:
+        """Such attacks handed on something else once (their last point)."""
+        perturb = build("surefooted.methods", self.method).perturb
+        return perturb is not None and perturb.proposes
 
     @property
     def _target(self) -> Target:

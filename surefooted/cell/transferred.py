@@ -27,7 +27,7 @@ from surefooted.prediction import predict
 from surefooted.records import Adversarial
 from surefooted.spec import build, complete, split
 from surefooted.store import Store
-from surefooted.views import Victim
+from surefooted.views import Victim, placed, victim_of
 
 
 def transfer(
@@ -55,6 +55,8 @@ def transfer(
 
 def judged(model: nn.Module | Victim, points: Points, moved: Tensor, attack: Attack) -> Adversarial:
     """What a classifier says of points that were moved without it."""
+    points = placed(victim_of(model), points)
+    moved = moved.to(points.x.device)
     answers = predict(model, points), predict(model, points._replace(x=moved), boxed=attack.clip)
     missed, wrong = (p.log_p.argmax(-1) != p.y for p in answers)
     x = torch.where(per_row(missed, moved), points.x, moved)

@@ -169,7 +169,7 @@ def _tried(net: nn.Module, shape: tuple[int, ...]) -> tuple[list[str], bool]:
     from surefooted.noise import Noise
     from surefooted.views import Plain, device_of, untouched
 
-    device = device_of(Plain(net))
+    device = device_of(Plain(net)) or "cpu"
     images = Noise(0, torch.arange(4)).uniform(*shape).to(device)
     x = images.clone()
     with torch.no_grad(), untouched(Plain(net), seed=0):

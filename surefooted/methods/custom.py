@@ -27,7 +27,8 @@ def custom(
     Args:
         loss: minimised at the perturbed point.
         perturb: attack that moves the points; its last iterate is trained on, whatever its keep rule; of one that tries
-            several things (unions, targets, random searches) what it finds.
+            several things (unions, targets, random searches) the worst of them, and of one that looks for the nearest
+            boundary the nearest point.
         target: how labels are softened.
         members: networks that perturbation and loss read as one; summed_cross_entropy trains each on its own.
         view: how the perturbation reads the network: plain, latent (in the features behind a stage) or mc_dropout.

@@ -66,8 +66,8 @@ def intervals(r: Results) -> Table:
     rows = tuple({"method": name, **measure(pooled(r.clean(name)), chosen)} for name in r.comparison.names)
     caption = (
         "95 % bootstrap intervals (1,000 draws of test images; an image is drawn with the predictions of all seeds). "
-        "ECE is that of the pooled predictions, with the basic interval, cut to [0, 1]; that of accuracy is Wilson's. "
-        + r.comparison.caption()
+        "ECE is that of the pooled predictions, with the basic interval, cut to [0, 1]. Accuracy "
+        "of one seed has Wilson's. " + r.comparison.caption()
     )
     return Table("intervals", "How sure these numbers are", columns, rows, caption)
 
