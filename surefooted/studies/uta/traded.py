@@ -70,7 +70,7 @@ def larger(told: str, grid: Grid, store: Store, see: str) -> Finding:
         for eps, more in pairwise(trained_at(grid))
         if eps in tested_at(grid)
     }
-    text = f"{told}: UTA-AT is more robust at a radius if it is trained at a larger one (section 4.3)."
+    text = f"{told}: UTA-AT is more robust at a radius if it is trained at the next larger one (section 4.3)."
     measure = "robust accuracy, trained at the next larger radius less trained at that of the test"
     return throughout(text, gains, measure, see=see, over=grid.over())
 
