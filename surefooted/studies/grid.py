@@ -101,7 +101,7 @@ class Grid:
         values = self.accuracies(store, name, attack)
         if len(values) > 1:
             return seed_interval(values)
-        return robust_accuracy(self._wrong(store, name, attack))
+        return robust_accuracy(self.wrong(store, name, attack))
 
     def score(self, store: Store, name: str, attack: str) -> Interval:
         """Mean of clean and robust accuracy (UTA); over images the two intervals are put together as independent."""
@@ -122,7 +122,7 @@ class Grid:
         if self.seeds > 1:
             pairs = zip(self.accuracies(store, *better), self.accuracies(store, *worse))
             return seed_interval([high - low for high, low in pairs])
-        first, second = (self._wrong(store, *which) for which in (better, worse))
+        first, second = (self.wrong(store, *which) for which in (better, worse))
         n = min(len(first), len(second))
         return mean_interval(second[:n].double() - first[:n].double())
 
@@ -150,10 +150,10 @@ class Grid:
 
     def _lost(self, store: Store, name: str, attack: str) -> Tensor:
         """What each attacked image takes from the first network's score."""
-        broken = self._wrong(store, name, attack)
-        return (self._wrong(store, name, "")[: len(broken)].double() + broken.double()) / 2
+        broken = self.wrong(store, name, attack)
+        return (self.wrong(store, name, "")[: len(broken)].double() + broken.double()) / 2
 
-    def _wrong(self, store: Store, name: str, attack: str) -> Tensor:
+    def wrong(self, store: Store, name: str, attack: str) -> Tensor:
         """Which images the first network gets wrong, clean or under an attack."""
         if attack:
             return found(self.attacked[name, attack][0], store)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from torch import Tensor
+
 from surefooted.cell import Attacked, Cell, Member, Predicted, Train, attacking, data_of, training
 from surefooted.metrics.intervals import Interval, mean_interval
 from surefooted.metrics.robustness import robust_accuracy
 from surefooted.spec import called
 from surefooted.store import Store
-from surefooted.studies.grid import Grid, epochs_of, missed
+from surefooted.studies.grid import Grid, epochs_of, found, missed
 from surefooted.studies.uta import grids
 
 FGSM, UTA = "FGSM-AT", "UTA-AT, 1 step"
@@ -46,14 +48,17 @@ class Alone:
 
     def interval(self, store: Store, name: str, attack: str = "") -> Interval:
         """Accuracy, clean or under an attack; 95 % over the images."""
-        if attack:
-            return robust_accuracy(self.attacked[name, attack].result(store)["found"])
-        return robust_accuracy(missed(self.clean[name], store))
+        return robust_accuracy(self._wrong(store, name, attack))
 
-    def gain(self, store: Store, name: str, worse: str) -> Interval:
-        """How much more accurate it is on clean images than a method of the grid; 95 % over the images."""
-        other = missed(self.grid.clean[worse][0], store)
-        return mean_interval(other.double() - missed(self.clean[name], store).double())
+    def gain(self, store: Store, name: str, worse: str, attack: str = "") -> Interval:
+        """How much more accurate it is than a method of the grid, clean or under an attack; 95 % over the images."""
+        other, own = self.grid.wrong(store, worse, attack), self._wrong(store, name, attack)
+        return mean_interval(other.double() - own.double())
+
+    def _wrong(self, store: Store, name: str, attack: str) -> Tensor:
+        if attack:
+            return found((self.attacked[name, attack],), store)
+        return missed(self.clean[name], store)
 
 
 @dataclass(frozen=True, eq=False)

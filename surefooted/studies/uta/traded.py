@@ -129,6 +129,11 @@ def latent(grid: Grid, one: Alone, store: Store, see: str, clean: str) -> list[F
         for test in near
     }
     alone = {f"trained at {eps:g}": one.gain(store, name("uta", eps), name("pgd_at", eps)) for eps in trained}
+    gained_alone = {
+        f"trained at {eps:g}, tested at {test:g}": one.gain(store, name("uta", eps), STANDARD, attack(test))
+        for eps in trained
+        for test in near
+    }
     return [
         vanishes(
             f"{LATENT}: at test radii of 0.2 and more nothing of UTA-AT withstands (section 5.2).",
@@ -163,6 +168,14 @@ def latent(grid: Grid, one: Alone, store: Store, see: str, clean: str) -> list[F
             f"{LATENT}: alone, one of UTA-AT's networks is more accurate on clean images than PGD-AT's (our question).",
             alone,
             "clean accuracy, one network of UTA-AT's less PGD-AT's",
+            see="latent-alone",
+            over=grid.over(),
+        ),
+        throughout(
+            f"{LATENT}: alone, one of UTA-AT's networks is more robust than a network trained on clean images "
+            "(our question).",
+            gained_alone,
+            "robust accuracy, one network of UTA-AT's less trained on clean images",
             see="latent-alone",
             over=grid.over(),
         ),
