@@ -18,6 +18,15 @@ MEASURES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD"}
 WHOLE = (0, 1.02)  # of panels side by side, which are compared by eye
 
 
+def trade_off(title: str, grid: Grid, store: Store, name: str, clean: str, under_pgd: str) -> tuple[Figure, ...]:
+    """Accuracy by the radius of training: clean, under AutoAttack, under PGD; two of them are the paper's."""
+    return (
+        clean_accuracy(title, grid, store, name, clean),
+        robust_accuracy(title, grid, store, name),
+        pgd_accuracy(title, grid, store, name, under_pgd),
+    )
+
+
 def clean_accuracy(title: str, grid: Grid, store: Store, label: str, of: str) -> Figure:
     """Clean accuracy against the training radius."""
     lines = {}

@@ -12,7 +12,7 @@ from surefooted.studies.uta import cells, grids
 from surefooted.studies.uta.experiments import Appearance, Collapse, InThePlane, Quick
 from surefooted.studies.uta.looks import Looks
 from surefooted.studies.uta.toy import toy
-from surefooted.studies.uta.trade_offs import Latent, Several, TradeOff
+from surefooted.studies.uta.trade_offs import Latent, SeveralNetworks, TradeOff
 
 
 @checked
@@ -58,7 +58,7 @@ def smoke() -> list[Chapter]:
         Appearance(lambda: Looks(training(*victim), images=3, steps=5)),
         Latent(grids.features(data, net="small_convnet", trained=(0.1,), **few)),
         TradeOff("mnist", grids.pixels(data, {"mlp": grids.NORMALISED}, trained=(0.1,), **few)),
-        Several("mnist", grids.pixels(data, "small_convnet", trained=(0.1,), members=2, **few)),
+        SeveralNetworks("mnist", grids.pixels(data, "small_convnet", trained=(0.1,), members=2, **few)),
     ]
 
 
@@ -93,8 +93,8 @@ def paper() -> list[Chapter]:
         TradeOff("mnist", grids.pixels(mnist, {"mlp": grids.NORMALISED}, epochs=50, **full)),
         TradeOff("fashion_mnist", grids.pixels(fashion, {"lenet": grids.NORMALISED}, epochs=100, **full)),
         Collapse("fashion_mnist", _watched(100, grids.NORMALISED)),
-        Several("mnist", grids.pixels(mnist, "mlp", epochs=50, members=5, **full)),
-        Several("fashion_mnist", grids.pixels(fashion, "lenet", epochs=100, members=5, **full)),
+        SeveralNetworks("mnist", grids.pixels(mnist, "mlp", epochs=50, members=5, **full)),
+        SeveralNetworks("fashion_mnist", grids.pixels(fashion, "lenet", epochs=100, members=5, **full)),
         Quick({k: grids.fast(k) for k in grids.FAST}),
     ]
 

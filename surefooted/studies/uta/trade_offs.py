@@ -54,9 +54,7 @@ class TradeOff(Chapter):
                 reproduced.table(
                     f"printed-{name}", f"The paper's table 1 and ours, {title}", self._compared(store), grid.caption()
                 ),
-                figures.clean_accuracy(title, grid, store, name, "figure 2"),
-                figures.robust_accuracy(title, grid, store, name),
-                figures.pgd_accuracy(title, grid, store, name, "figure 10"),
+                *figures.trade_off(title, grid, store, name, "figure 2", "figure 10"),
             ),
         )
 
@@ -106,9 +104,7 @@ class Latent(Chapter):
                 reproduced.table(
                     "printed-latent", "The paper's table 2 and ours", self._compared(store), grid.caption()
                 ),
-                figures.clean_accuracy(title, grid, store, self.name, "figure 13"),
-                figures.robust_accuracy(title, grid, store, self.name),
-                figures.pgd_accuracy(title, grid, store, self.name, "figure 13"),
+                *figures.trade_off(title, grid, store, self.name, "figure 13", "figure 13"),
             ),
         )
 
@@ -127,7 +123,7 @@ class Latent(Chapter):
 
 
 @dataclass(frozen=True)
-class Several(Chapter):
+class SeveralNetworks(Chapter):
     """UTA up the entropy of several networks' mean prediction (figures 11 and 12)."""
 
     data: str
@@ -147,9 +143,7 @@ class Several(Chapter):
             "Appendix C.3: UTA up the entropy of the mean prediction of networks that train side by side.",
             (
                 tables.scores(self.grid, store, self.name, title),
-                figures.clean_accuracy(title, self.grid, store, self.name, of),
-                figures.robust_accuracy(title, self.grid, store, self.name),
-                figures.pgd_accuracy(title, self.grid, store, self.name, of),
+                *figures.trade_off(title, self.grid, store, self.name, of, of),
             ),
         )
 
