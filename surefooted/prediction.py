@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
@@ -42,19 +42,24 @@ def answered(
 ) -> list[T]:
     """What ``read`` makes of each batch's logits (S, B, K); other arguments as in ``predict``. Labels play no part."""
     victim = victim_of(model)
+    found = []
+    with untouched(victim, seed=seed), laid_out(victim), torch.no_grad():
+        for points in in_blocks(victim, images, batch, boxed=boxed):
+            found.append(read(victim(victim.lift(points.x)).float()))
+    return found
+
+
+def in_blocks(victim: Victim, images: Images | Points, batch: int, *, boxed: bool = True) -> Iterator[Points]:
+    """Points where the victim is, ``batch`` at a time; such as cannot be are refused, and none."""
     if not isinstance(images, Images):
         check_points(images)
         check_precision(victim, images)
     check_batch(batch)
-    device, n = device_of(victim), len(images.y)
-    if not n:
-        raise InputError("there are no images to predict; the split is empty (hold some out: --data.validation 0.1).")
+    if not len(images.y):
+        raise InputError("there are no images; give at least one (where a split is empty: --data.validation 0.1).")
     if isinstance(images, Points) and boxed:
         check_pixels(images.x)
-    found = []
-    with untouched(victim, seed=seed), laid_out(victim), torch.no_grad():
-        for a in range(0, n, batch):
-            part = slice(a, a + batch)
-            points = images.points(part, device) if isinstance(images, Images) else placed(victim, images.take(part))
-            found.append(read(victim(victim.lift(points.x)).float()))
-    return found
+    device = device_of(victim)
+    for a in range(0, len(images.y), batch):
+        part = slice(a, a + batch)
+        yield images.points(part, device) if isinstance(images, Images) else placed(victim, images.take(part))

@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from surefooted.analysis.margins import answer, in_blocks, margin_of
+from surefooted.analysis.margins import answer, margin_of
 from surefooted.core import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError
+from surefooted.prediction import in_blocks
 from surefooted.views import Victim, classes_of, laid_out, untouched, victim_of
 
 # Of the Jacobians that are held at once; one image's must fit whatever it takes.

@@ -12,10 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import jvp
 
-from surefooted.analysis.margins import answer, in_blocks
+from surefooted.analysis.margins import answer
 from surefooted.core import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError
+from surefooted.prediction import in_blocks
 from surefooted.views import Victim, laid_out, untouched, victim_of
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from surefooted.core import Points, check_pixels, log_mean_softmax
+from surefooted.core import Points, log_mean_softmax
 from surefooted.data.images import Images
-from surefooted.errors import InputError
-from surefooted.views import Victim, check_batch, check_precision, device_of, laid_out, placed, untouched, victim_of
+from surefooted.prediction import in_blocks
+from surefooted.views import Victim, laid_out, untouched, victim_of
 
 
 def decision_margin(
@@ -47,17 +45,3 @@ def answer(victim: Victim, z: Float[Tensor, "b *z"]) -> Float[Tensor, "b k"]:
     """The f that is analysed: logits where S = 1, else the logarithm of the mean prediction."""
     logits = victim(z)
     return logits[0] if len(logits) == 1 else log_mean_softmax(logits)
-
-
-def in_blocks(victim: Victim, images: Images | Points, batch: int) -> Iterator[Points]:
-    """Points on the victim's device, ``batch`` at a time."""
-    if not len(images.y):
-        raise InputError("there are no images to analyse; give at least one.")
-    check_batch(batch)
-    if isinstance(images, Points):
-        check_pixels(images.x)
-        check_precision(victim, images)
-    device = device_of(victim)
-    for a in range(0, len(images.y), batch):
-        part = slice(a, a + batch)
-        yield images.points(part, device) if isinstance(images, Images) else placed(victim, images.take(part))

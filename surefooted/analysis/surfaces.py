@@ -9,12 +9,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from surefooted.analysis.margins import in_blocks, margin_of
+from surefooted.analysis.margins import margin_of
 from surefooted.core import Forward, Points, Score, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.noise import Noise
 from surefooted.oracle import input_gradient
+from surefooted.prediction import in_blocks
 from surefooted.scores import cross_entropy
 from surefooted.views import Victim, classes_of, laid_out, untouched, victim_of
 

@@ -90,10 +90,7 @@ class Attack(Component):
             InputError: where images are outside the box or not finite, or the model's answer does not fit the labels.
         """
         victim = victim_of(model)
-        check_points(points)
-        check_batch(batch)
-        check_precision(victim, points)
-        _check(points, victim)
+        _check(points, victim, batch)
         with untouched(victim, mode, seed), laid_out(victim):
             pool = max(batch, POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))
             parts = [
@@ -187,7 +184,10 @@ class _Bar:
         self.done = 0
 
 
-def _check(points: Points, victim: Victim) -> None:
+def _check(points: Points, victim: Victim, batch: int) -> None:
+    check_points(points)
+    check_batch(batch)
+    check_precision(victim, points)
     if not len(points.y):
         raise InputError("there are no points to attack; give at least one image.")
     check_pixels(points.x)
