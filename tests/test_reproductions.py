@@ -245,7 +245,8 @@ def test_a_forecast_counts_what_is_asked():
     once = pace._row(net, gradient=False)
     assert pace._row(Dropped(net, 50), gradient=False) == 50 * once
     together = training({"ensemble": {"members": 3}}, "mlp", "digits", {"recipe": {"epochs": 1}})
-    assert pace._row(Member(together, 0), gradient=True) == pace._row(together, gradient=True) / 3
+    a_third = pytest.approx(pace._row(together, gradient=True) / 3)  # 1/3 of a time and the time / 3: an ulp apart
+    assert pace._row(Member(together, 0), gradient=True) == a_third
 
 
 def test_the_command_says_its_plan_before_it_begins(tmp_path, capsys, monkeypatch):
