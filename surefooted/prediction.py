@@ -12,7 +12,17 @@ from surefooted.core import Points, check_pixels, check_points, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.metrics.predictions import Predictions, predictions
-from surefooted.views import Victim, check_batch, check_precision, device_of, laid_out, placed, untouched, victim_of
+from surefooted.views import (
+    Victim,
+    check_batch,
+    check_precision,
+    classes_of,
+    device_of,
+    laid_out,
+    placed,
+    untouched,
+    victim_of,
+)
 
 T = TypeVar("T")
 
@@ -63,3 +73,8 @@ def in_blocks(victim: Victim, images: Images | Points, batch: int, *, boxed: boo
     for a in range(0, len(images.y), batch):
         part = slice(a, a + batch)
         yield images.points(part, device) if isinstance(images, Images) else placed(victim, images.take(part))
+
+
+def classes_told(victim: Victim, images: Images | Points) -> int:
+    """How many classes the victim tells apart, from its answer to one image; labels beyond them are refused."""
+    return classes_of(victim, next(in_blocks(victim, images, 1)).x, images.y)

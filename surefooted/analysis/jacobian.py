@@ -13,8 +13,8 @@ from surefooted.analysis.margins import answer, margin_of
 from surefooted.core import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError
-from surefooted.prediction import in_blocks
-from surefooted.views import Victim, classes_of, laid_out, untouched, victim_of
+from surefooted.prediction import classes_told, in_blocks
+from surefooted.views import Victim, laid_out, untouched, victim_of
 
 # Of the Jacobians that are held at once; one image's must fit whatever it takes.
 JACOBIAN_BYTES = 2**28
@@ -57,7 +57,7 @@ def sensitivity(model: nn.Module | Victim, images: Images | Points, *, batch: in
     victim = victim_of(model)
     parts = []
     with laid_out(victim):
-        each = 4 * classes_of(victim, next(in_blocks(victim, images, 1)).x, images.y) * images.x[:1].numel()
+        each = 4 * classes_told(victim, images) * images.x[:1].numel()
         for points in in_blocks(victim, images, min(batch, max(1, JACOBIAN_BYTES // each))):
             with untouched(victim, seed=seed):
                 f, j = jacobian(victim, victim.lift(points.x))

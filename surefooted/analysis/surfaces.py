@@ -15,9 +15,9 @@ from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.noise import Noise
 from surefooted.oracle import input_gradient
-from surefooted.prediction import in_blocks
+from surefooted.prediction import classes_told, in_blocks
 from surefooted.scores import cross_entropy
-from surefooted.views import Victim, classes_of, laid_out, untouched, victim_of
+from surefooted.views import Victim, laid_out, untouched, victim_of
 
 # Apart from what attacks draw under the same seed.
 STREAM = 64
@@ -70,7 +70,7 @@ def surface(
     half = grid // 2
     scores, margins = [], []
     with laid_out(victim):
-        classes_of(victim, next(in_blocks(victim, images, 1)).x, images.y)
+        classes_told(victim, images)
         for points in in_blocks(victim, images, min(batch, max(1, batch // grid**2))):
             offsets = reach * torch.arange(-half, half + 1, device=points.x.device) / half
             values = _around(victim, points, score, offsets, batch, seed)

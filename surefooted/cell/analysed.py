@@ -14,7 +14,7 @@ from surefooted.analysis.linearity import nonlinearity
 from surefooted.analysis.surfaces import surface
 from surefooted.cell.attacked import Attacked
 from surefooted.cell.base import Cell, Named, Part, about_data
-from surefooted.cell.blocks import in_blocks, ready
+from surefooted.cell.blocks import block_by_block, ready
 from surefooted.cell.sources import Source, before
 from surefooted.cell.tested import images_of
 from surefooted.data.images import Images
@@ -97,7 +97,7 @@ class Analysed(Cell):
             tick(len(part))
             return tensors
 
-        tensors = in_blocks(work, len(images), _on(device, BLOCK), analyse, tick)
+        tensors = block_by_block(work, len(images), _on(device, BLOCK), analyse, tick)
         write_tensors(into / "analysed.safetensors", tensors, {})
 
     def result(self, store: Store) -> dict[str, Tensor]:
@@ -177,7 +177,7 @@ class Surface(Cell):
             tick(len(part))
             return {"rows": part.rows, "y": part.y, **values._asdict(), "offsets": offsets}
 
-        tensors = in_blocks(work, len(images), 1, look, tick)
+        tensors = block_by_block(work, len(images), 1, look, tick)
         write_tensors(into / "surface.safetensors", tensors | {"offsets": tensors["offsets"][0]}, {})
 
     def result(self, store: Store) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from surefooted.attacks.base import Attack
 from surefooted.cell.base import Cell, Named, Part, about_data
-from surefooted.cell.blocks import in_blocks, ready
+from surefooted.cell.blocks import block_by_block, ready
 from surefooted.cell.probed import Probed
 from surefooted.cell.sources import Source, before
 from surefooted.cell.tested import images_of
@@ -100,7 +100,7 @@ class Attacked(Cell):
             return tensors | ({"x": found.x} if self.keep_points else {})
 
         passes = attack.restarts * attack.passes
-        tensors = in_blocks(work, len(images), _block(attack, device), run, lambda rows: tick(rows * passes))
+        tensors = block_by_block(work, len(images), _block(attack, device), run, lambda rows: tick(rows * passes))
         write_tensors(into / "attacked.safetensors", tensors, {})
 
     def result(self, store: Store) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ def ready(victim: Source, store: Store, device: torch.device) -> nn.Module:
     return net if isinstance(victim, Foreign | Live) else folded(net)
 
 
-def in_blocks(
+def block_by_block(
     work: Path, n: int, step: int, compute: Callable[[slice], dict[str, Tensor]], passed: Callable[[int], None]
 ) -> dict[str, Tensor]:
     """What is computed of ``n`` rows, ``step`` at a time, each block written down at once.

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
-from surefooted.cell.shifted import INTENSITIES, Corrupted
+from surefooted.cell.shifted import Corrupted
+from surefooted.checked import Count
+from surefooted.data.images import Images
 from surefooted.data.paths import directory, locate
 from surefooted.data.shifted import cifar_c, found
-from surefooted.files import sha256_of, write_tensors
-from surefooted.machine import Machine, Tick
-from surefooted.store import Store
+from surefooted.files import sha256_of
+from surefooted.machine import Tick
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +40,7 @@ class Released(Corrupted):
     def label(self) -> str:
         return f"read {self.type}"
 
-    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
-        images, levels = self.images(), []
-        for intensity in INTENSITIES:
-            levels.append(cifar_c(self.folder, self.type, intensity, images, first=self.first).x[:])
-            tick(len(images))
-        write_tensors(into / "images.safetensors", {"x": torch.stack(levels)}, {})
+    def level(self, intensity: Count, images: Images, device: torch.device, tick: Tick) -> UInt8[Tensor, "n c h w"]:
+        corrupted = cifar_c(self.folder, self.type, intensity, images, first=self.first).x[:]
+        tick(len(images))
+        return corrupted

@@ -69,17 +69,18 @@ class Corrupted(Cell):
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
         device, images = machine.device(), self.images()
-        levels = []
-        for intensity in INTENSITIES:
-            corrupt = build("surefooted.corruptions", self._at(intensity))
-            parts = []
-            for a in range(0, len(images), STEP):
-                points = images.points(slice(a, a + STEP), device)
-                x = corrupt(points.x, points.i, seed=self.seed)
-                parts.append((x * 255).round().to(torch.uint8).cpu())
-                tick(len(points.y))
-            levels.append(torch.cat(parts))
+        levels = [self.level(intensity, images, device, tick) for intensity in INTENSITIES]
         write_tensors(into / "images.safetensors", {"x": torch.stack(levels)}, {})
+
+    def level(self, intensity: Count, images: Images, device: torch.device, tick: Tick) -> UInt8[Tensor, "n c h w"]:
+        corrupt = build("surefooted.corruptions", self._at(intensity))
+        parts = []
+        for a in range(0, len(images), STEP):
+            points = images.points(slice(a, a + STEP), device)
+            x = corrupt(points.x, points.i, seed=self.seed)
+            parts.append((x * 255).round().to(torch.uint8).cpu())
+            tick(len(points.y))
+        return torch.cat(parts)
 
     def result(self, store: Store) -> UInt8[Tensor, "l n c h w"]:
         """Pixels from 0 to 255, the least intensity first."""
