@@ -48,7 +48,14 @@ PAGES = {
     },
     "uta": {
         *("scores-mnist", "printed-mnist", "clean-accuracy-mnist", "robust-accuracy-mnist"),
-        *("scores-latent", "printed-latent", "latent-alone", "printed-mnist-normalised", "scores-several-mnist"),
+        *(
+            "scores-latent",
+            "printed-latent",
+            "latent-alone",
+            "printed-mnist-normalised",
+            "scores-several-mnist",
+            "scores-longer-mnist-normalised",
+        ),
         *("overfitting-fashion_mnist", "toy-attacks", "toy-trained", "toy-flips", "toy-due", "looks"),
     },
 }
@@ -90,7 +97,7 @@ def test_each_chapter_stands_alone(ran, tmp_path, monkeypatch):
 
 
 def test_chapters_of_each_size_have_names_of_their_own():
-    for size, few in {"smoke": 7, "cpu": 9, "paper": 13, "everything": 14}.items():
+    for size, few in {"smoke": 8, "cpu": 10, "paper": 13, "everything": 14}.items():
         with pytest.raises(InputError, match="Did you mean 'latent'") as refused:
             studies.uta(size=size, only=("latnt",))
         names = str(refused.value).partition("There are: ")[2].rstrip(".").split(", ")
@@ -187,6 +194,21 @@ def test_of_several_networks_the_others_choose_the_best(monkeypatch, tmp_path):
     grid, store = uta_grids.pixels("digits", "mlp", epochs=1, limit=1, seeds=3), Store(tmp_path)
     # Without its first network a is worse than b, with it better.
     assert grid.best_gain(store, ["a", "b"], ["c"], "").value == pytest.approx((0.2 + 0.1 + 0.1) / 3)
+
+
+def test_a_rise_is_by_network_or_by_image_and_above_0_where_the_later_grid_is_better(monkeypatch, tmp_path):
+    store = Store(tmp_path)
+    few, more = (uta_grids.pixels("digits", "mlp", epochs=epochs, limit=1, seeds=3) for epochs in (1, 2))
+    assert (few.epochs, more.epochs) == (1, 2)
+    scores = {1: [0.1, 0.5, 0.3], 2: [0.3, 0.6, 0.6]}
+    monkeypatch.setattr(Grid, "_scores", lambda self, store, name, attack: scores[self.epochs])
+    seen = more.rise(store, few, "PGD-AT 0.1", "")
+    assert seen.value == pytest.approx(0.2) and seen.n == 3 and seen.low == pytest.approx(0.2 - 4.302653 * 0.1 / 3**0.5)
+    few, more = (uta_grids.pixels("digits", "mlp", epochs=epochs, limit=4) for epochs in (1, 2))
+    lost = {1: torch.tensor([1.0, 0.5, 0.5, 0.0]), 2: torch.tensor([0.5, 0.0, 0.5, 0.0])}
+    monkeypatch.setattr(Grid, "_lost", lambda self, store, name, attack: lost[self.epochs])
+    seen = more.rise(store, few, "PGD-AT 0.1", "")
+    assert seen.value == pytest.approx(0.25) and seen.n == 4
 
 
 def test_overfitting_is_catastrophic_where_what_was_learnt_is_gone(monkeypatch, tmp_path):

@@ -144,6 +144,16 @@ class Grid:
             gains.append(scores[high][here] - scores[low][here])
         return mean_interval(torch.cat(gains))
 
+    def rise(self, store: Store, before: Grid, name: str, attack: str) -> Interval:
+        """How much higher a method's score is than in another grid of the same images, as ``gain``.
+
+        Of the networks where there are several, else on the attacked images.
+        """
+        if self.seeds > 1:
+            pairs = zip(self._scores(store, name, attack), before._scores(store, name, attack))
+            return seed_interval([now - then for now, then in pairs])
+        return mean_interval(before._lost(store, name, attack) - self._lost(store, name, attack))
+
     def _scores(self, store: Store, name: str, attack: str) -> list[float]:
         """The score of each network."""
         return [fmean(p) for p in zip(self.accuracies(store, name), self.accuracies(store, name, attack))]
@@ -183,6 +193,11 @@ class Grid:
         if self.seeds == 1:
             return f"one {what} a method, 95 % interval over images, which leaves out how trainings differ"
         return f"{self.seeds} {what}s a method, 95 % interval over {what}s"
+
+    @property
+    def epochs(self) -> int:
+        """Of the recipe that methods share."""
+        return epochs_of(self._some)
 
     @property
     def _some(self) -> Train:

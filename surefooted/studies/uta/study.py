@@ -10,6 +10,7 @@ from surefooted.studies.base import Study
 from surefooted.studies.chapters import Chapter, bound, chosen
 from surefooted.studies.uta import cells, grids
 from surefooted.studies.uta.experiments import Appearance, Collapse, InThePlane, Quick
+from surefooted.studies.uta.longer import Longer
 from surefooted.studies.uta.looks import Looks
 from surefooted.studies.uta.toy import toy
 from surefooted.studies.uta.trade_offs import Latent, SeveralNetworks, TradeOff
@@ -22,12 +23,12 @@ def uta(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu", only: t
     Args:
         size: smoke shows that all runs, its numbers mean nothing. cpu is MNIST in full, Fashion-MNIST with a tenth of
             the epochs, the latent space and normalised inputs with fewer, catastrophic overfitting on Fashion-MNIST and
-            the plane, under AutoAttack in its lean budget; some ten hours on two cores. paper has all epochs, three
+            the plane, under AutoAttack in its lean budget; some eleven hours on two cores. paper has all epochs, three
             seeds, AutoAttack in full, several networks, and CIFAR-10 (figures 3 and 9). everything adds SVHN (table 1).
         only: chapters, by name; all where there are none. mnist, fashion_mnist and svhn are table 1's, mnist-normalised
             and fashion_mnist-normalised are the same with normalised inputs, latent is table 2; further plane, looks,
-            overfitting-fashion_mnist (and ...-normalised), from size paper overfitting-cifar10, fast, several-mnist and
-            several-fashion_mnist.
+            overfitting-fashion_mnist (and ...-normalised), in size cpu longer-fashion_mnist-normalised (one radius
+            for 50 epochs), from size paper overfitting-cifar10, fast, several-mnist and several-fashion_mnist.
     """
     chapters = chosen(SIZES[size](), only)
     left = MISSING[size] if not only else f"Only {', '.join(one.name for one in chapters)}."
@@ -58,6 +59,7 @@ def smoke() -> list[Chapter]:
         Appearance(lambda: Looks(training(*victim), images=3, steps=5)),
         Latent(grids.features(data, net="small_convnet", trained=(0.1,), **few)),
         TradeOff("mnist", grids.pixels(data, {"mlp": grids.NORMALISED}, trained=(0.1,), **few)),
+        _longer("mnist", data, {"mlp": grids.NORMALISED}, (2, 3), **{k: v for k, v in few.items() if k != "epochs"}),
         SeveralNetworks("mnist", grids.pixels(data, "small_convnet", trained=(0.1,), members=2, **few)),
     ]
 
@@ -76,6 +78,7 @@ def cpu() -> list[Chapter]:
         TradeOff("mnist", grids.pixels(mnist, {"mlp": grids.NORMALISED}, epochs=20, **tested)),
         TradeOff("fashion_mnist", grids.pixels(fashion, {"lenet": grids.NORMALISED}, epochs=10, **tested)),
         Collapse("fashion_mnist", _watched(30, grids.NORMALISED)),
+        _longer("fashion_mnist", fashion, {"lenet": grids.NORMALISED}, (10, 50), **tested),
     ]
 
 
@@ -101,6 +104,11 @@ def paper() -> list[Chapter]:
 
 def everything() -> list[Chapter]:
     return [*paper(), TradeOff("svhn", grids.svhn())]
+
+
+def _longer(name: str, data: Any, net: Any, epochs: tuple[int, int], **tested: Any) -> Longer:
+    few, more = (grids.pixels(data, net, epochs=many, trained=(0.1,), **tested) for many in epochs)
+    return Longer(name, few, more)
 
 
 def _watched(epochs: int, inputs: dict[str, Any] | None = None) -> cells.Overfitting:

@@ -1,0 +1,86 @@
+"""A chapter of the UTA study: whether scores that few epochs gave come nearer to the paper's with more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from surefooted.cell import Cell
+from surefooted.report import Finding, Section
+from surefooted.store import Store
+from surefooted.studies import reproduced
+from surefooted.studies.chapters import Chapter
+from surefooted.studies.claims import throughout
+from surefooted.studies.grid import Grid
+from surefooted.studies.uta import grids, tables, traded
+from surefooted.studies.uta.trade_offs import EPOCHS
+
+
+@dataclass(frozen=True)
+class Longer(Chapter):
+    """PGD-AT and UTA-AT at some of the radii of table 1, trained for more epochs than a size has for all of them.
+
+    Attributes:
+        few, more: the same trainings with fewer and with more epochs.
+    """
+
+    data: str
+    few: Grid
+    more: Grid
+
+    @property
+    def name(self) -> str:
+        return grids.labelled(f"longer-{self.data}", self.more.net)
+
+    @property
+    def title(self) -> str:
+        return f"{grids.titled(self.data, self.more.net)}, {self.more.epochs} epochs"
+
+    def cells(self) -> list[Cell]:
+        return [*self.few.cells(), *self.more.cells()]
+
+    def section(self, store: Store) -> Section:
+        grid, name = self.more, self.name
+        return Section(
+            f"Longer training: {self.title}",
+            f"Section 5.1, for {grid.epochs} epochs instead of the {self.few.epochs} of the other chapters. "
+            f"{EPOCHS[self.data]}{grids.about_inputs(grid.net)}",
+            (
+                tables.scores(grid, store, name, f"Accuracy and robustness, {self.title} (table 1)"),
+                reproduced.table(
+                    f"printed-{name}",
+                    f"The paper's table 1 and ours, {self.title}",
+                    self._compared(store),
+                    grid.caption(),
+                ),
+            ),
+        )
+
+    def findings(self, store: Store) -> list[Finding]:
+        see = f"scores-{self.name}"
+        text = f"The paper's scores at these radii of training are reproduced ({self.title})."
+        return [
+            reproduced.overall(text, self._compared(store), f"printed-{self.name}"),
+            self._rise(store, see),
+            traded.more_accurate(self.title, self.more, store, "figure 2", see),
+            traded.as_robust(self.title, self.more, store, see),
+            traded.seen_through(self.title, self.more, store, see),
+        ]
+
+    def _rise(self, store: Store, see: str) -> Finding:
+        """On the attacked images, where each network's score has the same images in its clean part."""
+        rises = {
+            f"{which} at {test:g}": self.more.rise(store, self.few, which, grids.attack(test))
+            for which in self.more.methods
+            if which != grids.STANDARD
+            for test in grids.tested_at(self.more)
+        }
+        return throughout(
+            f"{self.title}: with so many epochs scores are higher than with {self.few.epochs} (our question).",
+            rises,
+            f"score on the attacked images, {self.more.epochs} epochs less {self.few.epochs}",
+            see=see,
+            over=self.more.over(),
+        )
+
+    def _compared(self, store: Store) -> list[reproduced.Compared]:
+        return tables.compared(self.more, store, "1", self.data)
