@@ -1,4 +1,4 @@
-"""What the study of EntM computes beside its grid: curves, the λ sweep, and why it works (sections 5.2, 5.3, 6, C)."""
+"""What the study of EntM computes beside its grid and its curves: whether gradients are masked, and why it works."""
 
 from __future__ import annotations
 
@@ -10,45 +10,31 @@ from typing import Any
 from torch import Tensor
 
 from surefooted.analysis import normalised_margin
-from surefooted.cell import Analysed, Attacked, Cell, Predicted, Probed, Surface, Train, attacking, data_of
+from surefooted.cell import Analysed, Attacked, Cell, Predicted, Probed, Surface, attacking, data_of
 from surefooted.metrics.intervals import Interval
 from surefooted.metrics.robustness import robust_accuracy
 from surefooted.store import Store
+from surefooted.studies.entm.curves import START, Curves, at
 from surefooted.studies.entm.grids import pgd, strongest, weakest
-from surefooted.studies.grid import Grid
 
-# Section 6 speaks of these; the curves of figures 1 and 2 leave out what has no adversarial training.
+# Section 6 speaks of these.
 ANALYSED = ("Normal", "EntM", "LS", "PAT", "PAT-EntM", "PAT-LS", "TRADES")
-CURVES = ("PAT", "PAT-EntM", "TRADES")
 SEARCHED = ("EntM", "ADP", "LS", "PAT", "PAT-EntM")
 SURFACES = ("EntM", "PAT-EntM")
-# The paper's start of all attacks (section 5.1).
-START = {"start": "gaussian", "sigma": 0.005}
 
 
 @dataclass(frozen=True, eq=False)
-class Analysis:
-    """The cells of EntM's analysis, on the first network of each method of a grid.
+class Analysis(Curves):
+    """The cells of EntM's analysis (sections 5.2, 6 and C), of the networks that have the curves.
 
     Attributes:
-        grid: its networks.
-        radii: k of figure 1: PGD of k steps of 2/255 in a ball of k/255.
-        pixels: k of figure 2, table 10 and figure 3: the two radii k/255 at which attacks get more steps; random search
-            and the sweep are at the first.
-        steps: of figure 2.
-        sweep: λ and the network of PAT-EntM trained with it (figure 3).
+        examples: images of section 6, the first so many; random search has as many as the curves, at the first of
+            their ``pixels`` (table 10).
         bent: radii in L2 at whose adversarial points Q is read (table 4); the findings are about the last.
         reach: of figures 5 and 6.
-        images: of the test set for curves, surfaces excepted; ``examples`` for section 6.
         draws: of random search.
     """
 
-    grid: Grid
-    radii: tuple[int, ...]
-    pixels: tuple[int, int]
-    steps: tuple[int, ...]
-    sweep: Grid
-    images: int
     examples: int
     bent: tuple[float, ...] = (0.5,)
     reach: float = 0.04
@@ -56,46 +42,10 @@ class Analysis:
     grid_points: int = 21
 
     @cached_property
-    def curve(self) -> dict[tuple[str, int], Attacked]:
-        """Figure 1, by method and radius."""
-        return {
-            (name, k): self.attack(
-                self._net(name), {"pgd": {"eps": k / 255, "steps": k, "step_size": 2 / 255, **START}}
-            )
-            for name in CURVES
-            for k in self.radii
-        }
-
-    @cached_property
-    def longer(self) -> dict[tuple[str, int, int], Attacked]:
-        """Figure 2, by method, radius and steps."""
-        return {
-            (name, k, steps): self.attack(self._net(name), {"pgd": at(k, steps)})
-            for name in CURVES
-            for k in self.pixels
-            for steps in self.steps
-        }
-
-    @cached_property
-    def adaptive(self) -> dict[tuple[str, int, int], Attacked]:
-        """Figure 2, under labels smoothed by the worst γ."""
-        return {
-            (name, k, steps): self.attack(self._net(name), {"adaptive_smoothing": at(k, steps)})
-            for name in CURVES
-            for k in self.pixels
-            for steps in self.steps[::2]
-        }
-
-    @cached_property
     def adaptive_again(self) -> dict[int, Attacked]:
-        """The same with most steps on a second network of PAT, by radius: how far two trainings are apart."""
+        """The longest adaptive attack on a second network of PAT, by radius: how far two trainings are apart."""
         second = self.grid.proxy("PAT")
         return {k: self.attack(second, {"adaptive_smoothing": at(k, self.most)}) for k in self.pixels}
-
-    @property
-    def most(self) -> int:
-        """Steps of the adaptive attack at its longest."""
-        return max(self.steps[::2])
 
     @cached_property
     def withstood(self) -> dict[str, tuple[Attacked, Attacked]]:
@@ -150,10 +100,6 @@ class Analysis:
                 made[name, attack] = attacking(self.grid.proxy(name), given, limit=self.grid.limit, keep_points=False)
         return made
 
-    def attack(self, net: Train, attack: Any) -> Attacked:
-        """On as many images as the curves."""
-        return attacking(net, attack, limit=self.images, keep_points=False)
-
     @property
     def guess(self) -> float:
         """Accuracy of a guess."""
@@ -162,9 +108,6 @@ class Analysis:
     def cells(self) -> list[Cell]:
         pairs = [cell for pair in self.withstood.values() for cell in pair]
         parts: Sequence[dict[Any, Any]] = (
-            self.curve,
-            self.longer,
-            self.adaptive,
             self.adaptive_again,
             self.analysed,
             self.distortion,
@@ -172,7 +115,7 @@ class Analysis:
             self.probed,
             self.again,
         )
-        return [*self.sweep.cells(), *pairs, *(cell for part in parts for cell in part.values())]
+        return [*super().cells(), *pairs, *(cell for part in parts for cell in part.values())]
 
     def searched(self, store: Store, name: str) -> Interval:
         """Of what withstood PGD-10, the share that random search breaks; of nothing it may be any."""
@@ -185,11 +128,3 @@ class Analysis:
         right = found["correct"] & far["found"]
         normal = normalised_margin(found["margin"].double(), found["jacobian_norm"].double())
         return normal[right], far["size"][right].double(), found["q"][right]
-
-    def _net(self, name: str) -> Train:
-        return self.grid.trained[name][0]
-
-
-def at(k: int, steps: int) -> dict[str, Any]:
-    """Figure 2: so many steps, together twice as long as the radius, but none shorter than half a grey level."""
-    return {"eps": k / 255, "steps": steps, "step_size": max(1 / 510, 2 * k / 255 / steps), **START}

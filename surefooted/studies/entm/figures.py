@@ -13,29 +13,29 @@ from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
 from surefooted.report.landscapes import clouds, height_map
+from surefooted.spec import called
 from surefooted.store import Store
 from surefooted.studies.entm.analysis_tables import FIRST
-from surefooted.studies.entm.cells import CURVES, SURFACES, Analysis
+from surefooted.studies.entm.cells import SURFACES, Analysis
+from surefooted.studies.entm.curves import CURVES, Curves
 from surefooted.studies.panels import banded
 
-ELSEWHERE = "The paper's are of CIFAR."
 
-
-def radius_curve(a: Analysis, store: Store) -> Figure:
+def radius_curve(a: Curves, store: Store) -> Figure:
     """Figure 1: accuracy against the radius."""
     lines = {name: _line({k / 255: a.curve[name, k] for k in a.radii}, store) for name in CURVES}
     return Figure(
-        "accuracy-radius",
-        "Accuracy against the size of the perturbation (figure 1)",
+        f"accuracy-radius{a.suffix}",
+        f"Accuracy against the size of the perturbation{a.where} (figure 1)",
         Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(a.grid.methods)), size=(6.4, 4.2), series=lines),
         "PGD of k steps of 2/255 in an L∞ ball of k/255 from a Gaussian step of 0.005, one restart, a row retires when "
         f"it is misclassified; the first {a.images} test images, bands are 95 % Wilson intervals. A defence that does "
-        f"not reach 0 masks its gradients. {ELSEWHERE} {a.grid.about()} {FIRST}",
+        f"not reach 0 masks its gradients.{_beside(a)} {a.grid.about()} {FIRST}",
         "Accuracy against the radius, a line a method.",
     )
 
 
-def step_curves(a: Analysis, store: Store) -> Figure:
+def step_curves(a: Curves, store: Store) -> Figure:
     """Figure 2: accuracy against the number of steps, plain and adaptive."""
 
     def panel(k: int, cells: Mapping[tuple[str, int, int], Attacked], title: str) -> Panel:
@@ -53,18 +53,18 @@ def step_curves(a: Analysis, store: Store) -> Figure:
 
     panels = [panel(k, cells, t) for cells, t in ((a.longer, "PGD"), (a.adaptive, "Adaptive")) for k in a.pixels]
     return Figure(
-        "accuracy-steps",
-        "Accuracy against the number of steps (figure 2)",
+        f"accuracy-steps{a.suffix}",
+        f"Accuracy against the number of steps{a.where} (figure 2)",
         tuple(panels),
         "k steps of max(1/510, 2ε/k) from a Gaussian step of 0.005, one run. Adaptive: eleven runs, each from a start "
         "of its own, with labels smoothed by γ from 0 to 1 by 0.1, of which each image's worst counts; of every other "
-        f"number of steps. The first {a.images} test images, bands are 95 % Wilson intervals. {ELSEWHERE} "
+        f"number of steps. The first {a.images} test images, bands are 95 % Wilson intervals.{_beside(a)} "
         f"{a.grid.about()} {FIRST}",
         "Accuracy against the number of steps, a line a method.",
     )
 
 
-def sweep(a: Analysis, store: Store) -> Figure:
+def sweep(a: Curves, store: Store) -> Figure:
     """Figure 3: accuracy, clean and attacked, against λ."""
     grid, (attack,) = a.sweep, a.sweep.white
     lines = {}
@@ -78,10 +78,10 @@ def sweep(a: Analysis, store: Store) -> Figure:
         _mark(ax, [float(name) for name in grid.methods])
 
     return Figure(
-        "lambda",
-        "Accuracy against the weight λ of the entropy (figure 3)",
+        f"lambda{a.suffix}",
+        f"Accuracy against the weight λ of the entropy{a.where} (figure 3)",
         Panel(plot, size=(6.4, 4.2), series=lines),
-        f"PAT-EntM; λ = 0 is PAT. Bands are 95 % intervals. {ELSEWHERE} {grid.caption()}",
+        f"PAT-EntM; λ = 0 is PAT. Bands are 95 % intervals.{_beside(a)} {grid.caption()}",
         "Accuracy clean and under attack, against λ.",
     )
 
@@ -106,7 +106,7 @@ def margins(a: Analysis, store: Store) -> Figure:
         (panel(three, "Three methods", list(a.grid.methods)), panel(parted, "EntM, by non-linearity")),
         f"Of the first {a.examples} test images those classified correctly, 300 shown; distortion by nearest_boundary, "
         f"Q at the points of PGD20-{a.bent[-1]:g}. The paper's 65, the 40-percentile of Q, is read as 40 % lying "
-        f"above. {ELSEWHERE} {a.grid.about()} {FIRST}",
+        f"above.{_beside(a)} {a.grid.about()} {FIRST}",
         "Distortion against normalised margin, a point an image.",
     )
 
@@ -125,9 +125,14 @@ def surfaces(a: Analysis, store: Store) -> Figure:
         tuple(panels),
         "At x + ε₁d₁ + ε₂d₂: d₁ the sign of the gradient of the cross-entropy, d₂ a random direction with ‖d₂‖∞ = 1. "
         f"Offsets reach ±{a.reach:.3g} and are not clipped to [0, 1]. In the margin's panels the line is the decision "
-        f"boundary. The first two test images. {ELSEWHERE} {a.grid.about()}",
+        f"boundary. The first two test images.{_beside(a)} {a.grid.about()}",
         "Height maps, a panel an image and method.",
     )
+
+
+def _beside(c: Curves) -> str:
+    """What is said of data that the paper's figures are not of."""
+    return "" if called(c.grid.data).startswith("cifar") else " The paper's are of CIFAR."
 
 
 def _surface(found: Mapping[str, torch.Tensor], what: str, image: int, title: str) -> Panel:

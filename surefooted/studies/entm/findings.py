@@ -13,10 +13,11 @@ from surefooted.store import Store
 from surefooted.studies import reproduced
 from surefooted.studies.claims import judged, no_better, tempered, throughout
 from surefooted.studies.entm.cells import Analysis
+from surefooted.studies.entm.curves import Curves
 from surefooted.studies.entm.grids import strongest, weakest
-from surefooted.studies.entm.strength import strength
+from surefooted.studies.entm.strength import down_to_zero, everywhere, strength
 from surefooted.studies.entm.tables import title
-from surefooted.studies.entm.why import why
+from surefooted.studies.entm.why import weights, why
 from surefooted.studies.grid import Grid
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def findings(made: Made, store: Store, cells: dict[str, list[reproduced.Compared
         ),
         *strength(made.stronger, store),
         *why(made.analysis, store),
+        *(finding for curves in made.elsewhere for finding in on_curves(curves, store)),
     ]
 
 
@@ -76,6 +78,12 @@ def on_colours(here: Claims, strong: str) -> list[Finding]:
         here.better("TRADES-EntM is more accurate than TRADES on clean images (appendix E).", "TRADES-EntM", "TRADES"),
         here.better("It is more robust, too (appendix E).", "TRADES-EntM", "TRADES", strong),
     ]
+
+
+def on_curves(curves: Curves, store: Store) -> list[Finding]:
+    """What the paper says of a second data set that has no analysis (figures 1 and 3)."""
+    leads = (everywhere(curves, store, other) for other in ("PAT", "TRADES"))
+    return [*leads, down_to_zero(curves, store), *weights(curves, store)]
 
 
 @dataclass(frozen=True)

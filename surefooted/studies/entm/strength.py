@@ -10,7 +10,8 @@ from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Finding
 from surefooted.store import Store
 from surefooted.studies.claims import AGAINST, LITTLE, judged, no_better, tempered, throughout, vanishes
-from surefooted.studies.entm.cells import CURVES, SEARCHED, Analysis
+from surefooted.studies.entm.cells import SEARCHED, Analysis
+from surefooted.studies.entm.curves import CURVES, Curves
 from surefooted.studies.entm.stronger import Stronger, autoattack
 
 OVER = "one network a method, over images"
@@ -28,11 +29,11 @@ def strength(s: Stronger, store: Store) -> list[Finding]:
     ]
 
 
-def everywhere(a: Analysis, store: Store, other: str) -> Finding:
+def everywhere(a: Curves, store: Store, other: str) -> Finding:
     """Figure 1: PAT-EntM leads at every radius."""
     gains = {f"at {k}/255": _gain(a.curve["PAT-EntM", k], a.curve[other, k], store) for k in a.radii}
-    text = f"At every radius PAT-EntM is more robust than {other} (figure 1)."
-    return throughout(text, gains, f"PAT-EntM less {other}", see="accuracy-radius", over=OVER)
+    text = f"At every radius PAT-EntM is more robust than {other}{a.where} (figure 1)."
+    return throughout(text, gains, f"PAT-EntM less {other}", see=f"accuracy-radius{a.suffix}", over=OVER)
 
 
 def adaptive(a: Analysis, store: Store) -> list[Finding]:
@@ -94,14 +95,14 @@ def random(a: Analysis, store: Store) -> list[Finding]:
     ]
 
 
-def down_to_zero(a: Analysis, store: Store) -> Finding:
+def down_to_zero(a: Curves, store: Store) -> Finding:
     """Figure 1's far end."""
     far = {name: robust_accuracy(a.curve[name, max(a.radii)].result(store)["found"]) for name in CURVES}
     said = ", ".join(f"{name} {share.percent()}" for name, share in far.items())
     return vanishes(
-        "Under large enough perturbations accuracy falls to 0 (figure 1).",
+        f"Under large enough perturbations accuracy falls to 0{a.where} (figure 1).",
         *(list(far.values()), f"accuracy at {max(a.radii)}/255, {AGAINST}: {said}"),
-        see="accuracy-radius",
+        see=f"accuracy-radius{a.suffix}",
     )
 
 

@@ -12,7 +12,8 @@ from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Column, Table
 from surefooted.store import Store
 from surefooted.studies.entm.analysis_tables import FIRST
-from surefooted.studies.entm.cells import CURVES, Analysis, at
+from surefooted.studies.entm.cells import Analysis
+from surefooted.studies.entm.curves import CURVES, at
 from surefooted.studies.entm.grids import pgd
 
 # As many runs as the adaptive attack has labels: what of its finds is the labels', what the runs'?

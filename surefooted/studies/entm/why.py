@@ -12,16 +12,17 @@ from surefooted.report import Finding
 from surefooted.store import Store
 from surefooted.studies.claims import alike, judged
 from surefooted.studies.entm.cells import Analysis
+from surefooted.studies.entm.curves import Curves
 
 ONE = "one network a method, over images"
 
 
 def why(a: Analysis, store: Store) -> list[Finding]:
     """All of them."""
-    return [*_weights(a, store), *_shapes(a, store), _explains(a, store)]
+    return [*weights(a, store), *_shapes(a, store), _explains(a, store)]
 
 
-def _weights(a: Analysis, store: Store) -> list[Finding]:
+def weights(a: Curves, store: Store) -> list[Finding]:
     """Section 5.3, on the networks of the sweep."""
     (attack,), found = a.sweep.white, []
     over = f"{a.sweep.over()}; λ = 0.1, 2, 5"
@@ -31,18 +32,18 @@ def _weights(a: Analysis, store: Store) -> list[Finding]:
         rise, rest = (a.sweep.gain(store, ("5", which), (less, which)) for less in ("0.1", "2"))
         found.append(
             judged(
-                f"Accuracy {told} rises with λ from 0.1 to 5 (section 5.3).",
+                f"Accuracy {told} rises with λ from 0.1 to 5{a.where} (section 5.3).",
                 *(rise, "PAT-EntM, λ = 5 less λ = 0.1"),
-                see="lambda",
+                see=f"lambda{a.suffix}",
                 over=over,
             )
         )
         found.append(
             alike(
-                f"Accuracy {told} is the same at λ = 2 and 5, within half a point (section 5.3).",
+                f"Accuracy {told} is the same at λ = 2 and 5, within half a point{a.where} (section 5.3).",
                 *(rest, "PAT-EntM, λ = 5 less λ = 2"),
                 within=0.005,
-                see="lambda",
+                see=f"lambda{a.suffix}",
                 over=over,
             )
         )

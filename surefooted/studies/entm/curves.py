@@ -1,0 +1,100 @@
+"""What the study of EntM draws against an attack's size, its steps and λ (figures 1 to 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from surefooted.cell import Attacked, Cell, Train, attacking
+from surefooted.studies.grid import Grid
+from surefooted.studies.published import SETS
+
+# Curves leave out what has no adversarial training.
+CURVES = ("PAT", "PAT-EntM", "TRADES")
+# The paper's start of all attacks (section 5.1).
+START = {"start": "gaussian", "sigma": 0.005}
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Attacked with more and more, the first network of each method of a grid; other networks with more and more λ.
+
+    Attributes:
+        grid: its networks.
+        radii: k of figure 1: PGD of k steps of 2/255 in a ball of k/255.
+        pixels: k of figure 2: the two radii k/255 at which attacks get more steps.
+        steps: of figure 2.
+        sweep: λ and the network of PAT-EntM trained with it (figure 3).
+        images: of the test set, the first so many.
+        data: the set, where the study has curves of several, by which figures and claims then tell them apart.
+    """
+
+    grid: Grid
+    radii: tuple[int, ...]
+    pixels: tuple[int, int]
+    steps: tuple[int, ...]
+    sweep: Grid
+    images: int
+    data: str = field(default="", kw_only=True)
+
+    @property
+    def suffix(self) -> str:
+        """Of the names of figures."""
+        return f"-{self.data}" if self.data else ""
+
+    @property
+    def where(self) -> str:
+        """For titles and claims."""
+        return f" on {SETS[self.data]}" if self.data else ""
+
+    @cached_property
+    def curve(self) -> dict[tuple[str, int], Attacked]:
+        """Figure 1, by method and radius."""
+        return {
+            (name, k): self.attack(
+                self._net(name), {"pgd": {"eps": k / 255, "steps": k, "step_size": 2 / 255, **START}}
+            )
+            for name in CURVES
+            for k in self.radii
+        }
+
+    @cached_property
+    def longer(self) -> dict[tuple[str, int, int], Attacked]:
+        """Figure 2, by method, radius and steps."""
+        return {
+            (name, k, steps): self.attack(self._net(name), {"pgd": at(k, steps)})
+            for name in CURVES
+            for k in self.pixels
+            for steps in self.steps
+        }
+
+    @cached_property
+    def adaptive(self) -> dict[tuple[str, int, int], Attacked]:
+        """Figure 2, under labels smoothed by the worst γ."""
+        return {
+            (name, k, steps): self.attack(self._net(name), {"adaptive_smoothing": at(k, steps)})
+            for name in CURVES
+            for k in self.pixels
+            for steps in self.steps[::2]
+        }
+
+    @property
+    def most(self) -> int:
+        """Steps of the adaptive attack at its longest."""
+        return max(self.steps[::2])
+
+    def attack(self, net: Train, attack: Any) -> Attacked:
+        """On as many images as the curves."""
+        return attacking(net, attack, limit=self.images, keep_points=False)
+
+    def cells(self) -> list[Cell]:
+        return [*self.sweep.cells(), *self.curve.values(), *self.longer.values(), *self.adaptive.values()]
+
+    def _net(self, name: str) -> Train:
+        return self.grid.trained[name][0]
+
+
+def at(k: int, steps: int) -> dict[str, Any]:
+    """Figure 2: so many steps, together twice as long as the radius, but none shorter than half a grey level."""
+    return {"eps": k / 255, "steps": steps, "step_size": max(1 / 510, 2 * k / 255 / steps), **START}
