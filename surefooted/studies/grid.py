@@ -83,12 +83,14 @@ class Grid:
     def _train(self, name: str, seed: int) -> Train:
         return training(self.methods[name], self.net, self.data, self.recipes.get(name, self.recipe), seed=seed)
 
-    def proxy(self, name: str) -> Train:
-        """The network that black-box attacks on a method's kind are made on."""
-        return self._train(name, PROXY_SEED)
+    @cached_property
+    def proxy(self) -> dict[str, Train]:
+        """The networks that black-box attacks are made on, by the method that they are trained by."""
+        kinds = dict.fromkeys(self.proxies[name] for name in self.methods if name in self.proxies)
+        return {kind: self._train(kind, PROXY_SEED) for kind in kinds}
 
     def _crafted(self, proxy: str, attack: Any, start: int) -> Attacked:
-        return attacking(self.proxy(proxy), far(attack), limit=self.limit, seed=PROXY_SEED + start)
+        return attacking(self.proxy[proxy], far(attack), limit=self.limit, seed=PROXY_SEED + start)
 
     def accuracies(self, store: Store, name: str, attack: str = "") -> list[float]:
         """Accuracy of each network, clean or under an attack."""

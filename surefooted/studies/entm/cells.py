@@ -44,7 +44,7 @@ class Analysis(Curves):
     @cached_property
     def adaptive_again(self) -> dict[int, Attacked]:
         """The longest adaptive attack on a second network of PAT, by radius: how far two trainings are apart."""
-        second = self.grid.proxy("PAT")
+        second = self.grid.proxy["PAT"]
         return {k: self.attack(second, {"adaptive_smoothing": at(k, self.most)}) for k in self.pixels}
 
     @cached_property
@@ -94,10 +94,10 @@ class Analysis(Curves):
         """The proxies, by method and attack ("" is none): a second network of a method shows how trainings differ."""
         made: dict[tuple[str, str], Predicted | Attacked] = {}
         for name in dict.fromkeys(self.grid.proxies.values()):
-            made[name, ""] = Predicted(self.grid.proxy(name))
+            made[name, ""] = Predicted(self.grid.proxy[name])
             for attack in (weakest(self.grid), strongest(self.grid)):
                 given = self.grid.white[attack]
-                made[name, attack] = attacking(self.grid.proxy(name), given, limit=self.grid.limit, keep_points=False)
+                made[name, attack] = attacking(self.grid.proxy[name], given, limit=self.grid.limit, keep_points=False)
         return made
 
     @property
