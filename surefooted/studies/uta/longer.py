@@ -63,7 +63,6 @@ class Longer(Chapter):
             self._rise(store, see),
             traded.more_accurate(self.title, self.more, store, "figure 2", see),
             traded.as_robust(self.title, self.more, store, see),
-            traded.seen_through(self.title, self.more, store, see),
         ]
 
     def _rise(self, store: Store, see: str) -> Finding:
