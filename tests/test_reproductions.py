@@ -45,7 +45,7 @@ PAGES = {
             "accuracy-steps",
         ),
         *("lambda", "analysis", "margin-distortion", "surfaces"),
-        *("accuracy-radius-cifar100", "accuracy-steps-cifar100", "lambda-cifar100"),
+        *("accuracy-radius-digits", "accuracy-steps-digits", "lambda-digits"),
     },
     "uta": {
         *("scores-mnist", "printed-mnist", "clean-accuracy-mnist", "robust-accuracy-mnist"),

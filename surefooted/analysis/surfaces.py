@@ -70,7 +70,7 @@ def surface(
     half = grid // 2
     scores, margins = [], []
     with laid_out(victim):
-        classes_told(victim, images)
+        classes_told(victim, images)  # refuses labels that the victim has no class for
         for points in in_blocks(victim, images, min(batch, max(1, batch // grid**2))):
             offsets = reach * torch.arange(-half, half + 1, device=points.x.device) / half
             values = _around(victim, points, score, offsets, batch, seed)

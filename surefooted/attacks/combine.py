@@ -17,12 +17,12 @@ from surefooted.geometry import Norm
 from surefooted.oracle import Oracle
 from surefooted.scores import cw_margin, dlr
 
-Component = Literal["apgd_ce", "apgd_dlr", "apgd_t", "fab_t", "square"]
+InSuite = Literal["apgd_ce", "apgd_dlr", "apgd_t", "fab_t", "square"]
 Version = Literal["standard", "rand", "custom"]
 
 Budget = Literal["full", "lean", "quick"]
 
-VERSIONS: dict[str, tuple[Component, ...]] = {
+VERSIONS: dict[str, tuple[InSuite, ...]] = {
     "standard": ("apgd_ce", "apgd_t", "fab_t", "square"),
     "rand": ("apgd_ce", "apgd_dlr"),
 }
@@ -75,7 +75,7 @@ def autoattack(
     norm: Norm = "linf",
     eps: NonNegative = 8 / 255,
     version: Version = "standard",
-    attacks: tuple[Component, ...] = (),
+    attacks: tuple[InSuite, ...] = (),
     budget: Budget = "full",
     steps: Count = 100,
     targets: Count = 9,
@@ -110,14 +110,14 @@ def autoattack(
     if version == "standard" and eot not in (None, 1):
         raise InputError("autoattack takes eot in the versions rand and custom; standard is for victims without draws.")
     mean_of = eot or (20 if version == "rand" else 1)
-    made: dict[Component, tuple[Attack, ...]] = {
+    made: dict[InSuite, tuple[Attack, ...]] = {
         "apgd_ce": (apgd(norm=norm, eps=eps, steps=steps, eot=mean_of),),
         "apgd_dlr": (apgd(norm=norm, eps=eps, steps=steps, objective=dlr(), eot=mean_of),),
         "apgd_t": (apgd_t(norm=norm, eps=eps, steps=steps, targets=targets),),
         "fab_t": (fab(norm=norm, eps=eps, steps=steps, targets=targets),),
         "square": (square(norm=norm, eps=eps, queries=queries),),
     }
-    parts: Sequence[Component] = attacks or VERSIONS[version]
+    parts: Sequence[InSuite] = attacks or VERSIONS[version]
     if budget == "quick":
         parts = ("apgd_t", "square")
         made["apgd_t"] = (

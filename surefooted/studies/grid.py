@@ -84,13 +84,13 @@ class Grid:
         return training(self.methods[name], self.net, self.data, self.recipes.get(name, self.recipe), seed=seed)
 
     @cached_property
-    def proxy(self) -> dict[str, Train]:
+    def proxy_nets(self) -> dict[str, Train]:
         """The networks that black-box attacks are made on, by the method that they are trained by."""
         kinds = dict.fromkeys(self.proxies[name] for name in self.methods if name in self.proxies)
         return {kind: self._train(kind, PROXY_SEED) for kind in kinds}
 
     def _crafted(self, proxy: str, attack: Any, start: int) -> Attacked:
-        return attacking(self.proxy[proxy], far(attack), limit=self.limit, seed=PROXY_SEED + start)
+        return attacking(self.proxy_nets[proxy], far(attack), limit=self.limit, seed=PROXY_SEED + start)
 
     def accuracies(self, store: Store, name: str, attack: str = "") -> list[float]:
         """Accuracy of each network, clean or under an attack."""
@@ -199,7 +199,8 @@ class Grid:
     @property
     def epochs(self) -> int:
         """Of the recipe that methods share."""
-        return epochs_of(self._some)
+        epochs: int = build("surefooted.recipes", self.recipe).epochs
+        return epochs
 
     @property
     def _some(self) -> Train:

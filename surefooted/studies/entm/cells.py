@@ -25,7 +25,7 @@ SURFACES = ("EntM", "PAT-EntM")
 
 @dataclass(frozen=True, eq=False)
 class Analysis(Curves):
-    """The cells of EntM's analysis (sections 5.2, 6 and C), of the networks that have the curves.
+    """The cells of EntM's analysis (sections 5.2, 6 and C), of the first network of each method of the grid.
 
     Attributes:
         examples: images of section 6, the first so many; random search has as many as the curves, at the first of
@@ -44,7 +44,7 @@ class Analysis(Curves):
     @cached_property
     def adaptive_again(self) -> dict[int, Attacked]:
         """The longest adaptive attack on a second network of PAT, by radius: how far two trainings are apart."""
-        second = self.grid.proxy["PAT"]
+        second = self.grid.proxy_nets["PAT"]
         return {k: self.attack(second, {"adaptive_smoothing": at(k, self.most)}) for k in self.pixels}
 
     @cached_property
@@ -93,11 +93,11 @@ class Analysis(Curves):
     def again(self) -> dict[tuple[str, str], Predicted | Attacked]:
         """The proxies, by method and attack ("" is none): a second network of a method shows how trainings differ."""
         made: dict[tuple[str, str], Predicted | Attacked] = {}
-        for name in dict.fromkeys(self.grid.proxies.values()):
-            made[name, ""] = Predicted(self.grid.proxy[name])
+        for name, net in self.grid.proxy_nets.items():
+            made[name, ""] = Predicted(net)
             for attack in (weakest(self.grid), strongest(self.grid)):
                 given = self.grid.white[attack]
-                made[name, attack] = attacking(self.grid.proxy[name], given, limit=self.grid.limit, keep_points=False)
+                made[name, attack] = attacking(net, given, limit=self.grid.limit, keep_points=False)
         return made
 
     @property

@@ -10,7 +10,7 @@ from surefooted.cell import Attacked, Cell, Train, attacking
 from surefooted.studies.grid import Grid
 from surefooted.studies.published import SETS
 
-# Curves leave out what has no adversarial training.
+# The methods that the paper draws.
 CURVES = ("PAT", "PAT-EntM", "TRADES")
 # The paper's start of all attacks (section 5.1).
 START = {"start": "gaussian", "sigma": 0.005}
@@ -18,10 +18,10 @@ START = {"start": "gaussian", "sigma": 0.005}
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Attacked with more and more, the first network of each method of a grid; other networks with more and more λ.
+    """What ever larger and longer attacks leave of the first network of some methods, and what λ does to PAT-EntM.
 
     Attributes:
-        grid: its networks.
+        grid: where the networks are.
         radii: k of figure 1: PGD of k steps of 2/255 in a ball of k/255.
         pixels: k of figure 2: the two radii k/255 at which attacks get more steps.
         steps: of figure 2.
@@ -46,7 +46,7 @@ class Curves:
     @property
     def where(self) -> str:
         """For titles and claims."""
-        return f" on {SETS[self.data]}" if self.data else ""
+        return f" on {SETS.get(self.data, self.data)}" if self.data else ""
 
     @cached_property
     def curve(self) -> dict[tuple[str, int], Attacked]:

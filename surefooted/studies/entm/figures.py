@@ -30,7 +30,7 @@ def radius_curve(a: Curves, store: Store) -> Figure:
         Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(a.grid.methods)), size=(6.4, 4.2), series=lines),
         "PGD of k steps of 2/255 in an L∞ ball of k/255 from a Gaussian step of 0.005, one restart, a row retires when "
         f"it is misclassified; the first {a.images} test images, bands are 95 % Wilson intervals. A defence that does "
-        f"not reach 0 masks its gradients.{_beside(a)} {a.grid.about()} {FIRST}",
+        f"not reach 0 masks its gradients.{_elsewhere(a)} {a.grid.about()} {FIRST}",
         "Accuracy against the radius, a line a method.",
     )
 
@@ -58,7 +58,7 @@ def step_curves(a: Curves, store: Store) -> Figure:
         tuple(panels),
         "k steps of max(1/510, 2ε/k) from a Gaussian step of 0.005, one run. Adaptive: eleven runs, each from a start "
         "of its own, with labels smoothed by γ from 0 to 1 by 0.1, of which each image's worst counts; of every other "
-        f"number of steps. The first {a.images} test images, bands are 95 % Wilson intervals.{_beside(a)} "
+        f"number of steps. The first {a.images} test images, bands are 95 % Wilson intervals.{_elsewhere(a)} "
         f"{a.grid.about()} {FIRST}",
         "Accuracy against the number of steps, a line a method.",
     )
@@ -81,7 +81,7 @@ def sweep(a: Curves, store: Store) -> Figure:
         f"lambda{a.suffix}",
         f"Accuracy against the weight λ of the entropy{a.where} (figure 3)",
         Panel(plot, size=(6.4, 4.2), series=lines),
-        f"PAT-EntM; λ = 0 is PAT. Bands are 95 % intervals.{_beside(a)} {grid.caption()}",
+        f"PAT-EntM; λ = 0 is PAT. Bands are 95 % intervals.{_elsewhere(a)} {grid.caption()}",
         "Accuracy clean and under attack, against λ.",
     )
 
@@ -106,7 +106,7 @@ def margins(a: Analysis, store: Store) -> Figure:
         (panel(three, "Three methods", list(a.grid.methods)), panel(parted, "EntM, by non-linearity")),
         f"Of the first {a.examples} test images those classified correctly, 300 shown; distortion by nearest_boundary, "
         f"Q at the points of PGD20-{a.bent[-1]:g}. The paper's 65, the 40-percentile of Q, is read as 40 % lying "
-        f"above.{_beside(a)} {a.grid.about()} {FIRST}",
+        f"above.{_elsewhere(a)} {a.grid.about()} {FIRST}",
         "Distortion against normalised margin, a point an image.",
     )
 
@@ -125,12 +125,12 @@ def surfaces(a: Analysis, store: Store) -> Figure:
         tuple(panels),
         "At x + ε₁d₁ + ε₂d₂: d₁ the sign of the gradient of the cross-entropy, d₂ a random direction with ‖d₂‖∞ = 1. "
         f"Offsets reach ±{a.reach:.3g} and are not clipped to [0, 1]. In the margin's panels the line is the decision "
-        f"boundary. The first two test images.{_beside(a)} {a.grid.about()}",
+        f"boundary. The first two test images.{_elsewhere(a)} {a.grid.about()}",
         "Height maps, a panel an image and method.",
     )
 
 
-def _beside(c: Curves) -> str:
+def _elsewhere(c: Curves) -> str:
     """What is said of data that the paper's figures are not of."""
     return "" if called(c.grid.data).startswith("cifar") else " The paper's are of CIFAR."
 

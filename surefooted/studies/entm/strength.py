@@ -42,8 +42,8 @@ def adaptive(a: Analysis, store: Store) -> list[Finding]:
     for k in a.pixels:
         pat = a.adaptive["PAT", k, a.most]
         gain = _gain(a.adaptive["PAT-EntM", k, a.most], pat, store)
-        text = f"Under the adaptive attack too, at {k}/255, EntM helps beside PAT (section 5.2.2)."
-        one = judged(text, gain, f"PAT-EntM less PAT, {a.most} steps", see="accuracy-steps", over=OVER)
+        text = f"Under the adaptive attack too, at {k}/255, EntM helps beside PAT{a.where} (section 5.2.2)."
+        one = judged(text, gain, f"PAT-EntM less PAT, {a.most} steps", see=f"accuracy-steps{a.suffix}", over=OVER)
         found.append(_beside(one, gain, pat, a.adaptive_again[k], store))
     return found
 

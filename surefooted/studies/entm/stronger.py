@@ -65,7 +65,7 @@ class Stronger:
     def again(self) -> dict[int, Attacked]:
         """AutoAttack on a second network of PAT, by radius: how far two trainings are apart."""
         a, given = self.analysis, self.every | self.further
-        return {k: a.attack(a.grid.proxy["PAT"], given[autoattack(k)]) for k in a.pixels}
+        return {k: a.attack(a.grid.proxy_nets["PAT"], given[autoattack(k)]) for k in a.pixels}
 
     def cells(self) -> list[Cell]:
         return [*self.attacked.values(), *self.again.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from surefooted.spec import split
@@ -123,6 +124,11 @@ def pixels(
         white=_attacks(TESTED, **(shorter or {})),
         limit=limit,
     )
+
+
+def scored(grid: Grid) -> Grid:
+    """The same without the attacks that only its figures need."""
+    return replace(grid, white={attack(eps): grid.white[attack(eps)] for eps in tested_at(grid)})
 
 
 def svhn(*, epochs: int = 100, limit: int = 0, seeds: int = 3) -> Grid:

@@ -107,7 +107,7 @@ def everything() -> list[Chapter]:
 
 
 def _longer(name: str, data: Any, net: Any, epochs: tuple[int, int], **tested: Any) -> Longer:
-    few, more = (grids.pixels(data, net, epochs=many, trained=(0.1,), **tested) for many in epochs)
+    few, more = (grids.scored(grids.pixels(data, net, epochs=n, trained=(0.1,), **tested)) for n in epochs)
     return Longer(name, few, more)
 
 
