@@ -8,14 +8,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from surefooted.core import Points, check_pixels, check_points, log_mean_softmax
+from surefooted.core import Points, log_mean_softmax
 from surefooted.data.images import Images
-from surefooted.errors import InputError
 from surefooted.metrics.predictions import Predictions, predictions
 from surefooted.views import (
     Victim,
-    check_batch,
-    check_precision,
+    check_given,
+    check_some,
     classes_of,
     device_of,
     laid_out,
@@ -61,14 +60,10 @@ def answered(
 
 def in_blocks(victim: Victim, images: Images | Points, batch: int, *, boxed: bool = True) -> Iterator[Points]:
     """Points where the victim is, ``batch`` at a time; such as cannot be are refused, and none."""
-    if not isinstance(images, Images):
-        check_points(images)
-        check_precision(victim, images)
-    check_batch(batch)
-    if not len(images.y):
-        raise InputError("there are no images; give at least one (where a split is empty: --data.validation 0.1).")
-    if isinstance(images, Points) and boxed:
-        check_pixels(images.x)
+    if isinstance(images, Images):
+        check_some(len(images), batch)
+    else:
+        check_given(victim, images, batch, boxed=boxed)
     device = device_of(victim)
     for a in range(0, len(images.y), batch):
         part = slice(a, a + batch)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from surefooted.core import Points
+from surefooted.core import Points, check_pixels, check_points
 from surefooted.errors import InputError
 from surefooted.noise import torch_seed
 
@@ -79,15 +79,25 @@ def device_of(victim: Victim) -> torch.device | None:
     return next((t.device for t in held), None)
 
 
-def check_batch(batch: int) -> None:
-    if batch < 1:
-        raise InputError(f"batch is {batch}; expected a whole number from 1.")
-
-
-def check_precision(victim: Victim, points: Points) -> None:
+def check_given(victim: Victim, points: Points, batch: int, *, boxed: bool = True) -> None:
+    """Refuse points that the victim cannot be asked about; with ``boxed`` such outside [0, 1], too."""
+    check_points(points)
+    check_some(len(points.y), batch)
     precision = {w.dtype for net in victim.nets for w in net.parameters()}
     if points.x.dtype == torch.float64 and precision and torch.float64 not in precision:
         raise InputError("images are float64, and the model is not; give Points(x.float(), y, i).")
+    if boxed:
+        check_pixels(points.x)
+
+
+def check_some(count: int, batch: int) -> None:
+    if batch < 1:
+        raise InputError(f"batch is {batch}; expected a whole number from 1.")
+    if not count:
+        raise InputError(
+            "there are no images, so no points to ask about; give at least one (where a split is empty: "
+            "--data.validation 0.1)."
+        )
 
 
 def placed(victim: Victim, points: Points) -> Points:

@@ -12,16 +12,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from surefooted.checked import Component, Spec
-from surefooted.core import Points, Score, check_pixels, check_points, log_mean_softmax
-from surefooted.errors import InputError
+from surefooted.core import Points, Score, log_mean_softmax
 from surefooted.geometry import Ball
 from surefooted.oracle import Oracle
 from surefooted.records import Adversarial, Keep
 from surefooted.views import (
     Mode,
     Victim,
-    check_batch,
-    check_precision,
+    check_given,
     classes_of,
     laid_out,
     placed,
@@ -90,7 +88,8 @@ class Attack(Component):
             InputError: where images are outside the box or not finite, or the model's answer does not fit the labels.
         """
         victim = victim_of(model)
-        _check(points, victim, batch)
+        check_given(victim, points, batch)
+        classes_of(victim, placed(victim, points.take(slice(0, 2))).x, points.y)
         with untouched(victim, mode, seed), laid_out(victim):
             pool = max(batch, POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))
             parts = [
@@ -182,13 +181,3 @@ class _Bar:
     def complete(self) -> None:
         self.advance(self.most - self.done)
         self.done = 0
-
-
-def _check(points: Points, victim: Victim, batch: int) -> None:
-    check_points(points)
-    check_batch(batch)
-    check_precision(victim, points)
-    if not len(points.y):
-        raise InputError("there are no points to attack; give at least one image.")
-    check_pixels(points.x)
-    classes_of(victim, placed(victim, points.take(slice(0, 2))).x, points.y)

@@ -21,6 +21,7 @@ from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
 from surefooted.files import read_json, write_json, write_tensors
 from surefooted.machine import Machine, Precision, Tick
+from surefooted.methods.base import Method
 from surefooted.methods.due import check_bound
 from surefooted.methods.targets import Levels, State, Target
 from surefooted.spec import build, called, complete
@@ -49,6 +50,7 @@ class Train(Cell):
     version = 2
 
     def about(self) -> dict[str, Any]:
+        method = self._built
         return {
             "method": self.method,
             "net": self.net,
@@ -57,21 +59,21 @@ class Train(Cell):
             "seed": self.seed,
             "precision": self.precision,
             "checksum": data_of(self.data).checksum,
-            **({"column": read_column(column).checksum} if (column := self._target.column) else {}),
+            **({"column": read_column(column).checksum} if (column := method.target.column) else {}),
             "needs": [cell.key for cell in self.needs],
             **({"record": self.record} if self.record else {}),
-            **({"perturb": 2} if self._proposes else {}),
+            # 2: an attack that proposes hands on its best, no longer its last point.
+            **({"perturb": 2} if method.perturb is not None and method.perturb.proposes else {}),
         }
 
     @property
-    def _proposes(self) -> bool:
-        """Such attacks handed on something else once (their last point)."""
-        perturb = build("surefooted.methods", self.method).perturb
-        return perturb is not None and perturb.proposes
+    def _built(self) -> Method:
+        """Built anew each time: a method holds functions, which do not travel to other processes."""
+        return build("surefooted.methods", self.method)
 
     @property
     def _target(self) -> Target:
-        return build("surefooted.methods", self.method).target
+        return self._built.target
 
     @cached_property
     def needs(self) -> tuple[Cell, ...]:  # type: ignore[override]

@@ -178,7 +178,7 @@ class Grid:
     def about(self) -> str:
         """Data and networks."""
         splits = data_of(self._some.data)
-        lengths = sorted({epochs_of(nets[0]) for nets in self.trained.values()})
+        lengths = sorted({epochs_of(nets[0].recipe) for nets in self.trained.values()})
         together = sorted({name.rsplit(" ", 1)[0] for name, many in self.members.items() if many > 1})
         said = (
             f" {', '.join(together)}: the mean prediction of {max(self.members.values())} networks trained side by "
@@ -199,8 +199,7 @@ class Grid:
     @property
     def epochs(self) -> int:
         """Of the recipe that methods share."""
-        epochs: int = build("surefooted.recipes", self.recipe).epochs
-        return epochs
+        return epochs_of(self.recipe)
 
     @property
     def _some(self) -> Train:
@@ -212,8 +211,8 @@ class Grid:
         return {name: build("surefooted.methods", method).members for name, method in self.methods.items()}
 
 
-def epochs_of(trained: Train) -> int:
-    epochs: int = build("surefooted.recipes", trained.recipe).epochs
+def epochs_of(recipe: Any) -> int:
+    epochs: int = build("surefooted.recipes", recipe).epochs
     return epochs
 
 

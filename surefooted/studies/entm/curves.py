@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from surefooted.cell import Attacked, Cell, Train, attacking
+from surefooted.spec import called
 from surefooted.studies.grid import Grid
 from surefooted.studies.published import SETS
 
@@ -27,7 +28,7 @@ class Curves:
         steps: of figure 2.
         sweep: λ and the network of PAT-EntM trained with it (figure 3).
         images: of the test set, the first so many.
-        data: the set, where the study has curves of several, by which figures and claims then tell them apart.
+        named: whether figures and claims say which data they are of, where the study has curves of several.
     """
 
     grid: Grid
@@ -36,17 +37,21 @@ class Curves:
     steps: tuple[int, ...]
     sweep: Grid
     images: int
-    data: str = field(default="", kw_only=True)
+    named: bool = field(default=False, kw_only=True)
+
+    @property
+    def data(self) -> str:
+        return called(self.grid.data)
 
     @property
     def suffix(self) -> str:
         """Of the names of figures."""
-        return f"-{self.data}" if self.data else ""
+        return f"-{self.data}" if self.named else ""
 
     @property
     def where(self) -> str:
         """For titles and claims."""
-        return f" on {SETS.get(self.data, self.data)}" if self.data else ""
+        return f" on {SETS.get(self.data, self.data)}" if self.named else ""
 
     @cached_property
     def curve(self) -> dict[tuple[str, int], Attacked]:

@@ -13,7 +13,6 @@ from surefooted.metrics.robustness import robust_accuracy
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
 from surefooted.report.landscapes import clouds, height_map
-from surefooted.spec import called
 from surefooted.store import Store
 from surefooted.studies.entm.analysis_tables import FIRST
 from surefooted.studies.entm.cells import SURFACES, Analysis
@@ -132,7 +131,7 @@ def surfaces(a: Analysis, store: Store) -> Figure:
 
 def _elsewhere(c: Curves) -> str:
     """What is said of data that the paper's figures are not of."""
-    return "" if called(c.grid.data).startswith("cifar") else " The paper's are of CIFAR."
+    return "" if c.data.startswith("cifar") else " The paper's are of CIFAR."
 
 
 def _surface(found: Mapping[str, torch.Tensor], what: str, image: int, title: str) -> Panel:

@@ -60,8 +60,8 @@ class Made:
 
     def cells(self) -> list[Cell]:
         grids = [cell for grid, _ in self.grids.values() for cell in grid.cells()]
-        further = [cell for curves in self.elsewhere for cell in curves.cells()]
-        return [*grids, *self.analysis.cells(), *self.stronger.cells(), *further]
+        curves = [cell for several in self.curves for cell in several.cells()]
+        return [*grids, *curves, *self.stronger.cells()]
 
 
 def smoke() -> Made:
@@ -69,7 +69,7 @@ def smoke() -> Made:
     grid = grids.mnist(epochs=2, data=data, net="small_convnet", starts=2)
     sweep = _sweep(grid, lambdas=(0.0, 2.0), epochs=2, limit=0)
     analysis = Analysis(grid, (16, 48), (16, 32), (4, 8), sweep, 20, 30, (0.5, 2.0), draws=20, grid_points=5)
-    other = Curves(grid, (16,), (16, 32), (4,), sweep, 20, data="digits")
+    other = Curves(grid, (16,), (16, 32), (4,), sweep, 20, named=True)
     return Made(_both(grid), analysis, Stronger(analysis, {"steps": 5, "targets": 2, "queries": 20}), (other,))
 
 
@@ -93,11 +93,11 @@ def paper() -> Made:
 
 def everything() -> Made:
     made = paper()
-    ten = replace(made.analysis, data="cifar10")
+    ten = replace(made.analysis, named=True)
     more = {data: (grids.resnet18(data), grids.RESNET18[data][0]) for data in ("cifar100", "svhn")}
     wide = {f"{data}-wide": (grids.wide(data), ("11",)) for data in ("cifar10", "cifar100")}
     hundred, _ = more["cifar100"]
-    curves = Curves(hundred, *_on_cifar(hundred), 1000, data="cifar100")
+    curves = Curves(hundred, *_on_cifar(hundred), 1000, named=True)
     return Made(made.grids | more | wide, ten, Stronger(ten, {}), (curves,))
 
 

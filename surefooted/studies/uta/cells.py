@@ -98,8 +98,8 @@ class Overfitting:
         splits = data_of(some.data)
         ((_, given),) = self.record.items()
         return (
-            f"{splits.title}, {called(some.net)}, {epochs_of(some)} epochs: {len(splits.train)} training images; "
-            f"watched on the first {given['images']} test images, every {given['every']} iterations, at "
+            f"{splits.title}, {called(some.net)}, {epochs_of(some.recipe)} epochs: {len(splits.train)} training "
+            f"images; watched on the first {given['images']} test images, every {given['every']} iterations, at "
             f"FGSM's points and under PGD-{given['steps']} in steps of {given['step_size']:g} at ε = {given['eps']:g}; "
             f"{self.seeds} runs a method."
         )

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from surefooted.cell import Cell
 from surefooted.report import Finding, Section
 from surefooted.store import Store
-from surefooted.studies import reproduced
 from surefooted.studies.chapters import Chapter
 from surefooted.studies.claims import throughout
 from surefooted.studies.grid import Grid
 from surefooted.studies.uta import grids, tables
-from surefooted.studies.uta.trade_offs import EPOCHS
+from surefooted.studies.uta.trade_offs import EPOCHS, overall
 
 
 @dataclass(frozen=True)
@@ -47,18 +46,13 @@ class Longer(Chapter):
             (
                 tables.scores(grid, store, name, f"Accuracy and robustness, {self.title} (table 1)"),
                 tables.scores(self.few, store, f"{name}-before", f"The same for {self.few.epochs} epochs"),
-                reproduced.table(
-                    f"printed-{name}",
-                    f"The paper's table 1 and ours, {self.title}",
-                    self._compared(store),
-                    grid.caption(),
-                ),
+                tables.beside(grid, store, self.data, name, self.title),
             ),
         )
 
     def findings(self, store: Store) -> list[Finding]:
-        text = f"The paper's scores are reproduced ({self.title})."
-        return [reproduced.overall(text, self._compared(store), f"printed-{self.name}"), self._rise(store)]
+        compared = tables.compared(self.more, store, "1", self.data)
+        return [*overall(self.title, compared, f"printed-{self.name}"), self._rise(store)]
 
     def _rise(self, store: Store) -> Finding:
         rises = {
@@ -78,6 +72,3 @@ class Longer(Chapter):
     @property
     def _radii(self) -> str:
         return " and ".join(f"{eps:g}" for eps in grids.trained_at(self.more))
-
-    def _compared(self, store: Store) -> list[reproduced.Compared]:
-        return tables.compared(self.more, store, "1", self.data)

@@ -86,7 +86,7 @@ class Looks:
         """Data and network, where they are known."""
         if not isinstance(self.victim, Train):
             return ""
-        return f"{data_of(self.victim.data).title}, {called(self.victim.net)}, {epochs_of(self.victim)} epochs."
+        return f"{data_of(self.victim.data).title}, {called(self.victim.net)}, {epochs_of(self.victim.recipe)} epochs."
 
     def _moved(self, objective: str) -> Attacked:
         given = {"eps": self.eps, "steps": self.steps, "step_size": self.step_size, "objective": objective}

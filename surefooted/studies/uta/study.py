@@ -49,18 +49,18 @@ MISSING = {
 
 def smoke() -> list[Chapter]:
     data = {"digits": {"train_limit": 150, "test_limit": 30, "validation": 0.0}}
-    few: dict[str, Any] = {"limit": 10, "epochs": 2, "shorter": {"steps": 5, "targets": 2, "queries": 20}}
+    few: dict[str, Any] = {"limit": 10, "shorter": {"steps": 5, "targets": 2, "queries": 20}}
     watched = cells.fashion(epochs=2, seeds=2, data=data, net="small_convnet", images=20, every=2)
     victim = ("vanilla", "small_convnet", data, {"recipe": {"epochs": 2}})
     return [
-        TradeOff("mnist", grids.pixels(data, "small_convnet", trained=(0.1, 0.2), **few)),
+        TradeOff("mnist", grids.pixels(data, "small_convnet", trained=(0.1, 0.2), epochs=2, **few)),
         Collapse("fashion_mnist", watched),
         InThePlane(toy("smoke")),
         Appearance(lambda: Looks(training(*victim), images=3, steps=5)),
-        Latent(grids.features(data, net="small_convnet", trained=(0.1,), **few)),
-        TradeOff("mnist", grids.pixels(data, {"mlp": grids.NORMALISED}, trained=(0.1,), **few)),
-        _longer("mnist", data, {"mlp": grids.NORMALISED}, (2, 3), **{k: v for k, v in few.items() if k != "epochs"}),
-        SeveralNetworks("mnist", grids.pixels(data, "small_convnet", trained=(0.1,), members=2, **few)),
+        Latent(grids.features(data, net="small_convnet", trained=(0.1,), epochs=2, **few)),
+        TradeOff("mnist", grids.pixels(data, {"mlp": grids.NORMALISED}, trained=(0.1,), epochs=2, **few)),
+        _longer("mnist", data, {"mlp": grids.NORMALISED}, (2, 3), **few),
+        SeveralNetworks("mnist", grids.pixels(data, "small_convnet", trained=(0.1,), members=2, epochs=2, **few)),
     ]
 
 

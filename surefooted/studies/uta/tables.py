@@ -6,6 +6,7 @@ from typing import Any
 
 from surefooted.report import Column, Table
 from surefooted.store import Store
+from surefooted.studies import reproduced
 from surefooted.studies.grid import Grid
 from surefooted.studies.panels import column_key
 from surefooted.studies.published import printed
@@ -53,6 +54,12 @@ def compared(grid: Grid, store: Store, table: str, data: str) -> list[Compared]:
             labels = {"Method": row["method"], "Trained at": row["eps_train"], "Tested at": row["eps_test"]}
             cells.append(Compared(labels, float(row["value"]) / 100, grid.score(store, which, attack(test))))
     return cells
+
+
+def beside(grid: Grid, store: Store, data: str, label: str, title: str) -> Table:
+    """The paper's table 1 and ours, cell by cell."""
+    cells = compared(grid, store, "1", data)
+    return reproduced.table(f"printed-{label}", f"The paper's table 1 and ours, {title}", cells, grid.caption())
 
 
 def alone(one: Alone, store: Store) -> Table:

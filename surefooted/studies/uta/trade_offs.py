@@ -51,9 +51,7 @@ class TradeOff(Chapter):
             f"{grids.about_inputs(grid.net)}",
             (
                 tables.scores(grid, store, name, f"Accuracy and robustness, {title} (table 1)"),
-                reproduced.table(
-                    f"printed-{name}", f"The paper's table 1 and ours, {title}", self._compared(store), grid.caption()
-                ),
+                tables.beside(grid, store, self.data, name, title),
                 *figures.trade_off(title, grid, store, name, "figure 2", "figure 10"),
             ),
         )
@@ -61,7 +59,7 @@ class TradeOff(Chapter):
     def findings(self, store: Store) -> list[Finding]:
         see = f"scores-{self.name}"
         return [
-            *_overall(self.title, self._compared(store), f"printed-{self.name}"),
+            *overall(self.title, tables.compared(self.grid, store, "1", self.data), f"printed-{self.name}"),
             traded.more_accurate(self.title, self.grid, store, "figure 2", f"clean-accuracy-{self.name}"),
             traded.best_score(self.title, self.grid, store, "table 1", see),
             traded.as_robust(self.title, self.grid, store, see),
@@ -69,9 +67,6 @@ class TradeOff(Chapter):
             traded.nothing_left(self.title, self.grid, store, f"pgd-accuracy-{self.name}"),
             traded.seen_through(self.title, self.grid, store, f"pgd-accuracy-{self.name}"),
         ]
-
-    def _compared(self, store: Store) -> list[reproduced.Compared]:
-        return tables.compared(self.grid, store, "1", self.data)
 
 
 @dataclass(frozen=True)
@@ -111,7 +106,7 @@ class Latent(Chapter):
     def findings(self, store: Store) -> list[Finding]:
         see, clean = "scores-latent", "clean-accuracy-latent"
         return [
-            *_overall(grids.LATENT, self._compared(store), "printed-latent"),
+            *overall(grids.LATENT, self._compared(store), "printed-latent"),
             traded.more_accurate(grids.LATENT, self.grid, store, "figure 13", clean),
             traded.best_score(grids.LATENT, self.grid, store, "table 2", see, spared=0),
             *traded.latent(self.grid, self.alone, store, see, clean),
@@ -157,6 +152,6 @@ class SeveralNetworks(Chapter):
         ]
 
 
-def _overall(title: str, compared: list[reproduced.Compared], see: str) -> list[Finding]:
+def overall(title: str, compared: list[reproduced.Compared], see: str) -> list[Finding]:
     """Whether the printed scores come out, where there are some."""
     return [reproduced.overall(f"The paper's scores are reproduced ({title}).", compared, see)] if compared else []
