@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field, ValidationError, validate_call
 from pydantic_core import CoreSchema, core_schema
 
 from surefooted.errors import InputError, did_you_mean
+from surefooted.spec import build
 
 Count = Annotated[int, Field(ge=1, description="whole number from 1")]
 Whole = Annotated[int, Field(ge=0, description="whole number from 0")]
@@ -66,8 +67,6 @@ class Component:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
         def read(value: Any) -> Any:
-            from surefooted.spec import build  # it imports every package of components; they import this module
-
             return build(cls.package, value) if isinstance(value, str | dict) else value
 
         return core_schema.no_info_before_validator_function(read, core_schema.is_instance_schema(cls))

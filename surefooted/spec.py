@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import inspect
 import json
 import reprlib
 from collections.abc import Callable, Mapping
@@ -96,23 +95,6 @@ def called(given: str | Mapping[str, Any]) -> str:
     return split(given)[0].partition("@")[0]
 
 
-def changed(package: str, given: str | Mapping[str, Any]) -> dict[str, Any]:
-    """What was named, with those of its arguments alone that are not the defaults."""
-    name, arguments = called(given), split(given)[1]
-    try:
-        defaults = {known["name"]: known["default"] for known in describe(package, name)["arguments"]}
-    except InputError:  # of another version
-        defaults = {}
-    return {name: {key: value for key, value in arguments.items() if key not in defaults or value != defaults[key]}}
-
-
-def describe(package: str, name: str) -> dict[str, Any]:
-    """What ``surefooted list`` prints: name, one-line summary, rest of the help, and arguments with their defaults."""
-    component = resolve(package, name)
-    summary, _, text = inspect.getdoc(component).partition("\n")  # type: ignore[union-attr]  # a test holds docstrings
-    return {"name": name, "summary": summary, "text": text.strip(), "arguments": _arguments(component)}
-
-
 def canonical(value: Any) -> str:
     """One spelling for equal data: what keys are made from."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=True)
@@ -120,34 +102,6 @@ def canonical(value: Any) -> str:
 
 def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
-
-
-def _arguments(component: Callable) -> list[dict[str, Any]]:
-    from surefooted.checked import plain
-
-    hints = get_type_hints(component, include_extras=True)
-    return [
-        {
-            "name": parameter.name,
-            "type": _spoken(hints[parameter.name]),
-            "default": None if parameter.default is parameter.empty else plain(parameter.default),
-            "required": parameter.default is parameter.empty,
-        }
-        for parameter in inspect.signature(component).parameters.values()
-        if parameter.kind is not parameter.POSITIONAL_ONLY
-    ]
-
-
-def _spoken(hint: Any) -> str:
-    """A type in the reader's words: the choices of a Literal, the range of a number, the kind of a component."""
-    if hasattr(hint, "__metadata__"):
-        return next(
-            (m.description for m in hint.__metadata__ if getattr(m, "description", None)), _spoken(hint.__origin__)
-        )
-    if hasattr(hint, "__args__"):
-        between = ", " if getattr(hint, "__origin__", None) is tuple else " | "
-        return between.join(_spoken(part) for part in hint.__args__ if part is not ...)
-    return {type(None): "none"}.get(hint) or (hint.__name__.lower() if isinstance(hint, type) else str(hint))
 
 
 def _read(value: Any, hint: Any) -> Any:

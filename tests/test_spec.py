@@ -11,9 +11,10 @@ import pytest
 from surefooted import attacks, methods, recipes, scores
 from surefooted.cell import Attacked, Predicted, attacking, training
 from surefooted.core import Score
+from surefooted.describe import describe
 from surefooted.errors import InputError
 from surefooted.options import gather, parse
-from surefooted.spec import PACKAGES, build, canonical, complete, describe, names, split
+from surefooted.spec import PACKAGES, build, canonical, complete, names, split
 
 EVERY = [(package, name) for package in PACKAGES.values() for name in names(package)]
 

@@ -6,13 +6,13 @@ was made once, by whatever study, is found by every other.
 
 from surefooted.cell.analysed import Analysed, Surface
 from surefooted.cell.attacked import Attacked, attacking
-from surefooted.cell.base import Cell, Named, Part, data_of, known_data
+from surefooted.cell.base import Cell, Named, Part, Source, before, data_of, known_data
 from surefooted.cell.origin import made_by
 from surefooted.cell.predicted import Predicted
 from surefooted.cell.probed import Probed
 from surefooted.cell.released import Released
 from surefooted.cell.shifted import Corrupted, Shifted
-from surefooted.cell.sources import Best, Dropped, Ensembled, Member, Source, Weights, before
+from surefooted.cell.sources import Best, Dropped, Ensembled, Member, Weights
 from surefooted.cell.tested import check_same_data, check_same_set, images_of, own_data
 from surefooted.cell.trained import Train, training
 from surefooted.cell.transferred import Transferred, transfer

@@ -13,9 +13,8 @@ from surefooted.analysis.jacobian import sensitivity
 from surefooted.analysis.linearity import nonlinearity
 from surefooted.analysis.surfaces import surface
 from surefooted.cell.attacked import Attacked
-from surefooted.cell.base import Cell, Named, Part, about_data
+from surefooted.cell.base import Cell, Named, Part, Source, about_data, before
 from surefooted.cell.blocks import block_by_block, ready
-from surefooted.cell.sources import Source, before
 from surefooted.cell.tested import images_of
 from surefooted.data.images import Images
 from surefooted.errors import InputError

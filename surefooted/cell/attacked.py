@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from surefooted.attacks.base import Attack
-from surefooted.cell.base import Cell, Named, Part, about_data
+from surefooted.cell.base import Cell, Named, Part, Source, about_data, before
 from surefooted.cell.blocks import block_by_block, ready
 from surefooted.cell.probed import Probed
-from surefooted.cell.sources import Source, before
 from surefooted.cell.tested import images_of
 from surefooted.checked import Whole, checked
 from surefooted.data.images import Images

@@ -6,9 +6,9 @@ import time
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from surefooted.data.images import Splits
 from surefooted.files import read_tensors, write_json
@@ -81,6 +81,43 @@ class Cell(ABC):
                 self.make(store, machine, into, work, tick)
                 took = {"seconds": round(time.monotonic() - began, 2)}
                 write_json(into / "provenance.json", provenance(machine) | took)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What a victim is loaded from. ``trained`` and ``data``, where it has them, say what made it."""
+
+    if TYPE_CHECKING:  # where shapes and types are checked at run time, asking for it would compute it
+
+        @property
+        def key(self) -> str: ...
+
+    def load(self, store: Store) -> nn.Module: ...
+
+
+def before(victim: Source) -> tuple[Cell, ...]:
+    """The trainings that a victim is made of."""
+    return getattr(victim, "trained", ())
+
+
+class Trained(Cell):
+    """The artefact of a training: a source, and what ensembles and sweeps are made of."""
+
+    method: Named
+    data: Named
+    seed: int
+
+    @property
+    def trained(self) -> tuple[Trained, ...]:
+        return (self,)
+
+    @abstractmethod
+    def load(self, store: Store) -> nn.Module:
+        """The network, in evaluation mode."""
+
+    @abstractmethod
+    def history(self, store: Store) -> list[dict[str, Any]]:
+        """One entry an epoch."""
 
 
 def placeless(given: Named) -> Named:

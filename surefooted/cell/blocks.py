@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from surefooted.cell.sources import Source
+from surefooted.cell.base import Source
 from surefooted.files import cured, read_tensors, write_tensors
 from surefooted.folded import folded
 from surefooted.foreign import Foreign, Live

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from surefooted.cell.attacked import Attacked
-from surefooted.cell.base import Cell, Named, Part, about_data
+from surefooted.cell.base import Cell, Named, Part, Source, about_data, before
 from surefooted.cell.blocks import ready
-from surefooted.cell.sources import Source, before
 from surefooted.cell.tested import images_of, own_data
 from surefooted.core import Points
 from surefooted.errors import InputError

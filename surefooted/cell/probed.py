@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from surefooted.cell.base import Cell, Named, Part, about_data
-from surefooted.cell.sources import Source, before
+from surefooted.cell.base import Cell, Named, Part, Source, about_data, before
 from surefooted.cell.tested import images_of
 from surefooted.checks import PROBED, Flag, Probe, of_probe, probe
 from surefooted.files import read_json, write_json

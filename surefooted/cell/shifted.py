@@ -10,9 +10,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from surefooted.cell.base import Cell, Named, Part, data_of
+from surefooted.cell.base import Cell, Named, Part, Source, before, data_of
 from surefooted.cell.blocks import ready
-from surefooted.cell.sources import Source, before
 from surefooted.cell.tested import images_in
 from surefooted.checked import Count
 from surefooted.core import Points

@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 from torch import nn
 
-from surefooted.cell.base import Cell, Named, data_of, placeless
+from surefooted.cell.base import Named, Trained, data_of, placeless
 from surefooted.cell.tested import check_same_data
 from surefooted.data.split import Cut
 from surefooted.ensembles import Ensemble, MonteCarloDropout
@@ -20,24 +20,8 @@ from surefooted.spec import called, digest, split
 from surefooted.store import Store
 from surefooted.weights import load_model
 
-if TYPE_CHECKING:
-    from surefooted.cell.trained import Train
-
-
 # Arguments of data that say how to split them; others say which they are.
 SPLITTING = {field.name for field in fields(Cut)}
-
-
-@runtime_checkable
-class Source(Protocol):
-    """What a victim is loaded from. ``trained`` and ``data``, where it has them, say what made it."""
-
-    if TYPE_CHECKING:  # where shapes and types are checked at run time, asking for it would compute it
-
-        @property
-        def key(self) -> str: ...
-
-    def load(self, store: Store) -> nn.Module: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +79,7 @@ class Weights:
 class Ensembled:
     """Networks that were trained independently, read as one victim (a deep ensemble)."""
 
-    members: tuple[Train, ...]
+    members: tuple[Trained, ...]
 
     def __post_init__(self) -> None:
         check_same_data(self.members)
@@ -105,7 +89,7 @@ class Ensembled:
         return digest(["ensembled", *(member.key for member in self.members)])
 
     @property
-    def trained(self) -> tuple[Train, ...]:
+    def trained(self) -> tuple[Trained, ...]:
         return self.members
 
     @property
@@ -123,10 +107,10 @@ class Ensembled:
 class Of:
     """What a victim that was made from one training, or from the best of several, has in common."""
 
-    net: Train | Best
+    net: Trained | Best
 
     @property
-    def trained(self) -> tuple[Train, ...]:
+    def trained(self) -> tuple[Trained, ...]:
         return self.net.trained
 
     @property
@@ -161,7 +145,7 @@ class Best:
         measure: accuracy (most), nll or ece (least), the mean over the seeds after the last epoch.
     """
 
-    grid: tuple[tuple[Train, ...], ...]
+    grid: tuple[tuple[Trained, ...], ...]
     at: int
     measure: Literal["accuracy", "nll", "ece"] = "ece"
 
@@ -170,14 +154,14 @@ class Best:
         return digest(["best", self.measure, self.at, [[one.key for one in setting] for setting in self.grid]])
 
     @property
-    def trained(self) -> tuple[Train, ...]:
+    def trained(self) -> tuple[Trained, ...]:
         return tuple(one for setting in self.grid for one in setting)
 
     @property
     def data(self) -> Named:
         return self.grid[0][self.at].data
 
-    def chosen(self, store: Store) -> Train:
+    def chosen(self, store: Store) -> Trained:
         """Of equals the first."""
         sign = -1 if self.measure == "accuracy" else 1
         values = [sign * fmean(self._last(one, store) for one in setting) for setting in self.grid]
@@ -189,7 +173,7 @@ class Best:
     def __str__(self) -> str:
         return f"best of {len(self.grid)} × {called(self.grid[0][0].method)}, seed {self.grid[0][self.at].seed}"
 
-    def _last(self, one: Train, store: Store) -> float:
+    def _last(self, one: Trained, store: Store) -> float:
         entry = one.history(store)[-1]
         if self.measure not in entry:
             raise InputError("a sweep is judged on validation images, and there are none; set --data.validation 0.1.")
@@ -214,8 +198,3 @@ class Member(Of):
 
     def __str__(self) -> str:
         return f"{called(self.trained[0].method)}, member {self.at + 1}"
-
-
-def before(victim: Source) -> tuple[Cell, ...]:
-    """The trainings that a victim is made of."""
-    return getattr(victim, "trained", ())

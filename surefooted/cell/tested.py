@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
-from surefooted.cell.base import Named, Part, data_of, placeless
+from surefooted.cell.base import Named, Part, Source, data_of, placeless
 from surefooted.data.images import Images
 from surefooted.errors import InputError
-
-if TYPE_CHECKING:
-    from surefooted.cell.sources import Source
 
 
 def check_same_data(victims: Sequence[Source]) -> None:

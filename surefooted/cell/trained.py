@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from surefooted.batches import Seed, steps_of
 from surefooted.cell.attacked import Attacked
-from surefooted.cell.base import Cell, Named, Part, data_of, remember
+from surefooted.cell.base import Cell, Named, Part, Trained, data_of, remember
 from surefooted.cell.predicted import Predicted
 from surefooted.checked import checked
 from surefooted.core import Forward
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Train(Cell):
+class Train(Trained):
     """A network trained by a method. Make it with ``training``."""
 
     method: Named
@@ -89,11 +89,6 @@ class Train(Cell):
             return tuple(Predicted(vanilla, part) for part in parts)
         attack = complete("surefooted.attacks", target.robustness)
         return tuple(Attacked(vanilla, attack, part, keep_points=False) for part in parts)
-
-    @property
-    def trained(self) -> tuple[Train, ...]:
-        """As a victim: what it is made of."""
-        return (self,)
 
     @property
     def label(self) -> str:

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from surefooted.attacks.base import Attack
 from surefooted.cell.attacked import Attacked
-from surefooted.cell.base import Cell, Named, Part
+from surefooted.cell.base import Cell, Named, Part, Source, before
 from surefooted.cell.blocks import ready
 from surefooted.cell.predicted import check_kept, check_unlearnt
 from surefooted.cell.probed import Probed
-from surefooted.cell.sources import Source, before
 from surefooted.cell.tested import own_data
 from surefooted.core import Points
 from surefooted.data.images import Images

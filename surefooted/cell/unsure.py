@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surefooted.cell.base import Cell, Named, Part, about_data
+from surefooted.cell.base import Cell, Named, Part, Source, about_data, before
 from surefooted.cell.blocks import ready
-from surefooted.cell.sources import Source, before
 from surefooted.cell.tested import images_of
 from surefooted.files import write_tensors
 from surefooted.machine import Machine, Tick

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from surefooted.console import Grid, brief, escape, grid, print_json, say
+from surefooted.describe import describe
 from surefooted.errors import InputError, did_you_mean
-from surefooted.spec import PACKAGES, describe, names
+from surefooted.spec import PACKAGES, names
 
 
 def show_components(kind: str | None, name: str | None, as_json: bool) -> None:

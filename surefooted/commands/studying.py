@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from surefooted.console import check_place, escape, print_json, say, spoken, tell
+from surefooted.describe import describe
 from surefooted.errors import InputError
 from surefooted.execute import execute, plan
 from surefooted.files import explained
 from surefooted.forecast import forecast
 from surefooted.machine import Machine
-from surefooted.spec import describe, resolve
+from surefooted.spec import resolve
 from surefooted.store import Store
 from surefooted.studies.base import Study
 

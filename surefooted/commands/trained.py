@@ -8,7 +8,7 @@ from typing import Any
 
 from surefooted.cell import Train
 from surefooted.console import brief, escape, grid, print_json, say
-from surefooted.spec import changed
+from surefooted.describe import changed
 from surefooted.store import Store
 
 SLOTS = {

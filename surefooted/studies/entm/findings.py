@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from surefooted.cell import Predicted
 from surefooted.metrics import accuracy
@@ -15,13 +14,11 @@ from surefooted.studies.claims import judged, no_better, tempered, throughout
 from surefooted.studies.entm.cells import Analysis
 from surefooted.studies.entm.curves import Curves
 from surefooted.studies.entm.grids import strongest, weakest
+from surefooted.studies.entm.made import Made
 from surefooted.studies.entm.strength import down_to_zero, everywhere, strength
 from surefooted.studies.entm.tables import title
 from surefooted.studies.entm.why import weights, why
 from surefooted.studies.grid import Grid
-
-if TYPE_CHECKING:
-    from surefooted.studies.entm.study import Made
 
 
 def findings(made: Made, store: Store, cells: dict[str, list[reproduced.Compared]]) -> list[Finding]:

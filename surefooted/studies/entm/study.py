@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
-from surefooted.cell import Cell, made_by
+from surefooted.cell import made_by
 from surefooted.checked import checked
 from surefooted.report import Page, Section
 from surefooted.store import Store
@@ -15,6 +15,7 @@ from surefooted.studies.entm import analysis_tables, figures, grids, stronger, t
 from surefooted.studies.entm.cells import Analysis
 from surefooted.studies.entm.curves import Curves
 from surefooted.studies.entm.findings import findings
+from surefooted.studies.entm.made import Made
 from surefooted.studies.entm.stronger import Stronger
 from surefooted.studies.grid import Grid
 
@@ -39,29 +40,6 @@ def entm(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu") -> Stu
     """
     made = SIZES[size]()
     return Study(made.cells, lambda store: page(made, store, size))
-
-
-@dataclass(frozen=True, eq=False)
-class Made:
-    """Grids by the data set of their printed tables; the analysis is on the networks of the first.
-
-    Attributes:
-        elsewhere: curves on other data sets.
-    """
-
-    grids: dict[str, tuple[Grid, tuple[str, ...]]]
-    analysis: Analysis
-    stronger: Stronger
-    elsewhere: tuple[Curves, ...] = ()
-
-    @property
-    def curves(self) -> tuple[Curves, ...]:
-        return (self.analysis, *self.elsewhere)
-
-    def cells(self) -> list[Cell]:
-        grids = [cell for grid, _ in self.grids.values() for cell in grid.cells()]
-        curves = [cell for several in self.curves for cell in several.cells()]
-        return [*grids, *curves, *self.stronger.cells()]
 
 
 def smoke() -> Made:
