@@ -52,7 +52,7 @@ def main() -> None:
 
 def prepare(options: argparse.Namespace) -> dict[str, object]:
     torch.manual_seed(0)
-    net = build("surefooted.nets", options.net, (3, 32, 32), 10).eval().to(options.device)
+    net = build("network", options.net, (3, 32, 32), 10).eval().to(options.device)
     points = Points(
         torch.rand(options.batch, 3, 32, 32), torch.randint(10, (options.batch,)), torch.arange(options.batch)
     ).to(options.device)

@@ -61,7 +61,7 @@ def main() -> None:
 def case(name: str, options: argparse.Namespace) -> tuple[nn.Module, Points, float]:
     if name == "resnet18":
         torch.manual_seed(0)
-        net = build("surefooted.nets", "resnet18", (3, 32, 32), 10).eval()
+        net = build("network", "resnet18", (3, 32, 32), 10).eval()
         x = torch.rand(options.images, 3, 32, 32)
         return net, Points(x, net(x).argmax(1).detach(), torch.arange(options.images)), 1e-3
     method = {"pat": {"eps": 0.3, "steps": 20, "step_size": 0.03}} if name == "pat" else name

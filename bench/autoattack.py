@@ -51,7 +51,7 @@ def main() -> None:
     if options.data_root:
         set_data_root(options.data_root)
     net = load_model(options.model).to(options.device)
-    points = build("surefooted.data", options.data).test.points(slice(0, options.n), device=options.device)
+    points = build("data", options.data).test.points(slice(0, options.n), device=options.device)
     print(f"{len(points.y)} images of {options.data}, {options.norm}, eps {options.eps:g}; {environment()}")
     print(f"ours / original (ratio); + rows that only ours broke, - only the original; {options.repeats} run(s)\n")
     print(f"{'':8}{'robust %':>16}{'+':>5}{'-':>4}{'images':>31}{'CPU s':>24}{'wall s':>24}")

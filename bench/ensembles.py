@@ -66,7 +66,7 @@ def compare(name: str, options: argparse.Namespace) -> None:
 
 
 def made(name: str, shape: tuple[int, ...], options: argparse.Namespace, way: Way | None) -> nn.Module:
-    nets = [build("surefooted.nets", name, shape, 10) for _ in range(options.members if way else 1)]
+    nets = [build("network", name, shape, 10) for _ in range(options.members if way else 1)]
     net = Ensemble(nets, way=way) if way else nets[0]
     return net.to(options.device, memory_format=torch.channels_last)
 

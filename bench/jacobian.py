@@ -41,7 +41,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     shape = (options.channels, options.size, options.size)
-    net = folded(build("surefooted.nets", options.net, shape, options.classes)).to(options.device)
+    net = folded(build("network", options.net, shape, options.classes)).to(options.device)
     y = torch.randint(options.classes, (options.images,))
     points = Points(torch.rand(options.images, *shape), y, torch.arange(options.images)).to(options.device)
     ways = {"class by class": class_by_class, "autograd, vmap": batched, "torch.func, vmap": func, "repeated": repeated}

@@ -32,13 +32,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     torch.manual_seed(0)
-    net = build("surefooted.nets", options.net, (3, 32, 32), 10)
+    net = build("network", options.net, (3, 32, 32), 10)
     n = options.batch * options.steps
     x, y = torch.randint(256, (n, 3, 32, 32), dtype=torch.uint8), torch.randint(10, (n,))
     images = Images(x, y, torch.arange(n), 255, tuple("0123456789"))
     data = Splits("noise", "noise", images, images.take(slice(0, 0)), images, "")
     plan = recipe(epochs=1, batch=options.batch, optimiser="sgd", lr=1e-6)
-    method, fabric = build("surefooted.methods", options.method), Fabric(accelerator=Machine().device().type, devices=1)
+    method, fabric = build("method", options.method), Fabric(accelerator=Machine().device().type, devices=1)
 
     def trainer() -> None:
         fit(method, net, data, plan, fabric=fabric)

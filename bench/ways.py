@@ -35,7 +35,7 @@ def main() -> None:
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     shape = (options.channels, options.size, options.size)
-    net = build("surefooted.nets", options.net, shape, 10).eval().to(device)
+    net = build("network", options.net, shape, 10).eval().to(device)
     x = torch.rand(options.batch, *shape, device=device)
     y = torch.randint(0, 10, (options.batch,), device=device)
     frozen = deepcopy(net).requires_grad_(False)

@@ -92,7 +92,7 @@ def attack(
         raise InputError(
             f"{name.spec} is made already; give {', '.join(arguments)} where it is, or the attack by name."
         )
-    made = name if isinstance(name, Attack) else build("surefooted.attacks", {name: arguments} if arguments else name)
+    made = name if isinstance(name, Attack) else build("attack", {name: arguments} if arguments else name)
     points = images.points() if isinstance(images, Images) else images
     return made(model, points, seed=seed, batch=batch)
 
@@ -105,7 +105,7 @@ def measure(
     They are bootstrap intervals, but for accuracy, which has Wilson's; ``interval_of`` says more.
     """
     named = [names] if isinstance(names, str) else names or metrics.__all__
-    chosen = {name: resolve("surefooted.metrics", name) for name in named}
+    chosen = {name: resolve("metric", name) for name in named}
     return {name: interval_of(name, of, p, draws=draws, level=level, seed=seed) for name, of in chosen.items()}
 
 

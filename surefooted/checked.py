@@ -57,17 +57,17 @@ class Component:
     """Base of what components make. Where one is an argument of another, its name will do: ``pgd(objective="dlr")``.
 
     Attributes:
-        package: where names of this kind are looked up.
+        kind: the key of ``KINDS`` under which names of this class are looked up.
         spec: the call that made it; None if it was put together by hand.
     """
 
-    package: ClassVar[str]
+    kind: ClassVar[str]
     spec: Spec | None
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
         def read(value: Any) -> Any:
-            return build(cls.package, value) if isinstance(value, str | dict) else value
+            return build(cls.kind, value) if isinstance(value, str | dict) else value
 
         return core_schema.no_info_before_validator_function(read, core_schema.is_instance_schema(cls))
 

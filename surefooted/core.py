@@ -111,7 +111,7 @@ class Score(Component):
         epistemic: whether it is the same for any prediction of a single sample: what only several can tell.
     """
 
-    package = "surefooted.scores"
+    kind = "score"
 
     of: Callable[[Forward], Float[Tensor, " b"]]
     name: str = ""

@@ -11,19 +11,19 @@ from surefooted.errors import InputError
 from surefooted.spec import called, resolve, split
 
 
-def changed(package: str, given: str | Mapping[str, Any]) -> dict[str, Any]:
+def changed(kind: str, given: str | Mapping[str, Any]) -> dict[str, Any]:
     """What was named, with those of its arguments alone that are not the defaults."""
     name, arguments = called(given), split(given)[1]
     try:
-        defaults = {known["name"]: known["default"] for known in describe(package, name)["arguments"]}
+        defaults = {known["name"]: known["default"] for known in describe(kind, name)["arguments"]}
     except InputError:  # of another version
         defaults = {}
     return {name: {key: value for key, value in arguments.items() if key not in defaults or value != defaults[key]}}
 
 
-def describe(package: str, name: str) -> dict[str, Any]:
+def describe(kind: str, name: str) -> dict[str, Any]:
     """What ``surefooted list`` prints: name, one-line summary, rest of the help, and arguments with their defaults."""
-    component = resolve(package, name)
+    component = resolve(kind, name)
     summary, _, text = inspect.getdoc(component).partition("\n")  # type: ignore[union-attr]  # a test holds docstrings
     return {"name": name, "summary": summary, "text": text.strip(), "arguments": _arguments(component)}
 

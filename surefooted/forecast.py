@@ -76,7 +76,7 @@ class _Pace:
 
     @of.register
     def _(self, cell: Train) -> Forecast:
-        method, recipe = build("surefooted.methods", cell.method), build("surefooted.recipes", cell.recipe)
+        method, recipe = build("method", cell.method), build("recipe", cell.recipe)
         inner = 0 if method.perturb is None else method.perturb.passes - 1
         kind = canonical([_shape_of(cell.method), inner, cell.net, recipe.batch, data_of(cell.data).train.shape])
         step = self._once(kind, lambda: _timed_step(cell, self.device))
@@ -118,7 +118,7 @@ class _Pace:
         if not trained:
             return 0.0
         first, times = trained[0], len(trained) if isinstance(victim, Ensembled) else 1
-        side_by_side = build("surefooted.methods", first.method).members
+        side_by_side = build("method", first.method).members
         if isinstance(victim, Dropped):
             times = victim.samples
         if isinstance(victim, Member):
@@ -134,7 +134,7 @@ class _Pace:
 
 def _timed_step(cell: Train, device: torch.device) -> float:
     """Seconds of one step of the optimiser."""
-    method, recipe = build("surefooted.methods", cell.method), build("surefooted.recipes", cell.recipe)
+    method, recipe = build("method", cell.method), build("recipe", cell.recipe)
     net = cell.network().to(device).train()
     lay_out(net, device)
     outer, optimiser = Outer(method, net), recipe.optimiser(net)

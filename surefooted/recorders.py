@@ -38,7 +38,7 @@ class Recorder(Component):
         look: the state after a look at the network, ``step`` iterations into the training.
     """
 
-    package = "surefooted.recorders"
+    kind = "recorder"
 
     every: int
     init: Callable[[Splits], tuple[Points, State]]

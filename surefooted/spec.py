@@ -16,53 +16,59 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from surefooted.errors import InputError, did_you_mean
 
-PACKAGES = {
-    "methods": "surefooted.methods",
-    "attacks": "surefooted.attacks",
-    "networks": "surefooted.nets",
+# The package that holds the components of each kind. Modules are imported by name when first asked for, because every
+# package of components imports this one.
+KINDS = {
+    "method": "surefooted.methods",
+    "attack": "surefooted.attacks",
+    "network": "surefooted.nets",
     "data": "surefooted.data",
-    "metrics": "surefooted.metrics",
-    "scores": "surefooted.scores",
-    "targets": "surefooted.methods.targets",
-    "views": "surefooted.methods.views",
-    "augmentations": "surefooted.data.augment",
-    "recorders": "surefooted.recorders",
-    "corruptions": "surefooted.corruptions",
-    "recipes": "surefooted.recipes",
-    "studies": "surefooted.studies",
+    "metric": "surefooted.metrics",
+    "score": "surefooted.scores",
+    "target": "surefooted.methods.targets",
+    "view": "surefooted.methods.views",
+    "augmentation": "surefooted.data.augment",
+    "recorder": "surefooted.recorders",
+    "corruption": "surefooted.corruptions",
+    "recipe": "surefooted.recipes",
+    "study": "surefooted.studies",
 }
 
 
-def names(package: str) -> list[str]:
-    """The components of a package."""
-    return sorted(importlib.import_module(package).__all__)
+def plural(kind: str) -> str:
+    """The word for several components of a kind, as ``surefooted list`` takes it."""
+    return {"data": "data", "study": "studies"}.get(kind, f"{kind}s")
 
 
-def resolve(package: str, name: str) -> Callable[..., Any]:
-    """The component of that name; the error suggests the nearest."""
-    if name not in (known := names(package)):
-        kind = next((kind for kind, where in PACKAGES.items() if where == package), package)
-        raise InputError(f"there is no {name!r} among the {kind}.{did_you_mean(name, known)}")
-    return getattr(importlib.import_module(package), name)
+def names(kind: str) -> list[str]:
+    """The names of all components of a kind."""
+    return sorted(importlib.import_module(KINDS[kind]).__all__)
 
 
-def build(package: str, given: Any, *positional: Any) -> Any:
+def resolve(kind: str, name: str) -> Callable[..., Any]:
+    """The component of that kind and name; the error suggests the nearest name."""
+    if name not in (known := names(kind)):
+        raise InputError(f"there is no {name!r} among the {plural(kind)}.{did_you_mean(name, known)}")
+    return getattr(importlib.import_module(KINDS[kind]), name)
+
+
+def build(kind: str, given: Any, *positional: Any) -> Any:
     """Make a component from its name, or from ``{name: arguments}``. Faults of all arguments come in one error."""
     name, arguments = split(given)
     name = name.partition("@")[0]  # the version that numbers were made with; the code at hand is the current one
-    component = resolve(package, name)
+    component = resolve(kind, name)
     hints = get_type_hints(component)
     return component(*positional, **{key: _read(value, hints.get(key)) for key, value in arguments.items()})
 
 
-def complete(package: str, given: Any) -> dict[str, Any]:
+def complete(kind: str, given: Any) -> dict[str, Any]:
     """The complete spec of what was named, or of a component, as plain data."""
-    component = build(package, given) if isinstance(given, str | Mapping) else given
+    component = build(kind, given) if isinstance(given, str | Mapping) else given
     spec = getattr(component, "spec", None)
     if spec is None:
         raise InputError(
-            f"{reprlib.repr(component)} has no name; make it with a function of {package}, so that it can be stored "
-            "and found again."
+            f"{reprlib.repr(component)} was not made by a registered function, so it has no reproducible key. "
+            f"Build it with a function of {KINDS[kind]}."
         )
     try:
         canonical(spec.json())

@@ -50,13 +50,13 @@ def seeded_network(net: Any, shape: tuple[int, ...], classes: int, seed: int, me
         return Ensemble([seeded_network(net, shape, classes, one) for one in seeds])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build("surefooted.nets", net, shape, classes)
+        return build("network", net, shape, classes)
 
 
 def described(net: Any, shape: tuple[int, ...], classes: int) -> dict[str, Any]:
     """The complete spec of a network. Its arguments are checked by building it without its weights."""
     made = outline(net, shape, classes) if isinstance(net, str | Mapping) else net
-    spec = complete("surefooted.nets", made)
+    spec = complete("network", made)
     weights = sum(weight.numel() for weight in made.parameters())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if 4 * weights > memory:
@@ -72,8 +72,8 @@ def outline(net: Any, shape: tuple[Any, ...], classes: int, members: int = 1) ->
     try:
         with torch.device("meta"):
             if members > 1:
-                return Ensemble([build("surefooted.nets", net, shape, classes) for _ in range(members)])
-            return build("surefooted.nets", net, shape, classes)
+                return Ensemble([build("network", net, shape, classes) for _ in range(members)])
+            return build("network", net, shape, classes)
     except (RuntimeError, OverflowError, MemoryError, TypeError) as error:  # how torch says that a number is too large
         why = str(error).partition("\n")[0]
         raise InputError(f"{called(net)} cannot be built for images of {shape}: {why}.") from None

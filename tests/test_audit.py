@@ -148,7 +148,7 @@ def test_all_attacks_of_a_budget_can_be_built(budget):
     made = audit_of(model=Live(trained(), (1, 8, 8)), data=known_data("digits"), eps=0.1, norm="linf", budget=budget)
     for one in made.cells:
         if isinstance(one, Attacked):
-            assert build("surefooted.attacks", one.attack).passes > 0
+            assert build("attack", one.attack).passes > 0
 
 
 # --- resuming

@@ -114,11 +114,11 @@ def test_attacks_that_do_not_belong_together_are_refused():
 
 def test_specs_build_the_same_attack(net, points):
     given = {"worst_of": {"attacks": [{"pgd": {"eps": 0.1, "steps": 3}}, {"square": {"eps": 0.1, "queries": 20}}]}}
-    attack = build("surefooted.attacks", given)
-    again = build("surefooted.attacks", attack.spec.json())
+    attack = build("attack", given)
+    again = build("attack", attack.spec.json())
     assert again.spec == attack.spec and torch.equal(attack(net, points).x, again(net, points).x)
     custom = autoattack(version="custom", attacks=("apgd_t", "square"), eps=0.1)
-    assert build("surefooted.attacks", custom.spec.json()).spec == custom.spec
+    assert build("attack", custom.spec.json()).spec == custom.spec
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])

@@ -159,7 +159,7 @@ def flags(net, points, *, eot=1):
     """All checks on a classifier, from attacks of a modest budget."""
 
     def found(name, **options):
-        return build("surefooted.attacks", {name: options})(net, points).found
+        return build("attack", {name: options})(net, points).found
 
     climbs = {eps: found("apgd", eps=eps, steps=STEPS) for eps in (EPS / 2, EPS, 2 * EPS)}
     longer = found("apgd", eps=EPS, steps=2 * STEPS)
@@ -201,7 +201,7 @@ def test_averaging_draws_answers_the_flag_of_random_classifiers(honest, points):
     seen = probe(Randomised(honest, points.x), points)
     assert checks.randomised(seen) and not checks.randomised(seen, eot=20)
     for name, options in re.findall(r"attack (\w+) --attack\.(\w+ \w+)", checks.randomised(seen).cure):
-        assert build("surefooted.attacks", {name: dict([options.split()])}).eot == 20
+        assert build("attack", {name: dict([options.split()])}).eot == 20
 
 
 def test_statistics_of_the_batch_are_training_mode_too(points):

@@ -127,10 +127,10 @@ def test_what_is_no_image_is_refused(name, x, rows, said):
 
 
 def test_options_are_checked_and_written_down():
-    assert sorted(ALL) == names("surefooted.corruptions") and len(set(ALL)) == 19
+    assert sorted(ALL) == names("corruption") and len(set(ALL)) == 19
     for name in ALL:
-        spec = complete("surefooted.corruptions", {name: {"severity": 4}})
-        assert spec[name]["severity"] == 4 and build("surefooted.corruptions", spec).spec.json() == spec
+        spec = complete("corruption", {name: {"severity": 4}})
+        assert spec[name]["severity"] == 4 and build("corruption", spec).spec.json() == spec
     for options, said in (({"severity": 6}, "severity = 6"), ({"scale": "mnist"}, "scale"), ({"sigma": 1}, "'sigma'")):
         with pytest.raises(InputError, match=said):
             corruptions.fog(**options)

@@ -32,7 +32,7 @@ def members(name="small_convnet", count=3, **options):
     made = []
     for seed in range(count):
         torch.manual_seed(seed)
-        made.append(build("surefooted.nets", {name: options}, (1, 32, 32), 10))
+        made.append(build("network", {name: options}, (1, 32, 32), 10))
     return made
 
 

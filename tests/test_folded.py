@@ -36,7 +36,7 @@ def settled(net, x):
 def test_answers_and_gradients_are_the_same_up_to_rounding(name):
     torch.manual_seed(0)
     x = torch.rand(4, 3, 32, 32)
-    net = settled(build("surefooted.nets", name, (3, 32, 32), 10), x)
+    net = settled(build("network", name, (3, 32, 32), 10), x)
     kept = {key: value.clone() for key, value in net.state_dict().items()}
     before, after = net.double(), folded(net.double())
     sides = []
@@ -56,7 +56,7 @@ def test_answers_and_gradients_are_the_same_up_to_rounding(name):
 @pytest.mark.parametrize("name, left", [("resnet18", 0), ("cnn7", 0), ("resnet29_v2", 9)])
 def test_every_batch_norm_behind_a_convolution_goes(name, left):
     """Those of a pre-activation network that follow an addition stay."""
-    net = build("surefooted.nets", name, (3, 32, 32), 10)
+    net = build("network", name, (3, 32, 32), 10)
     assert norms(folded(net)) == left < norms(net)
 
 

@@ -76,7 +76,7 @@ def test_columns_that_do_not_fit_are_refused(values, said, store, tmp_path):
 def test_on_the_fly_the_network_in_training_ranks():
     data = digits(**SMALL["digits"])
     torch.manual_seed(0)
-    net = build("surefooted.nets", "small_convnet", (1, 8, 8), 10)
+    net = build("network", "small_convnet", (1, 8, 8), 10)
     attack = nearest_boundary(steps=3, away_from="prediction")
     method = ar_adals(levels=4, robustness=attack, every=2, alpha=0.05)
     history = fit(method, net, data, recipe(epochs=5, batch=32)).history

@@ -92,4 +92,4 @@ def test_bad_input(tmp_path):
 
 
 def test_all_are_listed():
-    assert recorders.__all__ == sorted(recorders.__all__) == names("surefooted.recorders")
+    assert recorders.__all__ == sorted(recorders.__all__) == names("recorder")

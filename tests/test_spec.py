@@ -14,80 +14,83 @@ from surefooted.core import Score
 from surefooted.describe import describe
 from surefooted.errors import InputError
 from surefooted.options import gather, parse
-from surefooted.spec import PACKAGES, build, canonical, complete, names, split
+from surefooted.spec import KINDS, build, canonical, complete, names, split
 
-EVERY = [(package, name) for package in PACKAGES.values() for name in names(package)]
+EVERY = [(kind, name) for kind in KINDS for name in names(kind)]
 
 
-@pytest.mark.parametrize(("package", "name"), EVERY)
-def test_every_component_is_described_in_a_sentence_and_plain_data(package, name):
-    about = describe(package, name)
+@pytest.mark.parametrize(("kind", "name"), EVERY)
+def test_every_component_is_described_in_a_sentence_and_plain_data(kind, name):
+    about = describe(kind, name)
     assert about["name"] == name and len(about["summary"]) > 10 and about["summary"].rstrip()[-1] in ".:)"
     json.dumps(about, allow_nan=False)
     assert all({"name", "type", "default", "required"} == set(argument) for argument in about["arguments"])
     assert not any("surefooted." in argument["type"] or "typing" in argument["type"] for argument in about["arguments"])
 
 
-MADE = [(PACKAGES[kind], name) for kind in ("methods", "attacks", "scores", "targets", "recipes", "augmentations")
-        for name in names(PACKAGES[kind])]  # fmt: skip
+# Those with a required argument are built where their own tests are.
+BUILT_BY_NAME = [
+    (kind, name)
+    for kind in ("method", "attack", "score", "target", "recipe", "augmentation", "recorder")
+    for name in names(kind)
+    if not any(argument["required"] for argument in describe(kind, name)["arguments"])
+]
 
 
-@pytest.mark.parametrize(("package", "name"), MADE)
-def test_a_complete_spec_builds_the_same_component_again(package, name):
-    if any(argument["required"] for argument in describe(package, name)["arguments"]):
-        return  # tested with arguments where it lives
-    spec = complete(package, name)
-    assert complete(package, spec) == spec
-    assert complete(package, json.loads(canonical(spec))) == spec
-    assert build(package, spec).spec.json() == spec
+@pytest.mark.parametrize(("kind", "name"), BUILT_BY_NAME)
+def test_a_complete_spec_builds_the_same_component_again(kind, name):
+    spec = complete(kind, name)
+    assert complete(kind, spec) == spec
+    assert complete(kind, json.loads(canonical(spec))) == spec
+    assert build(kind, spec).spec.json() == spec
 
 
 def test_nested_names_tables_and_components_are_one():
-    by_name = complete("surefooted.attacks", {"pgd": {"objective": "dlr" if "dlr" in scores.__all__ else "entropy"}})
+    by_name = complete("attack", {"pgd": {"objective": "dlr" if "dlr" in scores.__all__ else "entropy"}})
     inner = split(by_name)[1]["objective"]
-    assert complete("surefooted.attacks", {"pgd": {"objective": inner}}) == by_name
-    made = build("surefooted.scores", inner)
-    assert complete("surefooted.attacks", attacks.pgd(objective=made)) == by_name
+    assert complete("attack", {"pgd": {"objective": inner}}) == by_name
+    made = build("score", inner)
+    assert complete("attack", attacks.pgd(objective=made)) == by_name
 
 
 @pytest.mark.parametrize(
-    ("package", "given", "said"),
+    ("kind", "given", "said"),
     [
-        ("surefooted.methods", "vanila", "Did you mean 'vanilla'?"),
-        ("surefooted.methods", {"pat": {"epss": 1}}, "pat has no argument 'epss'. Did you mean 'eps'?"),
-        ("surefooted.methods", {"pat": {"eps": -1}}, "eps = -1: input should be greater than or equal to 0"),
-        ("surefooted.methods", {"pat": {"eps": "much"}}, "eps = 'much': input should be a valid number"),
-        ("surefooted.methods", {"pat": {"eps": float("nan")}}, "finite"),
-        ("surefooted.methods", {"pat": {"steps": 0}}, "steps = 0: input should be greater than or equal to 1"),
-        ("surefooted.methods", {"pat": {"steps": 1.5}}, "steps = 1.5: input should be a valid integer"),
-        ("surefooted.methods", {"ls": {"eps": 1.01}}, "less than or equal to 1"),
-        ("surefooted.methods", {"pat_ls": {"smoothing": -0.1}}, "greater than or equal to 0"),
-        ("surefooted.methods", {"custom": {"perturb": "pgdd"}}, "Did you mean 'pgd'?"),
-        ("surefooted.methods", {"custom": {"loss": {"entm_loss": {"lamb": 1}}}}, "Did you mean 'lam'?"),
-        ("surefooted.methods", {"custom": {"loss": 3}}, "instance of Score"),
-        ("surefooted.methods", {"pat": 3}, "expected a table"),
-        ("surefooted.methods", {"pat": {}, "ls": {}}, "expected one component"),
-        ("surefooted.methods", 5, "expected a name"),
-        ("surefooted.methods", {5: {}}, "expected the name of a component"),
-        ("surefooted.attacks", {"pgd": {"norm": "l3"}}, "'linf' or 'l2'"),
-        ("surefooted.recipes", {"recipe": {"augment": ["flipp"]}}, "Did you mean 'flip'?"),
-        ("surefooted.recipes", {"recipe": {"augment": [{"crop": {"pad": 0}}]}}, "pad = 0"),
-        ("surefooted.recipes", {"recipe": {"drops": [[10, 0.1]]}}, "schedule='steps'"),
-        ("surefooted.recipes", {"recipe": {"epochs": 0}}, "epochs = 0"),
-        ("surefooted.recipes", {"growing_eps": {"shares": [[0, 0.5], [3, 0.2], [5, 1]]}}, "shrinks (0.5, 0.2, 1)"),
-        ("surefooted.recipes", {"growing_eps": {"shares": [[3, 0.5], [3, 1]]}}, "epochs do not rise (3, 3)"),
-        ("surefooted.recipes", {"growing_eps": {"shares": [[0, 0.5], [3, 0.7]]}}, "ends at 0.7 of ε in epoch 3"),
-        ("surefooted.recipes", {"growing_eps": {"shares": [[0, 0], [30, 1]]}}, "before the last of 30 epochs"),
-        ("surefooted.recipes", {"recipe": {"nesterov": True}}, "nesterov is for optimiser='sgd'"),
-        ("surefooted.recipes", {"recipe": {"optimiser": "sgd", "nesterov": True, "momentum": 0}}, "momentum 0"),
-        ("surefooted.recipes", {"growing_eps": {"shares": []}}, "the schedule is empty"),
-        ("surefooted.recipes", {"growing_eps": {"of": "entm_mnst"}}, "Did you mean 'entm_mnist'?"),
-        ("surefooted.data", "digit", "Did you mean 'digits'?"),
+        ("method", "vanila", "Did you mean 'vanilla'?"),
+        ("method", {"pat": {"epss": 1}}, "pat has no argument 'epss'. Did you mean 'eps'?"),
+        ("method", {"pat": {"eps": -1}}, "eps = -1: input should be greater than or equal to 0"),
+        ("method", {"pat": {"eps": "much"}}, "eps = 'much': input should be a valid number"),
+        ("method", {"pat": {"eps": float("nan")}}, "finite"),
+        ("method", {"pat": {"steps": 0}}, "steps = 0: input should be greater than or equal to 1"),
+        ("method", {"pat": {"steps": 1.5}}, "steps = 1.5: input should be a valid integer"),
+        ("method", {"ls": {"eps": 1.01}}, "less than or equal to 1"),
+        ("method", {"pat_ls": {"smoothing": -0.1}}, "greater than or equal to 0"),
+        ("method", {"custom": {"perturb": "pgdd"}}, "Did you mean 'pgd'?"),
+        ("method", {"custom": {"loss": {"entm_loss": {"lamb": 1}}}}, "Did you mean 'lam'?"),
+        ("method", {"custom": {"loss": 3}}, "instance of Score"),
+        ("method", {"pat": 3}, "expected a table"),
+        ("method", {"pat": {}, "ls": {}}, "expected one component"),
+        ("method", 5, "expected a name"),
+        ("method", {5: {}}, "expected the name of a component"),
+        ("attack", {"pgd": {"norm": "l3"}}, "'linf' or 'l2'"),
+        ("recipe", {"recipe": {"augment": ["flipp"]}}, "Did you mean 'flip'?"),
+        ("recipe", {"recipe": {"augment": [{"crop": {"pad": 0}}]}}, "pad = 0"),
+        ("recipe", {"recipe": {"drops": [[10, 0.1]]}}, "schedule='steps'"),
+        ("recipe", {"recipe": {"epochs": 0}}, "epochs = 0"),
+        ("recipe", {"growing_eps": {"shares": [[0, 0.5], [3, 0.2], [5, 1]]}}, "shrinks (0.5, 0.2, 1)"),
+        ("recipe", {"growing_eps": {"shares": [[3, 0.5], [3, 1]]}}, "epochs do not rise (3, 3)"),
+        ("recipe", {"growing_eps": {"shares": [[0, 0.5], [3, 0.7]]}}, "ends at 0.7 of ε in epoch 3"),
+        ("recipe", {"growing_eps": {"shares": [[0, 0], [30, 1]]}}, "before the last of 30 epochs"),
+        ("recipe", {"recipe": {"nesterov": True}}, "nesterov is for optimiser='sgd'"),
+        ("recipe", {"recipe": {"optimiser": "sgd", "nesterov": True, "momentum": 0}}, "momentum 0"),
+        ("recipe", {"growing_eps": {"shares": []}}, "the schedule is empty"),
+        ("recipe", {"growing_eps": {"of": "entm_mnst"}}, "Did you mean 'entm_mnist'?"),
+        ("data", "digit", "Did you mean 'digits'?"),
     ],
 )
-def test_what_cannot_be_built_is_said(package, given, said):
+def test_what_cannot_be_built_is_said(kind, given, said):
     with pytest.raises(InputError) as error:
-        build(package, given)
+        build(kind, given)
     assert said in str(error.value)
 
 
@@ -109,8 +112,8 @@ def test_all_faults_come_at_once():
 
 @pytest.mark.parametrize("word", ["none", "None", "null", None])
 def test_the_word_none_is_what_the_argument_takes_it_for(word):
-    assert complete("surefooted.methods", {"pat": {"step_size": word}})["pat"]["step_size"] is None
-    assert complete("surefooted.methods", {"custom": {"perturb": word}})["custom"]["perturb"] is None
+    assert complete("method", {"pat": {"step_size": word}})["pat"]["step_size"] is None
+    assert complete("method", {"custom": {"perturb": word}})["custom"]["perturb"] is None
     if word in ("none", None):  # here it is one of the choices
         cell = training("vanilla", {"mlp": {"normalise": word}}, "digits")
         assert cell.net["mlp"]["normalise"] == "none"
@@ -119,10 +122,10 @@ def test_the_word_none_is_what_the_argument_takes_it_for(word):
 def test_what_was_put_together_by_hand_cannot_be_stored():
     with pytest.raises(InputError, match="put together by hand"):
         training(methods.custom(loss=scores.cross_entropy() - 2 * scores.entropy()), "mlp", "digits")
-    with pytest.raises(InputError, match="has no name"):
+    with pytest.raises(InputError, match="not made by a registered function"):
         training(dataclasses.replace(methods.pat(), spec=None), "mlp", "digits")
-    with pytest.raises(InputError, match="has no name"):
-        complete("surefooted.scores", Score(lambda f: f.logits[0, :, 0]))
+    with pytest.raises(InputError, match="not made by a registered function"):
+        complete("score", Score(lambda f: f.logits[0, :, 0]))
 
 
 BASE = {
@@ -280,7 +283,7 @@ def test_components_within_components_from_flags_in_any_order(way):
         "data": {"digits": {}},
         "recipe": {"recipe": {"augment": ["crop", {"shift": {"fraction": 0.1}}]}},
     }
-    assert build("surefooted.methods", found["method"]).target.levels == 2
+    assert build("method", found["method"]).target.levels == 2
 
 
 TOML = """

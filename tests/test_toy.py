@@ -181,8 +181,7 @@ def test_the_full_experiment_is_the_paper_s():
     perturb = made.trained["DUE, UTA-AT"][0].method["due"]["perturb"]["pgd"]
     assert perturb["eps"] * SIDE == pytest.approx(1) and perturb["step_size"] * SIDE == pytest.approx(0.1)
     assert (
-        perturb["objective"] == complete("surefooted.scores", "entropy")
-        and made.trained["TRADES"][0].method["trades"]["beta"] == 1
+        perturb["objective"] == complete("score", "entropy") and made.trained["TRADES"][0].method["trades"]["beta"] == 1
     )
 
 
@@ -198,7 +197,7 @@ def test_looks_show_clean_images_and_what_both_attacks_made_of_them(tmp_path):
     write(Page("Looks", sections=(Section("Looks", "", (figure,)),)), tmp_path)
     assert (tmp_path / "figures" / "looks.svg").read_text().count("<image") == 9
     assert {name: cell.attack["pgd"]["objective"] for name, cell in looks.moved.items()} == {
-        "UTA": complete("surefooted.scores", "entropy"),
-        "PGD": complete("surefooted.scores", "cross_entropy"),
+        "UTA": complete("score", "entropy"),
+        "PGD": complete("score", "cross_entropy"),
     }
     assert all(0 < size <= 0.4 for sizes in looks.sizes(store).values() for size in sizes)

@@ -48,7 +48,7 @@ class Attack(Component):
             what the attack keeps.
     """
 
-    package = "surefooted.attacks"
+    kind = "attack"
 
     search: Callable[[Oracle], None]
     ball: Ball

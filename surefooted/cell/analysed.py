@@ -143,7 +143,7 @@ class Surface(Cell):
             "victim": self.victim.key,
             "part": self.part,
             "limit": self.limit,
-            "score": complete("surefooted.scores", self.score),
+            "score": complete("score", self.score),
             "reach": self.reach,
             "grid": self.grid,
             "seed": self.seed,
@@ -166,7 +166,7 @@ class Surface(Cell):
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
         images, net = self.images(), ready(self.victim, store, machine.device())
-        options = {"score": build("surefooted.scores", self.score), "reach": self.reach, "grid": self.grid}
+        options = {"score": build("score", self.score), "reach": self.reach, "grid": self.grid}
 
         def look(rows: slice) -> dict[str, Tensor]:
             part = images.take(rows)

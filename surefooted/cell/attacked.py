@@ -66,7 +66,7 @@ class Attacked(Cell):
     @property
     def built(self) -> Attack:
         """Built anew each time: an attack holds functions, which do not travel to other processes."""
-        return build("surefooted.attacks", self.attack)
+        return build("attack", self.attack)
 
     def work(self) -> int:
         attack = self.built
@@ -134,7 +134,7 @@ def attacking(
     keep_points: bool = True,
 ) -> Attacked:
     """An attack cell; its options as in ``Attacked``."""
-    named = complete("surefooted.attacks", attack)
+    named = complete("attack", attack)
     return Attacked(victim, named, part, data, limit, seed, keep_points)
 
 

@@ -130,7 +130,7 @@ def data_of(given: Named) -> Splits:
     """The data set, loaded once in a process."""
     key = canonical(given)
     if key not in _LOADED:
-        _LOADED[key] = build("surefooted.data", given)
+        _LOADED[key] = build("data", given)
     return _LOADED[key]
 
 
@@ -138,7 +138,7 @@ def known_data(data: Any) -> Named | None:
     """The complete spec of a data set; one that is in memory already is not read again."""
     if data is None:
         return None
-    given = complete("surefooted.data", data)
+    given = complete("data", data)
     if isinstance(data, Splits):
         remember(given, data)
     return given

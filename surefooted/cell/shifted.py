@@ -50,7 +50,7 @@ class Corrupted(Cell):
         return {
             "data": self.data,
             "checksum": data_of(self.data).checksum,
-            "corruptions": [complete("surefooted.corruptions", self._at(k)) for k in INTENSITIES],
+            "corruptions": [complete("corruption", self._at(k)) for k in INTENSITIES],
             "part": self.part,
             "limit": self.limit,
             "seed": self.seed,
@@ -72,7 +72,7 @@ class Corrupted(Cell):
         write_tensors(into / "images.safetensors", {"x": torch.stack(levels)}, {})
 
     def level(self, intensity: Count, images: Images, device: torch.device, tick: Tick) -> UInt8[Tensor, "n c h w"]:
-        corrupt = build("surefooted.corruptions", self._at(intensity))
+        corrupt = build("corruption", self._at(intensity))
         parts = []
         for a in range(0, len(images), STEP):
             points = images.points(slice(a, a + STEP), device)

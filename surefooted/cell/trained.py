@@ -69,7 +69,7 @@ class Train(Trained):
     @property
     def _built(self) -> Method:
         """Built anew each time: a method holds functions, which do not travel to other processes."""
-        return build("surefooted.methods", self.method)
+        return build("method", self.method)
 
     @property
     def _target(self) -> Target:
@@ -81,13 +81,11 @@ class Train(Trained):
         target = self._target
         if target.robustness is None or target.every or target.column:
             return ()
-        vanilla = Train(
-            complete("surefooted.methods", "vanilla"), self.net, self.data, self.recipe, self.seed, self.precision
-        )
+        vanilla = Train(complete("method", "vanilla"), self.net, self.data, self.recipe, self.seed, self.precision)
         parts: tuple[Part, ...] = ("train", "validation")
         if target.by:
             return tuple(Predicted(vanilla, part) for part in parts)
-        attack = complete("surefooted.attacks", target.robustness)
+        attack = complete("attack", target.robustness)
         return tuple(Attacked(vanilla, attack, part, keep_points=False) for part in parts)
 
     @property
@@ -98,14 +96,14 @@ class Train(Trained):
         return f"{called(self.method)}, seed {self.seed}"
 
     def work(self) -> int:
-        return steps_of(build("surefooted.recipes", self.recipe), len(data_of(self.data).train))
+        return steps_of(build("recipe", self.recipe), len(data_of(self.data).train))
 
     def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
         machine.launch(self.precision, _train, self, store.root, into, work, tick=tick)
 
     def network(self) -> nn.Module:
         """The network before the first step."""
-        data, members = data_of(self.data), build("surefooted.methods", self.method).members
+        data, members = data_of(self.data), build("method", self.method).members
         return seeded_network(self.net, data.train.shape, len(data.train.classes), self.seed, members)
 
     def load(self, store: Store) -> nn.Module:
@@ -161,9 +159,9 @@ def training(
             faults.append(str(error))
             return {}
 
-    chosen, schedule = each("surefooted.methods", method), each("surefooted.recipes", recipe)
-    table = each("surefooted.data", data)
-    watched = None if record is None else each("surefooted.recorders", record)
+    chosen, schedule = each("method", method), each("recipe", recipe)
+    table = each("data", data)
+    watched = None if record is None else each("recorder", record)
     if table:
         if isinstance(data, Splits):
             remember(table, data)
@@ -174,13 +172,13 @@ def training(
             faults.append(str(error))
     if faults:
         raise InputError("\n".join(faults))
-    how = build("surefooted.methods", chosen)
+    how = build("method", chosen)
     # What would else be found out when the training begins, in a study perhaps after hours.
     rough = outline(network, splits.train.shape, len(splits.train.classes), how.members)
     how.view.of(rough)
     check_bound(how, rough)
     if watched:
-        build("surefooted.recorders", watched).init(splits)
+        build("recorder", watched).init(splits)
     target = how.target
     if target.learns and len(splits.validation) < target.levels:
         raise InputError(
@@ -194,13 +192,13 @@ def _train(fabric: Fabric, cell: Train, root: Path, into: Path, work: Path, tick
     """What each process of a data-parallel training runs; the first one writes."""
     data, net, store = data_of(cell.data), cell.network(), Store(root)
     at = fit(
-        build("surefooted.methods", cell.method),
+        build("method", cell.method),
         net,
         data,
-        build("surefooted.recipes", cell.recipe),
+        build("recipe", cell.recipe),
         seed=cell.seed,
         levels=cell.levels(store),
-        recorder=build("surefooted.recorders", cell.record) if cell.record else None,
+        recorder=build("recorder", cell.record) if cell.record else None,
         fabric=fabric,
         checkpoint=work / "checkpoint.safetensors",
         tick=tick,

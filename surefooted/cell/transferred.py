@@ -47,7 +47,7 @@ def transfer(
     Returns:
         ``found`` says whether ``model`` is wrong, at the clean image (size 0) or where the proxy's attack moved it.
     """
-    made = attack if isinstance(attack, Attack) else build("surefooted.attacks", far(attack))
+    made = attack if isinstance(attack, Attack) else build("attack", far(attack))
     points = images.points() if isinstance(images, Images) else images
     return judged(model, points, made(proxy, points, seed=seed, batch=batch).x, made)
 
@@ -65,13 +65,13 @@ def judged(model: nn.Module | Victim, points: Points, moved: Tensor, attack: Att
 def far(attack: Any) -> Named:
     """The attack's complete spec, with ``keep="last"`` where it has a choice and none was made."""
     name, given = split(attack)
-    arguments = split(complete("surefooted.attacks", attack))[1]
+    arguments = split(complete("attack", attack))[1]
     if "keep" in arguments and "keep" not in given:
         try:
-            return complete("surefooted.attacks", {name: given | {"keep": "last"}})
+            return complete("attack", {name: given | {"keep": "last"}})
         except InputError:  # one that knows found, worst and nearest only
-            return complete("surefooted.attacks", {name: given | {"keep": "worst"}})
-    return complete("surefooted.attacks", attack)
+            return complete("attack", {name: given | {"keep": "worst"}})
+    return complete("attack", attack)
 
 
 @dataclass(frozen=True, eq=False)

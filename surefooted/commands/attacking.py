@@ -48,7 +48,7 @@ def report_attack(cell: Attacked | Transferred, store: Store, out: Path | None, 
     name, arguments = called(cell.attack), split(cell.attack)[1]
     robust = robust_accuracy(found["found"])
     # Other rules than nearest keep points that say nothing of a smaller ball.
-    nearest = build("surefooted.attacks", cell.attack).keep == "nearest"
+    nearest = build("attack", cell.attack).keep == "nearest"
     sizes = size_quantiles(found["size"], found["found"]).tolist() if nearest else None
     document = {
         "key": cell.key,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from surefooted.console import Grid, brief, escape, grid, print_json, say
 from surefooted.describe import describe
 from surefooted.errors import InputError, did_you_mean
-from surefooted.spec import PACKAGES, names
+from surefooted.spec import KINDS, names, plural
 
 
 def show_components(kind: str | None, name: str | None, as_json: bool) -> None:
     if kind is None:
-        counts = {k: names(package) for k, package in PACKAGES.items()}
+        counts = {plural(kind): names(kind) for kind in KINDS}
         if as_json:
             return print_json(counts)
         table = grid("kind", "names")
@@ -19,9 +19,10 @@ def show_components(kind: str | None, name: str | None, as_json: bool) -> None:
         return say(
             table, "surefooted list KIND for meanings and arguments; surefooted list KIND NAME for all of one's help"
         )
-    if kind not in PACKAGES:
-        raise InputError(f"there is no kind {kind!r}.{did_you_mean(kind, PACKAGES)}")
-    found = [describe(PACKAGES[kind], n) for n in ([name] if name else names(PACKAGES[kind]))]
+    singular = {plural(known): known for known in KINDS}
+    if kind not in singular:
+        raise InputError(f"there is no kind {kind!r}.{did_you_mean(kind, singular)}")
+    found = [describe(singular[kind], n) for n in ([name] if name else names(singular[kind]))]
     if as_json:
         return print_json(found)
     for component in found:

@@ -63,7 +63,7 @@ def measured(
 ) -> None:
     chosen = chosen or metrics.__all__
     for name in chosen:
-        resolve("surefooted.metrics", name)
+        resolve("metric", name)
     slots = ("attack", "data", "ood", *chosen)
     given = gather(slots, named, words, config, defaults={name: name for name in chosen} | own_name(victim))
     bound = {name: _with_options(name, given[name]) for name in chosen}
@@ -110,7 +110,7 @@ def _sides(
     victim: Source, part: Part, data: Named | None, other: Named, limit: int, seed: int
 ) -> tuple[Unsure, Unsure]:
     """The network's uncertainty on its own images and on others."""
-    other = complete("surefooted.data", other)
+    other = complete("data", other)
     shapes = [images_of(victim, which, part, limit).shape for which in (data, other)]
     if shapes[0] != shapes[1]:
         raise InputError(
@@ -175,7 +175,7 @@ def _between(value: Mapping[str, float]) -> str:
 
 def _with_options(name: str, given: Named) -> Callable[..., float]:
     """The metric with its options, which are tried on made-up predictions: a fault must not wait for the real ones."""
-    metric = resolve("surefooted.metrics", name)
+    metric = resolve("metric", name)
     chosen, options = split(given)
     if chosen != name:
         raise InputError(f"--{name} is {chosen!r}; the options of a metric are written --{name}.OPTION VALUE.")

@@ -66,7 +66,7 @@ def write_report(
 
 
 def _study(name: str, size: str | None, only: list[str]) -> Study:
-    made, arguments = resolve("surefooted.studies", name), describe("surefooted.studies", name)["arguments"]
+    made, arguments = resolve("study", name), describe("study", name)["arguments"]
     if only and not any(argument["name"] == "only" for argument in arguments):
         raise InputError(f"{name} has no chapters to choose from: it runs as a whole. Leave --only out.")
     for argument in arguments:

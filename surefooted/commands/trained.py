@@ -11,12 +11,8 @@ from surefooted.console import brief, escape, grid, print_json, say
 from surefooted.describe import changed
 from surefooted.store import Store
 
-SLOTS = {
-    "method": "surefooted.methods",
-    "net": "surefooted.nets",
-    "data": "surefooted.data",
-    "recipe": "surefooted.recipes",
-}
+# The fields of a stored training that name a component, and its kind.
+SLOTS = {"method": "method", "net": "network", "data": "data", "recipe": "recipe"}
 
 
 def show_trained(words: Sequence[str], store: Store, as_json: bool) -> None:
@@ -38,7 +34,7 @@ def show_trained(words: Sequence[str], store: Store, as_json: bool) -> None:
 
 
 def _line(about: Mapping[str, Any]) -> list[str]:
-    return [*(brief(changed(package, about[slot])) for slot, package in SLOTS.items()), str(about["seed"])]
+    return [*(brief(changed(kind, about[slot])) for slot, kind in SLOTS.items()), str(about["seed"])]
 
 
 def _is_training(about: Any) -> bool:

@@ -35,7 +35,7 @@ def data_for(victim: Source | None, given: Mapping[str, Any]) -> Named | None:
     if "data" not in given:
         return None
     (name, arguments), (known, options) = split(given["data"]), split(own) if own else ("", {})
-    asked = complete("surefooted.data", {name: (options if name == known else {}) | arguments})
+    asked = complete("data", {name: (options if name == known else {}) | arguments})
     return None if asked == own else asked
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Float64, Int
@@ -38,17 +38,17 @@ class Corruption(Component):
     Attributes:
         change: from grey levels, 0 to 255, to grey levels; the last argument is the constant of the severity.
         constants: that of CIFAR-10-C and that of ImageNet-C.
-        kind: number of the type, which keeps its draws apart from those of the other types.
+        stream: number of the type, which keeps its draws apart from those of the other types.
         scale: whose constants; ``auto`` takes CIFAR-10-C's for images of up to 64 pixels.
         quantise: see the image as 8-bit and hand out an 8-bit image, truncated, as the original generator does.
         colour: grey images are refused.
     """
 
-    package = "surefooted.corruptions"
+    kind: ClassVar[str] = "corruption"
 
     change: Callable[[Levels, Noise, Any], Levels]
     constants: tuple[Any, Any]
-    kind: int
+    stream: int
     severity: int
     scale: Scale = "auto"
     quantise: bool = True
@@ -72,7 +72,7 @@ class Corruption(Component):
             return x.clone()
         constant = self.constants[(self.scale == "auto" and max(x.shape[2:]) > SMALL) or self.scale == "imagenet"]
         some = max(1, (CPU_CHUNK if x.device.type == "cpu" else CHUNK) // x[0].numel())
-        noise = Noise(seed, rows.long().to(x.device), step=STEPS_EACH * self.severity, stream=STREAM + self.kind)
+        noise = Noise(seed, rows.long().to(x.device), step=STEPS_EACH * self.severity, stream=STREAM + self.stream)
         return torch.cat(
             [
                 self._levels(part, Noise(seed, ids, noise.step, noise.stream), constant).to(x.dtype)
@@ -116,7 +116,7 @@ def corruption(
     change: Callable[[Levels, Noise, Any], Levels],
     cifar: tuple[Any, ...],
     imagenet: tuple[Any, ...],
-    kind: int,
+    stream: int,
     severity: int,
     scale: Scale,
     quantise: bool,
@@ -125,4 +125,4 @@ def corruption(
 ) -> Corruption:
     """The corruption with the constants of one severity, out of those of all five."""
     constants = (cifar[severity - 1], imagenet[severity - 1])
-    return Corruption(change, constants, kind, severity, scale, quantise, colour)
+    return Corruption(change, constants, stream, severity, scale, quantise, colour)

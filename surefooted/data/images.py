@@ -103,7 +103,7 @@ class Splits(Component):
             split here, does not enter.
     """
 
-    package = "surefooted.data"
+    kind = "data"
 
     name: str
     title: str

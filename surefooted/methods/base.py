@@ -37,7 +37,7 @@ class Method(Component):
         penalty: what the loss gains by the network alone, whatever the batch.
     """
 
-    package = "surefooted.methods"
+    kind = "method"
 
     loss: Score
     perturb: Attack | None = None

@@ -40,7 +40,7 @@ class Target(Component):
         every: epochs between rankings with the network in training; 0 ranks once, with a vanilla one.
     """
 
-    package = "surefooted.methods.targets"
+    kind = "target"
 
     init: Callable[[Levels], State]
     apply: Callable[[State, Points, int], Tensor]
@@ -191,7 +191,7 @@ def _measuring(attack: Attack) -> Attack:
     if attack.spec is None:
         return replace(attack, away_from="prediction")
     name, arguments = split(attack.spec.json())
-    return build("surefooted.attacks", {name: arguments | {"away_from": "prediction"}})
+    return build("attack", {name: arguments | {"away_from": "prediction"}})
 
 
 def eps_of(p: Float[Tensor, "*b"], classes: int) -> Float[Tensor, "*b"]:

@@ -25,7 +25,7 @@ class View(Component):
         samples: predictions of each network.
     """
 
-    package = "surefooted.methods.views"
+    kind = "view"
 
     of: Callable[[nn.Module], Victim]
     inside: bool = False

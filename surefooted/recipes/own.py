@@ -18,7 +18,7 @@ from surefooted.spec import build
 
 
 def _augmentation(given: Any) -> Callable:
-    made = build("surefooted.data.augment", given) if isinstance(given, str | Mapping) else given
+    made = build("augmentation", given) if isinstance(given, str | Mapping) else given
     if not isinstance(getattr(made, "spec", None), Spec):
         raise ValueError("expected the name of an augmentation, {name: arguments}, or what its function returns")
     return made
@@ -40,7 +40,7 @@ class Recipe(Component):
         share: of the attack's ε that is attacked with, likewise; None for all of it.
     """
 
-    package = "surefooted.recipes"
+    kind = "recipe"
 
     epochs: int
     batch: int

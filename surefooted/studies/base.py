@@ -20,7 +20,7 @@ class Study(Component):
         page: reads the store, computes no artefact.
     """
 
-    package = "surefooted.studies"
+    kind = "study"
 
     cells: Callable[[], Sequence[Cell]]
     page: Callable[[Store], Page]

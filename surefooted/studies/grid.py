@@ -208,11 +208,11 @@ class Grid:
     @cached_property
     def members(self) -> dict[str, int]:
         """How many networks each method trains at once."""
-        return {name: build("surefooted.methods", method).members for name, method in self.methods.items()}
+        return {name: build("method", method).members for name, method in self.methods.items()}
 
 
 def epochs_of(recipe: Any) -> int:
-    epochs: int = build("surefooted.recipes", recipe).epochs
+    epochs: int = build("recipe", recipe).epochs
     return epochs
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 
 from surefooted.files import read_tensors
-from surefooted.spec import PACKAGES, complete, names
+from surefooted.spec import KINDS, complete, names, plural
 from surefooted.store import Store
 
 QUICK = ["--net", "mlp", "--net.width", "4", "--recipe.epochs", "1", "--recipe.batch", "256", "--accelerator", "cpu"]
@@ -106,19 +106,17 @@ def test_components_within_components(document):
     words += " --method.target.robustness carlini_wagner --method.target.robustness.steps 2"
     words += " --method.loss entm_loss --method.loss.lam 1/2 --recipe.augment [crop,flip]"
     method = document("train", *words.split(), *QUICK)["method"]["custom"]
-    assert method["perturb"]["pgd"]["eps"] == 0.1 and method["loss"] == complete(
-        "surefooted.scores", {"entm_loss": {"lam": 0.5}}
-    )
+    assert method["perturb"]["pgd"]["eps"] == 0.1 and method["loss"] == complete("score", {"entm_loss": {"lam": 0.5}})
     assert method["target"]["adaptive"]["levels"] == 2
 
 
 def test_list(run, document):
     methods = document("list", "methods")
     assert isinstance(methods, list) and all({"name", "summary", "arguments"} <= entry.keys() for entry in methods)
-    assert document("list").keys() == PACKAGES.keys()
-    for kind, package in PACKAGES.items():
-        assert [entry["name"] for entry in document("list", kind)] == names(package)
-        for name in names(package):
+    assert document("list").keys() == {plural(kind) for kind in KINDS}
+    for kind, known in ((plural(kind), names(kind)) for kind in KINDS):
+        assert [entry["name"] for entry in document("list", kind)] == known
+        for name in known:
             code, out, error = run("list", kind, name)
             assert code == 0 and name in out and not error
             assert document("list", kind, name)[0]["name"] == name

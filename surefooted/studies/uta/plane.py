@@ -136,8 +136,7 @@ class Plane:
     def trained(self) -> str:
         """How the networks were."""
         plain, due, at = (
-            build("surefooted.recipes", recipe)
-            for recipe in (self.made.recipe, self.made.due_recipe, self.made.due_at_recipe)
+            build("recipe", recipe) for recipe in (self.made.recipe, self.made.due_recipe, self.made.due_at_recipe)
         )
         return (
             f"{called(self.made.net)}, Adam, {plain.epochs} epochs; {called(self.made.due)}, Adam, {due.epochs} "
