@@ -19,9 +19,9 @@ import torch
 from timing import alternate, environment
 
 from surefooted import pgd
-from surefooted.core import Points
-from surefooted.spec import build
-from surefooted.views import Plain, untouched
+from surefooted.components.spec import build
+from surefooted.core.types import Points
+from surefooted.models.victims import Plain, untouched
 
 
 def main() -> None:

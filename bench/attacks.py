@@ -20,10 +20,10 @@ from timing import alternate, environment
 from torch import Tensor, nn
 
 import surefooted as sf
-from surefooted.core import Points
+from surefooted.components.spec import build
+from surefooted.core.types import Points
 from surefooted.data.paths import set_data_root
-from surefooted.folded import folded
-from surefooted.spec import build
+from surefooted.models.fuse import folded
 
 Run = Callable[[Any, Points, float, int], Tensor]
 

@@ -26,10 +26,10 @@ from timing import environment
 from torch import Tensor, nn
 
 from surefooted.attacks import autoattack
-from surefooted.core import Points
+from surefooted.components.spec import build
+from surefooted.core.types import Points
 from surefooted.data.paths import set_data_root
-from surefooted.spec import build
-from surefooted.weights import load_model
+from surefooted.models.weights import load_model
 
 BUDGETS = ("full", "lean", "quick")
 PARTS = ("apgd_ce", "apgd_t", "fab_t", "square", *BUDGETS)

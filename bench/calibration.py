@@ -13,9 +13,9 @@ from functools import partial
 import torch
 from timing import alternate, environment
 
-from surefooted import metrics
-from surefooted.metrics.intervals import bootstrap, resamples
-from surefooted.metrics.predictions import predictions
+from surefooted.core.predictions import predictions
+from surefooted.evaluation import metrics
+from surefooted.evaluation.metrics.intervals import bootstrap, resamples
 
 
 def main() -> None:

@@ -20,11 +20,10 @@ import torch
 from corruptions import original
 from PIL import Image
 
-from surefooted import corruptions
-from surefooted.corruptions.base import STEPS_EACH, STREAM
-from surefooted.data import parquet
+from surefooted.core.rng import Noise
+from surefooted.data import corruptions, parquet
+from surefooted.data.corruptions.base import STEPS_EACH, STREAM
 from surefooted.data.paths import set_data_root
-from surefooted.noise import Noise
 
 
 def main() -> None:

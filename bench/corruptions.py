@@ -33,9 +33,8 @@ from timing import environment
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from synthetic import blocks
 
-from surefooted import corruptions
-from surefooted.core import Points
-from surefooted.data import parquet
+from surefooted.core.types import Points
+from surefooted.data import corruptions, parquet
 from surefooted.data.paths import set_data_root
 
 CODE = "ImageNet-C/create_c"

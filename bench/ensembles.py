@@ -19,11 +19,11 @@ import torch
 from timing import alternate, environment
 from torch import nn
 
-from surefooted.core import Points
-from surefooted.ensembles import Ensemble, Way
-from surefooted.methods import ensemble, uta, vanilla
-from surefooted.methods.base import Method
-from surefooted.spec import build
+from surefooted.components.spec import build
+from surefooted.core.types import Points
+from surefooted.models.ensembles import Ensemble, Way
+from surefooted.training.methods import ensemble, uta, vanilla
+from surefooted.training.methods.base import Method
 
 SHAPES = {"lenet": (1, 28, 28), "cnn4": (1, 28, 28), "mlp": (1, 28, 28)}
 

@@ -18,12 +18,12 @@ from timing import alternate, environment
 from torch import Tensor, nn
 from torch.func import vjp, vmap
 
-from surefooted.analysis import jacobian_norm
-from surefooted.analysis.jacobian import spectral_norm
-from surefooted.core import Points
-from surefooted.folded import folded
-from surefooted.spec import build
-from surefooted.views import Plain, laid_out
+from surefooted.components.spec import build
+from surefooted.core.types import Points
+from surefooted.evaluation.analysis import jacobian_norm
+from surefooted.evaluation.analysis.jacobian import spectral_norm
+from surefooted.models.fuse import folded
+from surefooted.models.victims import Plain, laid_out
 
 
 def main() -> None:

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 import surefooted as sf
 from surefooted.attacks import carlini_wagner, ddn, fab, fmn, nearest_boundary
 from surefooted.attacks.base import Attack
-from surefooted.core import Points
+from surefooted.core.types import Points
 from surefooted.data.paths import set_data_root
-from surefooted.metrics.levels import levels_of
+from surefooted.evaluation.metrics.levels import levels_of
 
 Run = Callable[[nn.Module, Tensor, Tensor], Tensor]
 MODELS = {

@@ -19,11 +19,11 @@ from timing import alternate, environment
 
 from surefooted.attacks import pgd
 from surefooted.data.images import Images, Splits
-from surefooted.methods import fgsm_at
-from surefooted.recipes import recipe
-from surefooted.recorders import Recorder, robustness
-from surefooted.training import fit
-from surefooted.weights import seeded_network
+from surefooted.models.weights import seeded_network
+from surefooted.training.loop import fit
+from surefooted.training.methods import fgsm_at
+from surefooted.training.recipes import recipe
+from surefooted.training.recorders import Recorder, robustness
 
 SHAPE, EPS = (1, 28, 28), 0.2
 
@@ -38,7 +38,7 @@ def main() -> None:
     data = made(128 * options.steps, options.images)
     watched = robustness(eps=EPS, steps=20, step_size=0.01, every=options.every, images=options.images)
     # Rows that are broken ask no more, unless the worst point is asked for.
-    with patch("surefooted.recorders.pgd", partial(pgd, keep="worst")):
+    with patch("surefooted.training.recorders.pgd", partial(pgd, keep="worst")):
         most = robustness(eps=EPS, steps=20, step_size=0.01, every=options.every, images=options.images)
     contenders = {"alone": train(options.net, data, None)}
     contenders |= {"watched": train(options.net, data, watched), "at most": train(options.net, data, most)}

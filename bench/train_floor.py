@@ -15,12 +15,12 @@ from timing import alternate, environment
 from torch import nn
 from torch.nn.functional import cross_entropy, kl_div
 
+from surefooted.components.spec import build
 from surefooted.data.images import Images, Splits
-from surefooted.machine import Machine
-from surefooted.recipes import recipe
-from surefooted.spec import build
-from surefooted.training import fit
-from surefooted.views import Plain, untouched
+from surefooted.models.victims import Plain, untouched
+from surefooted.pipeline.runtime import Machine
+from surefooted.training.loop import fit
+from surefooted.training.recipes import recipe
 
 
 def main() -> None:

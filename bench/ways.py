@@ -17,8 +17,8 @@ from timing import alternate, environment
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from surefooted.folded import folded
-from surefooted.spec import build
+from surefooted.components.spec import build
+from surefooted.models.fuse import folded
 
 
 def main() -> None:

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
-from surefooted import metrics
 from surefooted.attacks.base import Attack
-from surefooted.cell import Train, data_of, training
-from surefooted.checkpoint import Entry
-from surefooted.core import Points
+from surefooted.attacks.tracker import Adversarial
+from surefooted.components.spec import build
+from surefooted.core.types import Points
 from surefooted.data.images import Images, Splits
 from surefooted.errors import InputError
-from surefooted.execute import execute
-from surefooted.machine import Machine, Precision
-from surefooted.metrics.functional import Metric
-from surefooted.metrics.intervals import Interval, binomial_interval, bootstrap
-from surefooted.metrics.predictions import Predictions
-from surefooted.prediction import predict
-from surefooted.records import Adversarial
-from surefooted.spec import build, resolve
-from surefooted.store import Store
-from surefooted.views import Victim
+from surefooted.evaluation.metrics.measuring import measure
+from surefooted.models.prediction import predict
+from surefooted.models.victims import Victim
+from surefooted.pipeline.execute import execute
+from surefooted.pipeline.runtime import Machine, Precision
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Train, data_of, training
+from surefooted.training.checkpoint import Entry
 
 __all__ = ["Trained", "attack", "measure", "predict", "train"]
 
@@ -95,33 +90,3 @@ def attack(
     made = name if isinstance(name, Attack) else build("attack", {name: arguments} if arguments else name)
     points = images.points() if isinstance(images, Images) else images
     return made(model, points, seed=seed, batch=batch)
-
-
-def measure(
-    p: Predictions, names: str | Sequence[str] = (), *, draws: int = 1000, level: float = 0.95, seed: int = 0
-) -> dict[str, Interval]:
-    """Metrics of predictions with intervals over the examples; all metrics where none is named.
-
-    They are bootstrap intervals, but for accuracy, which has Wilson's; ``interval_of`` says more.
-    """
-    named = [names] if isinstance(names, str) else names or metrics.__all__
-    chosen = {name: resolve("metric", name) for name in named}
-    return {name: interval_of(name, of, p, draws=draws, level=level, seed=seed) for name, of in chosen.items()}
-
-
-def interval_of(
-    name: str, metric: Metric, p: Predictions, *, draws: int = 1000, level: float = 0.95, seed: int = 0
-) -> Interval:
-    """The interval that suits a metric by its name.
-
-    Accuracy gets Wilson's: resamples of answers that are all right are all right, and would leave no width. Resampling
-    adds to a calibration error what chance adds: the basic interval takes it off again, and covers far better near 0;
-    no such error lies outside [0, 1].
-    """
-    if name == "accuracy" and len(p.i.unique()) == len(p.i):
-        return binomial_interval(int(p.top()[1].sum()), len(p.y), level=level)
-    resampled = partial(bootstrap, metric, p, draws=draws, level=level, seed=seed)
-    if name not in ("ece", "classwise_ece", "max_calibration_error"):
-        return resampled()
-    found = resampled(kind="basic")
-    return found._replace(low=min(max(found.low, 0.0), 1.0), high=min(max(found.high, 0.0), 1.0))

@@ -5,7 +5,7 @@ from math import inf, prod
 import torch
 from torch import nn
 
-from surefooted.core import Points
+from surefooted.core.types import Points
 
 
 def linear(classes=2, shape=(12,), rows=60):

@@ -2,7 +2,7 @@
 
 import torch
 
-from surefooted.noise import Noise
+from surefooted.core.rng import Noise
 
 SIZES = (16, 8, 4, 1)
 SHARES = (0.35, 0.25, 0.2, 0.2)

@@ -7,8 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted import analysis
-from surefooted.analysis import (
+from surefooted.core.scores import cross_entropy, entropy, kl_from_clean
+from surefooted.core.types import Forward, Points, log_mean_softmax
+from surefooted.errors import InputError
+from surefooted.evaluation import analysis
+from surefooted.evaluation.analysis import (
     certified_radius,
     decision_margin,
     jacobian_norm,
@@ -17,17 +20,14 @@ from surefooted.analysis import (
     sensitivity,
     surface,
 )
-from surefooted.analysis import jacobian as of_jacobian
-from surefooted.analysis.jacobian import spectral_norm
-from surefooted.analysis.linearity import derivative_along
-from surefooted.analysis.surfaces import steepest_sign
-from surefooted.core import Forward, Points, log_mean_softmax
-from surefooted.ensembles import Ensemble, MonteCarloDropout
-from surefooted.errors import InputError
-from surefooted.folded import folded
-from surefooted.nets import cnn7, lenet, mlp, wide_resnet
-from surefooted.scores import cross_entropy, entropy, kl_from_clean
-from surefooted.views import Plain, victim_of
+from surefooted.evaluation.analysis import jacobian as of_jacobian
+from surefooted.evaluation.analysis.jacobian import spectral_norm
+from surefooted.evaluation.analysis.linearity import derivative_along
+from surefooted.evaluation.analysis.surfaces import steepest_sign
+from surefooted.models.ensembles import Ensemble, MonteCarloDropout
+from surefooted.models.fuse import folded
+from surefooted.models.nets import cnn7, lenet, mlp, wide_resnet
+from surefooted.models.victims import Plain, victim_of
 
 SHAPE, CLASSES, ROWS = (1, 14, 14), 5, 6
 

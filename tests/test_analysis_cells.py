@@ -3,19 +3,19 @@
 import pytest
 import torch
 
-from surefooted.analysis import (
+from surefooted.core.scores import entropy
+from surefooted.data import digits
+from surefooted.errors import InputError
+from surefooted.evaluation.analysis import (
     nonlinearity,
     sensitivity,
     surface,
 )
-from surefooted.cell import Analysed, Surface, attacking, training
-from surefooted.cell import analysed as of_cells
-from surefooted.data import digits
-from surefooted.errors import InputError
-from surefooted.execute import execute
-from surefooted.machine import Machine
-from surefooted.scores import entropy
-from surefooted.store import Store
+from surefooted.pipeline.execute import execute
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Analysed, Surface, attacking, training
+from surefooted.pipeline.tasks import analysed as of_cells
 
 CPU = Machine("cpu", threads=1)
 

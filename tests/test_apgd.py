@@ -8,12 +8,12 @@ from exact import linear
 from torch import nn
 
 from surefooted.attacks.apgd import apgd, apgd_t, checkpoints
-from surefooted.core import Forward, Points
+from surefooted.attacks.oracle import Oracle
+from surefooted.core.norms import ball
+from surefooted.core.scores import cross_entropy, cw_margin, dlr, targeted_dlr
+from surefooted.core.types import Forward, Points
 from surefooted.errors import InputError
-from surefooted.geometry import ball
-from surefooted.oracle import Oracle
-from surefooted.scores import cross_entropy, cw_margin, dlr, targeted_dlr
-from surefooted.views import Plain
+from surefooted.models.victims import Plain
 
 
 class Witness(nn.Module):

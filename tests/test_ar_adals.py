@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 
-from surefooted.cell import Best, Train
-from surefooted.execute import execute, plan
-from surefooted.machine import Machine
-from surefooted.metrics import ece
+from surefooted.evaluation.metrics import ece
+from surefooted.pipeline.execute import execute, plan
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Best, Train
 from surefooted.report import write
-from surefooted.store import Store
 from surefooted.studies import ar_adals
 from surefooted.studies.ar_adals.cells import OF_ENSEMBLE
 from surefooted.studies.ar_adals.numbers import SCALED, Numbers

@@ -12,14 +12,14 @@ from learnt import learnt
 from torch import nn
 
 from surefooted import attacks
-from surefooted.analysis.margins import decision_margin
 from surefooted.attacks import fgsm
-from surefooted.core import Points, check_points
+from surefooted.attacks.tracker import Records
+from surefooted.core.types import Points, check_points
 from surefooted.data import digits
 from surefooted.errors import InputError
-from surefooted.prediction import predict
-from surefooted.records import Records
-from surefooted.views import Plain, placed
+from surefooted.evaluation.analysis.margins import decision_margin
+from surefooted.models.prediction import predict
+from surefooted.models.victims import Plain, placed
 
 # Enough to meet the laws; the strength of attacks has tests of its own.
 CHEAP = {"eps": 0.15, "steps": 12, "queries": 60, "draws": 60, "targets": 3, "search_steps": 2}

@@ -11,19 +11,19 @@ from test_checks import FLAWS, trained
 from torch import nn
 
 import surefooted as sf
-from surefooted.auditing import Estimate, audited, estimate
-from surefooted.cell import Attacked, Predicted, Weights, attacked, attacking, known_data
-from surefooted.console import spoken
+from surefooted.auditing import audit_of
+from surefooted.auditing.design import BUDGETS
+from surefooted.auditing.run import Estimate, audited, estimate
+from surefooted.components.spec import build
 from surefooted.data import digits
 from surefooted.errors import InputError
-from surefooted.execute import execute, plan
-from surefooted.foreign import Live
-from surefooted.machine import Machine
-from surefooted.spec import build
-from surefooted.store import Store
-from surefooted.studies.audit import audit_of
-from surefooted.studies.audit.cells import BUDGETS
-from surefooted.temperature import fit_temperature
+from surefooted.evaluation.temperature import fit_temperature
+from surefooted.models.external import Live
+from surefooted.pipeline.execute import execute, plan
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Attacked, Predicted, Weights, attacked, attacking, known_data
+from surefooted.report.terminal import spoken
 
 SMOKE = {"eps": 0.15, "budget": "smoke", "quiet": True}
 
@@ -197,7 +197,7 @@ def test_killed_three_times_it_finishes_with_the_same_numbers(tmp_path, monkeypa
     net, root = trained(), tmp_path / "killed"
     # Forked from a process without threads, of which earlier tests leave some behind here.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["surefooted.auditing", "surefooted.nets"])
+    context.set_forkserver_preload(["surefooted.auditing.run", "surefooted.models.nets"])
     for enough in (2, 5, 8):
         child = context.Process(target=audit_to_be_killed, args=(net, root))
         child.start()

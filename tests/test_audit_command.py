@@ -10,10 +10,10 @@ from test_audit import SMOKE, close
 
 import surefooted as sf
 from surefooted import cli
-from surefooted.commands.auditing import _slug
+from surefooted.cli.actions.auditing import _slug
 from surefooted.data import digits
 from surefooted.errors import InputError
-from surefooted.store import Store
+from surefooted.pipeline.store import Store
 
 STRANGER = """
 import torch
@@ -82,7 +82,7 @@ def test_every_option_arrives(command, monkeypatch):
         told.update(given)
         raise InputError("far enough")
 
-    monkeypatch.setattr(sys.modules["surefooted.studies.audit"], "audit_of", stop)  # a function has its name, too
+    monkeypatch.setattr(sys.modules["surefooted.auditing"], "audit_of", stop)  # a function has its name, too
     words = ("--norm", "l2", "--eot", "3", "--levels", "4", "--temperature", "halves", "--split", "validation")
     code, _, err = command(*AUDIT, *words, "--seed", "5", "--model", "stranger:mlp", "--mean", "0", "--std", "1/16")
     assert code == 2 and "far enough" in err

@@ -13,12 +13,12 @@ from torch import nn
 
 from surefooted.attacks import apgd, autoattack, carlini_wagner, fgsm, pgd, square, worst_of
 from surefooted.attacks.base import Attack
-from surefooted.core import Points
+from surefooted.components.spec import build
+from surefooted.core.scores import cross_entropy
+from surefooted.core.types import Points
 from surefooted.data import digits
 from surefooted.errors import InputError, ReducedAttack
-from surefooted.scores import cross_entropy
-from surefooted.spec import build
-from surefooted.weights import load_model
+from surefooted.models.weights import load_model
 
 HERE = Path(__file__).parent / "data"
 SMALL = {"steps": 10, "targets": 3, "queries": 60}

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted import checks, predict
-from surefooted.checks import Probe, admit, admit_probabilities, probe
-from surefooted.core import Points
+from surefooted import predict
+from surefooted.components.spec import build
+from surefooted.core.types import Points
 from surefooted.data import digits
-from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
-from surefooted.spec import build
+from surefooted.evaluation import checks
+from surefooted.evaluation.checks import Probe, admit, admit_probabilities, probe
+from surefooted.models.ensembles import Ensemble
 
 EPS, STEPS, QUERIES = 0.15, 10, 8
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy import stats
 
-from surefooted.analysis import (
+from surefooted.errors import InputError
+from surefooted.evaluation.analysis import (
     correlation,
 )
-from surefooted.errors import InputError
-from surefooted.metrics.intervals import resamples
+from surefooted.evaluation.metrics.intervals import resamples
 
 
 @pytest.mark.parametrize("kind", ["pearson", "spearman"])

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from synthetic import blocks
 
-from surefooted import corruptions
-from surefooted.corruptions import base, blurs, elastic, filters, glass, motion, noises, weather
+from surefooted.components.spec import build, complete, names
+from surefooted.core.rng import Noise
+from surefooted.data import corruptions
+from surefooted.data.corruptions import base, blurs, elastic, filters, glass, motion, noises, weather
 from surefooted.errors import InputError
-from surefooted.noise import Noise
-from surefooted.spec import build, complete, names
 
 ALL = corruptions.__all__
 QUIET = ("defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression", "gaussian_blur",

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surefooted.core import Points
+from surefooted.core.rng import Noise
+from surefooted.core.types import Points
 from surefooted.data import augment
 from surefooted.errors import InputError
-from surefooted.noise import Noise
 
 MADE = {name: getattr(augment, name)() for name in augment.__all__}
 

@@ -10,28 +10,28 @@ import torch
 from test_spectral import dense
 from torch import nn
 
-from surefooted import nets
 from surefooted.attacks import autoattack, pgd
-from surefooted.cell import attacking, training
-from surefooted.core import Forward, Points
+from surefooted.core.files import read_tensors, write_tensors
+from surefooted.core.scores import entropy
+from surefooted.core.types import Forward, Points
 from surefooted.data import digits
 from surefooted.data.split import Cut, Source, Table, deal
-from surefooted.ensembles import Ensemble
 from surefooted.errors import InputError
-from surefooted.execute import execute
-from surefooted.files import read_tensors, write_tensors
-from surefooted.latent import Latent
-from surefooted.machine import Machine
-from surefooted.methods import due, vanilla
-from surefooted.nets.due import Due
-from surefooted.nets.gaussian_process import JITTER, GaussianProcess, k_means
-from surefooted.nets.spectral import SpectralBatchNorm2d, SpectralConv2d, SpectralLinear, norm
-from surefooted.prediction import predict
-from surefooted.recipes import recipe
-from surefooted.scores import entropy
-from surefooted.store import Store
-from surefooted.training import fit
-from surefooted.weights import load_model, outline, seeded_network
+from surefooted.models import nets
+from surefooted.models.ensembles import Ensemble
+from surefooted.models.latent import Latent
+from surefooted.models.nets.due import Due
+from surefooted.models.nets.gaussian_process import JITTER, GaussianProcess, k_means
+from surefooted.models.nets.spectral import SpectralBatchNorm2d, SpectralConv2d, SpectralLinear, norm
+from surefooted.models.prediction import predict
+from surefooted.models.weights import load_model, outline, seeded_network
+from surefooted.pipeline.execute import execute
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import attacking, training
+from surefooted.training.loop import fit
+from surefooted.training.methods import due, vanilla
+from surefooted.training.recipes import recipe
 
 SGD = {"optimiser": "sgd", "lr": 0.1}
 BOUNDED = SpectralLinear | SpectralConv2d
@@ -274,7 +274,7 @@ def test_what_is_read_back_predicts_the_same(net, tmp_path):
 
 @pytest.mark.parametrize("net", [PLANE, SMALL], ids=str)
 def test_a_killed_training_ends_with_the_same_bits(net, bars, tmp_path, monkeypatch):
-    monkeypatch.setattr("surefooted.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("surefooted.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     schedule, file = recipe(epochs=2, batch=32, **SGD), tmp_path / "checkpoint.safetensors"
     whole, broken, method = started(net, bars), started(net, bars), due(perturb=UTA, mode="train")
     fit(method, whole, bars, schedule)

@@ -6,21 +6,21 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted import nets
 from surefooted.attacks import carlini_wagner, pgd
-from surefooted.cell import Best, Dropped, Ensembled, Member, Predicted, attacked, attacking, training
-from surefooted.core import Forward, Points, log_mean_softmax
+from surefooted.components.spec import build
+from surefooted.core.scores import adp_loss, cross_entropy, entropy, summed_cross_entropy
+from surefooted.core.types import Forward, Points, log_mean_softmax
 from surefooted.data import digits
-from surefooted.ensembles import Ensemble, MonteCarloDropout
 from surefooted.errors import InputError
-from surefooted.execute import execute
-from surefooted.machine import Machine
-from surefooted.prediction import predict
-from surefooted.scores import adp_loss, cross_entropy, entropy, summed_cross_entropy
-from surefooted.spec import build
-from surefooted.store import Store
-from surefooted.views import victim_of
-from surefooted.weights import seeded_network
+from surefooted.models import nets
+from surefooted.models.ensembles import Ensemble, MonteCarloDropout
+from surefooted.models.prediction import predict
+from surefooted.models.victims import victim_of
+from surefooted.models.weights import seeded_network
+from surefooted.pipeline.execute import execute
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Best, Dropped, Ensembled, Member, Predicted, attacked, attacking, training
 
 CPU = Machine("cpu", threads=1)
 SMALL = {"digits": {"train_limit": 120, "test_limit": 60, "validation": 0.2}}

@@ -10,7 +10,7 @@ from torch import nn
 
 from surefooted.attacks.boundary import to_plane
 from surefooted.attacks.fab import fab
-from surefooted.core import Points
+from surefooted.core.types import Points
 from surefooted.errors import InputError
 
 NORMS = ["linf", "l2"]

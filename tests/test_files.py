@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 from test_store import refused
 
-from surefooted.cell import Weights
-from surefooted.files import read_json, read_tensors, write_json, write_tensors
-from surefooted.weights import load_model, seeded_network
+from surefooted.core.files import read_json, read_tensors, write_json, write_tensors
+from surefooted.models.weights import load_model, seeded_network
+from surefooted.pipeline.tasks import Weights
 
 
 def test_tensors_and_what_is_said_of_them_come_back(tmp_path):

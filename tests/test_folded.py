@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted import nets
 from surefooted.attacks import pgd
-from surefooted.core import Points
-from surefooted.folded import folded
-from surefooted.spec import build
+from surefooted.components.spec import build
+from surefooted.core.types import Points
+from surefooted.models import nets
+from surefooted.models.fuse import folded
 
 DEEP = {
     "due",

@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from surefooted import nets
-from surefooted.checks import of_probe, probe
 from surefooted.data import digits
 from surefooted.errors import InputError
-from surefooted.foreign import Foreign, Live
-from surefooted.foreign.onnx import read_onnx
-from surefooted.foreign.program import read_program
+from surefooted.evaluation.checks import of_probe, probe
+from surefooted.models import nets
+from surefooted.models.external import Foreign, Live
+from surefooted.models.external.onnx import read_onnx
+from surefooted.models.external.program import read_program
 
 SHAPE = (1, 8, 8)
 

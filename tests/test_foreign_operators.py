@@ -8,8 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from surefooted.errors import InputError
-from surefooted.foreign.onnx import read_onnx
-from surefooted.foreign.operators import OPERATORS
+from surefooted.models.external.onnx import read_onnx
+from surefooted.models.external.operators import OPERATORS
 
 F4 = ("B", 2, 6, 6)
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from surefooted.core.norms import L2, Linf, ball
+from surefooted.core.rng import Noise
 from surefooted.errors import InputError
-from surefooted.geometry import L2, Linf, ball
-from surefooted.noise import Noise
 
 BALLS = [Linf(0.3), L2(0.7)]
 

@@ -4,15 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted import methods, nets, scores
 from surefooted.attacks import carlini_wagner, pgd
-from surefooted.cell import training
-from surefooted.core import Forward, Points
-from surefooted.ensembles import Ensemble, MonteCarloDropout
+from surefooted.core import scores
+from surefooted.core.scores import cross_entropy, entropy
+from surefooted.core.types import Forward, Points
 from surefooted.errors import InputError
-from surefooted.latent import Latent
-from surefooted.methods.views import latent, mc_dropout
-from surefooted.scores import cross_entropy, entropy
+from surefooted.models import nets
+from surefooted.models.ensembles import Ensemble, MonteCarloDropout
+from surefooted.models.latent import Latent
+from surefooted.pipeline.tasks import training
+from surefooted.training import methods
+from surefooted.training.methods.views import latent, mc_dropout
 
 STAGE = latent(stage="fc1")
 

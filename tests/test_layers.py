@@ -1,58 +1,79 @@
-"""The one-way flow: a module imports from lines above its own, or from its own line, and never from below."""
+"""The import graph: rooms in a fixed order, no import upwards and no circle anywhere, type checking included."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import surefooted
 
 ROOT = Path(surefooted.__file__).parent
-ORDER = """
-    errors
-    spec
-    checked
-    describe  core  noise  files  options
-    geometry  scores
-    records
-    oracle  views  folded  ensembles  latent
-    nets  data  corruptions  attacks  metrics  recipes
-    methods  checks  prediction  temperature  posthoc  analysis
-    recorders
-    batches  preparation  checkpoint  processes  machine  store  report  console
-    weights  training  foreign
-    cell
-    execute  victims
-    forecast
-    api
-    studies
-    auditing
-    commands
-    cli
-    __main__
-"""
-LINE = {name: number for number, line in enumerate(ORDER.split("\n")) for name in line.split()}
+# From the bottom up: a room imports itself and rooms above it in this list.
+ROOMS = [
+    "errors",
+    "components",
+    "core",
+    "data",
+    "report",
+    "models",
+    "attacks",
+    "evaluation",
+    "training",
+    "pipeline",
+    "api",
+    "studies",
+    "auditing",
+    "cli",
+    "__main__",
+]
 
 
-def imports(file: Path) -> set[str]:
-    """Layers that a file imports anywhere, functions included."""
-    modules = []
+def module_of(file: Path) -> str:
+    parts = file.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(file): file for file in sorted(ROOT.rglob("*.py"))}
+
+
+def imported(file: Path) -> set[str]:
+    """Modules of the package that a file imports anywhere: in functions and under ``TYPE_CHECKING`` as well."""
+    found = set()
     for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level == 0:
-            modules += [f"{node.module}.{alias.name}" for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports are absolute"
+            both = [(f"{node.module}.{alias.name}", str(node.module)) for alias in node.names]
+            found |= {name if name in MODULES else module for name, module in both}
         elif isinstance(node, ast.Import):
-            modules += [alias.name for alias in node.names]
-    parts = [module.split(".") for module in modules]
-    return {part[1] for part in parts if part[0] == "surefooted" and len(part) > 1 and part[1] != "__version__"}
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name in MODULES}
 
 
-def test_a_lower_layer_never_imports_an_upper_one():
-    upward = []
-    for file in sorted(ROOT.rglob("*.py")):
-        layer = file.relative_to(ROOT).parts[0].removesuffix(".py")
-        if layer == "__init__":  # names of everything, loaded when first used
-            continue
-        assert layer in LINE, f"give {layer} its line in ORDER"
-        upward += [f"{layer} imports {other} ({file.name})" for other in imports(file) if LINE[other] > LINE[layer]]
+GRAPH = {module: imported(file) for module, file in MODULES.items()}
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def test_the_root_holds_the_rooms_and_nothing_else():
+    assert {file.stem for file in ROOT.glob("*.py")} == {"__init__", "__main__", "api", "errors"}
+    assert {folder.name for folder in ROOT.iterdir() if folder.is_dir() and folder.name != "__pycache__"} == (
+        set(ROOMS) - {"__main__", "api", "errors"}
+    )
+
+
+def test_no_room_imports_a_room_below_it_in_the_list():
+    upward = [
+        f"{module} imports {other}"
+        for module, others in GRAPH.items()
+        for other in others
+        if module != "surefooted" and other != "surefooted" and ROOMS.index(room(other)) > ROOMS.index(room(module))
+    ]
     assert not upward
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graphlib.TopologicalSorter(GRAPH).prepare()  # raises CycleError and names the circle
 
 
 def test_nothing_is_unpickled():

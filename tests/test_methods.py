@@ -6,14 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted import methods, nets, scores
-from surefooted.core import Forward, Points
-from surefooted.ensembles import Ensemble
+from surefooted.core import scores
+from surefooted.core.types import Forward, Points
 from surefooted.errors import InputError
-from surefooted.methods import targets
-from surefooted.methods.due import divergence
-from surefooted.methods.targets import Levels, adaptive, eps_of, label_smoothing
-from surefooted.nets import due_mlp
+from surefooted.models import nets
+from surefooted.models.ensembles import Ensemble
+from surefooted.models.nets import due_mlp
+from surefooted.training import methods
+from surefooted.training.methods import targets
+from surefooted.training.methods.due import divergence
+from surefooted.training.methods.targets import Levels, adaptive, eps_of, label_smoothing
 
 ALL = methods.__all__
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from surefooted import metrics
+from surefooted.core.predictions import Predictions, predictions
 from surefooted.errors import InputError
-from surefooted.metrics.predictions import Predictions, predictions
+from surefooted.evaluation import metrics
 
 OPTIONS = [
     {"edges": edges, "closed": closed} for edges in ("equal_width", "equal_mass") for closed in ("right", "left")

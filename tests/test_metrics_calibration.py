@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_metrics import OPTIONS, of_probabilities, sample
 
+from surefooted.core.predictions import Predictions, predictions
 from surefooted.errors import InputError
-from surefooted.metrics import classwise_ece, ece, max_calibration_error, overconfidence
-from surefooted.metrics.predictions import Predictions, predictions
-from surefooted.metrics.reliability import reliability_curve
+from surefooted.evaluation.metrics import classwise_ece, ece, max_calibration_error, overconfidence
+from surefooted.evaluation.metrics.reliability import reliability_curve
 
 every_option = pytest.mark.parametrize("options", OPTIONS, ids=lambda o: f"{o['edges']}-{o['closed']}")
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_metrics import OPTIONS, of_probabilities, sample
 
-from surefooted.metrics import brier, debiased_ece, ece, nll
-from surefooted.metrics.decompositions import brier_decomposition, nll_decomposition
-from surefooted.metrics.functional import functional_of
-from surefooted.metrics.intervals import bootstrap, resamples
-from surefooted.metrics.predictions import Predictions, predictions
+from surefooted.core.predictions import Predictions, predictions
+from surefooted.evaluation.metrics import brier, debiased_ece, ece, nll
+from surefooted.evaluation.metrics.decompositions import brier_decomposition, nll_decomposition
+from surefooted.evaluation.metrics.functional import functional_of
+from surefooted.evaluation.metrics.intervals import bootstrap, resamples
 
 every_option = pytest.mark.parametrize("options", OPTIONS, ids=lambda o: f"{o['edges']}-{o['closed']}")
 

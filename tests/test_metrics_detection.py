@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_metrics import of_probabilities, sample
 
+from surefooted.core.predictions import predictions
 from surefooted.errors import InputError
-from surefooted.metrics import accuracy, aurc, error_auroc, excess_aurc
-from surefooted.metrics.detection import auroc_interval, detection, error_detection
-from surefooted.metrics.levels import by_level
-from surefooted.metrics.predictions import predictions
-from surefooted.metrics.selective import risk_coverage
-from surefooted.metrics.uncertainty import mutual_information
+from surefooted.evaluation.metrics import accuracy, aurc, error_auroc, excess_aurc
+from surefooted.evaluation.metrics.detection import auroc_interval, detection, error_detection
+from surefooted.evaluation.metrics.levels import by_level
+from surefooted.evaluation.metrics.selective import risk_coverage
+from surefooted.evaluation.metrics.uncertainty import mutual_information
 
 MEASURES = ("max_probability", "entropy", "margin")
 grid = st.lists(st.integers(-3, 4).map(float), min_size=1, max_size=25)

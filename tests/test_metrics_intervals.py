@@ -8,11 +8,11 @@ import torch
 from scipy import stats
 from test_metrics import CASES, sample
 
-from surefooted import metrics
-from surefooted.api import measure
+from surefooted.core.predictions import Predictions, predictions
 from surefooted.errors import InputError
-from surefooted.metrics.intervals import Interval, binomial_interval, bootstrap, mean_interval, seed_interval
-from surefooted.metrics.predictions import Predictions, predictions
+from surefooted.evaluation import metrics
+from surefooted.evaluation.metrics.intervals import Interval, binomial_interval, bootstrap, mean_interval, seed_interval
+from surefooted.evaluation.metrics.measuring import measure
 
 CALIBRATION = ("ece", "classwise_ece", "max_calibration_error")
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_metrics import sample
 
-from surefooted import metrics
 from surefooted.errors import InputError
-from surefooted.metrics.intervals import binomial_interval
-from surefooted.metrics.levels import by_level, levels_of
-from surefooted.metrics.robustness import accuracy_curve, robust_accuracy, size_quantiles
-from surefooted.metrics.stability import variance, variance_by_level
+from surefooted.evaluation import metrics
+from surefooted.evaluation.metrics.intervals import binomial_interval
+from surefooted.evaluation.metrics.levels import by_level, levels_of
+from surefooted.evaluation.metrics.robustness import accuracy_curve, robust_accuracy, size_quantiles
+from surefooted.evaluation.metrics.stability import variance, variance_by_level
 
 
 @given(st.lists(st.one_of(st.sampled_from([0.0, 0.5, inf]), st.floats(0, 10)), min_size=1, max_size=60), st.data())

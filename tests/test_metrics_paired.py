@@ -8,12 +8,12 @@ import torch
 from scipy import stats
 from test_metrics import CASES
 
-from surefooted import metrics
+from surefooted.core.predictions import Predictions, predictions
 from surefooted.errors import InputError
-from surefooted.metrics.intervals import bootstrap
-from surefooted.metrics.paired import mcnemar, paired_bootstrap, paired_seeds
-from surefooted.metrics.predictions import Predictions, predictions
-from surefooted.temperature import scaled
+from surefooted.evaluation import metrics
+from surefooted.evaluation.metrics.intervals import bootstrap
+from surefooted.evaluation.metrics.paired import mcnemar, paired_bootstrap, paired_seeds
+from surefooted.evaluation.temperature import scaled
 
 
 def two(n: int = 300, seed: int = 0, better: float = 0.5) -> tuple[Predictions, Predictions]:

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_metrics import sample
 
-from surefooted import metrics
-from surefooted.core import Forward
+from surefooted.core.predictions import predictions
+from surefooted.core.scores import entropy, mutual_information
+from surefooted.core.types import Forward
 from surefooted.errors import InputError
-from surefooted.metrics import uncertainty as u
-from surefooted.metrics.predictions import predictions
-from surefooted.metrics.stability import variance, variance_by_level, variance_shares
-from surefooted.scores import entropy, mutual_information
+from surefooted.evaluation import metrics
+from surefooted.evaluation.metrics import uncertainty as u
+from surefooted.evaluation.metrics.stability import variance, variance_by_level, variance_shares
 
 every_measure = pytest.mark.parametrize("measure", u.MEASURES.values(), ids=u.MEASURES)
 

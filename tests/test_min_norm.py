@@ -10,9 +10,9 @@ from surefooted import attacks
 from surefooted.attacks.carlini_wagner import carlini_wagner
 from surefooted.attacks.min_norm import ddn, fmn
 from surefooted.attacks.nearest_boundary import nearest_boundary
-from surefooted.core import Points
+from surefooted.core.types import Points
 from surefooted.data import digits
-from surefooted.metrics.levels import levels_of
+from surefooted.evaluation.metrics.levels import levels_of
 
 L2_ATTACKS = {
     "carlini_wagner": carlini_wagner(search_steps=2, steps=150),

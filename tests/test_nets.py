@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted import nets
 from surefooted.errors import InputError
-from surefooted.nets.normalise import Normalise
-from surefooted.nets.residual import Residual, he_normal_
+from surefooted.models import nets
+from surefooted.models.nets.normalise import Normalise
+from surefooted.models.nets.residual import Residual, he_normal_
 
 # The smallest images that each takes.
 SMALLEST = {

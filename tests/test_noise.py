@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from surefooted.noise import MASK, Noise, philox, torch_seed
+from surefooted.core.rng import MASK, Noise, philox, torch_seed
 
 # Known answers of Random123's philox4x32-10: counter, key, result.
 KNOWN = [

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from surefooted.attacks import pgd, r_fgsm
-from surefooted.core import Points
-from surefooted.geometry import ball
+from surefooted.core.norms import ball
+from surefooted.core.types import Points
 
 ROWS = 400
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import check_grad, minimize
 
-from surefooted import metrics
+from surefooted.core.predictions import Predictions, predictions
 from surefooted.errors import InputError
-from surefooted.metrics import nll
-from surefooted.metrics.predictions import Predictions, predictions
-from surefooted.posthoc import (
+from surefooted.evaluation import metrics
+from surefooted.evaluation.metrics import nll
+from surefooted.evaluation.recalibration import (
     LogMap,
     _objective,
     _quadratic,
@@ -22,7 +22,7 @@ from surefooted.posthoc import (
     temperature_scaling,
     vector_scaling,
 )
-from surefooted.temperature import fit_temperature, scaled
+from surefooted.evaluation.temperature import fit_temperature, scaled
 
 matrix_scaling = partial(dirichlet_scaling, off_diagonal=0, intercept=0)
 FITS = {

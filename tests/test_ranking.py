@@ -5,19 +5,19 @@ import pytest
 import torch
 
 from surefooted.attacks import nearest_boundary
-from surefooted.cell import Attacked, Predicted, Train, training
-from surefooted.core import Forward
+from surefooted.components.spec import build
+from surefooted.core.scores import entropy
+from surefooted.core.types import Forward
 from surefooted.data import digits
 from surefooted.errors import InputError
-from surefooted.execute import execute
-from surefooted.machine import Machine
-from surefooted.methods import ar_adals
-from surefooted.metrics.levels import levels_of
-from surefooted.recipes import recipe
-from surefooted.scores import entropy
-from surefooted.spec import build
-from surefooted.store import Store
-from surefooted.training import fit
+from surefooted.evaluation.metrics.levels import levels_of
+from surefooted.pipeline.execute import execute
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Attacked, Predicted, Train, training
+from surefooted.training.loop import fit
+from surefooted.training.methods import ar_adals
+from surefooted.training.recipes import recipe
 
 CPU = Machine("cpu", threads=1)
 SMALL = {"digits": {"train_limit": 120, "test_limit": 60, "validation": 0.2}}

@@ -4,18 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted import recorders
-from surefooted.cell import training
-from surefooted.core import Points
+from surefooted.components.spec import names
+from surefooted.core.types import Points
 from surefooted.data import digits
 from surefooted.errors import InputError
-from surefooted.execute import execute
-from surefooted.machine import Machine
-from surefooted.metrics import accuracy
-from surefooted.prediction import predict
-from surefooted.recorders import flips, plane_points, robustness
-from surefooted.spec import names
-from surefooted.store import Store
+from surefooted.evaluation.metrics import accuracy
+from surefooted.models.prediction import predict
+from surefooted.pipeline.execute import execute
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import training
+from surefooted.training import recorders
+from surefooted.training.recorders import flips, plane_points, robustness
 
 CPU = Machine("cpu", threads=1)
 SMALL = {"digits": {"train_limit": 120, "test_limit": 60}}

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from surefooted import studies
-from surefooted.cell import Dropped, Member, Predicted, Train, training
-from surefooted.commands import studying
+from surefooted.cli.actions import studying
 from surefooted.errors import InputError
-from surefooted.execute import execute, plan
-from surefooted.forecast import _Pace, forecast
-from surefooted.machine import Machine
-from surefooted.metrics.intervals import Interval
+from surefooted.evaluation.metrics.intervals import Interval
+from surefooted.pipeline.execute import execute, plan
+from surefooted.pipeline.forecast import _Pace, forecast
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Dropped, Member, Predicted, Train, training
 from surefooted.report import write
-from surefooted.store import Store
 from surefooted.studies.claims import judged, tempered, throughout
 from surefooted.studies.entm import grids as entm_grids
 from surefooted.studies.entm.cells import SEARCHED

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from surefooted import training as loop
-from surefooted.cell import Predicted, attacking, training
-from surefooted.execute import execute, plan
-from surefooted.files import read_tensors
-from surefooted.machine import Machine
-from surefooted.store import Store
+from surefooted.core.files import read_tensors
+from surefooted.pipeline.execute import execute, plan
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Predicted, attacking, training
+from surefooted.training import loop
 
 CPU = Machine("cpu", threads=1)
 NEAREST = {"carlini_wagner": {"steps": 3, "away_from": "prediction"}}
@@ -47,7 +47,9 @@ WATCHED = {"robustness": {"eps": 0.05, "steps": 2, "every": 7, "images": 40, "pa
 def forked():
     """Processes that start at once: forked from one that has imported all this and computed nothing."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lightning_fabric", "surefooted.execute", "surefooted.recipes", "surefooted.nets"])
+    context.set_forkserver_preload(
+        ["lightning_fabric", "surefooted.pipeline.execute", "surefooted.training.recipes", "surefooted.models.nets"]
+    )
     return context
 
 

@@ -7,9 +7,9 @@ import torch
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 from torch.nn.functional import kl_div
 
-from surefooted import scores
-from surefooted.core import Forward
-from surefooted.scores import at_clean, per_sample
+from surefooted.core import scores
+from surefooted.core.scores import at_clean, per_sample
+from surefooted.core.types import Forward
 
 ALL = [getattr(scores, name) for name in scores.__all__]
 

@@ -6,13 +6,13 @@ import torch
 from PIL import Image
 from tiny_sets import write_npz
 
-from surefooted.cell import Corrupted, Released, Shifted, training
 from surefooted.data.images import Images
 from surefooted.data.shifted import cifar_c, imagenet_c
 from surefooted.errors import InputError
-from surefooted.execute import execute
-from surefooted.machine import Machine
-from surefooted.store import Store
+from surefooted.pipeline.execute import execute
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Corrupted, Released, Shifted, training
 
 N, FIRST = 12, 50
 

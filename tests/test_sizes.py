@@ -4,9 +4,9 @@ import pytest
 from tiny_sets import write_known_sets
 
 from surefooted import studies
-from surefooted.cell import Attacked, Train
-from surefooted.execute import plan
-from surefooted.store import Store
+from surefooted.pipeline.execute import plan
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Attacked, Train
 
 # What size cpu of uta has not, or has of other data.
 OWN = ("overfitting-cifar10", "looks", "svhn", "fast", "several-fashion_mnist")

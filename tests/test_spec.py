@@ -8,13 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-from surefooted import attacks, methods, recipes, scores
-from surefooted.cell import Attacked, Predicted, attacking, training
-from surefooted.core import Score
-from surefooted.describe import describe
+from surefooted import attacks
+from surefooted.cli.options import gather, parse
+from surefooted.components.describe import describe
+from surefooted.components.spec import KINDS, build, canonical, complete, names, split
+from surefooted.core import scores
+from surefooted.core.types import Score
 from surefooted.errors import InputError
-from surefooted.options import gather, parse
-from surefooted.spec import KINDS, build, canonical, complete, names, split
+from surefooted.pipeline.tasks import Attacked, Predicted, attacking, training
+from surefooted.training import methods, recipes
 
 EVERY = [(kind, name) for kind in KINDS for name in names(kind)]
 
@@ -221,7 +223,7 @@ def test_where_the_data_lie_is_not_in_the_key_but_what_they_are_is(tmp_path):
 
 
 def test_keys_are_the_same_in_every_process():
-    code = f"from surefooted.cell import training; print(training(**{BASE!r}).key)"
+    code = f"from surefooted.pipeline.tasks import training; print(training(**{BASE!r}).key)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == training(**BASE).key
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted.nets.spectral import SpectralBatchNorm2d, SpectralConv2d, iterate, norm
+from surefooted.models.nets.spectral import SpectralBatchNorm2d, SpectralConv2d, iterate, norm
 
 
 def dense(layer):

@@ -9,9 +9,9 @@ from torch import nn
 
 from surefooted.attacks.random_search import random_search
 from surefooted.attacks.square import hill, side_of, square, wave
-from surefooted.core import Points
+from surefooted.core.norms import ball
+from surefooted.core.types import Points
 from surefooted.errors import InputError
-from surefooted.geometry import ball
 
 BOTH = [("linf", 0.1), ("l2", 0.5)]
 

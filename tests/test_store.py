@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from surefooted.cell import Predicted, Probed, training
+from surefooted.core.files import read_json, read_tensors, sha256_of, write, write_json, write_tensors
 from surefooted.errors import InputError
-from surefooted.execute import execute
-from surefooted.files import read_json, read_tensors, sha256_of, write, write_json, write_tensors
-from surefooted.machine import Machine
-from surefooted.store import Store
+from surefooted.pipeline.execute import execute
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Predicted, Probed, training
 
 KEY = "ab" * 32
 
@@ -99,7 +99,7 @@ def test_who_waits_for_one_that_fails_makes_it(tmp_path):
 
 def fresh_process(monkeypatch):
     """Forget which artefacts were read already."""
-    monkeypatch.setattr("surefooted.store._CHECKED", set())
+    monkeypatch.setattr("surefooted.pipeline.store._CHECKED", set())
 
 
 def test_the_list_of_files_is_the_same_whoever_makes_them(tmp_path):
@@ -171,7 +171,7 @@ def test_bytes_are_checked_once_in_a_process(tmp_path, monkeypatch):
     made(store)
     hashed = []
     monkeypatch.setattr(
-        "surefooted.store.sha256_of", lambda file, real=sha256_of: hashed.append(file.name) or real(file)
+        "surefooted.pipeline.store.sha256_of", lambda file, real=sha256_of: hashed.append(file.name) or real(file)
     )
     for _ in range(3):
         with Store(tmp_path).reading("train", KEY):

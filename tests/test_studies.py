@@ -11,13 +11,13 @@ import torch
 from scipy.stats import t
 
 import surefooted as sf
-from surefooted.cell import Attacked, Corrupted, Predicted, Train, Transferred
 from surefooted.errors import InputError
-from surefooted.execute import execute, plan
-from surefooted.machine import Machine
-from surefooted.metrics.intervals import Interval
+from surefooted.evaluation.metrics.intervals import Interval
+from surefooted.pipeline.execute import execute, plan
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Attacked, Corrupted, Predicted, Train, Transferred
 from surefooted.report import write
-from surefooted.store import Store
 from surefooted.studies import demo
 from surefooted.studies.claims import apart, over_seeds, vanishes
 

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
+from surefooted.core.predictions import predictions
 from surefooted.errors import InputError
-from surefooted.metrics import nll
-from surefooted.metrics.predictions import predictions
-from surefooted.temperature import cross_fitted, fit_temperature, scaled
+from surefooted.evaluation.metrics import nll
+from surefooted.evaluation.temperature import cross_fitted, fit_temperature, scaled
 
 
 def drawn(n, classes, temperature, seed, spread=3.0):

@@ -5,18 +5,18 @@ import torch
 from torch import nn
 
 from surefooted.attacks import pgd
-from surefooted.cell import training
-from surefooted.core import Points
+from surefooted.components.spec import complete
+from surefooted.core.scores import entropy
+from surefooted.core.types import Points
 from surefooted.data import plane
 from surefooted.data.plane import BAND, REACH, SIDE, boundary, gap, height, pixels, true_class, units
 from surefooted.errors import InputError
-from surefooted.execute import execute, plan
-from surefooted.machine import Machine
+from surefooted.pipeline.execute import execute, plan
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import training
 from surefooted.report import Page, Section, write
 from surefooted.report.page import VERDICTS
-from surefooted.scores import entropy
-from surefooted.spec import complete
-from surefooted.store import Store
 from surefooted.studies.uta.looks import Looks
 from surefooted.studies.uta.plane import Plane
 from surefooted.studies.uta.toy import CLEAN, Toy, toy

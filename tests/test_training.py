@@ -7,23 +7,23 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted import methods, recipes
 from surefooted.api import train
-from surefooted.batches import steps_of
-from surefooted.cell import attacking, training
-from surefooted.core import Points
+from surefooted.core.files import read_json, read_tensors, write_tensors
+from surefooted.core.types import Points
 from surefooted.data import digits
 from surefooted.data.images import Images
 from surefooted.errors import InputError
-from surefooted.execute import execute, plan
-from surefooted.files import read_json, read_tensors, write_tensors
-from surefooted.machine import Machine
-from surefooted.methods.targets import Levels
-from surefooted.metrics.levels import levels_of
-from surefooted.prediction import predict
-from surefooted.store import Store
-from surefooted.training import fit
-from surefooted.weights import seeded_network
+from surefooted.evaluation.metrics.levels import levels_of
+from surefooted.models.prediction import predict
+from surefooted.models.weights import seeded_network
+from surefooted.pipeline.execute import execute, plan
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import attacking, training
+from surefooted.training import methods, recipes
+from surefooted.training.batches import steps_of
+from surefooted.training.loop import fit
+from surefooted.training.methods.targets import Levels
 
 CPU = Machine("cpu")
 
@@ -146,7 +146,7 @@ def test_an_epoch_goes_on_with_as_many_steps_as_it_began_with(data, tmp_path, mo
         pass
 
     def stop(step):
-        monkeypatch.setattr("surefooted.training.SECONDS_BETWEEN_CHECKPOINTS", 0)
+        monkeypatch.setattr("surefooted.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0)
         if file.exists():
             raise Stopped
 

@@ -5,14 +5,15 @@ import torch
 
 from surefooted import transfer
 from surefooted.attacks import adaptive_smoothing, pgd, square
-from surefooted.cell import Predicted, attacking, training
-from surefooted.cell.transferred import Transferred, far
+from surefooted.attacks.transfer import far
 from surefooted.data import digits
 from surefooted.errors import InputError
-from surefooted.execute import execute
-from surefooted.machine import Machine
-from surefooted.prediction import predict
-from surefooted.store import Store
+from surefooted.models.prediction import predict
+from surefooted.pipeline.execute import execute
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Predicted, attacking, training
+from surefooted.pipeline.tasks.transferred import Transferred
 
 CPU = Machine("cpu", threads=1)
 

@@ -7,17 +7,17 @@ import pytest
 import torch
 
 import surefooted as sf
-from surefooted.cell import Dropped, Ensembled, Train, Unsure, Weights, training
-from surefooted.commands import attacking, measuring
-from surefooted.ensembles import Ensemble
+from surefooted.cli.actions import attacking, measuring
+from surefooted.core.files import read_tensors, write_tensors
 from surefooted.errors import InputError
-from surefooted.execute import execute
-from surefooted.files import read_tensors, write_tensors
-from surefooted.machine import Machine
-from surefooted.metrics import accuracy
-from surefooted.metrics.uncertainty import mutual_information
-from surefooted.store import Store
-from surefooted.victims import find_victim
+from surefooted.evaluation.metrics import accuracy
+from surefooted.evaluation.metrics.uncertainty import mutual_information
+from surefooted.models.ensembles import Ensemble
+from surefooted.pipeline.execute import execute
+from surefooted.pipeline.lookup import find_victim
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Dropped, Ensembled, Train, Unsure, Weights, training
 
 CPU = Machine("cpu", threads=1)
 

@@ -6,12 +6,12 @@ from functools import partial
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.combine import worst_of
+from surefooted.attacks.oracle import Start
 from surefooted.attacks.pgd import pgd
-from surefooted.checked import Count, NonNegative, Positive, Share, checked
+from surefooted.components.component import Count, NonNegative, Positive, Share, checked
+from surefooted.core.norms import Norm
+from surefooted.core.scores import smoothed_cross_entropy
 from surefooted.errors import InputError
-from surefooted.geometry import Norm
-from surefooted.oracle import Start
-from surefooted.scores import smoothed_cross_entropy
 
 
 @checked

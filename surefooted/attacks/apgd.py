@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from surefooted.attacks.base import Attack
-from surefooted.checked import Count, NonNegative, Share, checked
-from surefooted.core import Score
-from surefooted.geometry import Norm, ball, per_row
-from surefooted.oracle import Oracle
-from surefooted.records import Keep
-from surefooted.scores import cross_entropy, targeted_dlr
+from surefooted.attacks.oracle import Oracle
+from surefooted.attacks.tracker import Keep
+from surefooted.components.component import Count, NonNegative, Share, checked
+from surefooted.core.norms import Norm, ball, per_row
+from surefooted.core.scores import cross_entropy, targeted_dlr
+from surefooted.core.types import Score
 
 VERSION = {"apgd_t": 2}  # what keep="worst" hands back is the worst of all targets
 MOMENTUM = 0.75
@@ -48,7 +48,7 @@ def apgd(
         eps: its radius, in pixels' [0, 1]: 8/255, not 8.
         objective: the score to raise; AutoAttack has cross_entropy and dlr.
         eot: forward passes that each answer is the mean of; above 1 for victims that draw at random (AutoAttack: 20).
-        keep: found, worst, nearest or last; see ``surefooted.oracle.Oracle``.
+        keep: found, worst, nearest or last; see ``Oracle``.
 
     Source: Croce and Hein, *Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
     attacks*, ICML 2020; start, momentum and checks as in their code.
@@ -74,7 +74,7 @@ def apgd_t(
     Args:
         targets: wrong classes tried, the likeliest at the clean point first; no more than there are. Each sees only
             the rows that withstood the former.
-        keep: found, worst (the greatest margin that any target led to) or nearest; see ``surefooted.oracle.Oracle``.
+        keep: found, worst (the greatest margin that any target led to) or nearest; see ``Oracle``.
         eps, eot: see ``apgd``.
 
     Raises:

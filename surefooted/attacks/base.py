@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from surefooted.checked import Component, Spec
-from surefooted.core import Points, Score, log_mean_softmax
-from surefooted.geometry import Ball
-from surefooted.oracle import Oracle
-from surefooted.records import Adversarial, Keep
-from surefooted.views import (
+from surefooted.attacks.oracle import Oracle
+from surefooted.attacks.tracker import Adversarial, Keep
+from surefooted.components.component import Component, Spec
+from surefooted.core.norms import Ball
+from surefooted.core.types import Points, Score, log_mean_softmax
+from surefooted.models.victims import (
     Mode,
     Victim,
     check_given,

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefooted.geometry import Norm, per_row
-from surefooted.oracle import Oracle
-from surefooted.records import ROUNDING
-from surefooted.scores import cw_margin
+from surefooted.attacks.oracle import Oracle
+from surefooted.attacks.tracker import ROUNDING
+from surefooted.core.norms import Norm, per_row
+from surefooted.core.scores import cw_margin
 
 
 def to_plane(

@@ -12,11 +12,11 @@ from torch import Tensor
 from surefooted.attacks.base import Attack
 from surefooted.attacks.boundary import search_line
 from surefooted.attacks.nearest_boundary import SPARE, STRETCH, walk
-from surefooted.checked import Count, Positive, Whole, checked
-from surefooted.geometry import L2, per_row
-from surefooted.oracle import Oracle
-from surefooted.records import Rows
-from surefooted.scores import cw_margin
+from surefooted.attacks.oracle import Oracle
+from surefooted.attacks.tracker import Rows
+from surefooted.components.component import Count, Positive, Whole, checked
+from surefooted.core.norms import L2, per_row
+from surefooted.core.scores import cw_margin
 
 VERSION = 2  # a row that rests comes back as it was, whatever the others do
 # The clean point is drawn this far towards mid-grey: at 0 and 1 both variables are flat, and tanh is infinite.

@@ -10,12 +10,12 @@ from typing import Literal
 from surefooted.attacks.apgd import apgd, apgd_t
 from surefooted.attacks.base import Attack
 from surefooted.attacks.fab import fab
+from surefooted.attacks.oracle import Oracle
 from surefooted.attacks.square import square
-from surefooted.checked import Count, NonNegative, checked
+from surefooted.components.component import Count, NonNegative, checked
+from surefooted.core.norms import Norm
+from surefooted.core.scores import cw_margin, dlr
 from surefooted.errors import InputError, ReducedAttack
-from surefooted.geometry import Norm
-from surefooted.oracle import Oracle
-from surefooted.scores import cw_margin, dlr
 
 InSuite = Literal["apgd_ce", "apgd_dlr", "apgd_t", "fab_t", "square"]
 Version = Literal["standard", "rand", "custom"]

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.boundary import search_line, to_plane
-from surefooted.checked import Count, Positive, Share, checked
-from surefooted.geometry import Norm, ball, per_row
-from surefooted.oracle import Oracle
-from surefooted.scores import targeted_margin
+from surefooted.attacks.oracle import Oracle
+from surefooted.components.component import Count, Positive, Share, checked
+from surefooted.core.norms import Norm, ball, per_row
+from surefooted.core.scores import targeted_margin
 
 VERSION = 2  # what keep="worst" hands back is the worst of all targets
 Radius = Annotated[float, Field(ge=0, description="number from 0, or inf for a ball without an edge")]
@@ -58,7 +58,7 @@ def fab(
         eta: overshoot beyond the plane.
         beta: what is left of a perturbation that goes back.
         keep: found retires a row at its first point in the ball; nearest goes on, and ends with a search on the line
-            from the clean point to the best; for worst see ``surefooted.oracle.Oracle``.
+            from the clean point to the best; for worst see ``surefooted.attacks.oracle.Oracle``.
 
     Source: Croce and Hein, *Minimally distorted adversarial examples with a fast adaptive boundary attack*, ICML 2020;
     targeted as in their AutoAttack.

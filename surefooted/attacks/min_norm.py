@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from surefooted.attacks.base import Attack
-from surefooted.checked import Count, Positive, Share, checked
-from surefooted.geometry import L2, Norm, ball, per_row
-from surefooted.oracle import Oracle
-from surefooted.scores import cross_entropy, cw_margin
+from surefooted.attacks.oracle import Oracle
+from surefooted.components.component import Count, Positive, Share, checked
+from surefooted.core.norms import L2, Norm, ball, per_row
+from surefooted.core.scores import cross_entropy, cw_margin
 
 
 @checked

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.boundary import search_line, to_plane
-from surefooted.checked import Count, checked
-from surefooted.geometry import Norm, ball
-from surefooted.oracle import Oracle
-from surefooted.scores import cw_margin, targeted_margin
+from surefooted.attacks.oracle import Oracle
+from surefooted.components.component import Count, checked
+from surefooted.core.norms import Norm, ball
+from surefooted.core.scores import cw_margin, targeted_margin
 
 # A walk aims beyond the plane by this share of the distance; twice as far after a point that fell short, half as far
 # after one that did not, within these bounds.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from surefooted.attacks.base import Attack
-from surefooted.checked import Count, NonNegative, Positive, checked
-from surefooted.core import Score
-from surefooted.geometry import Norm, ball
-from surefooted.oracle import Oracle, Start
-from surefooted.records import Keep
-from surefooted.scores import cross_entropy
+from surefooted.attacks.oracle import Oracle, Start
+from surefooted.attacks.tracker import Keep
+from surefooted.components.component import Count, NonNegative, Positive, checked
+from surefooted.core.norms import Norm, ball
+from surefooted.core.scores import cross_entropy
+from surefooted.core.types import Score
 
 
 @checked
@@ -39,7 +39,7 @@ def pgd(
         schedule: triangular goes linearly from α to max(α, eps / 5) at half the steps and back (UTA: SVHN, latent).
         start: clean, uniform in the ball (Madry), or a Gaussian step (EntM: sigma 0.005; TRADES: 0.001).
         objective: the score to raise: cross_entropy, cw_margin (EntM's CW), kl_from_clean (TRADES), entropy (UTA).
-        keep: found, worst, nearest or last; see ``surefooted.oracle.Oracle``.
+        keep: found, worst, nearest or last; see ``surefooted.attacks.oracle.Oracle``.
 
     Source: Madry et al., *Towards deep learning models resistant to adversarial attacks*, ICLR 2018.
     """

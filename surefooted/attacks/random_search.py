@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from surefooted.attacks.base import Attack
-from surefooted.checked import Count, NonNegative, checked
-from surefooted.geometry import Norm, ball
-from surefooted.oracle import Oracle
-from surefooted.scores import cw_margin
+from surefooted.attacks.oracle import Oracle
+from surefooted.components.component import Count, NonNegative, checked
+from surefooted.core.norms import Norm, ball
+from surefooted.core.scores import cw_margin
 
 
 @checked
@@ -28,7 +28,7 @@ def random_search(
         norm: of the ball, linf or l2.
         eps: its radius, in pixels' [0, 1]: 8/255, not 8.
         draws: forward passes a row.
-        keep: found, worst or nearest; see ``surefooted.oracle.Oracle``.
+        keep: found, worst or nearest; see ``surefooted.attacks.oracle.Oracle``.
     """
 
     def search(oracle: Oracle) -> None:

@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from surefooted.attacks.base import Attack
-from surefooted.checked import Count, NonNegative, Share, checked
-from surefooted.core import Score
+from surefooted.attacks.oracle import Oracle
+from surefooted.components.component import Count, NonNegative, Share, checked
+from surefooted.core.norms import Norm, ball, per_row
+from surefooted.core.scores import cw_margin
+from surefooted.core.types import Score
 from surefooted.errors import InputError
-from surefooted.geometry import Norm, ball, per_row
-from surefooted.oracle import Oracle
-from surefooted.scores import cw_margin
 
 # Squares tried after which the next have half of the area.
 HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -49,7 +49,7 @@ def square(
         p_init: share of the image in the first square; halved after 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000
             squares, however many there are to be (AutoAttack).
         objective: the score to raise.
-        keep: found, worst or nearest; see ``surefooted.oracle.Oracle``.
+        keep: found, worst or nearest; see ``surefooted.attacks.oracle.Oracle``.
 
     Raises:
         InputError: when run on points that are not images.

@@ -54,9 +54,9 @@ def attack(
 
     Options of the attack: --attack.eps 8/255 --attack.steps 40 --attack.objective cw_margin
     """
-    from surefooted.commands.attacking import attacked_cell, report_attack
-    from surefooted.console import check_place
-    from surefooted.execute import execute
+    from surefooted.cli.actions.attacking import attacked_cell, report_attack
+    from surefooted.pipeline.execute import execute
+    from surefooted.report.terminal import check_place
 
     use_data_root(data_root)
     check_place(out)

@@ -63,8 +63,8 @@ def audit(
 
     Pixels come in [0, 1]. Says beforehand how long it will take; killed, the same command goes on where it was.
     """
-    from surefooted.commands.auditing import report_audit
-    from surefooted.options import parse
+    from surefooted.cli.actions.auditing import report_audit
+    from surefooted.cli.options import parse
 
     use_data_root(data_root)
     report_audit(

@@ -10,9 +10,9 @@ import typer
 from surefooted.errors import InputError
 
 if TYPE_CHECKING:
-    from surefooted.cell import Source
-    from surefooted.machine import Machine
-    from surefooted.store import Store
+    from surefooted.pipeline.runtime import Machine
+    from surefooted.pipeline.store import Store
+    from surefooted.pipeline.tasks import Source
 
 Words = Annotated[list[str] | None, typer.Argument(metavar="--SLOT.OPTION VALUE", help="Options of components.")]
 StoreAt = Annotated[
@@ -46,19 +46,19 @@ def use_data_root(data_root: Path | None) -> None:
 
 
 def open_store(root: Path | None) -> Store:
-    from surefooted.store import Store
+    from surefooted.pipeline.store import Store
 
     return Store(root)
 
 
 def machine_on(accelerator: str) -> Machine:
-    from surefooted.machine import Machine
+    from surefooted.pipeline.runtime import Machine
 
     return Machine(accelerator)
 
 
 def find_network(model: str | None, store: Store) -> Source:
-    from surefooted.victims import find_victim
+    from surefooted.pipeline.lookup import find_victim
 
     if model is None:
         raise InputError(

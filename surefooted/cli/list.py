@@ -18,6 +18,6 @@ def list_components(
     as_json: AsJson = False,
 ) -> None:
     """List the components, each with its meaning and its arguments."""
-    from surefooted.commands.listing import show_components
+    from surefooted.cli.actions.listing import show_components
 
     show_components(kind, name, as_json)

@@ -63,7 +63,7 @@ def measure(
 
     Options of metrics, attack and data: --ece.bins 20 --ece.edges equal_mass --attack.eps 0.1 --ood.path DIR
     """
-    from surefooted.commands.measuring import measured
+    from surefooted.cli.actions.measuring import measured
 
     use_data_root(data_root)
     place = open_store(store)

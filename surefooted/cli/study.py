@@ -34,7 +34,7 @@ def study_run(
     quiet: Quiet = False,
 ) -> None:
     """Run all that a study needs and the store lacks, then write its report. Killed, it goes on where it was."""
-    from surefooted.commands.studying import run_study
+    from surefooted.cli.actions.studying import run_study
 
     use_data_root(data_root)
     count = workers or os.cpu_count() or 1
@@ -55,7 +55,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write a study's report from what is in the store; computes nothing anew."""
-    from surefooted.commands.studying import write_report
+    from surefooted.cli.actions.studying import write_report
 
     use_data_root(data_root)
     write_report(name, size, only or [], open_store(store), out, as_json)

@@ -38,10 +38,10 @@ def train(
 
     Options of components follow their slot: --method.eps 0.1 --net.width 32 --recipe.epochs 10 --data.validation 0.2
     """
-    from surefooted.commands.training import report_training, trained_cell
-    from surefooted.console import check_place
-    from surefooted.execute import execute
-    from surefooted.machine import Machine
+    from surefooted.cli.actions.training import report_training, trained_cell
+    from surefooted.pipeline.execute import execute
+    from surefooted.pipeline.runtime import Machine
+    from surefooted.report.terminal import check_place
 
     use_data_root(data_root)
     check_place(out)

@@ -18,6 +18,6 @@ def trained(
     as_json: AsJson = False,
 ) -> None:
     """List the networks of the store: what trained them, and the keys that --model takes."""
-    from surefooted.commands.trained import show_trained
+    from surefooted.cli.actions.trained import show_trained
 
     show_trained(words or [], open_store(store), as_json)

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from surefooted.checked import Count, Share, checked
-from surefooted.core import Points
-from surefooted.noise import Noise
+from surefooted.components.component import Count, Share, checked
+from surefooted.core.rng import Noise
+from surefooted.core.types import Points
 
 __all__ = ["crop", "flip", "shift"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from surefooted.checked import Share, Whole, checked
+from surefooted.components.component import Share, Whole, checked
 from surefooted.data.images import Splits
 from surefooted.data.split import Cut, Source, Table, deal
 

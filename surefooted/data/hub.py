@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from surefooted.checked import Share, Whole, checked
+from surefooted.components.component import Share, Whole, checked
 from surefooted.data.cache import decoded, digest
 from surefooted.data.decode import Encoded
 from surefooted.data.images import Splits

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float32, Int, Int64, UInt8
 from torch import Tensor
 
-from surefooted.checked import Component, Spec
-from surefooted.core import Points
+from surefooted.components.component import Component, Spec
+from surefooted.core.types import Points
 
 # Pixels of a table above this many bytes stay on disk, memory-mapped; below it they are held in memory, and move to
 # the device. Set it before a data set is made.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from surefooted.checked import Share, Whole, checked
+from surefooted.components.component import Share, Whole, checked
 from surefooted.data.decode import encoding
 from surefooted.data.images import Splits
 from surefooted.data.parquet import find_shards, read_images, read_source

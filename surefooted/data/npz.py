@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from surefooted.checked import Share, Whole, checked
+from surefooted.components.component import Share, Whole, checked
 from surefooted.data.images import Splits
 from surefooted.data.paths import locate
 from surefooted.data.split import Cut, Source, Table, deal, numbered

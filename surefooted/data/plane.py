@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from surefooted.checked import NonNegative, Share, Whole, checked
+from surefooted.components.component import NonNegative, Share, Whole, checked
+from surefooted.core.rng import Noise
 from surefooted.data.images import Splits
 from surefooted.data.split import Cut, Source, Table, deal
 from surefooted.errors import InputError
-from surefooted.noise import Noise
 
 # The square of side 5 around the origin of the paper's plane is our unit square.
 SIDE = 5.0

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surefooted.core.rng import Noise
 from surefooted.data import images
 from surefooted.data.images import Images, Mapped, Splits
 from surefooted.errors import InputError
-from surefooted.noise import Noise
 
 
 @dataclass(frozen=True, eq=False)

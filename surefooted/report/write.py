@@ -95,7 +95,7 @@ def spelt(value: Any) -> str:
 
 
 def put(path: Path, content: bytes) -> Path:
-    from surefooted import files  # not at the top: it loads torch, and a page needs none
+    from surefooted.core import files  # not at the top: it loads torch, and a page needs none
 
     with files.explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,9 +4,8 @@ A study and its package have one name: all are imported here, so that the name i
 """
 
 from surefooted.studies.ar_adals import ar_adals
-from surefooted.studies.audit import audit
 from surefooted.studies.demo import demo
 from surefooted.studies.entm import entm
 from surefooted.studies.uta import uta
 
-__all__ = ["ar_adals", "audit", "demo", "entm", "uta"]
+__all__ = ["ar_adals", "demo", "entm", "uta"]

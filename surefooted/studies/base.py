@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from surefooted.cell import Cell
-from surefooted.checked import Component, Spec
+from surefooted.components.component import Component, Spec
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Cell
 from surefooted.report import Page
-from surefooted.store import Store
 
 
 @dataclass(frozen=True, eq=False)

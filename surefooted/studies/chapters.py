@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from surefooted.cell import Cell, made_by
 from surefooted.errors import InputError, did_you_mean
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Cell, made_by
 from surefooted.report import Finding, Page, Section
-from surefooted.store import Store
 from surefooted.studies.base import Study
 
 

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from surefooted.metrics.intervals import Interval, mean_interval, seed_interval
+from surefooted.evaluation.metrics.intervals import Interval, mean_interval, seed_interval
 from surefooted.report import Finding
 from surefooted.report.page import Verdict
 

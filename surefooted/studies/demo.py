@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from surefooted.cell import made_by
-from surefooted.checked import Count, checked
-from surefooted.metrics import accuracy, debiased_ece, ece
-from surefooted.metrics.stability import variance_of_each
+from surefooted.components.component import Count, checked
+from surefooted.evaluation.metrics import accuracy, debiased_ece, ece
+from surefooted.evaluation.metrics.stability import variance_of_each
+from surefooted.pipeline.tasks import made_by
 from surefooted.report import Finding, Page, Section
 from surefooted.studies.base import Study
 from surefooted.studies.claims import HUNDREDTHS, apart, judged, over_seeds

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surefooted.cell import Attacked, Cell, Predicted, Train, Transferred, attacking, data_of, training
-from surefooted.cell.transferred import far
-from surefooted.metrics import accuracy
-from surefooted.metrics.intervals import Interval, mean_interval, seed_interval
-from surefooted.metrics.robustness import robust_accuracy
-from surefooted.spec import build, called
-from surefooted.store import Store
+from surefooted.attacks.transfer import far
+from surefooted.components.spec import build, called
+from surefooted.evaluation.metrics import accuracy
+from surefooted.evaluation.metrics.intervals import Interval, mean_interval, seed_interval
+from surefooted.evaluation.metrics.robustness import robust_accuracy
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Attacked, Cell, Predicted, Train, Transferred, attacking, data_of, training
 
 # Far from the seeds of the networks that are attacked: a proxy is trained independently.
 PROXY_SEED = 1000

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surefooted.metrics import accuracy, confidence, ece
-from surefooted.metrics.levels import by_level
-from surefooted.metrics.predictions import Predictions
-from surefooted.metrics.reliability import reliability_curve
+from surefooted.core.predictions import Predictions
+from surefooted.evaluation.metrics import accuracy, confidence, ece
+from surefooted.evaluation.metrics.levels import by_level
+from surefooted.evaluation.metrics.reliability import reliability_curve
 from surefooted.report import Figure, Panel, Spread
 from surefooted.report import figures as draw
 

@@ -1,6 +1,6 @@
 """Minimal-norm attacks that rank examples: how far each is from another answer than the model's own (AR-AdaLS)."""
 
-from surefooted.cell import Named
+from surefooted.pipeline.tasks import Named
 
 NEAREST: Named = {"nearest_boundary": {"away_from": "prediction"}}
 CARLINI_WAGNER: Named = {"carlini_wagner": {"away_from": "prediction"}}

@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from surefooted import cli
-from surefooted.cell import training
-from surefooted.execute import execute
-from surefooted.machine import Machine
-from surefooted.store import Store
+from surefooted.pipeline.execute import execute
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import training
 
 
 @pytest.fixture

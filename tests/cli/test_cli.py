@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from surefooted.files import read_tensors
-from surefooted.spec import KINDS, complete, names, plural
-from surefooted.store import Store
+from surefooted.components.spec import KINDS, complete, names, plural
+from surefooted.core.files import read_tensors
+from surefooted.pipeline.store import Store
 
 QUICK = ["--net", "mlp", "--net.width", "4", "--recipe.epochs", "1", "--recipe.batch", "256", "--accelerator", "cpu"]
 
@@ -152,7 +152,7 @@ def test_stopping_is_no_error_of_the_program(run, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("surefooted.execute.execute", stop)
+    monkeypatch.setattr("surefooted.pipeline.execute.execute", stop)
     code, out, error = run("train", "vanilla", *QUICK)
     assert (code, out) == (130, "") and "the same command goes on from here" in error
     code, out, _ = run("train", "vanilla", *QUICK, "--json")

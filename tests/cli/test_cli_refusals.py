@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 from test_cli import QUICK
 
-from surefooted.files import read_tensors, write_tensors
-from surefooted.store import Store
+from surefooted.core.files import read_tensors, write_tensors
+from surefooted.pipeline.store import Store
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 import surefooted as sf
-from surefooted.cell import Predicted, attacking, training
+from surefooted.core.files import read_tensors
 from surefooted.data import digits
-from surefooted.execute import execute
-from surefooted.files import read_tensors
-from surefooted.machine import Machine
-from surefooted.metrics import nll
-from surefooted.metrics.levels import by_level, levels_of
+from surefooted.evaluation.metrics import nll
+from surefooted.evaluation.metrics.levels import by_level, levels_of
+from surefooted.pipeline.execute import execute
+from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Predicted, attacking, training
 from surefooted.report import Page
-from surefooted.store import Store
 from surefooted.studies.base import Study
 
 ON_40 = ["--split", "validation", "--limit", "40", "--accelerator", "cpu"]
@@ -68,7 +68,7 @@ def test_what_a_training_is_told_is_what_is_trained(document, tmp_path):
 def test_a_study_is_run_and_its_report_is_written_again(document, run, own, monkeypatch, tmp_path):
     root, cell = own
     study = Study(lambda: [Predicted(cell, limit=25)], lambda store: Page("A small study"))
-    monkeypatch.setattr("surefooted.commands.studying._study", lambda *_: study)
+    monkeypatch.setattr("surefooted.cli.actions.studying._study", lambda *_: study)
     monkeypatch.chdir(tmp_path)
     place = ["--store", root]
     code, _, error = run("report", "demo", *place)

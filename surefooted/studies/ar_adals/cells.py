@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from surefooted.cell import (
+from surefooted.pipeline.tasks import (
     Attacked,
     Best,
     Cell,

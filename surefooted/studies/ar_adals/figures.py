@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import chain
 from statistics import fmean
 
-from surefooted.cell.shifted import INTENSITIES
-from surefooted.metrics import accuracy, confidence, ece
-from surefooted.metrics.stability import variance_by_level
+from surefooted.evaluation.metrics import accuracy, confidence, ece
+from surefooted.evaluation.metrics.stability import variance_by_level
+from surefooted.pipeline.tasks.shifted import INTENSITIES
 from surefooted.report import Figure, Panel, points
 from surefooted.report import boxes as drawn
 from surefooted.report import figures as draw

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surefooted.metrics import debiased_ece, ece
-from surefooted.metrics.intervals import mean_interval, seed_interval
-from surefooted.metrics.levels import by_level
-from surefooted.metrics.paired import paired_bootstrap
-from surefooted.metrics.predictions import Predictions
-from surefooted.metrics.stability import variance_of_each
+from surefooted.core.predictions import Predictions
+from surefooted.evaluation.metrics import debiased_ece, ece
+from surefooted.evaluation.metrics.intervals import mean_interval, seed_interval
+from surefooted.evaluation.metrics.levels import by_level
+from surefooted.evaluation.metrics.paired import paired_bootstrap
+from surefooted.evaluation.metrics.stability import variance_of_each
 from surefooted.report import Finding
 from surefooted.studies.ar_adals.cells import OF_ENSEMBLE
 from surefooted.studies.ar_adals.numbers import Numbers

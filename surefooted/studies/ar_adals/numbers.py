@@ -10,18 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefooted.cell import (
+from surefooted.components.spec import split
+from surefooted.core.predictions import Predictions
+from surefooted.core.types import log_mean_softmax
+from surefooted.evaluation.metrics.functional import Metric
+from surefooted.evaluation.metrics.levels import levels_of
+from surefooted.evaluation.metrics.stability import variance, variance_of_each
+from surefooted.evaluation.recalibration import temperature_scaling
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import (
     Best,
     Member,
 )
-from surefooted.core import log_mean_softmax
-from surefooted.metrics.functional import Metric
-from surefooted.metrics.levels import levels_of
-from surefooted.metrics.predictions import Predictions
-from surefooted.metrics.stability import variance, variance_of_each
-from surefooted.posthoc import temperature_scaling
-from surefooted.spec import split
-from surefooted.store import Store
 from surefooted.studies.ar_adals.cells import OF_ENSEMBLE, Shifts
 
 # Made of the first method's predictions, with a temperature fitted on the validation images of each network.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from surefooted import corruptions
-from surefooted.cell import made_by
-from surefooted.checked import checked
+from surefooted.components.component import checked
+from surefooted.data import corruptions
+from surefooted.pipeline.tasks import made_by
 from surefooted.report import Page, Section
 from surefooted.studies.ar_adals import figures, tables
 from surefooted.studies.ar_adals.cells import OF_ENSEMBLE, Shifts

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from surefooted.cell import data_of
-from surefooted.cell.shifted import INTENSITIES
-from surefooted.metrics import accuracy, brier, ece, nll
+from surefooted.components.spec import called
+from surefooted.evaluation.metrics import accuracy, brier, ece, nll
+from surefooted.pipeline.tasks import data_of
+from surefooted.pipeline.tasks.shifted import INTENSITIES
 from surefooted.report import Column, Table
-from surefooted.spec import called
 from surefooted.studies.ar_adals.cells import OF_ENSEMBLE
 from surefooted.studies.ar_adals.numbers import Numbers, ensemble_of
 from surefooted.studies.panels import spread

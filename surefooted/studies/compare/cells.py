@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surefooted.cell import Attacked, Cell, Predicted, Train, attacking, data_of, training
-from surefooted.metrics.levels import by_level, levels_of
-from surefooted.metrics.predictions import Predictions
-from surefooted.metrics.robustness import robust_accuracy
-from surefooted.spec import called
-from surefooted.store import Store
+from surefooted.components.spec import called
+from surefooted.core.predictions import Predictions
+from surefooted.evaluation.metrics.levels import by_level, levels_of
+from surefooted.evaluation.metrics.robustness import robust_accuracy
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Attacked, Cell, Predicted, Train, attacking, data_of, training
 
 NORMS = {"linf": "L∞", "l2": "L2"}
 

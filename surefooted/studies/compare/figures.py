@@ -8,8 +8,8 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from surefooted.cell import data_of
-from surefooted.metrics import accuracy, ece
+from surefooted.evaluation.metrics import accuracy, ece
+from surefooted.pipeline.tasks import data_of
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
 from surefooted.report.images import perturbed_examples

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from surefooted.api import measure
-from surefooted.metrics import accuracy, brier, classwise_ece, ece, nll
+from surefooted.evaluation.metrics import accuracy, brier, classwise_ece, ece, nll
+from surefooted.evaluation.metrics.measuring import measure
 from surefooted.report import Column, Table
 from surefooted.studies.compare.cells import Results
 from surefooted.studies.panels import column_key, pooled, spread

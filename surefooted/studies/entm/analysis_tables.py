@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from surefooted.analysis import correlation, normalised_margin
-from surefooted.metrics.intervals import Interval, mean_interval
-from surefooted.metrics.robustness import robust_accuracy
+from surefooted.evaluation.analysis import correlation, normalised_margin
+from surefooted.evaluation.metrics.intervals import Interval, mean_interval
+from surefooted.evaluation.metrics.robustness import robust_accuracy
+from surefooted.pipeline.store import Store
 from surefooted.report import Column, Table
-from surefooted.store import Store
 from surefooted.studies.claims import LITTLE
 from surefooted.studies.entm.cells import ANALYSED, SEARCHED, Analysis
 from surefooted.studies.panels import column_key

@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from surefooted.analysis import normalised_margin
-from surefooted.cell import Analysed, Attacked, Cell, Predicted, Probed, Surface, attacking, data_of
-from surefooted.metrics.intervals import Interval
-from surefooted.metrics.robustness import robust_accuracy
-from surefooted.store import Store
+from surefooted.evaluation.analysis import normalised_margin
+from surefooted.evaluation.metrics.intervals import Interval
+from surefooted.evaluation.metrics.robustness import robust_accuracy
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Analysed, Attacked, Cell, Predicted, Probed, Surface, attacking, data_of
 from surefooted.studies.entm.curves import START, Curves, at
 from surefooted.studies.entm.grids import pgd, strongest, weakest
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from surefooted.cell import Attacked, Cell, Train, attacking
-from surefooted.spec import called
+from surefooted.components.spec import called
+from surefooted.pipeline.tasks import Attacked, Cell, Train, attacking
 from surefooted.studies.grid import Grid
 from surefooted.studies.published import SETS
 

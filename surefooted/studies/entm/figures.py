@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from surefooted.cell import Attacked
-from surefooted.metrics.robustness import robust_accuracy
+from surefooted.evaluation.metrics.robustness import robust_accuracy
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Attacked
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
 from surefooted.report.landscapes import clouds, height_map
-from surefooted.store import Store
 from surefooted.studies.entm.analysis_tables import FIRST
 from surefooted.studies.entm.cells import SURFACES, Analysis
 from surefooted.studies.entm.curves import CURVES, Curves

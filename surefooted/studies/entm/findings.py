@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from surefooted.cell import Predicted
-from surefooted.metrics import accuracy
-from surefooted.metrics.robustness import robust_accuracy
+from surefooted.evaluation.metrics import accuracy
+from surefooted.evaluation.metrics.robustness import robust_accuracy
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Predicted
 from surefooted.report import Finding
-from surefooted.store import Store
 from surefooted.studies import reproduced
 from surefooted.studies.claims import judged, no_better, tempered, throughout
 from surefooted.studies.entm.cells import Analysis

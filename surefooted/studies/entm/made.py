@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from surefooted.cell import Cell
+from surefooted.pipeline.tasks import Cell
 from surefooted.studies.entm.cells import Analysis
 from surefooted.studies.entm.curves import Curves
 from surefooted.studies.entm.stronger import Stronger

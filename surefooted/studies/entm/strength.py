@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surefooted.cell import Attacked
-from surefooted.metrics.intervals import Interval, mean_interval
-from surefooted.metrics.robustness import robust_accuracy
+from surefooted.evaluation.metrics.intervals import Interval, mean_interval
+from surefooted.evaluation.metrics.robustness import robust_accuracy
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Attacked
 from surefooted.report import Finding
-from surefooted.store import Store
 from surefooted.studies.claims import AGAINST, LITTLE, judged, no_better, tempered, throughout, vanishes
 from surefooted.studies.entm.cells import SEARCHED, Analysis
 from surefooted.studies.entm.curves import CURVES, Curves

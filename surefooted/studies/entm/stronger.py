@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from surefooted.cell import Attacked, Cell
-from surefooted.metrics.robustness import robust_accuracy
+from surefooted.evaluation.metrics.robustness import robust_accuracy
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Attacked, Cell
 from surefooted.report import Column, Table
-from surefooted.store import Store
 from surefooted.studies.entm.analysis_tables import FIRST
 from surefooted.studies.entm.cells import Analysis
 from surefooted.studies.entm.curves import CURVES, at

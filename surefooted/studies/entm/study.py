@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from surefooted.cell import made_by
-from surefooted.checked import checked
+from surefooted.components.component import checked
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import made_by
 from surefooted.report import Page, Section
-from surefooted.store import Store
 from surefooted.studies import reproduced
 from surefooted.studies.base import Study
 from surefooted.studies.entm import analysis_tables, figures, grids, stronger, tables

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from surefooted.pipeline.store import Store
 from surefooted.report import Column, Table
-from surefooted.store import Store
 from surefooted.studies.entm.grids import is_clipped
 from surefooted.studies.grid import Grid
 from surefooted.studies.published import SETS, printed

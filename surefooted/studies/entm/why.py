@@ -6,10 +6,10 @@ from math import hypot
 
 from torch import Tensor
 
-from surefooted.analysis import correlation
-from surefooted.metrics.intervals import Interval, mean_interval
+from surefooted.evaluation.analysis import correlation
+from surefooted.evaluation.metrics.intervals import Interval, mean_interval
+from surefooted.pipeline.store import Store
 from surefooted.report import Finding
-from surefooted.store import Store
 from surefooted.studies.claims import alike, judged
 from surefooted.studies.entm.cells import Analysis
 from surefooted.studies.entm.curves import Curves

@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from surefooted.cell import Attacked, Cell, Member, Predicted, Train, attacking, data_of, training
-from surefooted.metrics.intervals import Interval, mean_interval
-from surefooted.metrics.robustness import robust_accuracy
-from surefooted.spec import called
-from surefooted.store import Store
+from surefooted.components.spec import called
+from surefooted.evaluation.metrics.intervals import Interval, mean_interval
+from surefooted.evaluation.metrics.robustness import robust_accuracy
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Attacked, Cell, Member, Predicted, Train, attacking, data_of, training
 from surefooted.studies.grid import Grid, epochs_of, found, missed
 from surefooted.studies.uta import grids
 

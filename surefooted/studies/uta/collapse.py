@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from surefooted.cell import data_of
-from surefooted.metrics.intervals import Interval, binomial_interval
+from surefooted.evaluation.metrics.intervals import Interval, binomial_interval
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import data_of
 from surefooted.report import Finding
-from surefooted.store import Store
 from surefooted.studies.claims import over_seeds
 from surefooted.studies.uta.cells import FGSM, UTA, Overfitting
 

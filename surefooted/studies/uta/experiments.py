@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from surefooted.cell import Cell
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Cell
 from surefooted.report import Finding, Section
-from surefooted.store import Store
 from surefooted.studies.chapters import Chapter
 from surefooted.studies.grid import Grid
 from surefooted.studies.uta import collapse, figures, grids, toy_figures, toy_findings, toy_tables, traded

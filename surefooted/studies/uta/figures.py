@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
+from surefooted.pipeline.store import Store
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
-from surefooted.store import Store
 from surefooted.studies.grid import Grid
 from surefooted.studies.panels import banded, line
 from surefooted.studies.uta.cells import Overfitting

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from surefooted.spec import split
+from surefooted.components.spec import split
 from surefooted.studies.grid import Grid
 from surefooted.studies.published import SETS
 

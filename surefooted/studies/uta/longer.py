@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from surefooted.cell import Cell
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Cell
 from surefooted.report import Finding, Section
-from surefooted.store import Store
 from surefooted.studies.chapters import Chapter
 from surefooted.studies.claims import throughout
 from surefooted.studies.grid import Grid

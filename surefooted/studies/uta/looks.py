@@ -8,11 +8,11 @@ from functools import cached_property
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from surefooted.cell import Attacked, Cell, Named, Predicted, Source, Train, attacking, data_of, images_of
+from surefooted.components.spec import called
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Attacked, Cell, Named, Predicted, Source, Train, attacking, data_of, images_of
 from surefooted.report import Figure, Panel
 from surefooted.report.images import image_with_text
-from surefooted.spec import called
-from surefooted.store import Store
 from surefooted.studies.grid import epochs_of
 from surefooted.studies.panels import picture
 

@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from surefooted.cell import data_of
+from surefooted.components.spec import build, called
 from surefooted.data.plane import BAND, REACH, SIDE, gap, height, true_class, units
 from surefooted.data.plane import boundary as true_line
-from surefooted.metrics import accuracy
-from surefooted.recorders import plane_points
-from surefooted.spec import build, called
-from surefooted.store import Store
+from surefooted.evaluation.metrics import accuracy
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import data_of
 from surefooted.studies.uta.toy import ALPHA, DUE_ALPHA, Toy
+from surefooted.training.recorders import plane_points
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from surefooted.cell import training
-from surefooted.checked import checked
+from surefooted.components.component import checked
+from surefooted.pipeline.tasks import training
 from surefooted.studies.base import Study
 from surefooted.studies.chapters import Chapter, bound, chosen
 from surefooted.studies.uta import cells, grids

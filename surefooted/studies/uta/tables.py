@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from surefooted.pipeline.store import Store
 from surefooted.report import Column, Table
-from surefooted.store import Store
 from surefooted.studies import reproduced
 from surefooted.studies.grid import Grid
 from surefooted.studies.panels import column_key

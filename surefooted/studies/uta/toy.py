@@ -11,14 +11,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from surefooted.cell import Attacked, Cell, Ensembled, Predicted, Source, Train, attacking, before, training
-from surefooted.core import log_mean_softmax
+from surefooted.core.files import write_tensors
+from surefooted.core.types import log_mean_softmax
 from surefooted.data.plane import SIDE
-from surefooted.files import write_tensors
-from surefooted.machine import Machine, Tick
-from surefooted.prediction import predict
-from surefooted.recorders import plane_points
-from surefooted.store import Store
+from surefooted.models.prediction import predict
+from surefooted.pipeline.runtime import Machine, Tick
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Attacked, Cell, Ensembled, Predicted, Source, Train, attacking, before, training
+from surefooted.training.recorders import plane_points
 
 # Of the paper's plane in ours. Of figure 1 the paper prints k and α: they reach no further than their product.
 UNIT = 1 / SIDE

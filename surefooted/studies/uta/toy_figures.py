@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from surefooted.cell import data_of
 from surefooted.data.plane import SIDE, units
 from surefooted.data.plane import boundary as true_line
+from surefooted.pipeline.tasks import data_of
 from surefooted.report import Figure, Panel
 from surefooted.report import plane as draw
 from surefooted.studies.uta.plane import Plane

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from surefooted.metrics.intervals import seed_interval
+from surefooted.evaluation.metrics.intervals import seed_interval
 from surefooted.report import Finding
 from surefooted.studies.claims import LITTLE, alike, over_seeds
 from surefooted.studies.uta.plane import Plane

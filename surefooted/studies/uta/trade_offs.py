@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from surefooted.cell import Cell
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import Cell
 from surefooted.report import Finding, Section
-from surefooted.store import Store
 from surefooted.studies import reproduced
 from surefooted.studies.chapters import Chapter
 from surefooted.studies.grid import Grid

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
-from surefooted.cell import data_of
-from surefooted.metrics.intervals import Interval
+from surefooted.evaluation.metrics.intervals import Interval
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks import data_of
 from surefooted.report import Finding
-from surefooted.store import Store
 from surefooted.studies.claims import LITTLE, alike, judged, spelled, throughout, vanishes
 from surefooted.studies.grid import Grid
 from surefooted.studies.uta.cells import Alone

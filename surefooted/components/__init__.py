@@ -1,0 +1,1 @@
+"""Components: functions whose signature is the schema; their names, specs and help."""

@@ -1,0 +1,1 @@
+"""The values that everything exchanges, and the mathematics on them."""

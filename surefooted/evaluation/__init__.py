@@ -1,0 +1,1 @@
+"""What is read off predictions, attacks and victims: metrics, analysis, checks, recalibration."""

@@ -1,0 +1,18 @@
+"""Analysis of a victim, not of its predictions: margins, Jacobians, linearity, surfaces (EntM, section 6)."""
+
+from surefooted.evaluation.analysis.correlation import correlation
+from surefooted.evaluation.analysis.jacobian import certified_radius, jacobian_norm, normalised_margin, sensitivity
+from surefooted.evaluation.analysis.linearity import nonlinearity
+from surefooted.evaluation.analysis.margins import decision_margin
+from surefooted.evaluation.analysis.surfaces import surface
+
+__all__ = [
+    "certified_radius",
+    "correlation",
+    "decision_margin",
+    "jacobian_norm",
+    "nonlinearity",
+    "normalised_margin",
+    "sensitivity",
+    "surface",
+]

@@ -1,0 +1,116 @@
+"""The neighbourhood of an image, cut along the steepest direction and a random one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from surefooted.attacks.oracle import input_gradient
+from surefooted.core.rng import Noise
+from surefooted.core.scores import cross_entropy
+from surefooted.core.types import Forward, Points, Score, log_mean_softmax
+from surefooted.data.images import Images
+from surefooted.errors import InputError
+from surefooted.evaluation.analysis.margins import margin_of
+from surefooted.models.prediction import classes_told, in_blocks
+from surefooted.models.victims import Victim, laid_out, untouched, victim_of
+
+# Apart from what attacks draw under the same seed.
+STREAM = 64
+
+
+class Surface(NamedTuple):
+    """Values on the grid x + e1·d1 + e2·d2.
+
+    Attributes:
+        offsets: e1 and e2 alike, in pixels' [0, 1]; the one in the middle is 0.
+        score: of each image, by e1, then e2.
+        margin: decision margin f_y − max_{i≠y} f_i likewise.
+    """
+
+    offsets: Float[Tensor, " g"]
+    score: Float[Tensor, "n g g"]
+    margin: Float[Tensor, "n g g"]
+
+
+def surface(
+    model: nn.Module | Victim,
+    images: Images | Points,
+    *,
+    score: Score | None = None,
+    reach: float = 0.04,
+    grid: int = 21,
+    batch: int = 512,
+    seed: int = 0,
+) -> Surface:
+    """A score and the decision margin around every image, at x + e1·d1 + e2·d2 with e1, e2 in [−reach, reach].
+
+    d1 is the sign of the gradient of the cross-entropy at x. d2 is a random direction with ‖d2‖∞ = 1; *choice*: a
+    random sign for each coordinate, so that both axes are of one length in every norm. Points are not clipped to
+    [0, 1].
+
+    Args:
+        score: of the point's answer against the label; the cross-entropy by default.
+        reach: in pixels' [0, 1].
+        grid: points along each axis; odd, so that x is one of them.
+        batch: points that one pass takes.
+        seed: of d2, together with the row of each image.
+
+    Source: EntM, appendix C.2 (figures 5 and 6).
+    """
+    if grid < 3 or grid % 2 == 0:
+        raise InputError(f"grid is {grid}; expected an odd number from 3, so that the image itself is in the middle.")
+    if not 0 < reach < torch.inf:
+        raise InputError(f"reach is {reach}; expected a number above 0, in pixels' [0, 1].")
+    victim, score = victim_of(model), score or cross_entropy()
+    half = grid // 2
+    scores, margins = [], []
+    with laid_out(victim):
+        classes_told(victim, images)  # refuses labels that the victim has no class for
+        for points in in_blocks(victim, images, min(batch, max(1, batch // grid**2))):
+            offsets = reach * torch.arange(-half, half + 1, device=points.x.device) / half
+            values = _around(victim, points, score, offsets, batch, seed)
+            scores.append(values[0])
+            margins.append(values[1])
+    return Surface(offsets, torch.cat(scores), torch.cat(margins))
+
+
+def steepest_sign(victim: Victim, z: Float[Tensor, "b *z"], y: Tensor) -> Float[Tensor, "b *z"]:
+    """Sign of the gradient of the cross-entropy.
+
+    Taken of u = log (1 − p_y) − log p_y, of which the cross-entropy is the softplus: the same sign, also where the
+    prediction is so sure that 1 − p_y is 0 in single precision.
+    """
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        log_p = log_mean_softmax(victim(z))
+        true = one_hot(y, log_p.shape[-1]).bool()
+        u = log_p.masked_fill(true, -torch.inf).logsumexp(-1) - log_p.gather(-1, y[:, None])[:, 0]
+        return input_gradient(u.sum(), z).sign()
+
+
+def _around(
+    victim: Victim, points: Points, score: Score, offsets: Tensor, batch: int, seed: int
+) -> tuple[Float[Tensor, "b g g"], Float[Tensor, "b g g"]]:
+    z, (_, y, i) = victim.lift(points.x), points
+    grid = len(offsets)
+    with untouched(victim, seed=seed):
+        d1 = steepest_sign(victim, z, y)
+    d2 = Noise(seed, i, stream=STREAM).sign(*z.shape[1:]).to(z)
+    with untouched(victim, seed=seed), torch.no_grad():
+        clean = victim(z) if score.uses_clean else None
+    scores, margins = [], []
+    for at in torch.arange(len(y) * grid**2, device=z.device).split(batch):
+        row, e1, e2 = at // grid**2, offsets[at // grid % grid], offsets[at % grid]
+        one = (-1, *[1] * (z.ndim - 1))
+        there = z[row] + e1.view(one) * d1[row] + e2.view(one) * d2[row]
+        with untouched(victim, seed=seed), torch.no_grad():
+            logits = victim(there)
+        f = Forward(logits, y[row], None if clean is None else clean[:, row])
+        scores.append(score(f))
+        margins.append(margin_of(logits[0] if len(logits) == 1 else f.log_p, y[row]))
+    return torch.cat(scores).view(-1, grid, grid), torch.cat(margins).view(-1, grid, grid)

@@ -1,0 +1,45 @@
+"""Flags: signs that a robust accuracy should not be trusted, each with what was seen and what to do.
+
+``admit`` refuses a classifier that cannot be evaluated at all. ``probe`` asks it a few questions once; the others read
+the probe, or predictions and results of attacks that were made anyway, and compute nothing anew. What each looks for is
+in its docstring; allowances are what attacks on honest classifiers differ by.
+
+Source of the symptoms: Carlini et al., *On evaluating adversarial robustness*, 2019; Athalye et al., *Obfuscated
+gradients give a false sense of security*, ICML 2018.
+"""
+
+from surefooted.evaluation.checks.admission import admit, admit_probabilities
+from surefooted.evaluation.checks.attacked import black_box_wins, chance, huge_eps, ladder, not_converged
+from surefooted.evaluation.checks.flags import FLAGS, Flag, allowed, named
+from surefooted.evaluation.checks.probing import (
+    PROBED,
+    Probe,
+    of_probe,
+    probe,
+    randomised,
+    softmax_twice,
+    train_mode,
+    zero_gradients,
+)
+
+__all__ = [
+    "FLAGS",
+    "PROBED",
+    "Flag",
+    "Probe",
+    "admit",
+    "admit_probabilities",
+    "allowed",
+    "black_box_wins",
+    "chance",
+    "huge_eps",
+    "ladder",
+    "named",
+    "not_converged",
+    "of_probe",
+    "probe",
+    "randomised",
+    "softmax_twice",
+    "train_mode",
+    "zero_gradients",
+]

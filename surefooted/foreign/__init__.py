@@ -1,5 +1,0 @@
-"""Classifiers that are not ours: from a factory, an exported program, an ONNX file, a hub, or in memory."""
-
-from surefooted.foreign.victim import Door, Foreign, Live, is_foreign
-
-__all__ = ["Door", "Foreign", "Live", "is_foreign"]

@@ -1,0 +1,154 @@
+"""What a cell is: plain data that names an artefact, and knows how to make it; and the data set it was made from."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from surefooted.components.spec import build, canonical, complete, digest
+from surefooted.core.files import read_tensors, write_json
+from surefooted.data.images import Splits
+from surefooted.pipeline.runtime import Machine, Tick, provenance
+from surefooted.pipeline.store import Store
+
+Named = dict[str, Any]
+Part = Literal["train", "validation", "test"]
+_LOADED: dict[str, Splits] = {}
+
+
+class Cell(ABC):
+    """One artefact of the store.
+
+    ``version`` moves when what a cell makes of the same arguments does; that of a component is its module's.
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """Everything that the artefact depends on, as plain data."""
+
+    @abstractmethod
+    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+        """Write the artefact's files; what it needs is in the store by then."""
+
+    @abstractmethod
+    def work(self) -> int:
+        """How often ``tick`` is told of one more: steps, or row-passes."""
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return ()
+
+    @property
+    def label(self) -> str:
+        """A few words for progress bars."""
+        return self.kind
+
+    @cached_property
+    def key(self) -> str:
+        about = self.about()
+        if about.get("data"):  # where a data set lies is not what it holds; the checksum says that
+            about["data"] = placeless(about["data"])
+        moved = {"version": self.version} if self.version > 1 else {}
+        return digest({"kind": self.kind, **moved, **about})
+
+    def path(self, store: Store) -> Path:
+        return store.path(self.kind, self.key)
+
+    def tensors(self, store: Store, name: str) -> dict[str, Tensor]:
+        """What a file of the artefact holds."""
+        with store.reading(self.kind, self.key) as place:
+            return read_tensors(place / name)[0]
+
+    def done(self, store: Store) -> bool:
+        return store.has(self.kind, self.key)
+
+    def run(self, store: Store, machine: Machine, tick: Tick = lambda n: None) -> None:
+        """Make the artefact, unless it is there."""
+        if self.done(store):
+            return
+        with store.making(self.kind, self.key, {"kind": self.kind, **self.about()}) as place:
+            if place is not None:
+                into, work = place
+                began = time.monotonic()
+                self.make(store, machine, into, work, tick)
+                took = {"seconds": round(time.monotonic() - began, 2)}
+                write_json(into / "provenance.json", provenance(machine) | took)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What a victim is loaded from. ``trained`` and ``data``, where it has them, say what made it."""
+
+    if TYPE_CHECKING:  # where shapes and types are checked at run time, asking for it would compute it
+
+        @property
+        def key(self) -> str: ...
+
+    def load(self, store: Store) -> nn.Module: ...
+
+
+def before(victim: Source) -> tuple[Cell, ...]:
+    """The trainings that a victim is made of."""
+    return getattr(victim, "trained", ())
+
+
+class Trained(Cell):
+    """The artefact of a training: a source, and what ensembles and sweeps are made of."""
+
+    method: Named
+    data: Named
+    seed: int
+
+    @property
+    def trained(self) -> tuple[Trained, ...]:
+        return (self,)
+
+    @abstractmethod
+    def load(self, store: Store) -> nn.Module:
+        """The network, in evaluation mode."""
+
+    @abstractmethod
+    def history(self, store: Store) -> list[dict[str, Any]]:
+        """One entry an epoch."""
+
+
+def placeless(given: Named) -> Named:
+    """A data set's arguments but where it lies."""
+    ((name, arguments),) = given.items()
+    return {name: {k: v for k, v in arguments.items() if k not in ("path", "name")}}
+
+
+def data_of(given: Named) -> Splits:
+    """The data set, loaded once in a process."""
+    key = canonical(given)
+    if key not in _LOADED:
+        _LOADED[key] = build("data", given)
+    return _LOADED[key]
+
+
+def known_data(data: Any) -> Named | None:
+    """The complete spec of a data set; one that is in memory already is not read again."""
+    if data is None:
+        return None
+    given = complete("data", data)
+    if isinstance(data, Splits):
+        remember(given, data)
+    return given
+
+
+def about_data(data: Named | None) -> dict[str, Any]:
+    """Nothing where the data are the victim's own: its key covers them."""
+    return {"data": data, "checksum": data_of(data).checksum} if data else {}
+
+
+def remember(given: Named, splits: Splits) -> None:
+    """Keep a data set that is in memory already."""
+    _LOADED[canonical(given)] = splits

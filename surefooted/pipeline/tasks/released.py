@@ -1,0 +1,46 @@
+"""The cell of an official release of corrupted test images: CIFAR-10-C's arrays in the place of our corruptions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from surefooted.components.component import Count
+from surefooted.core.files import sha256_of
+from surefooted.data.images import Images
+from surefooted.data.paths import directory, locate
+from surefooted.data.shifted import cifar_c, found
+from surefooted.pipeline.runtime import Tick
+from surefooted.pipeline.tasks.shifted import Corrupted
+
+
+@dataclass(frozen=True, eq=False)
+class Released(Corrupted):
+    """The images of a test set as a release has corrupted them, at each intensity.
+
+    Attributes:
+        folder: the release's, as it is called below the data root.
+        first: row of the first test image.
+    """
+
+    folder: str = "CIFAR-10-C"
+    first: int = 50_000
+
+    def about(self) -> dict[str, Any]:
+        about = super().about()
+        del about["corruptions"], about["seed"]
+        file = found(directory(locate(self.folder)), f"{self.type}.npy", "type of corruption")
+        return about | {"released": self.type, "file": sha256_of(file), "first": self.first}
+
+    @property
+    def label(self) -> str:
+        return f"read {self.type}"
+
+    def level(self, intensity: Count, images: Images, device: torch.device, tick: Tick) -> UInt8[Tensor, "n c h w"]:
+        corrupted = cifar_c(self.folder, self.type, intensity, images, first=self.first).x[:]
+        tick(len(images))
+        return corrupted

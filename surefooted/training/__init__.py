@@ -1,0 +1,1 @@
+"""Training: the loop, what it is shown, methods, recipes, recorders."""
