@@ -21,7 +21,7 @@ from timing import alternate, environment
 from surefooted import pgd
 from surefooted.components.spec import build
 from surefooted.core.types import Points
-from surefooted.models.victims import Plain, untouched
+from surefooted.models.victims import NetworkVictim, untouched
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def prepare(options: argparse.Namespace) -> dict[str, object]:
 
     def floor() -> None:
         x = points.x
-        with untouched(Plain(net)):
+        with untouched(NetworkVictim(net)):
             for _ in range(options.steps):
                 x = x.detach().requires_grad_()
                 loss = torch.nn.functional.cross_entropy(net(x), points.y, reduction="sum")

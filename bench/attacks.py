@@ -23,7 +23,7 @@ import surefooted as sf
 from surefooted.components.spec import build
 from surefooted.core.types import Points
 from surefooted.data.paths import set_data_root
-from surefooted.models.fuse import folded
+from surefooted.models.fuse import fuse_batchnorm
 
 Run = Callable[[Any, Points, float, int], Tensor]
 
@@ -87,7 +87,7 @@ def surefooted(net: nn.Module, p: Points, eps: float, steps: int) -> Tensor:
 
 def light(net: Counter, p: Points, eps: float, steps: int) -> Tensor:
     """As the command line runs it on networks of ours; making the copy counts."""
-    copy = folded(net)
+    copy = fuse_batchnorm(net)
     moved = surefooted(copy, p, eps, steps)
     net.images = copy.images
     return moved

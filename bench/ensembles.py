@@ -21,7 +21,7 @@ from torch import nn
 
 from surefooted.components.spec import build
 from surefooted.core.types import Points
-from surefooted.models.ensembles import Ensemble, Way
+from surefooted.models.ensembles import Ensemble, EnsembleMode
 from surefooted.training.methods import ensemble, uta, vanilla
 from surefooted.training.methods.base import Method
 
@@ -65,7 +65,7 @@ def compare(name: str, options: argparse.Namespace) -> None:
         print(f"{name:14} {what:14} {columns}  batched / loop {batched / loop:.2f}, loop / single {loop / single:.2f}")
 
 
-def made(name: str, shape: tuple[int, ...], options: argparse.Namespace, way: Way | None) -> nn.Module:
+def made(name: str, shape: tuple[int, ...], options: argparse.Namespace, way: EnsembleMode | None) -> nn.Module:
     nets = [build("network", name, shape, 10) for _ in range(options.members if way else 1)]
     net = Ensemble(nets, way=way) if way else nets[0]
     return net.to(options.device, memory_format=torch.channels_last)

@@ -22,8 +22,8 @@ from surefooted.components.spec import build
 from surefooted.core.types import Points
 from surefooted.evaluation.analysis import jacobian_norm
 from surefooted.evaluation.analysis.jacobian import spectral_norm
-from surefooted.models.fuse import folded
-from surefooted.models.victims import Plain, laid_out
+from surefooted.models.fuse import fuse_batchnorm
+from surefooted.models.victims import NetworkVictim, channels_last
 
 
 def main() -> None:
@@ -41,11 +41,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     shape = (options.channels, options.size, options.size)
-    net = folded(build("network", options.net, shape, options.classes)).to(options.device)
+    net = fuse_batchnorm(build("network", options.net, shape, options.classes)).to(options.device)
     y = torch.randint(options.classes, (options.images,))
     points = Points(torch.rand(options.images, *shape), y, torch.arange(options.images)).to(options.device)
     ways = {"class by class": class_by_class, "autograd, vmap": batched, "torch.func, vmap": func, "repeated": repeated}
-    with laid_out(Plain(net)):
+    with channels_last(NetworkVictim(net)):
         contenders = {
             "forward-backward": lambda: in_parts(partial(once, net), points.x, options.batch),
             "jacobian_norm": lambda: jacobian_norm(net, points, batch=options.batch),

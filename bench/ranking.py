@@ -95,7 +95,7 @@ def report(name: str, runs: dict[str, Run], options: argparse.Namespace) -> None
     found |= {who: counted(run, net, points.x, y) for who, run in beside.items()}
     times = alternate({who: partial(run, net, points.x, y) for who, run in runs.items()}, options.repeats)
     least = torch.stack([one.size for one in found.values()]).amin(0)
-    print(f"\n{name}: {trained.cell.label}; mean of the least found {float(least.mean()):.4f}")
+    print(f"\n{name}: {trained.task.label}; mean of the least found {float(least.mean()):.4f}")
     titles = "".join(f"{title:>{width}}" for title, width in COLUMNS.items())
     print(f"{'':28}{titles}")
     for who, one in found.items():

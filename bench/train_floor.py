@@ -17,8 +17,8 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from surefooted.components.spec import build
 from surefooted.data.images import Images, Splits
-from surefooted.models.victims import Plain, untouched
-from surefooted.pipeline.runtime import Machine
+from surefooted.models.victims import NetworkVictim, untouched
+from surefooted.pipeline.runtime import Runtime
 from surefooted.training.loop import fit
 from surefooted.training.recipes import recipe
 
@@ -38,7 +38,7 @@ def main() -> None:
     images = Images(x, y, torch.arange(n), 255, tuple("0123456789"))
     data = Splits("noise", "noise", images, images.take(slice(0, 0)), images, "")
     plan = recipe(epochs=1, batch=options.batch, optimiser="sgd", lr=1e-6)
-    method, fabric = build("method", options.method), Fabric(accelerator=Machine().device().type, devices=1)
+    method, fabric = build("method", options.method), Fabric(accelerator=Runtime().device().type, devices=1)
 
     def trainer() -> None:
         fit(method, net, data, plan, fabric=fabric)
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def inner(net: nn.Module, x: torch.Tensor, y: torch.Tensor, method: str) -> None:
-    with untouched(Plain(net)):
+    with untouched(NetworkVictim(net)):
         if method == "trades":
             with torch.no_grad():
                 net(x)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from surefooted.components.spec import build
-from surefooted.models.fuse import folded
+from surefooted.models.fuse import fuse_batchnorm
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     x = torch.rand(options.batch, *shape, device=device)
     y = torch.randint(0, 10, (options.batch,), device=device)
     frozen = deepcopy(net).requires_grad_(False)
-    light = folded(net)
+    light = fuse_batchnorm(net)
     last = deepcopy(light).to(memory_format=torch.channels_last)
     ways = {
         "loss.backward()": lambda: everything(net, x, y),

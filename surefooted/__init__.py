@@ -20,7 +20,7 @@ _WHERE = {
         *("folder", "hub", "npz", "parquet"),
     ],
     "surefooted.errors": ["InputError"],
-    "surefooted.pipeline.runtime": ["Machine"],
+    "surefooted.pipeline.runtime": ["Runtime"],
     "surefooted.evaluation.metrics.intervals": ["bootstrap", "Interval"],
     "surefooted.evaluation.metrics.levels": ["by_level", "levels_of"],
     "surefooted.training.recipes": ["recipe"],

@@ -17,16 +17,16 @@ from surefooted.evaluation.metrics.measuring import measure
 from surefooted.models.prediction import predict
 from surefooted.models.victims import Victim
 from surefooted.pipeline.execute import execute
-from surefooted.pipeline.runtime import Machine, Precision
+from surefooted.pipeline.runtime import Precision, Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Train, data_of, training
+from surefooted.pipeline.tasks import TrainTask, load_splits, train_task
 from surefooted.training.checkpoint import Entry
 
-__all__ = ["Trained", "attack", "measure", "predict", "train"]
+__all__ = ["TrainingRun", "attack", "measure", "predict", "train"]
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainingRun:
     """A trained network with all that made it.
 
     Attributes:
@@ -41,7 +41,7 @@ class Trained:
     history: list[Entry]
     data: Splits
     recorded: dict[str, Tensor]
-    cell: Train
+    task: TrainTask
 
 
 def train(
@@ -54,8 +54,8 @@ def train(
     precision: Precision = "fp32",
     record: Any = None,
     store: Store | None = None,
-    machine: Machine | None = None,
-) -> Trained:
+    runtime: Runtime | None = None,
+) -> TrainingRun:
     """Train a network, or find it in the store; what it builds on (AR-AdaLS: a vanilla model and its levels) likewise.
 
     Args:
@@ -66,11 +66,11 @@ def train(
     Raises:
         InputError: for arguments that cannot be, all at once and before any work.
     """
-    cell = training(method, net, data, recipe, seed=seed, precision=precision, record=record)
+    task = train_task(method, net, data, recipe, seed=seed, precision=precision, record=record)
     store = store or Store()
-    execute([cell], store, machine=machine)
-    recorded = cell.recorded(store) if cell.record else {}
-    return Trained(cell.load(store), cell.history(store), data_of(cell.data), recorded, cell)
+    execute([task], store, runtime=runtime)
+    recorded = task.recorded(store) if task.record else {}
+    return TrainingRun(task.load(store), task.history(store), load_splits(task.data), recorded, task)
 
 
 def attack(

@@ -21,7 +21,7 @@ from surefooted.report import (
     Spread,
     Table,
     figures,
-    write,
+    write_page,
 )
 from surefooted.report.images import perturbed_examples
 from surefooted.report.points import trade_off
@@ -98,7 +98,7 @@ def sample() -> Page:
     def reliability(name):
         count = np.rint(np.exp(4 * bins) * 20)
         bent = bins - 4 * ece[name] * bins * (1.15 - bins) * 2
-        return figures.Bins(bins, np.clip(bent + rng.normal(0, 0.01, 12), 0, 1), count)
+        return figures.ReliabilityBins(bins, np.clip(bent + rng.normal(0, 0.01, 12), 0, 1), count)
 
     curves = {name: reliability(name) for name in ("Vanilla", "AR-AdaLS", "EntM")}
 
@@ -246,4 +246,4 @@ def small() -> Page:
 def written() -> Path:
     folder = tempfile.mkdtemp(prefix="report-")
     atexit.register(shutil.rmtree, folder)  # shared by the test files, so no fixture of one of them owns it
-    return write(sample(), folder)
+    return write_page(sample(), folder)

@@ -15,19 +15,19 @@ from surefooted.evaluation.analysis import (
     certified_radius,
     decision_margin,
     jacobian_norm,
+    loss_surface,
     nonlinearity,
     normalised_margin,
     sensitivity,
-    surface,
 )
 from surefooted.evaluation.analysis import jacobian as of_jacobian
 from surefooted.evaluation.analysis.jacobian import spectral_norm
 from surefooted.evaluation.analysis.linearity import derivative_along
 from surefooted.evaluation.analysis.surfaces import steepest_sign
 from surefooted.models.ensembles import Ensemble, MonteCarloDropout
-from surefooted.models.fuse import folded
+from surefooted.models.fuse import fuse_batchnorm
 from surefooted.models.nets import cnn7, lenet, mlp, wide_resnet
-from surefooted.models.victims import Plain, victim_of
+from surefooted.models.victims import NetworkVictim, as_victim
 
 SHAPE, CLASSES, ROWS = (1, 14, 14), 5, 6
 
@@ -45,7 +45,7 @@ NETS = {
     "mlp": lambda: made(mlp, width=20, layers=2),
     "lenet": lambda: made(lenet),
     "batch norm": lambda: made(wide_resnet, depth=10, widen=1),
-    "folded": lambda: folded(made(cnn7)),
+    "folded": lambda: fuse_batchnorm(made(cnn7)),
     "ensemble": lambda: Ensemble([made(lenet), made(mlp)]),
     "ensemble at once": lambda: Ensemble([made(lenet), made(lenet).requires_grad_(False)], way="batched"),
 }
@@ -73,7 +73,7 @@ def some(n=ROWS, shape=SHAPE, classes=CLASSES, dtype=torch.float64):
 
 def spoken(net):
     """The function that is analysed, of one image."""
-    victim = victim_of(net)
+    victim = as_victim(net)
 
     def f(x):
         logits = victim(x[None])
@@ -120,7 +120,7 @@ def test_batch_size_changes_nothing(net, monkeypatch):
     moved = points.x + 0.1 * torch.randn_like(points.x)
     seen = []
     for b in (1, 4, 100):
-        around = surface(net, points, batch=b, grid=3)
+        around = loss_surface(net, points, batch=b, grid=3)
         seen.append((*sensitivity(net, points, batch=b), nonlinearity(net, points, moved, batch=b).q, *around[1:]))
     monkeypatch.setattr(of_jacobian, "JACOBIAN_BYTES", 1)
     seen.append((*sensitivity(net, points), *seen[0][3:]))
@@ -136,7 +136,7 @@ def test_analysis_leaves_no_trace(net):
     random = torch.get_rng_state()
     sensitivity(net, points)
     nonlinearity(net, points, points.x.flip(0))
-    surface(net, points, grid=3)
+    loss_surface(net, points, grid=3)
     assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items())
     assert flags == [(w.requires_grad, w.grad, w.stride()) for w in net.parameters()]
     assert torch.equal(random, torch.get_rng_state()) and not points.x.requires_grad
@@ -148,7 +148,7 @@ def test_the_derivative_along_a_direction_is_the_jacobian_times_it(net):
     points = some()
     d = torch.randn_like(points.x)
     expected = torch.stack([whole_jacobian(net, x) @ v.flatten() for x, v in zip(points.x, d)])
-    f, along = derivative_along(victim_of(net), points.x, d)
+    f, along = derivative_along(as_victim(net), points.x, d)
     assert torch.allclose(along, expected, atol=1e-10)
     assert torch.allclose(f, torch.stack([spoken(net)(x) for x in points.x]), atol=1e-10)
 
@@ -294,30 +294,30 @@ def test_what_cannot_be_analysed_is_refused():
     with pytest.raises(InputError, match="no images"):
         decision_margin(net, points.take(slice(0, 0)))
     with pytest.raises(InputError, match="odd number"):
-        surface(net, points, grid=20)
+        loss_surface(net, points, grid=20)
     with pytest.raises(InputError, match="reach"):
-        surface(net, points, reach=0)
+        loss_surface(net, points, reach=0)
     with pytest.raises(InputError, match="batch"):
         sensitivity(net, points, batch=0)
 
 
 def test_a_surface_is_the_score_at_the_points_of_the_grid(net):
     points = some(3)
-    offsets, values, margin = surface(net, points, score=entropy(), reach=0.1, grid=5, seed=4)
+    offsets, values, margin = loss_surface(net, points, score=entropy(), reach=0.1, grid=5, seed=4)
     assert torch.allclose(offsets, torch.tensor([-0.1, -0.05, 0, 0.05, 0.1])) and offsets[2] == 0
     assert values.shape == margin.shape == (3, 5, 5)
     assert torch.allclose(margin[:, 2, 2], decision_margin(net, points), atol=1e-10)
-    logits = victim_of(net)(points.x).detach()
+    logits = as_victim(net)(points.x).detach()
     assert torch.allclose(values[:, 2, 2], entropy()(Forward(logits, points.y)), atol=1e-10)
     z = points.x.clone().requires_grad_()
-    (g,) = torch.autograd.grad(cross_entropy()(Forward(victim_of(net)(z), points.y)).sum(), z)
+    (g,) = torch.autograd.grad(cross_entropy()(Forward(as_victim(net)(z), points.y)).sum(), z)
     along = decision_margin(net, points._replace(x=(points.x + 0.05 * g.sign()).clamp(0, 1)))
     inside = ((points.x + 0.05 * g.sign()).clamp(0, 1) == points.x + 0.05 * g.sign()).flatten(1).all(1)
     assert torch.allclose(margin[inside, 3, 2], along[inside], atol=1e-7)
     # d2 is keyed by the row: alone, or under another seed.
-    alone = surface(net, points.take(slice(2, 3)), score=entropy(), reach=0.1, grid=5, seed=4)
+    alone = loss_surface(net, points.take(slice(2, 3)), score=entropy(), reach=0.1, grid=5, seed=4)
     assert torch.allclose(alone.score[0], values[2], atol=1e-10)
-    other = surface(net, points, score=entropy(), reach=0.1, grid=5, seed=5)
+    other = loss_surface(net, points, score=entropy(), reach=0.1, grid=5, seed=5)
     assert torch.allclose(other.score[:, :, 2], values[:, :, 2], atol=1e-10)
     assert not torch.allclose(other.score[:, 2], values[:, 2], rtol=1e-9, atol=1e-12)
 
@@ -325,9 +325,9 @@ def test_a_surface_is_the_score_at_the_points_of_the_grid(net):
 def test_a_surface_may_leave_the_box_and_reads_scores_of_the_clean_point():
     net, points = Linear(), some(3, (1, 3, 4), 4)
     points = points._replace(x=points.x.round())
-    _, values, _ = surface(net, points, score=kl_from_clean(), reach=0.5, grid=3)
+    _, values, _ = loss_surface(net, points, score=kl_from_clean(), reach=0.5, grid=3)
     assert values[:, 1, 1].abs().max() < 1e-12 and (values.amax((1, 2)) > 1e-3).all()
-    _, _, margin = surface(net, points, reach=0.5, grid=3)
+    _, _, margin = loss_surface(net, points, reach=0.5, grid=3)
     assert (margin[:, 2, 1] < margin[:, 1, 1]).all()
 
 
@@ -335,11 +335,11 @@ def test_the_steepest_sign_survives_a_prediction_that_is_sure():
     net, points = Linear(dtype=torch.float32), some(20, (1, 3, 4), 4, torch.float32)
     with torch.no_grad():
         points = points._replace(y=net(points.x).argmax(1))
-    mild = steepest_sign(Plain(net), points.x, points.y)
+    mild = steepest_sign(NetworkVictim(net), points.x, points.y)
     with torch.no_grad():
         second = net(points.x).topk(2).indices[:, 1]
         net.weight *= 100
         net.bias *= 100
-    sure = steepest_sign(Plain(net), points.x, points.y)
+    sure = steepest_sign(NetworkVictim(net), points.x, points.y)
     assert (sure != 0).all() and (mild != 0).all()
     assert (sure == (net.weight[second] - net.weight[points.y]).sign().view_as(sure)).float().mean() > 0.95

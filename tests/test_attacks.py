@@ -13,13 +13,13 @@ from torch import nn
 
 from surefooted import attacks
 from surefooted.attacks import fgsm
-from surefooted.attacks.tracker import Records
+from surefooted.attacks.tracker import Tracker
 from surefooted.core.types import Points, check_points
 from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.evaluation.analysis.margins import decision_margin
 from surefooted.models.prediction import predict
-from surefooted.models.victims import Plain, placed
+from surefooted.models.victims import NetworkVictim, to_device_of
 
 # Enough to meet the laws; the strength of attacks has tests of its own.
 CHEAP = {"eps": 0.15, "steps": 12, "queries": 60, "draws": 60, "targets": 3, "search_steps": 2}
@@ -170,13 +170,13 @@ def test_the_active_set_finds_what_the_full_run_finds(name, net, points):
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_may_retire_later(name, net, points, monkeypatch):
     """As they do on a GPU, where asking waits."""
-    first, at_once = Records.__init__, make(name)(net, points)
+    first, at_once = Tracker.__init__, make(name)(net, points)
 
     def patient(self, *given, **options):
         first(self, *given, **options)
         self.patience = 8
 
-    monkeypatch.setattr(Records, "__init__", patient)
+    monkeypatch.setattr(Tracker, "__init__", patient)
     later = make(name)(net, points)
     assert torch.equal(later.found, at_once.found) and torch.equal(later.queries, at_once.queries)
     assert torch.allclose(later.size, at_once.size, atol=1e-6)
@@ -352,5 +352,5 @@ def test_points_go_where_the_network_is(points):
     """As images do; there is one device here, and one that holds no numbers."""
     with torch.device("meta"):
         elsewhere = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    assert placed(Plain(elsewhere), points).x.is_meta
-    assert placed(Plain(nn.Flatten()), points).x is points.x  # it says nothing of where it is
+    assert to_device_of(NetworkVictim(elsewhere), points).x.is_meta
+    assert to_device_of(NetworkVictim(nn.Flatten()), points).x is points.x  # it says nothing of where it is

@@ -18,12 +18,13 @@ from surefooted.components.spec import build
 from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.evaluation.temperature import fit_temperature
-from surefooted.models.external import Live
+from surefooted.models.external import InMemoryModel
 from surefooted.pipeline.execute import execute, plan
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Attacked, Predicted, Weights, attacked, attacking, known_data
-from surefooted.report.terminal import spoken
+from surefooted.pipeline.tasks import AttackTask, PredictTask, WeightsFile, attack_task, resolve_data
+from surefooted.pipeline.tasks import attack as attack_module
+from surefooted.report.terminal import human_duration
 
 SMOKE = {"eps": 0.15, "budget": "smoke", "quiet": True}
 
@@ -60,7 +61,7 @@ def test_one_classifier_in_four_guises_has_the_same_numbers(run, found, tmp_path
         torch.onnx.export(
             net, (x,), tmp_path / "net.onnx", dynamo=True, dynamic_shapes=batch, external_data=False, verbose=False
         )
-    ours = Weights(run[0].cell.path(run[1]) / "weights.safetensors")
+    ours = WeightsFile(run[0].task.path(run[1]) / "weights.safetensors")
     numbers = found[0].numbers | {"classifier": ""}
     for guise in (str(tmp_path / "net.pt2"), str(tmp_path / "net.onnx"), ours):
         options = {"temperature": "halves"} if guise is ours else {}
@@ -71,8 +72,8 @@ def test_one_classifier_in_four_guises_has_the_same_numbers(run, found, tmp_path
 
 def test_a_network_of_ours_brings_its_data_and_validation_images(run):
     trained_net, store = run
-    its = sf.audit(trained_net.cell, store=store, **SMOKE)
-    held = Predicted(trained_net.cell, "validation").result(store)
+    its = sf.audit(trained_net.task, store=store, **SMOKE)
+    held = PredictTask(trained_net.task, "validation").result(store)
     assert its.numbers["temperature"].startswith(f"T = {fit_temperature(held):.3f}, fitted on {len(held.y)} validation")
 
 
@@ -145,9 +146,11 @@ def test_the_other_norm(tmp_path):
 
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_all_attacks_of_a_budget_can_be_built(budget):
-    made = audit_of(model=Live(trained(), (1, 8, 8)), data=known_data("digits"), eps=0.1, norm="linf", budget=budget)
-    for one in made.cells:
-        if isinstance(one, Attacked):
+    made = audit_of(
+        model=InMemoryModel(trained(), (1, 8, 8)), data=resolve_data("digits"), eps=0.1, norm="linf", budget=budget
+    )
+    for one in made.tasks:
+        if isinstance(one, AttackTask):
             assert build("attack", one.attack).passes > 0
 
 
@@ -167,13 +170,13 @@ class Slow(nn.Module):
 
 
 def slow_audit(net, seconds):
-    victim = Live(Slow(net, seconds), (1, 8, 8))
-    return audit_of(model=victim, data=known_data("digits"), eps=0.15, norm="linf", budget="smoke", limit=96)
+    victim = InMemoryModel(Slow(net, seconds), (1, 8, 8))
+    return audit_of(model=victim, data=resolve_data("digits"), eps=0.15, norm="linf", budget="smoke", limit=96)
 
 
 def audit_slowly(net, root, seconds):
     made, store = slow_audit(net, seconds), Store(root)
-    execute(made.cells, store, machine=Machine("cpu"), quiet=True)
+    execute(made.tasks, store, runtime=Runtime("cpu"), quiet=True)
     return audited(made, store).numbers
 
 
@@ -187,13 +190,13 @@ BLOCKS = {"cpu": 32, "cuda": 32}
 def audit_to_be_killed(net, root):
     """What a process does that a test ends."""
     torch.set_num_threads(1)
-    attacked.BLOCK_LEAST, attacked.BLOCK_WORK = BLOCKS, 1
+    attack_module.BLOCK_LEAST, attack_module.BLOCK_WORK = BLOCKS, 1
     audit_slowly(net, root, 0.002)
 
 
 def test_killed_three_times_it_finishes_with_the_same_numbers(tmp_path, monkeypatch):
-    monkeypatch.setattr(attacked, "BLOCK_LEAST", BLOCKS)
-    monkeypatch.setattr(attacked, "BLOCK_WORK", 1)
+    monkeypatch.setattr(attack_module, "BLOCK_LEAST", BLOCKS)
+    monkeypatch.setattr(attack_module, "BLOCK_WORK", 1)
     net, root = trained(), tmp_path / "killed"
     # Forked from a process without threads, of which earlier tests leave some behind here.
     context = multiprocessing.get_context("forkserver")
@@ -207,18 +210,18 @@ def test_killed_three_times_it_finishes_with_the_same_numbers(tmp_path, monkeypa
         child.kill()
         child.join()
         assert child.exitcode == -signal.SIGKILL and enough <= stored(root)
-    assert plan(slow_audit(net, 0).cells, Store(root))
+    assert plan(slow_audit(net, 0).tasks, Store(root))
     assert audit_slowly(net, root, 0) == audit_slowly(net, tmp_path / "whole", 0)
 
 
 def test_an_attack_goes_on_block_by_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(attacked, "BLOCK_LEAST", {"cpu": 16, "cuda": 16})
-    monkeypatch.setattr(attacked, "BLOCK_WORK", 1)
-    victim = Live(trained(), (1, 8, 8))
+    monkeypatch.setattr(attack_module, "BLOCK_LEAST", {"cpu": 16, "cuda": 16})
+    monkeypatch.setattr(attack_module, "BLOCK_WORK", 1)
+    victim = InMemoryModel(trained(), (1, 8, 8))
     attack = {"pgd": {"eps": 0.1, "steps": 3, "keep": "worst"}}
 
     def made(limit=80):
-        return attacking(victim, attack, data=known_data("digits"), limit=limit)
+        return attack_task(victim, attack, data=resolve_data("digits"), limit=limit)
 
     store, asked = Store(tmp_path / "store"), []
 
@@ -231,15 +234,15 @@ def test_an_attack_goes_on_block_by_block(tmp_path, monkeypatch):
         return tick
 
     with pytest.raises(KeyboardInterrupt):
-        made().run(store, Machine("cpu"), stop_after(10))  # in the third block of four passes each
+        made().run(store, Runtime("cpu"), stop_after(10))  # in the third block of four passes each
     assert len(list(store.root.glob("work/*/rows_*.safetensors"))) == 2
     asked.clear()
-    made().run(store, Machine("cpu"), stop_after(-1))
+    made().run(store, Runtime("cpu"), stop_after(-1))
     assert asked[:2] == [64, 64] and sum(asked) == made().work() == 80 * 4
     assert not list(store.root.glob("work/*"))
-    monkeypatch.setattr(attacked, "BLOCK_WORK", 2**18)
+    monkeypatch.setattr(attack_module, "BLOCK_WORK", 2**18)
     whole = Store(tmp_path / "whole")
-    made().run(whole, Machine("cpu"))
+    made().run(whole, Runtime("cpu"))
     blocks, once = made().result(store), made().result(whole)
     assert blocks.keys() == once.keys() == {"rows", "y", "found", "size", "queries", "x"}
     assert all(torch.equal(blocks[name], once[name]) for name in once)
@@ -249,17 +252,17 @@ def test_an_attack_goes_on_block_by_block(tmp_path, monkeypatch):
 
 
 def test_the_estimate_counts_the_passes_that_are_left(tmp_path):
-    victim, store = Live(trained(), (1, 8, 8)), Store(tmp_path)
-    made = audit_of(model=victim, data=known_data("digits"), eps=0.15, norm="linf", budget="smoke")
+    victim, store = InMemoryModel(trained(), (1, 8, 8)), Store(tmp_path)
+    made = audit_of(model=victim, data=resolve_data("digits"), eps=0.15, norm="linf", budget="smoke")
     x = digits().test.points(slice(0, 64)).x
     net = victim.load(store)
     before = estimate(made, store, net, x)
-    assert before.passes == sum(c.work() for c in made.cells if isinstance(c, Attacked))
+    assert before.passes == sum(c.work() for c in made.tasks if isinstance(c, AttackTask))
     assert before.seconds > 0
     execute([made.huge], store, quiet=True)
     assert estimate(made, store, net, x).passes == before.passes - made.huge.work()
-    assert "at most about a second or two for 10 image-passes" in str(Estimate(0.5, 10))
-    assert [spoken(s) for s in (0.1, 90, 600, 7200 * 3, 86400 * 3)] == [
+    assert "up to a second or two (10 image passes)" in str(Estimate(0.5, 10))
+    assert [human_duration(s) for s in (0.1, 90, 600, 7200 * 3, 86400 * 3)] == [
         "a second or two",
         "90 seconds",
         "10 minutes",
@@ -280,7 +283,7 @@ def test_what_cannot_be_audited_is_refused_before_any_work(tmp_path):
     with pytest.raises(InputError, match="budget = 'quck'"):
         sf.audit(seven, "digits", store=store, budget="quck")
     with pytest.raises(InputError, match="for other classifiers than ours"):
-        sf.audit(Weights(tmp_path / "none.safetensors"), "digits", store=store, outputs="probabilities", **SMOKE)
+        sf.audit(WeightsFile(tmp_path / "none.safetensors"), "digits", store=store, outputs="probabilities", **SMOKE)
     with pytest.raises(InputError, match="not there; expected a weights"):
-        sf.audit(Weights(tmp_path / "none.safetensors"), "digits", store=store, **SMOKE)
+        sf.audit(WeightsFile(tmp_path / "none.safetensors"), "digits", store=store, **SMOKE)
     assert not list(store.root.glob("artefacts/*"))

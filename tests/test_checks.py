@@ -170,9 +170,9 @@ def flags(net, points, *, eot=1):
         checks.black_box_wins(climbs[EPS] | longer, found("square", eps=EPS, queries=QUERIES)),
         checks.huge_eps(found("apgd", eps=1.0, steps=2 * STEPS), eps=1.0),
         checks.not_converged(climbs[EPS], longer, steps=STEPS),
-        checks.ladder(climbs),
+        checks.rising_accuracy(climbs),
     ]
-    return [*checks.of_probe(probe(net, points), eot=eot), *(flag for flag in raised if flag)]
+    return [*checks.probe_flags(probe(net, points), eot=eot), *(flag for flag in raised if flag)]
 
 
 def test_every_flag_has_a_flawed_classifier():
@@ -195,7 +195,7 @@ def test_honest_classifiers_raise_none(net, points):
 
 
 def test_a_training_mode_that_changes_nothing_raises_none(honest, points):
-    assert checks.of_probe(probe(trained().train(), points)) == []
+    assert checks.probe_flags(probe(trained().train(), points)) == []
 
 
 def test_averaging_draws_answers_the_flag_of_random_classifiers(honest, points):
@@ -206,7 +206,7 @@ def test_averaging_draws_answers_the_flag_of_random_classifiers(honest, points):
 
 
 def test_statistics_of_the_batch_are_training_mode_too(points):
-    (flag,) = checks.of_probe(probe(Company(), points))
+    (flag,) = checks.probe_flags(probe(Company(), points))
     assert flag.name == "train_mode" and flag.severity == "serious" and "in company" in flag.seen
 
 
@@ -228,7 +228,7 @@ def test_a_saturated_softmax_is_a_caution(honest, points):
         def forward(self, x):
             return 40 * honest(x)
 
-    (flag,) = checks.of_probe(probe(Sure(), points))
+    (flag,) = checks.probe_flags(probe(Sure(), points))
     assert flag.name == "zero_gradients" and flag.severity == "caution" and "dlr" in flag.cure
 
 
@@ -237,7 +237,7 @@ def test_gradients_that_are_not_finite_are_flagged(honest, points):
         def forward(self, x):
             return honest(x.sqrt() ** 2)  # the slope of the root is infinite at 0
 
-    (flag,) = checks.of_probe(probe(Root(), points))
+    (flag,) = checks.probe_flags(probe(Root(), points))
     assert flag.name == "zero_gradients" and "not finite" in flag.seen
 
 
@@ -266,11 +266,11 @@ def rows(n, broken):
 
 
 def test_what_sound_attacks_differ_by_is_allowed():
-    assert [checks.allowed(n) for n in (1, 64, 200, 1000, 10000)] == [1, 1, 2, 10, 100]
+    assert [checks.allowed_difference(n) for n in (1, 64, 200, 1000, 10000)] == [1, 1, 2, 10, 100]
     assert checks.huge_eps(rows(1000, 990), eps=1) is None
     assert checks.huge_eps(rows(1000, 989), eps=1) is not None
-    assert checks.ladder({0.1: rows(1000, 510), 0.2: rows(1000, 500)}) is None
-    assert checks.ladder({0.2: rows(1000, 500), 0.1: rows(1000, 511)}) is not None
+    assert checks.rising_accuracy({0.1: rows(1000, 510), 0.2: rows(1000, 500)}) is None
+    assert checks.rising_accuracy({0.2: rows(1000, 500), 0.1: rows(1000, 511)}) is not None
     assert checks.black_box_wins(rows(1000, 500), rows(1000, 510)) is None
     assert checks.black_box_wins(rows(1000, 500), rows(1000, 511)).severity == "serious"
     assert checks.black_box_wins(rows(1000, 500), ~rows(1000, 700)).severity == "caution"

@@ -14,7 +14,7 @@ from tiny_sets import CLASSES, drawn, parts, png, write_folder, write_npz, write
 
 from surefooted import data
 from surefooted.data import images as images_module
-from surefooted.data.images import Images, Mapped, Splits
+from surefooted.data.images import Images, MappedImages, Splits
 from surefooted.data.paths import set_data_root
 from surefooted.data.split import shuffled
 from surefooted.errors import InputError
@@ -242,7 +242,7 @@ def test_large_sets_stay_on_disk_and_give_the_same_points(tmp_path, monkeypatch)
     held = data.parquet(root)
     monkeypatch.setattr(images_module, "RESIDENT_LIMIT", 500)
     mapped = data.parquet(root)
-    assert isinstance(mapped.train.x, Mapped) and isinstance(mapped.train.to("cpu").x, Mapped)
+    assert isinstance(mapped.train.x, MappedImages) and isinstance(mapped.train.to("cpu").x, MappedImages)
     assert isinstance(mapped.test.x, torch.Tensor), "300 bytes are below the limit"
     index = torch.tensor([3, 0, 3])
     for a, b in zip(parts(held), parts(mapped)):

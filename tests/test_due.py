@@ -15,20 +15,20 @@ from surefooted.core.files import read_tensors, write_tensors
 from surefooted.core.scores import entropy
 from surefooted.core.types import Forward, Points
 from surefooted.data import digits
-from surefooted.data.split import Cut, Source, Table, deal
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_table
 from surefooted.errors import InputError
 from surefooted.models import nets
 from surefooted.models.ensembles import Ensemble
-from surefooted.models.latent import Latent
+from surefooted.models.latent import LatentVictim
 from surefooted.models.nets.due import Due
 from surefooted.models.nets.gaussian_process import JITTER, GaussianProcess, k_means
 from surefooted.models.nets.spectral import SpectralBatchNorm2d, SpectralConv2d, SpectralLinear, norm
 from surefooted.models.prediction import predict
-from surefooted.models.weights import load_model, outline, seeded_network
+from surefooted.models.weights import build_on_meta, load_model, seeded_network
 from surefooted.pipeline.execute import execute
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import attacking, training
+from surefooted.pipeline.tasks import attack_task, train_task
 from surefooted.training.loop import fit
 from surefooted.training.methods import due, vanilla
 from surefooted.training.recipes import recipe
@@ -40,8 +40,8 @@ UTA = {"pgd": {"eps": 0.1, "steps": 2, "step_size": 0.05, "objective": "entropy"
 
 
 def splits(x, y, name, validation=0.1):
-    source = Source(Table(x.astype(np.float32), y), None, None, tuple("abc"[: y.max() + 1]), scale=1.0)
-    return deal(source, Cut(validation, 0, 0, 0, 0.2), name=name, title=name)
+    source = ImageSource(ImageTable(x.astype(np.float32), y), None, None, tuple("abc"[: y.max() + 1]), scale=1.0)
+    return split_table(source, SplitOptions(validation, 0, 0, 0, 0.2), name=name, title=name)
 
 
 @pytest.fixture(scope="module")
@@ -259,12 +259,12 @@ def test_no_layer_of_a_trained_net_stretches_more(bars):
 def test_what_is_read_back_predicts_the_same(net, tmp_path):
     store = Store(tmp_path / "store")
     data = digits(train_limit=70, test_limit=20, validation=0.1)
-    cell = training("due", net, data, {"recipe": {"epochs": 1, "batch": 32, **SGD}})
-    attack = attacking(cell, {"pgd": {"eps": 0.1, "steps": 2}}, limit=10)
-    execute([cell, attack], store, machine=Machine("cpu", threads=1), quiet=True)
+    task = train_task("due", net, data, {"recipe": {"epochs": 1, "batch": 32, **SGD}})
+    attack = attack_task(task, {"pgd": {"eps": 0.1, "steps": 2}}, limit=10)
+    execute([task, attack], store, runtime=Runtime("cpu", threads=1), quiet=True)
     made = started(net, data)
     fit(due(), made, data, recipe(epochs=1, batch=32, **SGD))
-    read = cell.load(store)
+    read = task.load(store)
     assert isinstance(read, Due) and read.gp.examples == len(data.train)
     assert made.state_dict().keys() == read.state_dict().keys()
     assert all(torch.equal(a, read.state_dict()[name]) for name, a in made.state_dict().items())
@@ -329,7 +329,7 @@ def test_a_file_may_not_claim_more_than_it_holds(tmp_path):
 
 
 def test_the_paper_codes_network():
-    net = outline("due", (3, 32, 32), 10)
+    net = build_on_meta("due", (3, 32, 32), 10)
     features = 36_479_194 - 640 * 10 - 10  # WRN-28-10 without its last layer
     process = 10 * 640 + 3 * 10 + 10 * 10 + 10 * 10 * 10  # inducing points; per class 3 numbers, mean and root
     assert sum(weight.numel() for weight in net.parameters()) == features + process
@@ -368,5 +368,5 @@ def test_several_and_their_features_have_one_sample_axis():
     for net in made:
         net.start(torch.rand(40, 1, 1, 2), 40)
     assert Ensemble(made)(x).shape == (8, 5, 3)
-    features = Latent(made[0], "fc2")
+    features = LatentVictim(made[0], "fc2")
     assert features(features.lift(x)).shape == (4, 5, 3)

@@ -15,14 +15,23 @@ from surefooted.errors import InputError
 from surefooted.models import nets
 from surefooted.models.ensembles import Ensemble, MonteCarloDropout
 from surefooted.models.prediction import predict
-from surefooted.models.victims import victim_of
+from surefooted.models.victims import as_victim
 from surefooted.models.weights import seeded_network
 from surefooted.pipeline.execute import execute
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Best, Dropped, Ensembled, Member, Predicted, attacked, attacking, training
+from surefooted.pipeline.tasks import (
+    BestOfSweep,
+    DeepEnsemble,
+    MCDropout,
+    MemberOf,
+    PredictTask,
+    attack_task,
+    train_task,
+)
+from surefooted.pipeline.tasks import attack as attack_module
 
-CPU = Machine("cpu", threads=1)
+CPU = Runtime("cpu", threads=1)
 SMALL = {"digits": {"train_limit": 120, "test_limit": 60, "validation": 0.2}}
 SLOW = {"resnet101", "wide_resnet", "wide_resnet28_10", "wide_resnet34_10", "resnet18"}
 SAMPLED = {"due", "due_mlp"}  # several samples already, drawn at random
@@ -66,7 +75,7 @@ def test_the_answer_is_the_mean_prediction():
     mean = torch.stack([net(x).softmax(-1) for net in nets_]).mean(0)
     points = Points(x, torch.zeros(5, dtype=torch.long), torch.arange(5))
     assert torch.allclose(predict(Ensemble(nets_), points).log_p.exp(), mean, atol=1e-6)
-    assert victim_of(ensemble := Ensemble(nets_)) is ensemble
+    assert as_victim(ensemble := Ensemble(nets_)) is ensemble
 
 
 def test_attacks_and_scores_see_the_whole_ensemble():
@@ -135,17 +144,17 @@ def store(tmp_path_factory):
 
 
 def trained(method, store, seed=0, **net):
-    cell = training(method, {"small_convnet": net}, SMALL, {"recipe": {"epochs": 2}}, seed=seed)
-    execute([cell], store, machine=CPU, quiet=True)
-    return cell
+    task = train_task(method, {"small_convnet": net}, SMALL, {"recipe": {"epochs": 2}}, seed=seed)
+    execute([task], store, runtime=CPU, quiet=True)
+    return task
 
 
 def test_a_lockstep_ensemble_is_trained_kept_and_read_again(store):
-    cell = trained({"ar_adals_of_ensemble": {"members": 3, "levels": 2, "alpha": 0.05}}, store)
-    net = cell.load(store)
+    task = trained({"ar_adals_of_ensemble": {"members": 3, "levels": 2, "alpha": 0.05}}, store)
+    net = task.load(store)
     assert isinstance(net, Ensemble) and len(net.members) == 3
     assert not torch.equal(*(next(net.members[m].parameters()) for m in (0, 1)))
-    entry = cell.history(store)[-1]
+    entry = task.history(store)[-1]
     assert len(entry["soft_labels"]) == 2 and all(p <= 1 for p in entry["soft_labels"])
     p = predict(net, digits(**SMALL["digits"]).validation)
     assert entry["accuracy"] == pytest.approx(float((p.log_p.argmax(-1) == p.y).float().mean()))
@@ -161,36 +170,36 @@ def test_its_first_member_alone_is_the_single_network(store):
 
 def test_an_ensemble_of_runs_and_dropout_are_victims_of_cells(store):
     runs = tuple(trained("vanilla", store, seed) for seed in (0, 1))
-    for victim in (Ensembled(runs), Dropped(trained("vanilla", store, dropout=0.3), 3)):
-        cells = [Predicted(victim), attacking(victim, {"pgd": {"eps": 0.1, "steps": 3}}, limit=30)]
-        execute(cells, store, machine=CPU, quiet=True)
-        assert len(cells[0].result(store).y) == 60 and len(cells[1].result(store)["found"]) == 30
+    for victim in (DeepEnsemble(runs), MCDropout(trained("vanilla", store, dropout=0.3), 3)):
+        tasks = [PredictTask(victim), attack_task(victim, {"pgd": {"eps": 0.1, "steps": 3}}, limit=30)]
+        execute(tasks, store, runtime=CPU, quiet=True)
+        assert len(tasks[0].result(store).y) == 60 and len(tasks[1].result(store)["found"]) == 30
     mean = torch.stack([predict(run.load(store), digits(**SMALL["digits"]).test).log_p.exp() for run in runs]).mean(0)
-    assert torch.allclose(Predicted(Ensembled(runs)).result(store).log_p.exp(), mean, atol=1e-6)
+    assert torch.allclose(PredictTask(DeepEnsemble(runs)).result(store).log_p.exp(), mean, atol=1e-6)
 
 
 def test_an_attack_on_random_masks_goes_on_to_the_same_bytes(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(attacked, "BLOCK_LEAST", {"cpu": 16, "cuda": 16})
-    monkeypatch.setattr(attacked, "BLOCK_WORK", 1)
-    victim = Dropped(trained("vanilla", store, dropout=0.3), 3)
-    cell = attacking(victim, {"apgd": {"eps": 0.1, "steps": 4, "eot": 2}}, limit=60)
+    monkeypatch.setattr(attack_module, "BLOCK_LEAST", {"cpu": 16, "cuda": 16})
+    monkeypatch.setattr(attack_module, "BLOCK_WORK", 1)
+    victim = MCDropout(trained("vanilla", store, dropout=0.3), 3)
+    task = attack_task(victim, {"apgd": {"eps": 0.1, "steps": 4, "eot": 2}}, limit=60)
     whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
-    execute([cell], whole, machine=CPU, quiet=True)
-    execute([victim.net], broken, machine=CPU, quiet=True)
+    execute([task], whole, runtime=CPU, quiet=True)
+    execute([victim.net], broken, runtime=CPU, quiet=True)
     done = 0
 
     def stop(n):
         nonlocal done
         done += n
-        if done > cell.work() / 2:
+        if done > task.work() / 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cell.run(broken, CPU, stop)
+        task.run(broken, CPU, stop)
     assert list(broken.root.glob("work/*/rows_*"))
-    cell.run(broken, CPU)
-    assert (cell.path(broken) / "attacked.safetensors").read_bytes() == (
-        cell.path(whole) / "attacked.safetensors"
+    task.run(broken, CPU)
+    assert (task.path(broken) / "attacked.safetensors").read_bytes() == (
+        task.path(whole) / "attacked.safetensors"
     ).read_bytes()
 
 
@@ -199,15 +208,17 @@ def test_a_sweep_takes_the_setting_that_is_best_over_all_seeds(store):
     for measure, better in (("nll", min), ("accuracy", max)):
         values = [sum(one.history(store)[-1][measure] for one in setting) for setting in grid]
         best = grid[values.index(better(values))]
-        assert [Best(grid, at, measure).chosen(store) for at in (0, 1)] == [best[0], best[1]]
-    assert len({Best(grid, 0).key, Best(grid, 1).key, Best(grid, 0, "nll").key}) == 3
-    one_by_one = Best(tuple((one,) for setting in grid for one in setting), 0)  # the same networks, each a setting
-    assert one_by_one.key != Best(grid, 0).key
+        assert [BestOfSweep(grid, at, measure).chosen(store) for at in (0, 1)] == [best[0], best[1]]
+    assert len({BestOfSweep(grid, 0).key, BestOfSweep(grid, 1).key, BestOfSweep(grid, 0, "nll").key}) == 3
+    one_by_one = BestOfSweep(
+        tuple((one,) for setting in grid for one in setting), 0
+    )  # the same networks, each a setting
+    assert one_by_one.key != BestOfSweep(grid, 0).key
     whole = trained({"ensemble": {"members": 2}}, store)
-    member = Member(whole, 1).load(store)
+    member = MemberOf(whole, 1).load(store)
     assert torch.equal(next(member.parameters()), next(whole.load(store).members[1].parameters()))
     with pytest.raises(InputError, match="no member 3"):
-        Member(whole, 2).load(store)
+        MemberOf(whole, 2).load(store)
 
 
 def test_members_in_lockstep_are_as_if_trained_alone(store):

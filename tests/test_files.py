@@ -11,7 +11,7 @@ from test_store import refused
 
 from surefooted.core.files import read_json, read_tensors, write_json, write_tensors
 from surefooted.models.weights import load_model, seeded_network
-from surefooted.pipeline.tasks import Weights
+from surefooted.pipeline.tasks import WeightsFile
 
 
 def test_tensors_and_what_is_said_of_them_come_back(tmp_path):
@@ -107,7 +107,7 @@ def test_files_that_hold_no_network(tmp_path):
         assert str(tmp_path / "odd") in refused(load_model, tmp_path / "odd")
     assert "is not there" in refused(load_model, tmp_path / "absent")
     assert "is not there" in refused(load_model, tmp_path)
-    assert "is not there" in refused(lambda: Weights(tmp_path / "absent").key)
+    assert "is not there" in refused(lambda: WeightsFile(tmp_path / "absent").key)
 
 
 def test_json(tmp_path):

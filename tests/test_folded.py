@@ -8,7 +8,7 @@ from surefooted.attacks import pgd
 from surefooted.components.spec import build
 from surefooted.core.types import Points
 from surefooted.models import nets
-from surefooted.models.fuse import folded
+from surefooted.models.fuse import fuse_batchnorm
 
 DEEP = {
     "due",
@@ -38,7 +38,7 @@ def test_answers_and_gradients_are_the_same_up_to_rounding(name):
     x = torch.rand(4, 3, 32, 32)
     net = settled(build("network", name, (3, 32, 32), 10), x)
     kept = {key: value.clone() for key, value in net.state_dict().items()}
-    before, after = net.double(), folded(net.double())
+    before, after = net.double(), fuse_batchnorm(net.double())
     sides = []
     for one in (before, after):
         z = x.double().requires_grad_()
@@ -57,7 +57,7 @@ def test_answers_and_gradients_are_the_same_up_to_rounding(name):
 def test_every_batch_norm_behind_a_convolution_goes(name, left):
     """Those of a pre-activation network that follow an addition stay."""
     net = build("network", name, (3, 32, 32), 10)
-    assert norms(folded(net)) == left < norms(net)
+    assert norms(fuse_batchnorm(net)) == left < norms(net)
 
 
 def test_batch_norm_elsewhere_stays():
@@ -65,7 +65,7 @@ def test_batch_norm_elsewhere_stays():
     x = torch.rand(4, 2, 6, 6)
     parts = nn.BatchNorm2d(2), nn.Conv2d(2, 3, 3), nn.ReLU(), nn.BatchNorm2d(3), nn.Flatten()
     net = settled(nn.Sequential(*parts, nn.BatchNorm1d(48), nn.Linear(48, 5), nn.BatchNorm1d(5)), x)
-    after = folded(net)
+    after = fuse_batchnorm(net)
     assert norms(net) == 4 and norms(after) == 3 and torch.allclose(after(x), net(x), atol=1e-5)
 
 
@@ -76,5 +76,5 @@ def test_an_attack_finds_the_same():
     net = settled(net, x)
     points = Points(x, net(x).argmax(1), torch.arange(64))
     attack = pgd(eps=2e-2, steps=5)
-    a, b = attack(net, points), attack(folded(net), points)
+    a, b = attack(net, points), attack(fuse_batchnorm(net), points)
     assert 0 < int(a.found.sum()) < 64 and torch.equal(a.found, b.found)

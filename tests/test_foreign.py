@@ -14,9 +14,9 @@ from torch import nn
 
 from surefooted.data import digits
 from surefooted.errors import InputError
-from surefooted.evaluation.checks import of_probe, probe
+from surefooted.evaluation.checks import probe, probe_flags
 from surefooted.models import nets
-from surefooted.models.external import Foreign, Live
+from surefooted.models.external import ExternalModel, InMemoryModel
 from surefooted.models.external.onnx import read_onnx
 from surefooted.models.external.program import read_program
 
@@ -116,7 +116,7 @@ def test_a_program_exported_in_training_mode_is_flagged(layer, flag, tmp_path):
     net, points = nn.Sequential(nn.Flatten(), layer, nn.Linear(64, 10)).train(), digits().test.points(slice(0, 32))
     shapes = ({0: torch.export.Dim("batch", min=2)},)
     torch.export.save(torch.export.export(net, (points.x[:4],), dynamic_shapes=shapes), tmp_path / "net.pt2")
-    assert [one.name for one in of_probe(probe(read_program(tmp_path / "net.pt2"), points))] == [flag]
+    assert [one.name for one in probe_flags(probe(read_program(tmp_path / "net.pt2"), points))] == [flag]
 
 
 def rewritten(path, target, change):
@@ -202,7 +202,7 @@ def test_files_of_another_kind_are_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be read as ONNX"):
         read_onnx(tmp_path / "model.onnx")
     with pytest.raises(InputError, match="is not there"):
-        _ = Foreign(str(tmp_path / "none.onnx"), SHAPE).key
+        _ = ExternalModel(str(tmp_path / "none.onnx"), SHAPE).key
 
 
 FACTORY = """
@@ -238,15 +238,15 @@ def factory(tmp_path, monkeypatch):
 def test_a_factory_with_its_weights(factory, tmp_path):
     weights = {"1.weight": torch.ones(10, 64), "1.bias": torch.arange(10.0)}
     save_file(weights, tmp_path / "weights.safetensors")
-    net = Foreign(factory, SHAPE, tmp_path / "weights.safetensors").load()
+    net = ExternalModel(factory, SHAPE, tmp_path / "weights.safetensors").load()
     assert torch.equal(net(torch.zeros(2, *SHAPE)), torch.arange(10.0).expand(2, 10))
-    plain, loaded = Foreign(factory, SHAPE), Foreign(factory, SHAPE, tmp_path / "weights.safetensors")
-    assert plain.key == Foreign(factory, SHAPE).key != loaded.key
+    plain, loaded = ExternalModel(factory, SHAPE), ExternalModel(factory, SHAPE, tmp_path / "weights.safetensors")
+    assert plain.key == ExternalModel(factory, SHAPE).key != loaded.key
     save_file({"1.weight": torch.ones(10, 63)}, tmp_path / "wrong.safetensors")
     with pytest.raises(InputError, match="does not fit the network"):
-        Foreign(factory, SHAPE, tmp_path / "wrong.safetensors").load()
+        ExternalModel(factory, SHAPE, tmp_path / "wrong.safetensors").load()
     with pytest.raises(InputError, match="brings its own"):
-        Foreign("timm:resnet18", SHAPE, tmp_path / "weights.safetensors").load()
+        ExternalModel("timm:resnet18", SHAPE, tmp_path / "weights.safetensors").load()
 
 
 @pytest.mark.parametrize(
@@ -268,11 +268,11 @@ def test_factories_that_are_none(source, said, factory, tmp_path):
     (tmp_path / "ends.py").write_text("raise SystemExit(3)")
     (tmp_path / "unwritten.py").write_text("def linear(:")
     with pytest.raises(InputError, match=said):
-        Foreign(source, SHAPE).load()
+        ExternalModel(source, SHAPE).load()
 
 
 def test_a_module_in_the_place_of_a_factory_is_taken_as_it_is(factory):
-    assert Foreign("strangers:ready", SHAPE).key == Foreign(factory, SHAPE).key
+    assert ExternalModel("strangers:ready", SHAPE).key == ExternalModel(factory, SHAPE).key
 
 
 def test_what_writes_to_its_input_writes_to_a_copy():
@@ -283,7 +283,7 @@ def test_what_writes_to_its_input_writes_to_a_copy():
     x = torch.rand(3, *SHAPE).requires_grad_()
     images = x.detach().clone()
     for door in ({}, {"outputs": "probabilities"}, {"mean": (0.0,), "std": (1.0,)}):
-        Live(Doubles(), SHAPE, **door).load()(x).sum().backward()
+        InMemoryModel(Doubles(), SHAPE, **door).load()(x).sum().backward()
         assert torch.equal(x, images)
 
 
@@ -292,13 +292,13 @@ def test_normalisation_and_probabilities_stay_inside_the_door():
     net, x = nn.Sequential(nn.Flatten(), nn.Linear(192, 5)), torch.rand(4, 3, 8, 8)
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
     normal = (x - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
-    assert torch.allclose(Live(net, (3, 8, 8), mean, std).load()(x), net(normal))
+    assert torch.allclose(InMemoryModel(net, (3, 8, 8), mean, std).load()(x), net(normal))
     soft = nn.Sequential(net, nn.Softmax(-1))
-    logits = Live(soft, (3, 8, 8), outputs="probabilities").load()(x)
+    logits = InMemoryModel(soft, (3, 8, 8), outputs="probabilities").load()(x)
     assert torch.allclose(logits.softmax(-1), soft(x))
-    assert Live(net, (3, 8, 8)).load() is net
+    assert InMemoryModel(net, (3, 8, 8)).load() is net
     net.eval()
-    assert not Live(net, (3, 8, 8), mean, std).load().training
+    assert not InMemoryModel(net, (3, 8, 8), mean, std).load().training
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_normalisation_and_probabilities_stay_inside_the_door():
 )
 def test_doors_that_cannot_be(door, said):
     with pytest.raises(InputError, match=said):
-        Live(nn.Flatten(), SHAPE, **door)
+        InMemoryModel(nn.Flatten(), SHAPE, **door)
 
 
 def test_a_key_tells_classifiers_apart_by_what_they_do():
@@ -329,14 +329,14 @@ def test_a_key_tells_classifiers_apart_by_what_they_do():
             return self.factor * self.net(x)
 
     keys = [
-        Live(net(), SHAPE).key,
-        Live(net(1), SHAPE).key,
-        Live(net(), SHAPE, (0.5,), (0.5,)).key,
-        Live(Steep(1), SHAPE).key,
-        Live(Steep(2), SHAPE).key,  # the same weights and code: only its answers differ
+        InMemoryModel(net(), SHAPE).key,
+        InMemoryModel(net(1), SHAPE).key,
+        InMemoryModel(net(), SHAPE, (0.5,), (0.5,)).key,
+        InMemoryModel(Steep(1), SHAPE).key,
+        InMemoryModel(Steep(2), SHAPE).key,  # the same weights and code: only its answers differ
     ]
-    assert len(set(keys)) == len(keys) and Live(net(), SHAPE).key == keys[0]
-    assert len(Live(nn.Linear(3, 3), SHAPE).key) == 64  # one that cannot answer has a key, too
+    assert len(set(keys)) == len(keys) and InMemoryModel(net(), SHAPE).key == keys[0]
+    assert len(InMemoryModel(nn.Linear(3, 3), SHAPE).key) == 64  # one that cannot answer has a key, too
 
 
 def test_weights_in_a_file_beside_are_in_the_key(tmp_path):
@@ -350,7 +350,7 @@ def test_weights_in_a_file_beside_are_in_the_key(tmp_path):
         exported(net, place, beside=True)
         assert place.with_name("m.onnx.data").exists()
         files.add(place.read_bytes())
-        keys.add(Foreign(str(place), SHAPE).key)
+        keys.add(ExternalModel(str(place), SHAPE).key)
     assert len(files) == 1 and len(keys) == 2
 
 
@@ -360,8 +360,8 @@ def test_models_of_the_hubs(monkeypatch):
     timm.data = types.SimpleNamespace(resolve_model_data_config=lambda net: {"mean": (0.5,), "std": (0.25,)})
     monkeypatch.setitem(sys.modules, "timm", timm)
     x = torch.rand(2, *SHAPE)
-    assert torch.allclose(Foreign("timm:flat", SHAPE).load()(x), ((x - 0.5) / 0.25).flatten(1))
-    assert torch.allclose(Foreign("timm:flat", SHAPE, mean=(0.0,), std=(1.0,)).load()(x), x.flatten(1))
+    assert torch.allclose(ExternalModel("timm:flat", SHAPE).load()(x), ((x - 0.5) / 0.25).flatten(1))
+    assert torch.allclose(ExternalModel("timm:flat", SHAPE, mean=(0.0,), std=(1.0,)).load()(x), x.flatten(1))
 
     class Answer(nn.Flatten):
         def forward(self, x):
@@ -377,12 +377,12 @@ def test_models_of_the_hubs(monkeypatch):
     reader = types.SimpleNamespace(image_mean=[0.5], image_std=[0.5], do_normalize=True)
     transformers.AutoImageProcessor = types.SimpleNamespace(from_pretrained=lambda name: reader)
     monkeypatch.setitem(sys.modules, "transformers", transformers)
-    assert torch.allclose(Foreign("transformers:flat", SHAPE).load()(x), ((x - 0.5) / 0.5).flatten(1))
+    assert torch.allclose(ExternalModel("transformers:flat", SHAPE).load()(x), ((x - 0.5) / 0.5).flatten(1))
     with pytest.raises(InputError, match="transformers cannot give the model 'other': there is no other"):
-        Foreign("transformers:other", SHAPE).load()
+        ExternalModel("transformers:other", SHAPE).load()
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(InputError, match="needs the package timm"):
-        Foreign("timm:flat", SHAPE).load()
+        ExternalModel("timm:flat", SHAPE).load()
 
 
 def test_onnx_is_asked_for_where_it_is_missing(monkeypatch):

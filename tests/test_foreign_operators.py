@@ -9,7 +9,7 @@ from onnx.reference import ReferenceEvaluator
 
 from surefooted.errors import InputError
 from surefooted.models.external.onnx import read_onnx
-from surefooted.models.external.operators import OPERATORS
+from surefooted.models.external.onnx_ops import OPERATORS
 
 F4 = ("B", 2, 6, 6)
 

@@ -11,8 +11,8 @@ from surefooted.core.types import Forward, Points
 from surefooted.errors import InputError
 from surefooted.models import nets
 from surefooted.models.ensembles import Ensemble, MonteCarloDropout
-from surefooted.models.latent import Latent
-from surefooted.pipeline.tasks import training
+from surefooted.models.latent import LatentVictim
+from surefooted.pipeline.tasks import train_task
 from surefooted.training import methods
 from surefooted.training.methods.views import latent, mc_dropout
 
@@ -39,7 +39,7 @@ def batch():
 def test_both_halves_together_are_the_network(make, features, batch):
     net = make().eval()
     for stage in ("normalise", "conv1", "conv2", "fc1", "fc2"):
-        victim = Latent(net, stage)
+        victim = LatentVictim(net, stage)
         z = victim.lift(batch.x)
         assert torch.equal(victim(z), net(batch.x).view(-1, 8, 4))
         assert stage != "fc1" or z.shape == features
@@ -48,7 +48,7 @@ def test_both_halves_together_are_the_network(make, features, batch):
 @pytest.mark.parametrize("make", [lenet, several])
 def test_attacks_move_features_and_nothing_else(make, batch):
     net = make().eval()
-    victim = Latent(net, "fc1")
+    victim = LatentVictim(net, "fc1")
     z = victim.lift(batch.x).detach()
     found = pgd(eps=0.5, steps=20, objective=entropy(), keep="worst")(victim, batch)
     assert found.x.shape == z.shape and bool((found.size <= 0.5 * (1 + 1e-6)).all())
@@ -60,7 +60,7 @@ def test_attacks_move_features_and_nothing_else(make, batch):
 @pytest.mark.parametrize("variable", ["sine", "tanh"])
 def test_carlini_and_wagner_s_attack_needs_no_box(variable, batch):
     """Alone: what finds the nearest boundary afterwards would mend whatever it did."""
-    victim = Latent(lenet().eval(), "fc1")
+    victim = LatentVictim(lenet().eval(), "fc1")
     found = carlini_wagner(steps=50, polish=0, variable=variable, lr=0.05, away_from="prediction")(victim, batch)
     assert bool(found.found.all()) and bool(found.x.isfinite().all())
 
@@ -71,7 +71,7 @@ def test_algorithm_1_in_features_by_hand(method, make, members, batch):
     """K sign steps of size α in the features, projected; then the loss at E(x) + δ, for encoder and classifier."""
     net = make().train()
     made = method(eps=0.03, steps=4, step_size=0.01, members=members, view=STAGE)
-    victim, delta = Latent(net, "fc1"), torch.zeros_like(Latent(net, "fc1").lift(batch.x))
+    victim, delta = LatentVictim(net, "fc1"), torch.zeros_like(LatentVictim(net, "fc1").lift(batch.x))
     raised = entropy() if method is methods.uta else cross_entropy()
     for _ in range(4):
         delta = delta.detach().requires_grad_()
@@ -146,7 +146,7 @@ def test_dropout_masks_are_fresh_and_not_those_of_the_outer_pass(batch):
 )
 def test_a_stage_that_cannot_be_is_refused(net, stage, said):
     with pytest.raises(InputError, match=said):
-        Latent(net, stage)
+        LatentVictim(net, stage)
 
 
 def test_no_steps_are_refused():
@@ -168,7 +168,7 @@ def test_no_steps_are_refused():
 )
 def test_what_cannot_be_trained_is_refused_before_any_work(method, said):
     with pytest.raises(InputError, match=said):
-        training(method, "small_convnet", "digits")
+        train_task(method, "small_convnet", "digits")
 
 
 def test_what_several_samples_alone_tell_is_refused_in_a_formula_too():

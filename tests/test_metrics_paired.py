@@ -13,7 +13,7 @@ from surefooted.errors import InputError
 from surefooted.evaluation import metrics
 from surefooted.evaluation.metrics.intervals import bootstrap
 from surefooted.evaluation.metrics.paired import mcnemar, paired_bootstrap, paired_seeds
-from surefooted.evaluation.temperature import scaled
+from surefooted.evaluation.temperature import temperature_scale
 
 
 def two(n: int = 300, seed: int = 0, better: float = 0.5) -> tuple[Predictions, Predictions]:
@@ -150,7 +150,7 @@ def drawn(n: int, seed: int) -> Predictions:
     g = torch.Generator().manual_seed(seed)
     z = 1.5 * torch.randn(n, 4, generator=g, dtype=torch.float64)
     y = torch.multinomial(z.softmax(-1), 1, generator=g)[:, 0]
-    return scaled(predictions(z.log_softmax(-1), y), 0.5)
+    return temperature_scale(predictions(z.log_softmax(-1), y), 0.5)
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,12 @@ from surefooted.evaluation.recalibration import (
     LogMap,
     _objective,
     _quadratic,
-    cross_fitted,
+    cross_fit,
     dirichlet_scaling,
     temperature_scaling,
     vector_scaling,
 )
-from surefooted.evaluation.temperature import fit_temperature, scaled
+from surefooted.evaluation.temperature import fit_temperature, temperature_scale
 
 matrix_scaling = partial(dirichlet_scaling, off_diagonal=0, intercept=0)
 FITS = {
@@ -171,7 +171,7 @@ def test_result_is_predictions_of_the_same_kind(fit):
 
 def test_temperature_scaling_is_the_temperature():
     p = stated(300, 4, *worlds()["temperature"])
-    assert temperature_scaling(p)(p).log_p.allclose(scaled(p, fit_temperature(p)).log_p, atol=1e-9)
+    assert temperature_scaling(p)(p).log_p.allclose(temperature_scale(p, fit_temperature(p)).log_p, atol=1e-9)
 
 
 @every_fit
@@ -195,7 +195,7 @@ def test_probability_zero_and_a_class_without_examples_are_borne(fit):
 @every_fit
 def test_no_example_judges_itself(fit):
     p = stated(1200, 4, *worlds()["temperature"])
-    whole, maps = cross_fitted(p, fit)
+    whole, maps = cross_fit(p, fit)
     even = p.i % 2 == 0
     assert whole.log_p[even].allclose(maps[1](p.take(even)).log_p) and maps[1].bias.equal(fit(p.take(~even)).bias)
     assert whole.log_p[~even].allclose(maps[0](p.take(~even)).log_p)
@@ -210,7 +210,7 @@ def test_splits_that_cannot_be_fitted_are_refused(fit):
     with pytest.raises(InputError, match=r"at least two classes; all \d+ are of class 1"):
         fit(p.take(p.y == 1))
     with pytest.raises(InputError, match="got 1, and one cannot be held out"):
-        cross_fitted(p.take(slice(0, 1)), fit)
+        cross_fit(p.take(slice(0, 1)), fit)
     with pytest.raises(InputError, match="fitted on 3 classes; got predictions of 4"):
         fit(p)(stated(5, 4, *worlds()["vector"]))
 

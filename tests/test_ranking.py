@@ -12,20 +12,20 @@ from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.levels import levels_of
 from surefooted.pipeline.execute import execute
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Attacked, Predicted, Train, training
+from surefooted.pipeline.tasks import AttackTask, PredictTask, TrainTask, train_task
 from surefooted.training.loop import fit
 from surefooted.training.methods import ar_adals
 from surefooted.training.recipes import recipe
 
-CPU = Machine("cpu", threads=1)
+CPU = Runtime("cpu", threads=1)
 SMALL = {"digits": {"train_limit": 120, "test_limit": 60, "validation": 0.2}}
 QUICK = {"nearest_boundary": {"steps": 3, "away_from": "prediction"}}
 
 
-def cell(**options):
-    return training(
+def task(**options):
+    return train_task(
         {"ar_adals": {"levels": 4, "robustness": QUICK, **options}}, "small_convnet", SMALL, {"recipe": {"epochs": 4}}
     )
 
@@ -36,9 +36,9 @@ def store(tmp_path):
 
 
 def test_a_score_of_the_vanilla_model_ranks_the_greatest_first(store):
-    made = cell(by="entropy")
-    assert [type(need) for need in made.needs] == [Predicted, Predicted]
-    execute([made], store, machine=CPU, quiet=True)
+    made = task(by="entropy")
+    assert [type(need) for need in made.needs] == [PredictTask, PredictTask]
+    execute([made], store, runtime=CPU, quiet=True)
     p, levels = made.needs[0].result(store), made.levels(store)
     value = entropy()(Forward(p.log_p[None], p.y))
     assert torch.equal(levels.train, levels_of(-value, levels=4)) and torch.equal(levels.train_rows, p.i)
@@ -48,13 +48,13 @@ def test_a_score_of_the_vanilla_model_ranks_the_greatest_first(store):
 def test_a_column_ranks_by_its_numbers_and_enters_the_key(store, tmp_path):
     file = tmp_path / "age.npy"
     np.save(file, np.arange(1797)[::-1])
-    made = cell(column=str(file))
+    made = task(column=str(file))
     assert made.needs == ()
-    execute([made], store, machine=CPU, quiet=True)
+    execute([made], store, runtime=CPU, quiet=True)
     levels = made.levels(store)
     assert levels.train_rows[levels.train == 0].min() > levels.train_rows[levels.train == 3].max()
     np.save(file, np.arange(1797))
-    assert cell(column=str(file)).key != made.key
+    assert task(column=str(file)).key != made.key
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_column_ranks_by_its_numbers_and_enters_the_key(store, tmp_path):
 def test_columns_that_do_not_fit_are_refused(values, said, store, tmp_path):
     np.save(tmp_path / "c.npy", values)
     with pytest.raises(InputError, match=said):
-        made = cell(column=str(tmp_path / "c.npy"))
+        made = task(column=str(tmp_path / "c.npy"))
         made.levels(store)
 
 
@@ -81,8 +81,8 @@ def test_on_the_fly_the_network_in_training_ranks():
     method = ar_adals(levels=4, robustness=attack, every=2, alpha=0.05)
     history = fit(method, net, data, recipe(epochs=5, batch=32)).history
     assert len(history[-1]["soft_labels"]) == 4 and min(history[-1]["soft_labels"]) < 1
-    assert Train.needs.func(cell(every=2)) == ()
+    assert TrainTask.needs.func(task(every=2)) == ()
 
 
 def test_an_attack_beforehand_is_the_default():
-    assert [type(need) for need in cell().needs] == [Attacked, Attacked]
+    assert [type(need) for need in task().needs] == [AttackTask, AttackTask]

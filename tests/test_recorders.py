@@ -11,28 +11,28 @@ from surefooted.errors import InputError
 from surefooted.evaluation.metrics import accuracy
 from surefooted.models.prediction import predict
 from surefooted.pipeline.execute import execute
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import training
+from surefooted.pipeline.tasks import train_task
 from surefooted.training import recorders
 from surefooted.training.recorders import flips, plane_points, robustness
 
-CPU = Machine("cpu", threads=1)
+CPU = Runtime("cpu", threads=1)
 SMALL = {"digits": {"train_limit": 120, "test_limit": 60}}
 
 
 def made(store, record=None):
     net = {"small_convnet": {"width": 4, "dropout": 0.2}}
-    cell = training("fgsm_at", net, SMALL, {"recipe": {"epochs": 3, "batch": 40}}, record=record)
-    execute([cell], store, machine=CPU, quiet=True)
-    return cell
+    task = train_task("fgsm_at", net, SMALL, {"recipe": {"epochs": 3, "batch": 40}}, record=record)
+    execute([task], store, runtime=CPU, quiet=True)
+    return task
 
 
 def test_a_training_that_is_watched_ends_with_the_same_weights(tmp_path):
     store = Store(tmp_path)
     record = {"robustness": {"eps": 0.1, "steps": 5, "every": 2, "images": 60}}
     alone, watched = made(store), made(store, record)
-    files = [cell.path(store) / "weights.safetensors" for cell in (alone, watched)]
+    files = [task.path(store) / "weights.safetensors" for task in (alone, watched)]
     a, b = (file.read_bytes() for file in files)
     assert alone.key != watched.key and a[-1000:] == b[-1000:]  # headers tell them apart
     seen = watched.recorded(store)
@@ -88,7 +88,7 @@ def test_bad_input(tmp_path):
     with pytest.raises(InputError, match="maps the plane"):
         flips().init(data)
     with pytest.raises(InputError, match="no 'robustnes' among the recorders"):
-        training("vanilla", "mlp", SMALL, record="robustnes")
+        train_task("vanilla", "mlp", SMALL, record="robustnes")
 
 
 def test_all_are_listed():

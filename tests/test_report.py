@@ -30,7 +30,7 @@ from surefooted.report import (
     Table,
     figures,
     tables,
-    write,
+    write_page,
 )
 from surefooted.report.points import trade_off
 
@@ -119,7 +119,7 @@ def test_texts_are_printed_not_obeyed(tmp_path):
     findings = (Finding(HOSTILE, "unclear", QUOTED, "t"),)
     sections = (Section(HOSTILE, f"{QUOTED}\n\n{HOSTILE}", (table, figure)),)
     page = Page(HOSTILE, QUOTED, findings, sections, {HOSTILE: QUOTED, "deep": {QUOTED: [HOSTILE]}})
-    tags, text = parsed(write(page, tmp_path).read_text())
+    tags, text = parsed(write_page(page, tmp_path).read_text())
     assert [tag for tag, _ in tags].count("script") == 1, "only the page's own"
     assert not [tag for tag, _ in tags if tag in ("img", "iframe", "object", "embed")]
     assert not [key for _, attributes in tags for key in attributes if key.startswith("on")]
@@ -147,9 +147,9 @@ def test_csv_and_parquet_give_back_what_was_given():
 
 def test_the_numbers_of_a_figure_are_filed_beside_it(tmp_path):
     line = figures.Line(np.array([0, 1]), [1 / 3, math.nan], [0.1, 0.2], [0.5, 0.6])
-    bins = figures.Bins([0.5], [0.75], [7])
+    bins = figures.ReliabilityBins([0.5], [0.75], [7])
     panels = (Panel(lambda ax: None, "A", series={"LS": line}), Panel(lambda ax: None, "B", series={"PAT": bins}))
-    page = write(
+    page = write_page(
         Page("P", sections=(Section("S", items=(Figure("f", "F", panels), Figure("g", "G", panels[0]))),)), tmp_path
     )
     first, second = {"panel": "A", "series": "LS"}, {"panel": "B", "series": "PAT"}
@@ -162,7 +162,7 @@ def test_the_numbers_of_a_figure_are_filed_beside_it(tmp_path):
     assert (tmp_path / "figures" / "g.csv").read_text().splitlines()[0] == "series,x,y,low,high"
     assert 'href="figures/f.csv"' in page.read_text()
     silent = Page("P", sections=(Section("S", items=(Figure("f", "F", Panel(lambda ax: None)),)),))
-    assert "csv" not in write(silent, tmp_path / "silent").read_text()
+    assert "csv" not in write_page(silent, tmp_path / "silent").read_text()
     assert not (tmp_path / "silent" / "figures" / "f.csv").exists()
 
 
@@ -199,9 +199,9 @@ def test_the_same_page_gives_the_same_bytes_in_any_process(tmp_path):
     def contents(folder):
         return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
-    write(small(), tmp_path / "here")
-    write(small(), tmp_path / "again")
-    write(small(), tmp_path / "again")  # over what is there
+    write_page(small(), tmp_path / "here")
+    write_page(small(), tmp_path / "again")
+    write_page(small(), tmp_path / "again")  # over what is there
     code = "import sys, test_report as t; t.write(t.small(), sys.argv[1])"
     environment = {**os.environ, "PYTHONHASHSEED": "99", "PYTHONPATH": str(Path(__file__).parent)}
     subprocess.run([sys.executable, "-c", code, tmp_path / "there"], check=True, env=environment)

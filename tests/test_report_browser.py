@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from pages import METHODS, sample, written
 
-from surefooted.report import Column, Page, Section, Table, tables, write
+from surefooted.report import Column, Page, Section, Table, tables, write_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 IN_A_BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -166,7 +166,7 @@ def mixed(tmp_path_factory):
     columns = (Column("x", "Name"), Column("y", "Mixed", digits=8))
     rows = tuple({"x": f"row {i % 4}", "y": value} for i, value in enumerate(MIXED))
     page = Page("Mixed", sections=(Section("S", items=(Table("mixed", "Mixed", columns, rows),)),))
-    return write(page, tmp_path_factory.mktemp("mixed"))
+    return write_page(page, tmp_path_factory.mktemp("mixed"))
 
 
 def test_the_page_is_quiet_and_asks_the_network_for_nothing(tmp_path):

@@ -193,7 +193,7 @@ def test_what_was_not_found_keeps_the_curve_below_one():
 
 
 def test_reliability_of_several_curves_leaves_empty_bins_out():
-    curve = figures.Bins([0.2, np.nan, 0.9], [0.1, np.nan, 0.8], [5, 0, 15])
+    curve = figures.ReliabilityBins([0.2, np.nan, 0.9], [0.1, np.nan, 0.8], [5, 0, 15])
     canvas = canvas_of(Panel(lambda ax: figures.reliability_diagram(ax, {"LS": curve, "PAT": curve})))
     top, below = canvas.axes
     assert top.get_lines()[1].get_xdata() == pytest.approx([0.2, 0.9])

@@ -15,23 +15,23 @@ from surefooted.errors import InputError
 from surefooted.evaluation.metrics.intervals import Interval
 from surefooted.pipeline.execute import execute, plan
 from surefooted.pipeline.forecast import _Pace, forecast
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Dropped, Member, Predicted, Train, training
-from surefooted.report import write
-from surefooted.studies.claims import judged, tempered, throughout
+from surefooted.pipeline.tasks import MCDropout, MemberOf, PredictTask, TrainTask, train_task
+from surefooted.report import write_page
+from surefooted.studies.claims import claim_all, claim_gain, discount_by_seed_spread
 from surefooted.studies.entm import grids as entm_grids
-from surefooted.studies.entm.cells import SEARCHED
+from surefooted.studies.entm.design import SEARCHED
 from surefooted.studies.grid import Grid
-from surefooted.studies.published import printed
-from surefooted.studies.reproduced import Compared, overall, table
-from surefooted.studies.uta import cells as uta_cells
+from surefooted.studies.paper_comparison import Compared, overall, table
+from surefooted.studies.paper_numbers import printed
+from surefooted.studies.uta import design as uta_cells
 from surefooted.studies.uta import figures as uta_figures
 from surefooted.studies.uta import grids as uta_grids
 from surefooted.studies.uta import study as uta_study
 from surefooted.studies.uta.collapse import collapse
 
-CPU = Machine("cpu", threads=1)
+CPU = Runtime("cpu", threads=1)
 PAGES = {
     "entm": {
         *(
@@ -66,16 +66,16 @@ PAGES = {
 def ran(request, tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
     study = getattr(studies, request.param)(size="smoke")
-    execute(study.cells(), store, machine=CPU, quiet=True)
+    execute(study.tasks(), store, runtime=CPU, quiet=True)
     return request.param, store, study
 
 
 def test_the_report_is_whole(ran, tmp_path):
     name, store, study = ran
-    assert plan(study.cells(), store) == []
+    assert plan(study.tasks(), store) == []
     page = study.page(store)
     assert {item.name for item in page.items} >= PAGES[name]
-    assert write(page, tmp_path).stat().st_size > 50_000
+    assert write_page(page, tmp_path).stat().st_size > 50_000
     texts = json.dumps([vars(finding) for finding in page.findings])
     assert "printed cells are reproduced" in texts and all(finding.see for finding in page.findings)
 
@@ -90,8 +90,8 @@ def test_each_chapter_stands_alone(ran, tmp_path, monkeypatch):
     assert [item.name for page in pages for item in page.items] == [item.name for item in whole.items]
     assert [finding for page in pages for finding in page.findings] == list(whole.findings)
     two = studies.uta(size="smoke", only=("latent", "mnist"))
-    both = {cell.key for one in (uta_study.smoke()[0], uta_study.smoke()[4]) for cell in one.cells()}
-    assert {cell.key for cell in two.cells()} == both
+    both = {task.key for one in (uta_study.smoke()[0], uta_study.smoke()[4]) for task in one.tasks()}
+    assert {task.key for task in two.tasks()} == both
     monkeypatch.chdir(tmp_path)
     studying.write_report("uta", "smoke", ["plane", "looks"], store, None, True)
     assert Path("reports/uta_smoke_plane_looks/index.html").exists()
@@ -122,7 +122,7 @@ def test_numbers_are_those_of_the_cells(ran):
     assert gain.value == pytest.approx((right.double() - (~found).double()).mean().item())
     if name == "entm":
         for method in SEARCHED:  # random search goes on where PGD ended
-            first, both = (cell.result(store)["found"] for cell in whole.analysis.withstood[method])
+            first, both = (task.result(store)["found"] for task in whole.analysis.withstood[method])
             assert bool((both | ~first).all())
 
 
@@ -135,12 +135,12 @@ def test_what_is_claimed_of_cifar10_is_in_its_grid():
 
 def test_cells_that_two_grids_share_are_computed_once():
     one, other = (entm_grids.mnist(limit=limit, data="digits", net="small_convnet") for limit in (10, 20))
-    assert [cell.key for cell in one.trained["PAT"]] == [cell.key for cell in other.trained["PAT"]]
-    black = [cells for (_, attack), (cells,) in one.attacked.items() if attack.startswith("black")]
-    assert {len(cells) for cells in black} == {5} and len({cell.key for cells in black for cell in cells}) == 5 * 36
-    proxies = {cell.moved.victim.key for cells in black for cell in cells}
+    assert [task.key for task in one.trained["PAT"]] == [task.key for task in other.trained["PAT"]]
+    black = [tasks for (_, attack), (tasks,) in one.attacked.items() if attack.startswith("black")]
+    assert {len(tasks) for tasks in black} == {5} and len({task.key for tasks in black for task in tasks}) == 5 * 36
+    proxies = {task.moved.victim.key for tasks in black for task in tasks}
     assert len(proxies) == 2  # Normal and PAT, trained apart from those that are attacked
-    assert not proxies & {cell.key for (cell,) in one.trained.values()}
+    assert not proxies & {task.key for (task,) in one.trained.values()}
 
 
 def test_printed_cells_and_ours():
@@ -148,7 +148,7 @@ def test_printed_cells_and_ours():
         Compared({"Method": "PAT"}, 0.5, Interval(*ours, 100))
         for ours in ((0.52, nan, nan), (0.6, 0.45, 0.7), (0.6, 0.55, 0.65))
     )
-    assert [cell.reproduced for cell in (near, inside, off)] == [True, True, False]
+    assert [task.reproduced for task in (near, inside, off)] == [True, True, False]
     assert off.difference == pytest.approx(0.1)
     assert "2 of 3" in table("t", "T", (near, inside, off), "").caption
     assert (
@@ -156,18 +156,18 @@ def test_printed_cells_and_ours():
     )
     ends = ((0.1, 1), (-1, 1), (-1, -0.1))
     three = ["holds", "unclear", "does not hold"]
-    assert [judged("x", Interval(0, *end, 9), "").verdict for end in ends] == three
-    assert [judged("x", Interval(0, low + 5, high + 5, 9), "", margin=5).verdict for low, high in ends] == three
+    assert [claim_gain("x", Interval(0, *end, 9), "").verdict for end in ends] == three
+    assert [claim_gain("x", Interval(0, low + 5, high + 5, 9), "", margin=5).verdict for low, high in ends] == three
 
 
 def test_claims_on_several_settings_and_beside_a_second_training():
     won, open_, lost = (Interval(0, *ends, 9) for ends in ((0.1, 1), (-1, 1), (-1, -0.1)))
     for gains, verdict in (((won, open_), "holds"), ((open_, open_), "unclear"), ((won, lost), "does not hold")):
-        assert throughout("x", dict(zip("ab", gains)), "").verdict == verdict
-    sure = judged("x", Interval(0.03, 0.02, 0.04, 9), "")
-    assert tempered(sure, 0.03, 0.009, "PAT").verdict == "holds"
-    assert tempered(sure, 0.03, 0.011, "PAT").verdict == "unclear"
-    assert "two networks of PAT are 1.10 points apart" in tempered(sure, 0.03, 0.011, "PAT").evidence
+        assert claim_all("x", dict(zip("ab", gains)), "").verdict == verdict
+    sure = claim_gain("x", Interval(0.03, 0.02, 0.04, 9), "")
+    assert discount_by_seed_spread(sure, 0.03, 0.009, "PAT").verdict == "holds"
+    assert discount_by_seed_spread(sure, 0.03, 0.011, "PAT").verdict == "unclear"
+    assert "two networks of PAT are 1.10 points apart" in discount_by_seed_spread(sure, 0.03, 0.011, "PAT").evidence
 
 
 def test_the_best_of_many_is_not_judged_by_what_it_was_chosen_by(monkeypatch, tmp_path):
@@ -217,7 +217,7 @@ def test_overfitting_is_catastrophic_where_what_was_learnt_is_gone(monkeypatch, 
         looks = iter([fgsm, fgsm, uta, uta])
         seen = {one.key: next(looks) for nets in runs.trained.values() for one in nets}
         monkeypatch.setattr(
-            Train, "recorded", lambda one, _: {key: torch.tensor(seen[one.key]) for key in ("clean", "fgsm", "pgd")}
+            TrainTask, "recorded", lambda one, _: {key: torch.tensor(seen[one.key]) for key in ("clean", "fgsm", "pgd")}
         )
         return collapse("MNIST", runs, Store(tmp_path), "seen")[0].verdict
 
@@ -239,9 +239,9 @@ def test_every_printed_cell_has_its_place():
     grids = {data: uta_grids.pixels("digits", "mlp", epochs=1, limit=1) for data in ("mnist", "fashion_mnist")}
     for data, grid in {**grids, "svhn": uta_grids.svhn()}.items():
         rows = [row for row in printed("uta") if (row["table"], row["dataset"]) == ("1", data)]
-        cells = {(f"{row['method']} {row['eps_train']}", f"AutoAttack {row['eps_test']}") for row in rows}
+        tasks = {(f"{row['method']} {row['eps_train']}", f"AutoAttack {row['eps_test']}") for row in rows}
         suites = [uta_grids.attack(eps) for eps in uta_grids.tested_at(grid)]
-        assert cells and cells == {
+        assert tasks and tasks == {
             (one, suite) for one in grid.methods if one != uta_grids.STANDARD for suite in suites
         }
         assert len(grid.white) == len(suites) + len(uta_grids.drawn_at(grid)) and uta_grids.WIDE in uta_grids.drawn_at(
@@ -251,25 +251,25 @@ def test_every_printed_cell_has_its_place():
 
 
 def test_a_forecast_counts_passes_and_leaves_threads_as_they_were():
-    cell = training(
+    task = train_task(
         {"pat": {"eps": 0.1, "steps": 5}}, "small_convnet", "digits", {"recipe": {"epochs": 3, "batch": 64}}
     )
     threads = torch.get_num_threads()
-    alone, two = forecast([cell], CPU), forecast([cell, cell], CPU)
-    assert isinstance(cell, Train) and alone.passes == cell.work() * 64 * 6 and two.passes == 2 * alone.passes
+    alone, two = forecast([task], CPU), forecast([task, task], CPU)
+    assert isinstance(task, TrainTask) and alone.passes == task.work() * 64 * 6 and two.passes == 2 * alone.passes
     assert alone.seconds > 0 and torch.get_num_threads() == threads
 
 
 def test_a_forecast_counts_what_is_asked():
     """Of a limit no more than it, of dropout masks each, of a member one."""
-    net = training("vanilla", {"mlp": {"dropout": 0.2}}, "digits", {"recipe": {"epochs": 1}})
-    assert forecast([Predicted(net, limit=10)], CPU).passes == 10
+    net = train_task("vanilla", {"mlp": {"dropout": 0.2}}, "digits", {"recipe": {"epochs": 1}})
+    assert forecast([PredictTask(net, limit=10)], CPU).passes == 10
     pace = _Pace(torch.device("cpu"))
     once = pace._row(net, gradient=False)
-    assert pace._row(Dropped(net, 50), gradient=False) == 50 * once
-    together = training({"ensemble": {"members": 3}}, "mlp", "digits", {"recipe": {"epochs": 1}})
+    assert pace._row(MCDropout(net, 50), gradient=False) == 50 * once
+    together = train_task({"ensemble": {"members": 3}}, "mlp", "digits", {"recipe": {"epochs": 1}})
     a_third = pytest.approx(pace._row(together, gradient=True) / 3)  # 1/3 of a time and the time / 3: an ulp apart
-    assert pace._row(Member(together, 0), gradient=True) == a_third
+    assert pace._row(MemberOf(together, 0), gradient=True) == a_third
 
 
 def test_the_command_says_its_plan_before_it_begins(tmp_path, capsys, monkeypatch):

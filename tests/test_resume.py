@@ -15,12 +15,12 @@ import torch
 
 from surefooted.core.files import read_tensors
 from surefooted.pipeline.execute import execute, plan
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Predicted, attacking, training
+from surefooted.pipeline.tasks import PredictTask, attack_task, train_task
 from surefooted.training import loop
 
-CPU = Machine("cpu", threads=1)
+CPU = Runtime("cpu", threads=1)
 NEAREST = {"carlini_wagner": {"steps": 3, "away_from": "prediction"}}
 # Learnt labels, an inner attack, dropout, augmentation and momentum: all that has a state or draws at random.
 METHOD = {"pat_ar_adals": {"levels": 2, "alpha": 0.5, "eps": 0.1, "steps": 1, "robustness": NEAREST}}
@@ -61,7 +61,7 @@ def data(tmp_path):
     return {"npz": {"path": str(path), "validation": 0.2}}
 
 
-def run_until(cell, root, seconds, steps, most):
+def run_until(task, root, seconds, steps, most):
     """Train, and stand still at ``most`` steps: the killer must come before the end."""
     torch.set_num_threads(1)
     loop.SECONDS_BETWEEN_CHECKPOINTS = seconds
@@ -71,7 +71,7 @@ def run_until(cell, root, seconds, steps, most):
         if steps.value >= most:
             time.sleep(60)
 
-    cell.run(Store(root), CPU, tick)
+    task.run(Store(root), CPU, tick)
 
 
 def wait_for(happened, seconds=300):
@@ -87,28 +87,28 @@ def test_training_killed_many_times(forked, data, tmp_path, method, optimiser, k
     whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
     recipe = {"recipe": {"epochs": 2 + 22 * kills // 10, **AUGMENT, **optimiser}}
     growing = {"growing_eps": {"of": recipe, "shares": [[0, 0.1], [1.5, 1]]}}
-    cell = training(method, NET, data, growing, record=WATCHED)
+    task = train_task(method, NET, data, growing, record=WATCHED)
     for store in (whole, broken):
-        execute(cell.needs, store, machine=CPU)
-    execute([cell], whole, machine=CPU)
-    checkpoint, seen = broken.root / "work" / cell.key / "checkpoint.safetensors", []
+        execute(task.needs, store, runtime=CPU)
+    execute([task], whole, runtime=CPU)
+    checkpoint, seen = broken.root / "work" / task.key / "checkpoint.safetensors", []
     for _ in range(kills):
         steps, least, seconds = forked.Value("q", 0, lock=False), moments.randint(2, 13), moments.choice([0, 0.01, 30])
-        process = forked.Process(target=run_until, args=(cell, broken.root, seconds, steps, least + 5))
+        process = forked.Process(target=run_until, args=(task, broken.root, seconds, steps, least + 5))
         process.start()
         wait_for(lambda: steps.value >= least)  # noqa: B023 - called at once
         time.sleep(moments.uniform(0, 0.03))
         process.kill()
         process.join()
-        assert process.exitcode == -signal.SIGKILL and not cell.done(broken)
+        assert process.exitcode == -signal.SIGKILL and not task.done(broken)
         if checkpoint.exists():
             about = read_tensors(checkpoint)[1]
             seen.append((about["epoch"], about["step"]))
     assert seen == sorted(seen) and len(set(seen)) > kills / 2 and any(step for _, step in seen)
-    execute([cell], broken, machine=CPU)
+    execute([task], broken, runtime=CPU)
     for name in ("weights.safetensors", "history.json", "recorded.safetensors", "spec.json"):
-        assert (cell.path(broken) / name).read_bytes() == (cell.path(whole) / name).read_bytes()
-    learnt = [tuple(entry["soft_labels"]) for entry in cell.history(broken) if "soft_labels" in entry]
+        assert (task.path(broken) / name).read_bytes() == (task.path(whole) / name).read_bytes()
+    learnt = [tuple(entry["soft_labels"]) for entry in task.history(broken) if "soft_labels" in entry]
     assert not learnt or len(set(learnt)) > 1
     assert not checkpoint.parent.exists()
 
@@ -116,12 +116,12 @@ def test_training_killed_many_times(forked, data, tmp_path, method, optimiser, k
 def study(data):
     """Three trainings, one of them on levels read off another, and for each an attack and what is predicted."""
     recipe = {"recipe": {"epochs": 20, **AUGMENT}}
-    cells = []
+    tasks = []
     for method in ("vanilla", "ls", METHOD):
-        victim = training(method, NET, data, recipe)
-        moved = attacking(victim, {"pgd": {"eps": 0.1, "steps": 5}})
-        cells += [Predicted(victim), Predicted(victim, moved=moved)]
-    return cells
+        victim = train_task(method, NET, data, recipe)
+        moved = attack_task(victim, {"pgd": {"eps": 0.1, "steps": 5}})
+        tasks += [PredictTask(victim), PredictTask(victim, moved=moved)]
+    return tasks
 
 
 def artefacts(store):
@@ -132,7 +132,7 @@ def artefacts(store):
 
 def run_study(data, root):
     torch.set_num_threads(1)
-    execute(study(data), Store(root), machine=CPU, workers=2, quiet=True)
+    execute(study(data), Store(root), runtime=CPU, workers=2, quiet=True)
 
 
 def below(pid):
@@ -150,7 +150,7 @@ def alive(pid):
 
 def test_a_study_killed_with_its_workers(forked, data, tmp_path):
     whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
-    execute(study(data), whole, machine=CPU)
+    execute(study(data), whole, runtime=CPU)
     process = forked.Process(target=run_study, args=(data, broken.root))
     process.start()
     wait_for(lambda: list(broken.root.glob("work/*/checkpoint.safetensors")))

@@ -6,13 +6,13 @@ import torch
 from PIL import Image
 from tiny_sets import write_npz
 
+from surefooted.data.corruption_releases import cifar_c, imagenet_c
 from surefooted.data.images import Images
-from surefooted.data.shifted import cifar_c, imagenet_c
 from surefooted.errors import InputError
 from surefooted.pipeline.execute import execute
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Corrupted, Released, Shifted, training
+from surefooted.pipeline.tasks import CorruptedPredictTask, CorruptionTask, ReleasedCorruptionTask, train_task
 
 N, FIRST = 12, 50
 
@@ -49,20 +49,20 @@ def test_a_release_takes_the_place_of_our_corruptions(release, tmp_path):
     train = (np.zeros((FIRST, 8, 10, 3), np.uint8), np.arange(FIRST) % 3)
     file = write_npz(tmp_path / "set.npz", train, (np.zeros((N, 8, 10, 3), np.uint8), np.arange(N) % 3))
     data = {"npz": {"path": str(file), "validation": 0.0}}
-    cell = Released(data, "fog", limit=7, folder=str(folder), first=FIRST)
-    victim = training("vanilla", {"mlp": {"width": 4}}, data, {"recipe": {"epochs": 1}})
-    store, said = Store(tmp_path / "store"), Shifted(victim, cell)
-    execute([said], store, machine=Machine("cpu"), quiet=True)
-    at = cell.images().rows.numpy() - FIRST
-    for level, images in enumerate(cell.result(store)):
+    task = ReleasedCorruptionTask(data, "fog", limit=7, folder=str(folder), first=FIRST)
+    victim = train_task("vanilla", {"mlp": {"width": 4}}, data, {"recipe": {"epochs": 1}})
+    store, said = Store(tmp_path / "store"), CorruptedPredictTask(victim, task)
+    execute([said], store, runtime=Runtime("cpu"), quiet=True)
+    at = task.images().rows.numpy() - FIRST
+    for level, images in enumerate(task.result(store)):
         assert np.array_equal(images.permute(0, 2, 3, 1), x[level * N + at])
     assert [len(p.y) for p in said.result(store)] == [7] * 5
-    assert cell.key != Corrupted(data, "fog", limit=7).key
-    assert cell.key != Released(data, "fog", limit=7, folder=str(folder), first=FIRST - 1).key
+    assert task.key != CorruptionTask(data, "fog", limit=7).key
+    assert task.key != ReleasedCorruptionTask(data, "fog", limit=7, folder=str(folder), first=FIRST - 1).key
     np.save(folder / "fog.npy", 255 - x)
-    assert Released(data, "fog", limit=7, folder=str(folder), first=FIRST).key != cell.key
+    assert ReleasedCorruptionTask(data, "fog", limit=7, folder=str(folder), first=FIRST).key != task.key
     with pytest.raises(InputError, match=r"no type of corruption 'frost\.npy'"):
-        _ = Released(data, "frost", folder=str(folder)).key
+        _ = ReleasedCorruptionTask(data, "frost", folder=str(folder)).key
 
 
 def pickled(folder):

@@ -6,7 +6,7 @@ from tiny_sets import write_known_sets
 from surefooted import studies
 from surefooted.pipeline.execute import plan
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Attacked, Train
+from surefooted.pipeline.tasks import AttackTask, TrainTask
 
 # What size cpu of uta has not, or has of other data.
 OWN = ("overfitting-cifar10", "looks", "svhn", "fast", "several-fashion_mnist")
@@ -29,9 +29,9 @@ def test_a_size_can_be_planned(size, root, tmp_path, monkeypatch):
     monkeypatch.setenv("SUREFOOTED_DATA", str(root))
     monkeypatch.setenv("SUREFOOTED_CACHE", str(tmp_path / "cache"))
     (name, which), (options, data) = size.split(), SIZES[size]
-    todo = plan(getattr(studies, name)(size=which, **options).cells(), Store(tmp_path / "store"))
-    trained = {next(iter(cell.data)) for cell in todo if isinstance(cell, Train)}
-    assert trained == data and all(cell.work() > 0 and cell.label for cell in todo)
+    todo = plan(getattr(studies, name)(size=which, **options).tasks(), Store(tmp_path / "store"))
+    trained = {next(iter(task.data)) for task in todo if isinstance(task, TrainTask)}
+    assert trained == data and all(task.work() > 0 and task.label for task in todo)
     if name == "entm":  # figure 1 ends at 150/255 after 150 steps, on two data sets
-        far = [one for one in todo if isinstance(one, Attacked) and one.attack.get("pgd", {}).get("steps") == 150]
-        assert {next(iter(cell.victim.data)) for cell in far} == {"cifar10", "cifar100"}
+        far = [one for one in todo if isinstance(one, AttackTask) and one.attack.get("pgd", {}).get("steps") == 150]
+        assert {next(iter(task.victim.data)) for task in far} == {"cifar10", "cifar100"}

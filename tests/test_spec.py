@@ -11,11 +11,11 @@ import pytest
 from surefooted import attacks
 from surefooted.cli.options import gather, parse
 from surefooted.components.describe import describe
-from surefooted.components.spec import KINDS, build, canonical, complete, names, split
+from surefooted.components.spec import KINDS, build, canonical, complete, names, parse_spec
 from surefooted.core import scores
 from surefooted.core.types import Score
 from surefooted.errors import InputError
-from surefooted.pipeline.tasks import Attacked, Predicted, attacking, training
+from surefooted.pipeline.tasks import AttackTask, PredictTask, attack_task, train_task
 from surefooted.training import methods, recipes
 
 EVERY = [(kind, name) for kind in KINDS for name in names(kind)]
@@ -49,7 +49,7 @@ def test_a_complete_spec_builds_the_same_component_again(kind, name):
 
 def test_nested_names_tables_and_components_are_one():
     by_name = complete("attack", {"pgd": {"objective": "dlr" if "dlr" in scores.__all__ else "entropy"}})
-    inner = split(by_name)[1]["objective"]
+    inner = parse_spec(by_name)[1]["objective"]
     assert complete("attack", {"pgd": {"objective": inner}}) == by_name
     made = build("score", inner)
     assert complete("attack", attacks.pgd(objective=made)) == by_name
@@ -98,7 +98,9 @@ def test_what_cannot_be_built_is_said(kind, given, said):
 
 def test_all_faults_come_at_once():
     with pytest.raises(InputError) as error:
-        training({"pat": {"eps": -1, "steps": 0, "norn": "l2"}}, "lenett", "digits", {"recipe": {"lr": 0, "batch": 0}})
+        train_task(
+            {"pat": {"eps": -1, "steps": 0, "norn": "l2"}}, "lenett", "digits", {"recipe": {"lr": 0, "batch": 0}}
+        )
     text = str(error.value)
     assert len(text.splitlines()) == 6
     for part in (
@@ -117,15 +119,15 @@ def test_the_word_none_is_what_the_argument_takes_it_for(word):
     assert complete("method", {"pat": {"step_size": word}})["pat"]["step_size"] is None
     assert complete("method", {"custom": {"perturb": word}})["custom"]["perturb"] is None
     if word in ("none", None):  # here it is one of the choices
-        cell = training("vanilla", {"mlp": {"normalise": word}}, "digits")
-        assert cell.net["mlp"]["normalise"] == "none"
+        task = train_task("vanilla", {"mlp": {"normalise": word}}, "digits")
+        assert task.net["mlp"]["normalise"] == "none"
 
 
 def test_what_was_put_together_by_hand_cannot_be_stored():
     with pytest.raises(InputError, match="put together by hand"):
-        training(methods.custom(loss=scores.cross_entropy() - 2 * scores.entropy()), "mlp", "digits")
+        train_task(methods.custom(loss=scores.cross_entropy() - 2 * scores.entropy()), "mlp", "digits")
     with pytest.raises(InputError, match="not made by a registered function"):
-        training(dataclasses.replace(methods.pat(), spec=None), "mlp", "digits")
+        train_task(dataclasses.replace(methods.pat(), spec=None), "mlp", "digits")
     with pytest.raises(InputError, match="not made by a registered function"):
         complete("score", Score(lambda f: f.logits[0, :, 0]))
 
@@ -153,7 +155,7 @@ BASE = {
     ],
 )
 def test_another_spelling_of_the_same_has_the_same_key(spelling):
-    assert training(**BASE | spelling).key == training(**BASE).key
+    assert train_task(**BASE | spelling).key == train_task(**BASE).key
 
 
 @pytest.mark.parametrize(
@@ -173,37 +175,37 @@ def test_another_spelling_of_the_same_has_the_same_key(spelling):
     ],
 )
 def test_any_change_has_another_key(change):
-    assert training(**BASE | change).key != training(**BASE).key
+    assert train_task(**BASE | change).key != train_task(**BASE).key
 
 
 def test_cells_that_read_others_change_with_them():
-    one, other = training(**BASE), training(**BASE | {"seed": 1})
+    one, other = train_task(**BASE), train_task(**BASE | {"seed": 1})
     keys = {
-        cell.key
+        task.key
         for victim in (one, other)
-        for cell in (
-            attacking(victim, {"pgd": {"eps": 1}}),
-            attacking(victim, {"pgd": {"eps": 0.5}}),
-            attacking(victim, {"pgd": {"eps": 1}}, "train"),
-            attacking(victim, {"pgd": {"eps": 1}}, seed=1),
-            attacking(victim, {"pgd": {"eps": 1}}, limit=5),
-            Predicted(victim),
-            Predicted(victim, moved=attacking(victim, {"pgd": {"eps": 1}})),
+        for task in (
+            attack_task(victim, {"pgd": {"eps": 1}}),
+            attack_task(victim, {"pgd": {"eps": 0.5}}),
+            attack_task(victim, {"pgd": {"eps": 1}}, "train"),
+            attack_task(victim, {"pgd": {"eps": 1}}, seed=1),
+            attack_task(victim, {"pgd": {"eps": 1}}, limit=5),
+            PredictTask(victim),
+            PredictTask(victim, moved=attack_task(victim, {"pgd": {"eps": 1}})),
         )
     }
     assert len(keys) == 14
-    assert attacking(one, {"pgd": {"eps": 1}}).key == attacking(one, attacks.pgd(eps=1.0)).key
-    assert isinstance(attacking(one, "pgd"), Attacked)
+    assert attack_task(one, {"pgd": {"eps": 1}}).key == attack_task(one, attacks.pgd(eps=1.0)).key
+    assert isinstance(attack_task(one, "pgd"), AttackTask)
 
 
 def test_levels_are_ranked_on_the_vanilla_model_that_anybody_would_train():
     adaptive = {"ar_adals": {"levels": 3, "robustness": {"carlini_wagner": {"steps": 2, "away_from": "prediction"}}}}
-    cell = training(**BASE | {"method": adaptive})
-    on_train, on_validation = cell.needs
+    task = train_task(**BASE | {"method": adaptive})
+    on_train, on_validation = task.needs
     assert (on_train.part, on_validation.part) == ("train", "validation")
-    assert on_train.victim.key == on_validation.victim.key == training(**BASE | {"method": "vanilla"}).key
+    assert on_train.victim.key == on_validation.victim.key == train_task(**BASE | {"method": "vanilla"}).key
     adaptive["ar_adals"]["alpha"] = 0.01
-    assert [need.key for need in training(**BASE | {"method": adaptive}).needs] == [need.key for need in cell.needs]
+    assert [need.key for need in train_task(**BASE | {"method": adaptive}).needs] == [need.key for need in task.needs]
 
 
 def archive(path, seed=0):
@@ -215,7 +217,7 @@ def archive(path, seed=0):
 
 def test_where_the_data_lie_is_not_in_the_key_but_what_they_are_is(tmp_path):
     def key(data):
-        return training("vanilla", "mlp", data).key
+        return train_task("vanilla", "mlp", data).key
 
     first = key(archive(tmp_path / "here" / "a.npz"))
     assert key(archive(tmp_path / "there" / "b.npz")) == first
@@ -225,7 +227,7 @@ def test_where_the_data_lie_is_not_in_the_key_but_what_they_are_is(tmp_path):
 def test_keys_are_the_same_in_every_process():
     code = f"from surefooted.pipeline.tasks import training; print(training(**{BASE!r}).key)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == training(**BASE).key
+    assert run.stdout.strip() == train_task(**BASE).key
 
 
 @pytest.mark.parametrize(

@@ -13,19 +13,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from surefooted.core.files import read_json, read_tensors, sha256_of, write, write_json, write_tensors
+from surefooted.core.files import read_json, read_tensors, sha256_of, write_file, write_json, write_tensors
 from surefooted.errors import InputError
 from surefooted.pipeline.execute import execute
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Predicted, Probed, training
+from surefooted.pipeline.tasks import PredictTask, SanityCheckTask, train_task
 
 KEY = "ab" * 32
 
 
 def made(store, key=KEY, kind="train", text="x"):
     with store.making(kind, key, {"kind": kind}) as (into, _):
-        write(into / "file", text)
+        write_file(into / "file", text)
     return store.path(kind, key)
 
 
@@ -38,7 +38,7 @@ def refused(function, *arguments, **options):
 def test_an_artefact_appears_whole_and_once(tmp_path):
     store = Store(tmp_path / "s")
     with store.making("train", KEY, {"n": 1}) as (into, work):
-        write(into / "file", "x")
+        write_file(into / "file", "x")
         (work / "checkpoint").write_text("half")
         assert not store.has("train", KEY)
     assert store.has("train", KEY) and not (store.root / "work" / KEY).exists()
@@ -51,8 +51,8 @@ def test_an_artefact_appears_whole_and_once(tmp_path):
 def test_what_fails_leaves_no_artefact_but_its_work(tmp_path):
     store = Store(tmp_path)
     with pytest.raises(ZeroDivisionError), store.making("train", KEY, {}) as (into, work):
-        write(into / "file", "half")
-        write(work / "checkpoint", "half")
+        write_file(into / "file", "half")
+        write_file(work / "checkpoint", "half")
         (work / ".checkpoint.123").write_text("a part that a killed process left")
         1 / 0  # noqa: B018
     assert not store.has("train", KEY)
@@ -65,7 +65,7 @@ def test_what_fails_without_work_leaves_nothing(tmp_path):
     store = Store(tmp_path)
     for error in (InputError, KeyboardInterrupt):
         with pytest.raises(error), store.making("train", KEY, {}) as (into, _):
-            write(into / "file", "half")
+            write_file(into / "file", "half")
             raise error
         assert os.listdir(tmp_path / "work") == []
 
@@ -105,8 +105,8 @@ def fresh_process(monkeypatch):
 def test_the_list_of_files_is_the_same_whoever_makes_them(tmp_path):
     for root in ("one", "two"):
         with Store(tmp_path / root).making("train", KEY, {"n": 1}) as (into, _):
-            write(into / "file", "x")
-            write(into / "provenance.json", root)
+            write_file(into / "file", "x")
+            write_file(into / "provenance.json", root)
     one, two = (Store(tmp_path / root).path("train", KEY) / "files.json" for root in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
     assert read_json(one)["file"] == {"size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
@@ -208,23 +208,23 @@ def test_a_list_leads_nowhere_else(tmp_path, name):
 
 def test_a_damaged_probe_raises_no_flag(tmp_path, monkeypatch):
     store = Store(tmp_path)
-    cell = Probed(training("vanilla", {"mlp": {"width": 4}}, "digits", {"recipe": {"epochs": 1}}))
-    execute([*cell.needs, cell], store, machine=Machine("cpu"), quiet=True)
-    file = cell.path(store) / "probe.json"
+    task = SanityCheckTask(train_task("vanilla", {"mlp": {"width": 4}}, "digits", {"recipe": {"epochs": 1}}))
+    execute([*task.needs, task], store, runtime=Runtime("cpu"), quiet=True)
+    file = task.path(store) / "probe.json"
     held = file.read_text()
     fresh_process(monkeypatch)
     file.write_text(held.replace("0", "1", 1))
     with pytest.raises(InputError, match="not those that were written"):
-        cell.flags(store)
+        task.flags(store)
 
 
 def test_the_cure_of_a_damaged_artefact_works(tmp_path, monkeypatch):
     """Each file of a training and of what was predicted from it, damaged or deleted: the same run again is enough."""
     data = {"digits": {"train_limit": 40, "test_limit": 10, "validation": 0.2}}
-    net = training("vanilla", {"mlp": {"width": 3}}, data, {"recipe": {"epochs": 1}})
-    answers, cpu, store = Predicted(net), Machine("cpu", threads=1), Store(tmp_path)
-    execute([net, answers], store, machine=cpu, quiet=True)
-    whole = {file: file.read_bytes() for cell in (net, answers) for file in sorted(cell.path(store).iterdir())}
+    net = train_task("vanilla", {"mlp": {"width": 3}}, data, {"recipe": {"epochs": 1}})
+    answers, cpu, store = PredictTask(net), Runtime("cpu", threads=1), Store(tmp_path)
+    execute([net, answers], store, runtime=cpu, quiet=True)
+    whole = {file: file.read_bytes() for task in (net, answers) for file in sorted(task.path(store).iterdir())}
     assert {file.name for file in whole} > {"weights.safetensors", "history.json", "predictions.safetensors"}
     for file, held in whole.items():
         if file.name == "provenance.json":
@@ -234,7 +234,7 @@ def test_the_cure_of_a_damaged_artefact_works(tmp_path, monkeypatch):
             if file.name == "files.json" and not file.exists():  # then it is one of an older store
                 file.write_bytes(held)
             else:
-                assert execute([net, answers], store, machine=cpu, quiet=True) == 1
+                assert execute([net, answers], store, runtime=cpu, quiet=True) == 1
             assert file.read_bytes() == held
     weights = net.path(store) / "weights.safetensors"
     held = weights.read_bytes()
@@ -242,10 +242,10 @@ def test_the_cure_of_a_damaged_artefact_works(tmp_path, monkeypatch):
     fresh_process(monkeypatch)
     shutil.rmtree(answers.path(store))
     with pytest.raises(InputError, match=f"not those that were written. Delete {net.path(store)} and run again"):
-        execute([net, answers], store, machine=cpu, quiet=True)
+        execute([net, answers], store, runtime=cpu, quiet=True)
     assert not answers.done(store)
     shutil.rmtree(net.path(store))
-    assert execute([net, answers], store, machine=cpu, quiet=True) == 2
+    assert execute([net, answers], store, runtime=cpu, quiet=True) == 2
     assert answers.result(store).log_p.shape == (10, 10) and weights.read_bytes() == held
 
 
@@ -336,13 +336,13 @@ def test_a_store_that_is_none(tmp_path):
 )
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_disk_that_refuses_keeps_the_old_file(tmp_path, monkeypatch, number, said, call):
-    write(tmp_path / "f", "old")
+    write_file(tmp_path / "f", "old")
 
     def fail(*_, **__):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, call, fail)
-    assert said in refused(write, tmp_path / "f", "new")
+    assert said in refused(write_file, tmp_path / "f", "new")
     assert "f: " in refused(write_tensors, tmp_path / "f", {"x": torch.zeros(2)}, {})
     assert os.listdir(tmp_path) == ["f"] and (tmp_path / "f").read_text() == "old"
 
@@ -351,13 +351,13 @@ def test_a_disk_that_refuses_keeps_the_old_file(tmp_path, monkeypatch, number, s
 def test_a_disk_that_fills_up_while_making_loses_nothing(tmp_path, monkeypatch, part):
     store = Store(tmp_path)
     with store.making("train", KEY, {}) as (_, work):
-        write(work / "checkpoint", "good")
+        write_file(work / "checkpoint", "good")
         with monkeypatch.context() as patch, open("/dev/full", "wb") as full, pytest.raises(InputError, match="full"):
             if part == "write":
                 patch.setattr("builtins.open", lambda *_: full)  # the device that is always full
             else:
                 patch.setattr(os, part, lambda _: os.write(full.fileno(), b"x"))
-            write(work / "checkpoint", "better")
+            write_file(work / "checkpoint", "better")
         assert (work / "checkpoint").read_text() == "good"
 
 

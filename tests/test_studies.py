@@ -14,43 +14,43 @@ import surefooted as sf
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.intervals import Interval
 from surefooted.pipeline.execute import execute, plan
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Attacked, Corrupted, Predicted, Train, Transferred
-from surefooted.report import write
+from surefooted.pipeline.tasks import AttackTask, CorruptionTask, PredictTask, TrainTask, TransferTask
+from surefooted.report import write_page
 from surefooted.studies import demo
-from surefooted.studies.claims import apart, over_seeds, vanishes
+from surefooted.studies.claims import apart, claim_zero, over_seeds
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     store, study = Store(tmp_path_factory.mktemp("store")), demo(size="smoke", seeds=2)
-    execute(study.cells(), store, machine=Machine("cpu", threads=1), quiet=True)
+    execute(study.tasks(), store, runtime=Runtime("cpu", threads=1), quiet=True)
     return store, study
 
 
 def test_the_demo_holds_what_the_issue_asks_for():
-    trained = [cell for cell in demo().cells() if isinstance(cell, Train)]
-    assert {next(iter(cell.method)).partition("@")[0] for cell in trained} >= {
+    trained = [task for task in demo().tasks() if isinstance(task, TrainTask)]
+    assert {next(iter(task.method)).partition("@")[0] for task in trained} >= {
         *("vanilla", "ls", "adals", "ar_adals", "entm", "pat", "pat_entm", "trades", "uta")
     }
-    assert {cell.seed for cell in trained} == {0, 1, 2}
-    attacks = {next(iter(cell.attack)) for cell in demo().cells() if isinstance(cell, Attacked)}
+    assert {task.seed for task in trained} == {0, 1, 2}
+    attacks = {next(iter(task.attack)) for task in demo().tasks() if isinstance(task, AttackTask)}
     assert attacks == {"pgd", "nearest_boundary"}
 
 
 def test_nothing_is_computed_twice(ran):
     store, study = ran
-    assert plan(study.cells(), store) == []
+    assert plan(study.tasks(), store) == []
     again = demo(size="smoke", seeds=3)
-    fresh = plan(again.cells(), store)
-    assert fresh and all(getattr(c, "seed", None) == 2 or isinstance(c, Predicted | Attacked) for c in fresh)
+    fresh = plan(again.tasks(), store)
+    assert fresh and all(getattr(c, "seed", None) == 2 or isinstance(c, PredictTask | AttackTask) for c in fresh)
 
 
 def test_the_report_is_whole_and_the_same_twice(ran, tmp_path):
     store, study = ran
-    index = write(study.page(store), tmp_path / "one")
-    again = write(study.page(store), tmp_path / "two")
+    index = write_page(study.page(store), tmp_path / "one")
+    again = write_page(study.page(store), tmp_path / "two")
     assert index.read_bytes() == again.read_bytes()
     text = index.read_text()
     for name in ("Vanilla", "AR-AdaLS", "PAT-EntM", "UTA-AT", "100 test images", "PGD-5", "2 seeds"):
@@ -67,7 +67,7 @@ def test_findings_are_judged_by_their_interval():
 
 def test_a_share_as_good_as_none():
     none, some, half = (Interval(low, low, high, 1000) for low, high in ((0, 0.004), (0, 0.02), (0.5, 0.6)))
-    assert [vanishes("a", shares, "").verdict for shares in ([none], [none, some], [none, half])] == [
+    assert [claim_zero("a", shares, "").verdict for shares in ([none], [none, some], [none, half])] == [
         *("holds", "unclear", "does not hold")
     ]
     assert Interval(0.0053, 0.0018, 0.0155, 565).percent() == "0.53 % [0.18, 1.55]"
@@ -81,7 +81,7 @@ def test_two_groups_are_apart_by_the_intervals_of_their_means():
 
 
 def test_a_study_is_found_by_its_name_though_its_package_has_the_same_and_is_imported_first():
-    first = "import surefooted.studies.uta.toy, surefooted.studies.entm.cells\n"
+    first = "import surefooted.studies.uta.toy, surefooted.studies.entm.design\n"
     said = "from surefooted import studies; print(*(type(getattr(studies, name)).__name__ for name in studies.__all__))"
     found = subprocess.run([sys.executable, "-c", first + said], capture_output=True, text=True, check=True).stdout
     assert set(found.split()) == {"function"}
@@ -89,17 +89,17 @@ def test_a_study_is_found_by_its_name_though_its_package_has_the_same_and_is_imp
 
 def test_what_made_an_artefact_is_on_record(ran):
     store, study = ran
-    cell = next(c for c in study.cells() if isinstance(c, Attacked) and "pgd" in c.attack)
-    about = json.loads((cell.path(store) / "spec.json").read_text())
-    assert about["attack"]["pgd"]["steps"] == 5 and about["victim"] == cell.victim.key
-    made = json.loads((cell.path(store) / "provenance.json").read_text())
+    task = next(c for c in study.tasks() if isinstance(c, AttackTask) and "pgd" in c.attack)
+    about = json.loads((task.path(store) / "spec.json").read_text())
+    assert about["attack"]["pgd"]["steps"] == 5 and about["victim"] == task.victim.key
+    made = json.loads((task.path(store) / "provenance.json").read_text())
     assert {"torch", "surefooted", "device", "seconds"} <= made.keys()
 
 
 def test_a_page_tells_what_made_its_numbers_not_what_writes_it(ran):
     store, study = ran
-    cell = next(c for c in study.cells() if isinstance(c, Attacked))
-    file = cell.path(store) / "provenance.json"
+    task = next(c for c in study.tasks() if isinstance(c, AttackTask))
+    file = task.path(store) / "provenance.json"
     kept = file.read_text()
     try:
         file.write_text(json.dumps(json.loads(kept) | {"device": "another one", "seconds": 7200}))
@@ -107,29 +107,29 @@ def test_a_page_tells_what_made_its_numbers_not_what_writes_it(ran):
     finally:
         file.write_text(kept)
     assert "another one, " in made["device"] and float(made["hours of all processes"]) >= 2
-    assert made["artefacts"] > len(study.cells())  # and what those need
+    assert made["artefacts"] > len(study.tasks())  # and what those need
 
 
 def test_predictions_that_cannot_be_are_refused_before_the_attack_is_paid_for(ran):
     _, study = ran
-    moved = next(c for c in study.cells() if isinstance(c, Attacked) and c.keep_points)
+    moved = next(c for c in study.tasks() if isinstance(c, AttackTask) and c.keep_points)
     with pytest.raises(InputError, match="keeps no points"):
-        Predicted(moved.victim, moved=replace(moved, keep_points=False))
+        PredictTask(moved.victim, moved=replace(moved, keep_points=False))
     with pytest.raises(InputError, match="keeps no points"):
-        Transferred(moved.victim, replace(moved, keep_points=False))
+        TransferTask(moved.victim, replace(moved, keep_points=False))
     with pytest.raises(InputError, match="test split, not of validation"):
-        Predicted(moved.victim, "validation", moved)
+        PredictTask(moved.victim, "validation", moved)
 
 
 def test_an_empty_split_is_named_before_it_is_corrupted():
-    cell = Corrupted({"digits": {"validation": 0.0}}, "contrast", "validation")
+    task = CorruptionTask({"digits": {"validation": 0.0}}, "contrast", "validation")
     with pytest.raises(InputError, match="the validation split is empty"):
-        cell.images()
+        task.images()
 
 
 def test_what_is_made_already_takes_no_arguments(ran):
     store, study = ran
-    net = next(c for c in study.cells() if isinstance(c, Train)).load(store)
+    net = next(c for c in study.tasks() if isinstance(c, TrainTask)).load(store)
     with pytest.raises(InputError, match="is made already; give eps"):
         sf.attack(sf.pgd(eps=0.1), net, sf.digits().test, eps=0.2)
 

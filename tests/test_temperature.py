@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from surefooted.core.predictions import predictions
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics import nll
-from surefooted.evaluation.temperature import cross_fitted, fit_temperature, scaled
+from surefooted.evaluation.temperature import cross_fit_temperature, fit_temperature, temperature_scale
 
 
 def drawn(n, classes, temperature, seed, spread=3.0):
@@ -29,14 +29,16 @@ def test_the_temperature_that_was_hidden_is_found(temperature):
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(2, 6), st.floats(0.05, 30))
 def test_the_loss_it_is_fitted_on_never_rises(seed, n, classes, temperature):
     p = drawn(n, classes, temperature, seed)
-    assert nll(scaled(p, fit_temperature(p))) <= nll(p) + 1e-12
+    assert nll(temperature_scale(p, fit_temperature(p))) <= nll(p) + 1e-12
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_other_temperature_is_better(seed):
     p = drawn(200, 5, 4.0, seed)
-    best = minimize_scalar(lambda t: nll(scaled(p, t)), bounds=(0.05, 50), method="bounded", options={"xatol": 1e-9})
-    assert nll(scaled(p, fit_temperature(p))) <= best.fun + 1e-9
+    best = minimize_scalar(
+        lambda t: nll(temperature_scale(p, t)), bounds=(0.05, 50), method="bounded", options={"xatol": 1e-9}
+    )
+    assert nll(temperature_scale(p, fit_temperature(p))) <= best.fun + 1e-9
     assert fit_temperature(p) == pytest.approx(best.x, rel=1e-3)
 
 
@@ -47,7 +49,7 @@ def test_nothing_is_fitted_where_every_answer_is_right():
 
 def test_answers_worse_than_chance_become_nearly_uniform():
     p = predictions(torch.tensor([[0.9, 0.1], [0.2, 0.8]]).log(), torch.tensor([1, 0]))
-    assert scaled(p, fit_temperature(p)).log_p.exp().allclose(torch.full((2, 2), 0.5), atol=1e-2)
+    assert temperature_scale(p, fit_temperature(p)).log_p.exp().allclose(torch.full((2, 2), 0.5), atol=1e-2)
 
 
 def test_a_true_class_of_probability_zero_does_not_count():
@@ -61,21 +63,21 @@ def test_a_true_class_of_probability_zero_does_not_count():
 
 def test_order_and_answers_stay_as_they_were():
     p = drawn(100, 4, 5.0, seed=2)
-    hot = scaled(p, 3.0)
+    hot = temperature_scale(p, 3.0)
     assert torch.equal(hot.log_p.argmax(-1), p.log_p.argmax(-1))
     assert hot.log_p.exp().sum(-1).allclose(torch.ones(100, dtype=torch.float64))
-    assert scaled(p, 1.0).log_p.allclose(p.log_p)
+    assert temperature_scale(p, 1.0).log_p.allclose(p.log_p)
     with pytest.raises(InputError, match="above 0"):
-        scaled(p, 0.0)
+        temperature_scale(p, 0.0)
 
 
 def test_no_example_judges_itself():
     p = drawn(400, 4, 5.0, seed=3)
-    whole, fitted = cross_fitted(p)
+    whole, fitted = cross_fit_temperature(p)
     assert fitted == (fit_temperature(p.take(p.i % 2 == 0)), fit_temperature(p.take(p.i % 2 == 1)))
-    assert whole.log_p[0].allclose(scaled(p, fitted[1]).log_p[0])
+    assert whole.log_p[0].allclose(temperature_scale(p, fitted[1]).log_p[0])
     order = torch.randperm(400, generator=torch.Generator().manual_seed(0))
-    assert cross_fitted(p.take(order))[0].log_p.allclose(whole.log_p[order])
+    assert cross_fit_temperature(p.take(order))[0].log_p.allclose(whole.log_p[order])
     assert nll(whole) < nll(p)
     with pytest.raises(InputError, match="two examples"):
-        cross_fitted(p.take(slice(0, 1)))
+        cross_fit_temperature(p.take(slice(0, 1)))

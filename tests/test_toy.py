@@ -12,19 +12,19 @@ from surefooted.data import plane
 from surefooted.data.plane import BAND, REACH, SIDE, boundary, gap, height, pixels, true_class, units
 from surefooted.errors import InputError
 from surefooted.pipeline.execute import execute, plan
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import training
-from surefooted.report import Page, Section, write
+from surefooted.pipeline.tasks import train_task
+from surefooted.report import Page, Section, write_page
 from surefooted.report.page import VERDICTS
-from surefooted.studies.uta.looks import Looks
-from surefooted.studies.uta.plane import Plane
-from surefooted.studies.uta.toy import CLEAN, Toy, toy
+from surefooted.studies.uta.gallery import PerturbationGallery
+from surefooted.studies.uta.plane import PlaneResults
+from surefooted.studies.uta.toy import CLEAN, ToyProblem, toy
 from surefooted.studies.uta.toy_figures import figures
 from surefooted.studies.uta.toy_findings import findings
 from surefooted.studies.uta.toy_tables import attacks_table, trained_table
 
-CPU = Machine("cpu", threads=1)
+CPU = Runtime("cpu", threads=1)
 STEP = 0.05 / SIDE
 
 
@@ -117,16 +117,16 @@ def test_pgd_goes_through_the_boundary_and_uta_stops_within_a_step_of_it():
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     made, store = toy("smoke"), Store(tmp_path_factory.mktemp("store"))
-    execute(made.cells(), store, machine=CPU, quiet=True)
-    return Plane(made, store)
+    execute(made.tasks(), store, runtime=CPU, quiet=True)
+    return PlaneResults(made, store)
 
 
 def test_the_experiment_runs_whole_and_is_drawn(ran, tmp_path):
-    assert plan(ran.made.cells(), ran.store) == []
+    assert plan(ran.made.tasks(), ran.store) == []
     drawn, tables = figures(ran), (attacks_table(ran), trained_table(ran))
     page = Page("Toy", findings=tuple(findings(ran)), sections=(Section("Plane", "", (*tables, *drawn)),))
     assert all(one.verdict in VERDICTS and "seeds" in one.evidence for one in page.findings)
-    write(page, tmp_path)
+    write_page(page, tmp_path)
     for figure in drawn:
         assert 10_000 < (tmp_path / "figures" / f"{figure.name}.svg").stat().st_size < 200_000
     assert [figure.name for figure in drawn] == ["toy-attacks-map", "toy-trained-map", "toy-flips", "toy-due"]
@@ -135,8 +135,8 @@ def test_the_experiment_runs_whole_and_is_drawn(ran, tmp_path):
 
 
 def test_numbers_are_those_of_the_cells(ran):
-    cell, surveyed = ran.made.moved["PGD", CLEAN, 5][1], ran.made.surveyed["UTA-AT"][0].result(ran.store)
-    found = cell.result(ran.store)
+    task, surveyed = ran.made.moved["PGD", CLEAN, 5][1], ran.made.surveyed["UTA-AT"][0].result(ran.store)
+    found = task.result(ran.store)
     beyond = true_class(found["x"].view(-1, 2)) != found["y"]
     assert ran.crossing("beyond", "PGD", CLEAN, 5)[1] == pytest.approx(float(beyond.double().mean()))
     assert ran.crossing("fooled", "PGD", CLEAN, 5)[1] == pytest.approx(float(found["found"].double().mean()))
@@ -146,24 +146,24 @@ def test_numbers_are_those_of_the_cells(ran):
 
 
 def test_the_distance_between_boundaries_is_known_where_the_learnt_one_is(monkeypatch, tmp_path):
-    made = Plane(toy("smoke"), Store(tmp_path))
+    made = PlaneResults(toy("smoke"), Store(tmp_path))
     x = made._grid
     for shift in (0.0, 0.3):
         p = torch.sigmoid(40 * (height(x) - shift))
-        monkeypatch.setattr(Plane, "_log_p", lambda self, name, k, p=p: torch.stack((1 - p, p), -1).log())
-        monkeypatch.setattr(Plane, "_each", lambda self, name: range(1))
+        monkeypatch.setattr(PlaneResults, "_log_p", lambda self, name, k, p=p: torch.stack((1 - p, p), -1).log())
+        monkeypatch.setattr(PlaneResults, "_each", lambda self, name: range(1))
         assert made.off("any")[0] == pytest.approx(shift, abs=0.06)
         points = made.boundary("any")
         assert float((height(pixels(points)) - shift).abs().max()) < 0.1
-    monkeypatch.setattr(Plane, "_log_p", lambda self, name, k: torch.full((21, 21, 2), 0.5).log())
+    monkeypatch.setattr(PlaneResults, "_log_p", lambda self, name, k: torch.full((21, 21, 2), 0.5).log())
     assert made.off("any") == [SIDE] and made.on_map("any")[0] == pytest.approx(0.5, abs=0.1)
 
 
 def test_on_a_network_that_learnt_the_plane_fewer_of_uta_s_points_cross_than_of_pgd_s(tmp_path):
     full, store = toy(), Store(tmp_path)
-    cell = training("vanilla", full.net, full.data, {"recipe": {"epochs": 15, "batch": 32, "lr": 3e-3}})
-    execute([cell], store, machine=CPU, quiet=True)
-    net, points = cell.load(store), plane(**full.data["plane"]).test.points()
+    task = train_task("vanilla", full.net, full.data, {"recipe": {"epochs": 15, "batch": 32, "lr": 3e-3}})
+    execute([task], store, runtime=CPU, quiet=True)
+    net, points = task.load(store), plane(**full.data["plane"]).test.points()
     shares = []
     for raises in ({}, {"objective": entropy()}):
         attack = pgd(eps=15 * STEP, steps=20, step_size=STEP, start="clean", keep="last", **raises)
@@ -175,7 +175,7 @@ def test_on_a_network_that_learnt_the_plane_fewer_of_uta_s_points_cross_than_of_
 
 def test_the_full_experiment_is_the_paper_s():
     made = toy()
-    assert isinstance(made, Toy) and made.members == 10 and made.attacked == (1, 20, 50) and made.due_steps == 50
+    assert isinstance(made, ToyProblem) and made.members == 10 and made.attacked == (1, 20, 50) and made.due_steps == 50
     given = made.trained["PGD-AT"][0].method["pgd_at"]
     assert (given["steps"], given["step_size"] * SIDE, given["eps"] * SIDE) == pytest.approx((15, 0.05, 0.75))
     perturb = made.trained["DUE, UTA-AT"][0].method["due"]["perturb"]["pgd"]
@@ -190,13 +190,13 @@ def test_the_full_experiment_is_the_paper_s():
 
 def test_looks_show_clean_images_and_what_both_attacks_made_of_them(tmp_path):
     store = Store(tmp_path / "store")
-    trained = training("vanilla", "mlp", {"digits": {"train_limit": 300}}, {"recipe": {"epochs": 3}})
-    looks = Looks(trained, images=3, steps=40, step_size=0.01)
-    execute(looks.cells(), store, machine=CPU, quiet=True)
+    trained = train_task("vanilla", "mlp", {"digits": {"train_limit": 300}}, {"recipe": {"epochs": 3}})
+    looks = PerturbationGallery(trained, images=3, steps=40, step_size=0.01)
+    execute(looks.tasks(), store, runtime=CPU, quiet=True)
     figure = looks.figure(store)
-    write(Page("Looks", sections=(Section("Looks", "", (figure,)),)), tmp_path)
+    write_page(Page("Looks", sections=(Section("Looks", "", (figure,)),)), tmp_path)
     assert (tmp_path / "figures" / "looks.svg").read_text().count("<image") == 9
-    assert {name: cell.attack["pgd"]["objective"] for name, cell in looks.moved.items()} == {
+    assert {name: task.attack["pgd"]["objective"] for name, task in looks.moved.items()} == {
         "UTA": complete("score", "entropy"),
         "PGD": complete("score", "cross_entropy"),
     }

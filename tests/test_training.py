@@ -17,15 +17,15 @@ from surefooted.evaluation.metrics.levels import levels_of
 from surefooted.models.prediction import predict
 from surefooted.models.weights import seeded_network
 from surefooted.pipeline.execute import execute, plan
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import attacking, training
+from surefooted.pipeline.tasks import attack_task, train_task
 from surefooted.training import methods, recipes
 from surefooted.training.batches import steps_of
 from surefooted.training.loop import fit
 from surefooted.training.methods.targets import Levels
 
-CPU = Machine("cpu")
+CPU = Runtime("cpu")
 
 
 @pytest.fixture
@@ -40,16 +40,16 @@ def data(tmp_path):
     return {"npz": {"path": str(tmp_path / "bars.npz"), "validation": 0.33}}
 
 
-def weights(cell, store):
-    return read_tensors(cell.path(store) / "weights.safetensors")[0]
+def weights(task, store):
+    return read_tensors(task.path(store) / "weights.safetensors")[0]
 
 
 def trained(method, data, store=None, net=None, **options):
     recipe = {"recipe": {"epochs": 2, "batch": 32} | options.pop("recipe", {})}
-    cell = training(method, net or {"mlp": {"width": 8, "dropout": 0.2}}, data, recipe, **options)
+    task = train_task(method, net or {"mlp": {"width": 8, "dropout": 0.2}}, data, recipe, **options)
     store = store or Store()
-    execute([cell], store, machine=CPU)
-    return cell, weights(cell, store), cell.history(store)
+    execute([task], store, runtime=CPU)
+    return task, weights(task, store), task.history(store)
 
 
 def same(one, other):
@@ -85,30 +85,30 @@ def test_what_is_learnt_is_learnt(data):
 
 def test_learnt_labels_are_kept_with_the_history_and_upstream_is_shared(data):
     store = Store()
-    cell, _, history = trained(LEARNT, data, store)
+    task, _, history = trained(LEARNT, data, store)
     labels = torch.tensor([entry["soft_labels"] for entry in history])
     assert labels.shape == (2, 3) and bool((labels <= 1).all()) and bool((labels > 1 / 3).all())
-    on_train, on_validation = cell.needs
+    on_train, on_validation = task.needs
     assert plan([on_train, on_validation, on_train.victim], store) == []
     # A variant, and the vanilla model itself, find what was made.
-    variant = training({"ar_adals": {"levels": 2, "robustness": LEARNT["pat_ar_adals"]["robustness"]}},
-                       cell.net, data, cell.recipe)  # fmt: skip
+    variant = train_task({"ar_adals": {"levels": 2, "robustness": LEARNT["pat_ar_adals"]["robustness"]}},
+                       task.net, data, task.recipe)  # fmt: skip
     assert [c.label for c in plan([variant], store)] == ["train ar_adals, seed 0"]
-    assert plan([training("vanilla", cell.net, data, cell.recipe)], store) == []
+    assert plan([train_task("vanilla", task.net, data, task.recipe)], store) == []
     # Levels are ranked apart, equally sized, over exactly the rows of their split.
-    levels = cell.levels(store)
+    levels = task.levels(store)
     for level in (levels.train, levels.validation):
         assert len(level.bincount()) == 3 and int(level.bincount().max() - level.bincount().min()) <= 1
-    splits = train("vanilla", cell.net, data, cell.recipe, store=store, machine=CPU).data
+    splits = train("vanilla", task.net, data, task.recipe, store=store, runtime=CPU).data
     assert sorted(levels.train_rows.tolist()) == sorted(splits.train.rows.tolist())
     assert sorted(levels.validation_rows.tolist()) == sorted(splits.validation.rows.tolist())
 
 
 def test_rows_that_no_attack_changed_are_the_most_robust(data):
     store = Store()
-    cell, *_ = trained("vanilla", data, store)
-    weak = attacking(cell, {"pgd": {"eps": 0.02, "steps": 2, "keep": "nearest"}})
-    execute([weak], store, machine=CPU)
+    task, *_ = trained("vanilla", data, store)
+    weak = attack_task(task, {"pgd": {"eps": 0.02, "steps": 2, "keep": "nearest"}})
+    execute([weak], store, runtime=CPU)
     found, sizes = weak.result(store)["found"], weak.sizes(store)
     assert 0 < int(found.sum()) < len(found)
     assert bool(sizes[~found].isinf().all()) and bool(sizes[found].isfinite().all())
@@ -118,7 +118,7 @@ def test_rows_that_no_attack_changed_are_the_most_robust(data):
 
 def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(data, tmp_path):
     """In one process; with kills in test_resume."""
-    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, machine=CPU).data
+    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, runtime=CPU).data
     method, shape = methods.adals(alpha=0.5), splits.train.shape
 
     def run(epochs, checkpoint=None):
@@ -134,12 +134,12 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(data, tmp_path):
 
 def test_what_once_trained_on_the_last_point_has_another_key():
     for perturb, more in (("pgd", False), ("autoattack", True), ("nearest_boundary", True)):
-        assert ("perturb" in training({"custom": {"perturb": perturb}}, "mlp", "digits").about()) == more
+        assert ("perturb" in train_task({"custom": {"perturb": perturb}}, "mlp", "digits").about()) == more
 
 
 def test_an_epoch_goes_on_with_as_many_steps_as_it_began_with(data, tmp_path, monkeypatch):
     """The number of processes may change it, in a batch that does not divide by them."""
-    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, machine=CPU).data
+    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, runtime=CPU).data
     net, recipe = seeded_network("mlp", splits.train.shape, 3, 0), recipes.recipe(epochs=2, batch=10)
 
     class Stopped(Exception):
@@ -171,7 +171,7 @@ def test_schedules_that_never_get_there_are_refused(given, said):
 
 @pytest.mark.parametrize("members", [1, 3])
 def test_every_epoch_has_an_order_of_its_own_and_every_step_its_masks(data, monkeypatch, members):
-    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, machine=CPU).data
+    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, runtime=CPU).data
     n, asked, masks, points_of = len(splits.train), [], [], Images.points
 
     def points(images, index=slice(None), device=None):
@@ -273,24 +273,24 @@ RISE = {"schedule": "steps", "drops": [[0, 1e32]]}
 def test_a_loss_that_is_no_number_is_named_and_the_last_good_checkpoint_kept(data, recipe):
     store = Store()
     given = {"optimiser": "sgd", "epochs": 3, "batch": 32, "lr": 1e6} | RISE | recipe
-    cell = training("vanilla", {"mlp": {"width": 8}}, data, {"recipe": given})
+    task = train_task("vanilla", {"mlp": {"width": 8}}, data, {"recipe": given})
     with pytest.raises(InputError) as error:
-        execute([cell], store, machine=CPU)
+        execute([task], store, runtime=CPU)
     text = str(error.value)
     assert ("became" in text or "NaN" in text) and "epoch 1, " in text and "learning rate 1e+38" in text
     assert "step 2" in text or recipe
-    assert not cell.done(store)
+    assert not task.done(store)
 
 
 def test_a_good_epoch_survives_a_bad_one(data):
     """The rate jumps in the second epoch: the checkpoint of the first stays as it was."""
     store = Store()
     rise = {"schedule": "steps", "drops": [[1, 1e40]], "optimiser": "sgd", "epochs": 3, "batch": 32}
-    cell = training("vanilla", {"mlp": {"width": 8}}, data, {"recipe": rise})
+    task = train_task("vanilla", {"mlp": {"width": 8}}, data, {"recipe": rise})
     for _ in range(2):  # and again, from the checkpoint
         with pytest.raises(InputError, match="epoch 2, "):
-            execute([cell], store, machine=CPU)
-        kept, about = read_tensors(store.root / "work" / cell.key / "checkpoint.safetensors")
+            execute([task], store, runtime=CPU)
+        kept, about = read_tensors(store.root / "work" / task.key / "checkpoint.safetensors")
         assert about["epoch"] == 1 and all(bool(t.isfinite().all()) for t in kept.values())
 
 
@@ -311,23 +311,23 @@ def test_a_recipe_may_hold_no_more_than_the_data(data):
 
 
 def test_methods_that_need_more_than_is_given(data):
-    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, machine=CPU).data
+    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, runtime=CPU).data
     net = seeded_network("mlp", splits.train.shape, 3, 0)
     with pytest.raises(InputError, match="needs the robustness level of every example"):
         fit(methods.ar_adals(levels=2), net, splits, recipes.recipe(epochs=1))
     for count in (100, 1000):
         with pytest.raises(InputError, match=f"learns its labels from {count} validation subset"):
-            training({"ar_adals": {"levels": count}}, "mlp", data)
+            train_task({"ar_adals": {"levels": count}}, "mlp", data)
     with pytest.raises(InputError, match="the validation set has 0 images; hold out more"):
-        training("adals", "mlp", {"npz": data["npz"] | {"validation": 0}})
+        train_task("adals", "mlp", {"npz": data["npz"] | {"validation": 0}})
     empty = Levels.single(splits.train.rows, splits.validation.rows)
     with pytest.raises(InputError, match="10 levels"):
         methods.ar_adals().target.init(empty)
 
 
 def test_images_that_no_network_should_see(data):
-    cell, *_ = trained("vanilla", data)
-    net = cell.load(Store())
+    task, *_ = trained("vanilla", data)
+    net = task.load(Store())
     x, y, i = torch.rand(4, 1, 6, 6), torch.tensor([0, 1, 2, 0]), torch.arange(4)
     for bad, said in ((255 * x, "divide by 255"), (x - 0.6, "belongs inside the model"), (x / 0, "not from 0 to 1")):
         with pytest.raises(InputError, match=said):
@@ -342,7 +342,7 @@ PAIRED = recipes.recipe(epochs=2, batch=26, optimiser="sgd", lr=0.1)
 
 
 def prepared(data, store):
-    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, store=store, machine=CPU).data
+    splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, store=store, runtime=CPU).data
     return splits, seeded_network({"small_convnet": {"width": 4}}, splits.train.shape, 3, 0)
 
 
@@ -356,7 +356,7 @@ def spread(fabric, data, folder, tick):
 
 def test_two_processes_train_to_the_same_weights_and_close_to_those_of_one(data, tmp_path):
     steps = []
-    Machine("cpu", 2, threads=1).launch("fp32", spread, data, tmp_path, tick=steps.append)
+    Runtime("cpu", 2, threads=1).launch("fp32", spread, data, tmp_path, tick=steps.append)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     splits, alone = prepared(data, Store())
@@ -376,12 +376,12 @@ def test_two_processes_train_to_the_same_weights_and_close_to_those_of_one(data,
 )
 def test_machines_that_there_are_not(options, said):
     with pytest.raises(InputError) as error:
-        Machine(**options)
+        Runtime(**options)
     assert said in str(error.value)
 
 
 def test_provenance_says_how_it_was_made(data):
     store = Store()
-    cell, *_ = trained("vanilla", data, store)
-    about = read_json(cell.path(store) / "provenance.json")
+    task, *_ = trained("vanilla", data, store)
+    about = read_json(task.path(store) / "provenance.json")
     assert about["devices"] == 1 and about["torch"] == torch.__version__ and about["seconds"] >= 0

@@ -5,17 +5,17 @@ import torch
 
 from surefooted import transfer
 from surefooted.attacks import adaptive_smoothing, pgd, square
-from surefooted.attacks.transfer import far
+from surefooted.attacks.transfer import as_transfer_attack
 from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.models.prediction import predict
 from surefooted.pipeline.execute import execute
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Predicted, attacking, training
-from surefooted.pipeline.tasks.transferred import Transferred
+from surefooted.pipeline.tasks import PredictTask, attack_task, train_task
+from surefooted.pipeline.tasks.transfer import TransferTask
 
-CPU = Machine("cpu", threads=1)
+CPU = Runtime("cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,9 @@ def store(tmp_path_factory):
 def trained(store):
     """Two vanilla networks of different seeds."""
     data = {"digits": {"train_limit": 200}}
-    cells = [training("vanilla", "small_convnet", data, {"recipe": {"epochs": 8}}, seed=seed) for seed in (0, 1)]
-    execute(cells, store, machine=CPU, quiet=True)
-    return cells
+    tasks = [train_task("vanilla", "small_convnet", data, {"recipe": {"epochs": 8}}, seed=seed) for seed in (0, 1)]
+    execute(tasks, store, runtime=CPU, quiet=True)
+    return tasks
 
 
 def test_on_itself_a_proxy_is_a_white_box(store, trained):
@@ -43,7 +43,7 @@ def test_on_itself_a_proxy_is_a_white_box(store, trained):
 
 
 def test_another_network_is_harder_to_mislead(store, trained):
-    proxy, net = (cell.load(store) for cell in trained)
+    proxy, net = (task.load(store) for task in trained)
     points = digits().test.points(slice(0, 200))
     attack = pgd(eps=0.15, steps=20, keep="last")
     white, black = attack(net, points).found.float().mean(), transfer(attack, net, proxy, points).found.float().mean()
@@ -54,31 +54,31 @@ def test_another_network_is_harder_to_mislead(store, trained):
 def test_points_of_an_attack_that_does_not_clip_are_judged_where_they_are(store, trained):
     """Outside [0, 1], on the proxy and on the network, and from a cell; no other points may lie there."""
     free = {"pgd": {"eps": 0.3, "steps": 5, "keep": "last", "clip": False}}
-    moved = attacking(trained[0], free, limit=40)
-    cells = [Transferred(trained[1], moved), Predicted(trained[0], moved=moved)]
-    execute(cells, store, machine=CPU, quiet=True)
+    moved = attack_task(trained[0], free, limit=40)
+    tasks = [TransferTask(trained[1], moved), PredictTask(trained[0], moved=moved)]
+    execute(tasks, store, runtime=CPU, quiet=True)
     x = moved.result(store)["x"]
     assert x.min() < -0.2 and x.max() > 1.2
     points = digits().test.points(slice(0, 40))
-    found = transfer(free, *(cell.load(store) for cell in reversed(trained)), points)
-    assert torch.equal(found.found, cells[0].result(store)["found"])
+    found = transfer(free, *(task.load(store) for task in reversed(trained)), points)
+    assert torch.equal(found.found, tasks[0].result(store)["found"])
     with pytest.raises(InputError, match="not from 0 to 1"):
         predict(trained[0].load(store), points._replace(x=x))
 
 
 def test_a_point_just_across_the_edge_is_not_handed_on():
-    assert far("pgd")["pgd"]["keep"] == "last"
-    assert far({"square": {"eps": 0.1}})["square"]["keep"] == "worst"
-    assert far({"pgd": {"keep": "found"}})["pgd"]["keep"] == "found"
-    assert "keep" not in far("ddn")["ddn"]
+    assert as_transfer_attack("pgd")["pgd"]["keep"] == "last"
+    assert as_transfer_attack({"square": {"eps": 0.1}})["square"]["keep"] == "worst"
+    assert as_transfer_attack({"pgd": {"keep": "found"}})["pgd"]["keep"] == "found"
+    assert "keep" not in as_transfer_attack("ddn")["ddn"]
 
 
 def test_the_cell_says_what_predictions_at_the_moved_points_say(store, trained):
     proxy, victim = trained
-    moved = attacking(proxy, far({"pgd": {"eps": 0.15, "steps": 5}}), limit=100)
-    cell, seen = Transferred(victim, moved), Predicted(victim, "test", moved)
-    execute([cell, seen], store, machine=CPU, quiet=True)
-    found = cell.result(store)
+    moved = attack_task(proxy, as_transfer_attack({"pgd": {"eps": 0.15, "steps": 5}}), limit=100)
+    task, seen = TransferTask(victim, moved), PredictTask(victim, "test", moved)
+    execute([task, seen], store, runtime=CPU, quiet=True)
+    found = task.result(store)
     missed = victim.load(store)(digits().test.points(slice(0, 100)).x).argmax(1) != found["y"]
     wrong = seen.result(store).log_p.argmax(1) != found["y"]
     assert torch.equal(found["found"], missed | wrong) and missed.any() and (wrong & ~missed).any()
@@ -98,15 +98,15 @@ def test_the_adaptive_attack_is_no_weaker_than_its_first_gamma(store, trained):
 
 def test_images_that_the_network_has_learnt_are_no_test_of_it(store, trained):
     """Of a proxy of another split the images may be new to the proxy alone."""
-    other = training("vanilla", "small_convnet", {"digits": {"split_seed": 1}}, {"recipe": {"epochs": 1}})
-    moved = attacking(other, {"fgsm": {"eps": 0.1}})
-    for make in (lambda: Transferred(trained[0], moved), lambda: Predicted(trained[0], moved=moved)):
+    other = train_task("vanilla", "small_convnet", {"digits": {"split_seed": 1}}, {"recipe": {"epochs": 1}})
+    moved = attack_task(other, {"fgsm": {"eps": 0.1}})
+    for make in (lambda: TransferTask(trained[0], moved), lambda: PredictTask(trained[0], moved=moved)):
         with pytest.raises(InputError, match="images of the test split were trained on"):
             make()
 
 
 def test_square_takes_its_place_too(store, trained):
-    proxy, net = (cell.load(store) for cell in trained)
+    proxy, net = (task.load(store) for task in trained)
     points = digits().test.points(slice(0, 20))
     found = transfer(square(eps=0.2, queries=20, keep="worst"), net, proxy, points)
     assert torch.equal(found.found, net(found.x).argmax(1) != points.y) and found.found.any()

@@ -15,20 +15,20 @@ from surefooted.evaluation.metrics.uncertainty import mutual_information
 from surefooted.models.ensembles import Ensemble
 from surefooted.pipeline.execute import execute
 from surefooted.pipeline.lookup import find_victim
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Dropped, Ensembled, Train, Unsure, Weights, training
+from surefooted.pipeline.tasks import DeepEnsemble, MCDropout, TrainTask, UncertaintyTask, WeightsFile, train_task
 
-CPU = Machine("cpu", threads=1)
+CPU = Runtime("cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     store, net = Store(tmp_path_factory.mktemp("kept")), {"small_convnet": {"width": 4, "dropout": 0.2}}
     recipe = {"recipe": {"epochs": 3, "batch": 64}}
-    cells = [training("vanilla", net, {"digits": {"test_limit": 80}}, recipe, seed=seed) for seed in range(2)]
-    execute(cells, store, machine=CPU, quiet=True)
-    return store, cells
+    tasks = [train_task("vanilla", net, {"digits": {"test_limit": 80}}, recipe, seed=seed) for seed in range(2)]
+    execute(tasks, store, runtime=CPU, quiet=True)
+    return store, tasks
 
 
 def document(capsys, function, *given, **options):
@@ -38,34 +38,34 @@ def document(capsys, function, *given, **options):
 
 
 def test_an_ensemble_and_dropout_are_measured_and_attacked(kept, capsys):
-    store, cells = kept
-    both = ",".join(cell.key[:12] for cell in cells)
+    store, tasks = kept
+    both = ",".join(task.key[:12] for task in tasks)
     options = {"part": "test", "limit": 0, "levels": 0, "draws": 10, "seed": 0}
     given = ({}, [], None, find_victim(both, store), ["accuracy"], store, CPU, True, True)
     said = document(capsys, measuring.measured, *given, **options)
-    data, whole = sf.digits(test_limit=80), Ensemble([cell.load(store) for cell in cells])
+    data, whole = sf.digits(test_limit=80), Ensemble([task.load(store) for task in tasks])
     assert said["metrics"]["accuracy"]["value"] == pytest.approx(accuracy(sf.predict(whole, data.test)))
-    for model in (both, f"{cells[0].key[:12]}@3"):
-        cell = attacking.attacked_cell(
+    for model in (both, f"{tasks[0].key[:12]}@3"):
+        task = attacking.attacked_cell(
             {}, ["pgd", "--attack.eps", "0.1"], None, find_victim(model, store), "test", 0, 0
         )
-        execute([cell, cell.probed], store, machine=CPU, quiet=True)
-        said = document(capsys, attacking.report_attack, cell, store, None, True)
+        execute([task, task.probed], store, runtime=CPU, quiet=True)
+        said = document(capsys, attacking.report_attack, task, store, None, True)
         assert said["n"] == 80 and said["robust_accuracy"]["value"] < 1
         flags = [flag["name"] for flag in said["flags"]]
         assert any("random" in flag for flag in flags) == ("@" in model)
-    found = cell.result(store)
-    again = sf.attack("pgd", cell.victim.load(store), data.test, eps=0.1)
+    found = task.result(store)
+    again = sf.attack("pgd", task.victim.load(store), data.test, eps=0.1)
     assert torch.equal(found["found"], again.found)
 
 
 def test_uncertainty_is_that_of_the_samples(kept):
-    store, cells = kept
-    both = find_victim(",".join(cell.key[:12] for cell in cells), store)
-    found = Unsure(both, limit=30)
-    execute([found, alone := Unsure(cells[0], limit=30)], store, machine=CPU, quiet=True)
+    store, tasks = kept
+    both = find_victim(",".join(task.key[:12] for task in tasks), store)
+    found = UncertaintyTask(both, limit=30)
+    execute([found, alone := UncertaintyTask(tasks[0], limit=30)], store, runtime=CPU, quiet=True)
     data = sf.digits(test_limit=80).test.take(slice(0, 30))
-    samples = [sf.predict(cell.load(store), data).log_p for cell in cells]
+    samples = [sf.predict(task.load(store), data).log_p for task in tasks]
     seen = found.result(store)
     assert seen.keys() - alone.result(store).keys() == {"expected_entropy", "mutual_information", "sample_variance"}
     torch.testing.assert_close(seen["mutual_information"], mutual_information(samples), atol=1e-6, rtol=1e-4)
@@ -74,8 +74,8 @@ def test_uncertainty_is_that_of_the_samples(kept):
 
 
 def test_a_seed_draws_other_masks(kept, capsys):
-    store, cells = kept
-    dropped = find_victim(f"{cells[0].key}@2", store)
+    store, tasks = kept
+    dropped = find_victim(f"{tasks[0].key}@2", store)
     given = ({}, [], None, dropped, ["nll"], store, CPU, True, True)
     values = []
     for seed in (0, 0, 1):
@@ -85,35 +85,35 @@ def test_a_seed_draws_other_masks(kept, capsys):
 
 
 def test_networks_of_other_data_are_not_put_together(kept):
-    store, cells = kept
-    other = training("vanilla", cells[0].net, {"digits": {"test_limit": 80, "split_seed": 1}}, cells[0].recipe)
+    store, tasks = kept
+    other = train_task("vanilla", tasks[0].net, {"digits": {"test_limit": 80, "split_seed": 1}}, tasks[0].recipe)
     with pytest.raises(InputError, match="what tests one may have trained the other"):
-        Ensembled((cells[0], other))
-    given = ({}, [], None, cells[0], ["nll"], store, CPU, True, True)
+        DeepEnsemble((tasks[0], other))
+    given = ({}, [], None, tasks[0], ["nll"], store, CPU, True, True)
     with pytest.raises(InputError, match="trained on different data"):
         measuring.measured(*given, part="test", limit=0, levels=0, draws=9, seed=0, against=other)
 
 
 def test_options_of_data_are_on_top_of_those_that_a_network_was_trained_with(kept):
     """A default of the split would put images that were trained on into the test."""
-    _, cells = kept
+    _, tasks = kept
     words = ["pgd", "--data.test_limit", "30"]
-    made = attacking.attacked_cell({}, words, None, cells[0], "test", 0, 0)
-    assert len(made.images()) == 30 and made.data["digits"]["validation"] == cells[0].data["digits"]["validation"]
-    assert attacking.attacked_cell({}, ["pgd", "--data.test_limit", "80"], None, cells[0], "test", 0, 0).data is None
-    assert attacking.attacked_cell({"data": "digits"}, ["pgd"], None, cells[0], "test", 0, 0).data is None
-    other = attacking.attacked_cell({"data": "digits"}, ["pgd", "--data.split_seed", "1"], None, cells[0], "test", 0, 0)
+    made = attacking.attacked_cell({}, words, None, tasks[0], "test", 0, 0)
+    assert len(made.images()) == 30 and made.data["digits"]["validation"] == tasks[0].data["digits"]["validation"]
+    assert attacking.attacked_cell({}, ["pgd", "--data.test_limit", "80"], None, tasks[0], "test", 0, 0).data is None
+    assert attacking.attacked_cell({"data": "digits"}, ["pgd"], None, tasks[0], "test", 0, 0).data is None
+    other = attacking.attacked_cell({"data": "digits"}, ["pgd", "--data.split_seed", "1"], None, tasks[0], "test", 0, 0)
     with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split were trained on"):
         other.images()
 
 
 def test_weights_say_what_they_were_trained_on(kept, tmp_path):
     """Where the file says so and those data are here: they are no test, and need not be named."""
-    store, cells = kept
+    store, tasks = kept
     file = tmp_path / "w.safetensors"
-    file.write_bytes((store.path("train", cells[0].key) / "weights.safetensors").read_bytes())
+    file.write_bytes((store.path("train", tasks[0].key) / "weights.safetensors").read_bytes())
     weights = find_victim(str(file), store)
-    assert weights.data == cells[0].data
+    assert weights.data == tasks[0].data
     assert torch.equal(attacking.attacked_cell({}, ["pgd"], None, weights, "test", 0, 0).images().rows,
                        sf.digits(test_limit=80).test.rows)  # fmt: skip
     other = attacking.attacked_cell({"data": "digits"}, ["pgd", "--data.split_seed", "1"], None, weights, "test", 0, 0)
@@ -132,10 +132,10 @@ def test_weights_of_data_in_a_file_know_the_split_of_that_file(tmp_path):
     store, rng = Store(tmp_path / "store"), np.random.default_rng(0)
     np.savez(tmp_path / "d.npz", x_train=rng.integers(0, 256, (90, 4, 4), dtype=np.uint8), y_train=np.arange(90) % 3)
     data = {"npz": {"path": str(tmp_path / "d.npz")}}
-    cell = training("vanilla", {"mlp": {"width": 4}}, data, {"recipe": {"epochs": 1}})
-    execute([cell], store, machine=CPU, quiet=True)
-    weights = Weights(cell.path(store) / "weights.safetensors")
-    assert weights.data is None and weights.split_of(cell.data) == cell.data
+    task = train_task("vanilla", {"mlp": {"width": 4}}, data, {"recipe": {"epochs": 1}})
+    execute([task], store, runtime=CPU, quiet=True)
+    weights = WeightsFile(task.path(store) / "weights.safetensors")
+    assert weights.data is None and weights.split_of(task.data) == task.data
     words = ["fgsm", "--data.path", data["npz"]["path"]]
     assert len(attacking.attacked_cell({"data": "npz"}, words, None, weights, "test", 0, 0).images())
     words += ["--data.split_seed", "1"]
@@ -144,18 +144,18 @@ def test_weights_of_data_in_a_file_know_the_split_of_that_file(tmp_path):
 
 
 def test_a_proxy_of_another_data_set_is_refused(kept):
-    _, cells = kept
+    _, tasks = kept
     net = {"mlp": {"width": 4}}
-    foreign = training("vanilla", net, {"plane": {"examples": 80}}, {"recipe": {"epochs": 1}})
-    split = training("vanilla", net, {"digits": {"split_seed": 1}}, {"recipe": {"epochs": 1}})
+    foreign = train_task("vanilla", net, {"plane": {"examples": 80}}, {"recipe": {"epochs": 1}})
+    split = train_task("vanilla", net, {"digits": {"split_seed": 1}}, {"recipe": {"epochs": 1}})
     with pytest.raises(InputError, match="take a proxy that was trained on the same data set"):
-        attacking.attacked_cell({}, ["pgd"], None, cells[0], "test", 0, 0, proxy=foreign)
-    attacking.attacked_cell({}, ["pgd"], None, cells[0], "test", 0, 0, proxy=split)
+        attacking.attacked_cell({}, ["pgd"], None, tasks[0], "test", 0, 0, proxy=foreign)
+    attacking.attacked_cell({}, ["pgd"], None, tasks[0], "test", 0, 0, proxy=split)
 
 
 def test_what_several_samples_alone_tell_cannot_be_raised_on_one(kept):
-    store, cells = kept
-    data, one, both = sf.digits(test_limit=8), cells[0].load(store), Ensemble([cell.load(store) for cell in cells])
+    store, tasks = kept
+    data, one, both = sf.digits(test_limit=8), tasks[0].load(store), Ensemble([task.load(store) for task in tasks])
     for objective in ("variance", "mutual_information"):
         with pytest.raises(InputError, match=f"{objective} is the same for any single prediction"):
             sf.attack("pgd", one, data.test, eps=0.1, objective=objective)
@@ -163,11 +163,11 @@ def test_what_several_samples_alone_tell_cannot_be_raised_on_one(kept):
 
 
 def test_what_a_model_may_be(kept, tmp_path):
-    store, cells = kept
-    key = cells[0].key
-    assert isinstance(find_victim(key, store), Train) and isinstance(find_victim(f"{key}@2", store), Dropped)
-    assert isinstance(find_victim(f"{key}, {cells[1].key}", store), Ensembled)
-    assert isinstance(find_victim("some/weights.safetensors", store), Weights)
+    store, tasks = kept
+    key = tasks[0].key
+    assert isinstance(find_victim(key, store), TrainTask) and isinstance(find_victim(f"{key}@2", store), MCDropout)
+    assert isinstance(find_victim(f"{key}, {tasks[1].key}", store), DeepEnsemble)
+    assert isinstance(find_victim("some/weights.safetensors", store), WeightsFile)
     for model, said in (
         (f"{key}@0", "dropout masks"),
         (f"{key}@x", "dropout masks"),

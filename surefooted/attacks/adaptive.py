@@ -8,13 +8,13 @@ from surefooted.attacks.base import Attack
 from surefooted.attacks.combine import worst_of
 from surefooted.attacks.oracle import Start
 from surefooted.attacks.pgd import pgd
-from surefooted.components.component import Count, NonNegative, Positive, Share, checked
+from surefooted.components.component import Count, NonNegative, Positive, Share, component
 from surefooted.core.norms import Norm
 from surefooted.core.scores import smoothed_cross_entropy
 from surefooted.errors import InputError
 
 
-@checked
+@component
 def adaptive_smoothing(
     *,
     norm: Norm = "linf",

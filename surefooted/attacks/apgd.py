@@ -12,7 +12,7 @@ from torch import Tensor
 from surefooted.attacks.base import Attack
 from surefooted.attacks.oracle import Oracle
 from surefooted.attacks.tracker import Keep
-from surefooted.components.component import Count, NonNegative, Share, checked
+from surefooted.components.component import Count, NonNegative, Share, component
 from surefooted.core.norms import Norm, ball, per_row
 from surefooted.core.scores import cross_entropy, targeted_dlr
 from surefooted.core.types import Score
@@ -21,7 +21,7 @@ VERSION = {"apgd_t": 2}  # what keep="worst" hands back is the worst of all targ
 MOMENTUM = 0.75
 
 
-@checked
+@component
 def apgd(
     *,
     norm: Norm = "linf",
@@ -56,7 +56,7 @@ def apgd(
     return Attack(climb(steps, rho), ball(norm, eps), objective, (steps + 1) * eot, keep, restarts, clip=clip, eot=eot)
 
 
-@checked
+@component
 def apgd_t(
     *,
     norm: Norm = "linf",

@@ -19,12 +19,12 @@ from surefooted.core.types import Points, Score, log_mean_softmax
 from surefooted.models.victims import (
     Mode,
     Victim,
-    check_given,
+    as_victim,
+    channels_last,
+    check_input,
     classes_of,
-    laid_out,
-    placed,
+    to_device_of,
     untouched,
-    victim_of,
 )
 
 POOL_BYTES = 2**28
@@ -87,13 +87,13 @@ class Attack(Component):
         Raises:
             InputError: where images are outside the box or not finite, or the model's answer does not fit the labels.
         """
-        victim = victim_of(model)
-        check_given(victim, points, batch)
-        classes_of(victim, placed(victim, points.take(slice(0, 2))).x, points.y)
-        with untouched(victim, mode, seed), laid_out(victim):
+        victim = as_victim(model)
+        check_input(victim, points, batch)
+        classes_of(victim, to_device_of(victim, points.take(slice(0, 2))).x, points.y)
+        with untouched(victim, mode, seed), channels_last(victim):
             pool = max(batch, POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))
             parts = [
-                self._attack(victim, placed(victim, points.take(slice(a, a + pool))), seed, batch, progress)
+                self._attack(victim, to_device_of(victim, points.take(slice(a, a + pool))), seed, batch, progress)
                 for a in range(0, len(points.y), pool)
             ]
         return Adversarial(*(torch.cat(column) for column in zip(*parts)))
@@ -121,7 +121,7 @@ class Attack(Component):
             seed: differs from step to step.
             displacement: how far it was moved, in place of where it came to.
         """
-        victim = victim_of(model)
+        victim = as_victim(model)
         # Dropout masks of its own: with those of the pass that follows, the step would be fitted to them.
         with untouched(victim, mode, seed ^ 1 << 62):
             lifted = points._replace(x=victim.lift(points.x))

@@ -13,8 +13,8 @@ from surefooted.attacks.base import Attack
 from surefooted.attacks.boundary import search_line
 from surefooted.attacks.nearest_boundary import SPARE, STRETCH, walk
 from surefooted.attacks.oracle import Oracle
-from surefooted.attacks.tracker import Rows
-from surefooted.components.component import Count, Positive, Whole, checked
+from surefooted.attacks.tracker import RowState
+from surefooted.components.component import Count, Positive, Whole, component
 from surefooted.core.norms import L2, per_row
 from surefooted.core.scores import cw_margin
 
@@ -27,7 +27,7 @@ BETAS, TINY = (0.9, 0.999), 1e-8
 FALL = 1e-3
 
 
-@checked
+@component
 def carlini_wagner(
     *,
     search_steps: Count = 3,
@@ -104,7 +104,7 @@ def _squash(w: Tensor, variable: str) -> tuple[Tensor, Tensor]:
     return t, 1 - t * t
 
 
-def _adam(s: Rows, grad: Tensor, lr: float, k: int) -> None:
+def _adam(s: RowState, grad: Tensor, lr: float, k: int) -> None:
     """One step of Adam; variable and moments move in place."""
     s.m.lerp_(grad, 1 - BETAS[0])
     s.v.mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])

@@ -12,15 +12,15 @@ from surefooted.attacks.base import Attack
 from surefooted.attacks.fab import fab
 from surefooted.attacks.oracle import Oracle
 from surefooted.attacks.square import square
-from surefooted.components.component import Count, NonNegative, checked
+from surefooted.components.component import Count, NonNegative, component
 from surefooted.core.norms import Norm
 from surefooted.core.scores import cw_margin, dlr
 from surefooted.errors import InputError, ReducedAttack
 
 InSuite = Literal["apgd_ce", "apgd_dlr", "apgd_t", "fab_t", "square"]
-Version = Literal["standard", "rand", "custom"]
+AutoAttackVersion = Literal["standard", "rand", "custom"]
 
-Budget = Literal["full", "lean", "quick"]
+AutoAttackBudget = Literal["full", "lean", "quick"]
 
 VERSIONS: dict[str, tuple[InSuite, ...]] = {
     "standard": ("apgd_ce", "apgd_t", "fab_t", "square"),
@@ -32,7 +32,7 @@ LAST, OUTLOOK = ("fab_t", "square"), 2.0
 LEAST: dict[str, int] = {"apgd_dlr": 3, "apgd_t": 4}
 
 
-@checked
+@component
 def worst_of(*, attacks: tuple[Attack, ...]) -> Attack:
     """The worst of several attacks (union): each runs on the rows that withstood those before, the cheapest first best.
 
@@ -69,14 +69,14 @@ def worst_of(*, attacks: tuple[Attack, ...]) -> Attack:
     )
 
 
-@checked
+@component
 def autoattack(
     *,
     norm: Norm = "linf",
     eps: NonNegative = 8 / 255,
-    version: Version = "standard",
+    version: AutoAttackVersion = "standard",
     attacks: tuple[InSuite, ...] = (),
-    budget: Budget = "full",
+    budget: AutoAttackBudget = "full",
     steps: Count = 100,
     targets: Count = 9,
     queries: Count = 5000,

@@ -13,7 +13,7 @@ from torch import Tensor
 from surefooted.attacks.base import Attack
 from surefooted.attacks.boundary import search_line, to_plane
 from surefooted.attacks.oracle import Oracle
-from surefooted.components.component import Count, Positive, Share, checked
+from surefooted.components.component import Count, Positive, Share, component
 from surefooted.core.norms import Norm, ball, per_row
 from surefooted.core.scores import targeted_margin
 
@@ -25,7 +25,7 @@ Radius = Annotated[float, Field(ge=0, description="number from 0, or inf for a b
 STRETCH, SPARE = 0.01, 0.001
 
 
-@checked
+@component
 def fab(
     *,
     norm: Norm = "linf",

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.oracle import Oracle
-from surefooted.components.component import Count, Positive, Share, checked
+from surefooted.components.component import Count, Positive, Share, component
 from surefooted.core.norms import L2, Norm, ball, per_row
 from surefooted.core.scores import cross_entropy, cw_margin
 
 
-@checked
+@component
 def ddn(
     *,
     steps: Count = 100,
@@ -50,7 +50,7 @@ def ddn(
     return Attack(search, L2(inf), cross_entropy(), steps + 1, "nearest", away_from=away_from)
 
 
-@checked
+@component
 def fmn(
     *,
     norm: Norm = "l2",

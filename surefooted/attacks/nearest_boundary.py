@@ -12,7 +12,7 @@ from torch import Tensor
 from surefooted.attacks.base import Attack
 from surefooted.attacks.boundary import search_line, to_plane
 from surefooted.attacks.oracle import Oracle
-from surefooted.components.component import Count, checked
+from surefooted.components.component import Count, component
 from surefooted.core.norms import Norm, ball
 from surefooted.core.scores import cw_margin, targeted_margin
 
@@ -29,7 +29,7 @@ HOPELESS = 1.25
 STRETCH, SPARE = 0.02, 0.01
 
 
-@checked
+@component
 def nearest_boundary(
     *,
     norm: Norm = "l2",

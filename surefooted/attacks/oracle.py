@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from surefooted.attacks.tracker import Adversarial, Keep, Records, Rows
+from surefooted.attacks.tracker import Adversarial, Keep, RowState, Tracker
 from surefooted.core.norms import Ball
 from surefooted.core.rng import Noise, torch_seed
 from surefooted.core.types import Forward, Points, Score, log_mean_softmax
@@ -70,14 +70,14 @@ class Oracle:
         self.box, self.seed, self.batch, self.judging, self.tick = box, seed, batch, judging, tick
         self.draws, self.eot = 0, eot
         self.turns: tuple[int, ...] = ()
-        self.records = Records(points, target, ball=ball, keep=keep, judging=judging, retiring=retiring)
+        self.records = Tracker(points, target, ball=ball, keep=keep, judging=judging, retiring=retiring)
         # What was said of the points asked about last: whether they have left their class.
         self.wrong = torch.zeros(len(points.y), dtype=torch.bool, device=points.x.device)
         if judging or objective.uses_clean:
             self._look()
 
     @property
-    def now(self) -> Rows:
+    def now(self) -> RowState:
         """The records of the active rows."""
         return self.records.now
 
@@ -103,11 +103,11 @@ class Oracle:
             self._look()
         return self.now.clean.shape[-1]
 
-    def state(self, **tensors: Tensor) -> Rows:
+    def state(self, **tensors: Tensor) -> RowState:
         """Tensors of the attack's own, with one entry for each active row."""
-        return Rows(**tensors)
+        return RowState(**tensors)
 
-    def rounds(self, n: int, state: Rows) -> Iterator[int]:
+    def rounds(self, n: int, state: RowState) -> Iterator[int]:
         """Up to ``n`` turns. Between them rows that are done leave, from the oracle and from ``state`` alike.
 
         After the last turn rows set aside by ``rest`` are back, as they were when they left; rows that met their goal
@@ -249,7 +249,7 @@ class Oracle:
         whole = f if self.eot == 1 else Forward(torch.cat(logits), f.target)
         return whole, _mean(values), [_mean(gradients)] if gradient else []
 
-    def _sure(self, rows: Rows, part: slice, x: Tensor, wrong: Tensor) -> Tensor:
+    def _sure(self, rows: RowState, part: slice, x: Tensor, wrong: Tensor) -> Tensor:
         """Whether the victim's mean answer leaves the class in passes of their own too, where it seemed to.
 
         Of a hundred points that a random victim answers, some are wrong by chance: an attack that stopped there would

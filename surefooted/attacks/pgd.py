@@ -7,13 +7,13 @@ from typing import Literal
 from surefooted.attacks.base import Attack
 from surefooted.attacks.oracle import Oracle, Start
 from surefooted.attacks.tracker import Keep
-from surefooted.components.component import Count, NonNegative, Positive, checked
+from surefooted.components.component import Count, NonNegative, Positive, component
 from surefooted.core.norms import Norm, ball
 from surefooted.core.scores import cross_entropy
 from surefooted.core.types import Score
 
 
-@checked
+@component
 def pgd(
     *,
     norm: Norm = "linf",
@@ -56,7 +56,7 @@ def pgd(
     return Attack(search, ball(norm, eps), objective, steps + 1, keep, restarts, clip=clip)
 
 
-@checked
+@component
 def fgsm(
     *,
     norm: Norm = "linf",
@@ -74,7 +74,7 @@ def fgsm(
     )
 
 
-@checked
+@component
 def r_fgsm(
     *,
     norm: Norm = "linf",

@@ -6,12 +6,12 @@ from typing import Literal
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.oracle import Oracle
-from surefooted.components.component import Count, NonNegative, checked
+from surefooted.components.component import Count, NonNegative, component
 from surefooted.core.norms import Norm, ball
 from surefooted.core.scores import cw_margin
 
 
-@checked
+@component
 def random_search(
     *,
     norm: Norm = "linf",

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.oracle import Oracle
-from surefooted.components.component import Count, NonNegative, Share, checked
+from surefooted.components.component import Count, NonNegative, Share, component
 from surefooted.core.norms import Norm, ball, per_row
 from surefooted.core.scores import cw_margin
 from surefooted.core.types import Score
@@ -25,7 +25,7 @@ HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 BLOCK = 64
 
 
-@checked
+@component
 def square(
     *,
     norm: Norm = "linf",

@@ -43,7 +43,7 @@ class Adversarial(NamedTuple):
         return torch.where(self.found, self.size, inf)
 
 
-class Rows:
+class RowState:
     """Tensors with one entry a row that shrink together as rows retire."""
 
     def __init__(self, **tensors: Tensor) -> None:
@@ -55,22 +55,22 @@ class Rows:
     def __setattr__(self, name: str, value: Tensor) -> None:
         self.__dict__[name] = value
 
-    def take(self, index: Tensor) -> Rows:
-        return Rows(**{name: t[index] for name, t in self.__dict__.items()})
+    def take(self, index: Tensor) -> RowState:
+        return RowState(**{name: t[index] for name, t in self.__dict__.items()})
 
-    def put(self, index: Tensor, rows: Rows) -> None:
+    def put(self, index: Tensor, rows: RowState) -> None:
         for name, t in rows.__dict__.items():
             self.__dict__[name][index] = t
 
-    def clone(self) -> Rows:
-        return Rows(**{name: t.clone() for name, t in self.__dict__.items()})
+    def clone(self) -> RowState:
+        return RowState(**{name: t.clone() for name, t in self.__dict__.items()})
 
-    def become(self, other: Rows) -> None:
+    def become(self, other: RowState) -> None:
         self.__dict__.clear()
         self.__dict__.update(other.__dict__)
 
 
-class Records:
+class Tracker:
     """The records of a block of rows.
 
     Args:
@@ -98,14 +98,14 @@ class Records:
         n, device = len(y), x.device
         self.ball, self.keep, self.judging = ball, keep, judging
         self.retiring, self.across, self.roaming, self.rested, self.outlook = retiring, False, False, False, inf
-        self.now = Rows(x0=x, y=y, i=i, target=y if target is None else target, row=torch.arange(n, device=device))
+        self.now = RowState(x0=x, y=y, i=i, target=y if target is None else target, row=torch.arange(n, device=device))
         if judging:
             self.now.best = x.clone()
             self.now.found, self.now.idle = (torch.zeros(n, dtype=torch.bool, device=device) for _ in range(2))
             self.now.value, self.now.near, self.now.past = (torch.full((n,), -inf, device=device) for _ in range(3))
             self.now.size = torch.full((n,), inf, device=device)
             self.now.queries = torch.zeros(n, dtype=torch.int64, device=device)
-        self.whole = Rows(**self.now.__dict__)
+        self.whole = RowState(**self.now.__dict__)
         # Asking whether rows have retired makes a GPU wait, so it is asked less often there.
         self.patience = 8 if x.is_cuda else 1
 
@@ -124,10 +124,10 @@ class Records:
             self.now.idle |= rows
             self.rested = True
 
-    def rounds(self, n: int, state: Rows) -> Iterator[int]:
+    def rounds(self, n: int, state: RowState) -> Iterator[int]:
         """As ``Oracle.rounds``."""
         entered, place = self.now.row, torch.arange(self.active, device=self.now.row.device)
-        whole: Rows | None = None
+        whole: RowState | None = None
         kept = torch.zeros_like(place, dtype=torch.bool)  # rows whose state is put away
         looks = {n // 10, n // 5, 2 * n // 5, 4 * n // 5} if self.outlook < inf else set()
         if looks:
@@ -208,7 +208,7 @@ class Records:
             self._store(self.now.take(idle))
             self.now = self.now.take(~idle)
 
-    def settle(self) -> Rows:
+    def settle(self) -> RowState:
         """The records of the whole block."""
         self._store(self.now)
         return self.whole
@@ -217,9 +217,9 @@ class Records:
         # Dropping a row copies the records of those that stay: wait until it pays.
         return self.retiring and int(self.now.idle.sum()) * 16 > self.active
 
-    def _store(self, rows: Rows) -> None:
+    def _store(self, rows: RowState) -> None:
         if self.whole.row is self.now.row:
-            self.whole = Rows(**self.now.__dict__)  # nothing has left yet: the record is the block
+            self.whole = RowState(**self.now.__dict__)  # nothing has left yet: the record is the block
         else:
             self.whole.put(rows.row, rows)
 

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.tracker import Adversarial
-from surefooted.components.spec import build, complete, split
+from surefooted.components.spec import build, complete, parse_spec
 from surefooted.core.norms import per_row
 from surefooted.core.types import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.models.prediction import predict
-from surefooted.models.victims import Victim, placed, victim_of
+from surefooted.models.victims import Victim, as_victim, to_device_of
 
 
 def transfer(
@@ -36,14 +36,14 @@ def transfer(
     Returns:
         ``found`` says whether ``model`` is wrong, at the clean image (size 0) or where the proxy's attack moved it.
     """
-    made = attack if isinstance(attack, Attack) else build("attack", far(attack))
+    made = attack if isinstance(attack, Attack) else build("attack", as_transfer_attack(attack))
     points = images.points() if isinstance(images, Images) else images
-    return judged(model, points, made(proxy, points, seed=seed, batch=batch).x, made)
+    return evaluate_transfer(model, points, made(proxy, points, seed=seed, batch=batch).x, made)
 
 
-def judged(model: nn.Module | Victim, points: Points, moved: Tensor, attack: Attack) -> Adversarial:
+def evaluate_transfer(model: nn.Module | Victim, points: Points, moved: Tensor, attack: Attack) -> Adversarial:
     """What a classifier says of points that were moved without it."""
-    points = placed(victim_of(model), points)
+    points = to_device_of(as_victim(model), points)
     moved = moved.to(points.x.device)
     answers = predict(model, points), predict(model, points._replace(x=moved), boxed=attack.clip)
     missed, wrong = (p.log_p.argmax(-1) != p.y for p in answers)
@@ -51,10 +51,10 @@ def judged(model: nn.Module | Victim, points: Points, moved: Tensor, attack: Att
     return Adversarial(x, missed | wrong, attack.ball.size(x - points.x), torch.full_like(points.y, 2))
 
 
-def far(attack: Any) -> dict[str, Any]:
+def as_transfer_attack(attack: Any) -> dict[str, Any]:
     """The attack's complete spec, with ``keep="last"`` where it has a choice and none was made."""
-    name, given = split(attack)
-    arguments = split(complete("attack", attack))[1]
+    name, given = parse_spec(attack)
+    arguments = parse_spec(complete("attack", attack))[1]
     if "keep" in arguments and "keep" not in given:
         try:
             return complete("attack", {name: given | {"keep": "last"}})

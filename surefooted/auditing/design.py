@@ -10,18 +10,18 @@ from typing import Any, Literal
 from surefooted.core.norms import Norm
 from surefooted.data.images import Splits
 from surefooted.errors import InputError
-from surefooted.models.external import Foreign, Live
+from surefooted.models.external import ExternalModel, InMemoryModel
 from surefooted.pipeline.tasks import (
-    Attacked,
-    Cell,
-    Named,
-    Part,
-    Predicted,
-    Probed,
+    AttackTask,
+    ComponentSpec,
+    PredictTask,
+    SanityCheckTask,
     Source,
-    attacking,
-    data_of,
-    own_data,
+    SplitName,
+    Task,
+    attack_task,
+    load_splits,
+    training_data,
 )
 from surefooted.studies.ranking import CARLINI_WAGNER, NEAREST, QUICK
 
@@ -29,7 +29,7 @@ RUNGS = (0.25, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
-class Budget:
+class AuditBudget:
     """How much an audit asks.
 
     Attributes:
@@ -43,18 +43,18 @@ class Budget:
 
     images: int
     steps: int
-    strongest: Named
+    strongest: ComponentSpec
     queries: int
-    nearest: Named
+    nearest: ComponentSpec
     draws: int = 1000
 
 
 BUDGETS = {
-    "quick": Budget(256, 20, {"budget": "quick"}, 200, NEAREST),
-    "standard": Budget(1000, 40, {"budget": "lean"}, 1000, NEAREST),
-    "full": Budget(0, 100, {}, 5000, CARLINI_WAGNER),
+    "quick": AuditBudget(256, 20, {"budget": "quick"}, 200, NEAREST),
+    "standard": AuditBudget(1000, 40, {"budget": "lean"}, 1000, NEAREST),
+    "full": AuditBudget(0, 100, {}, 5000, CARLINI_WAGNER),
     # Shows that all runs; its numbers mean little.
-    "smoke": Budget(64, 10, {"steps": 5, "targets": 2, "queries": 40}, 40, QUICK, 100),
+    "smoke": AuditBudget(64, 10, {"steps": 5, "targets": 2, "queries": 40}, 40, QUICK, 100),
 }
 
 
@@ -63,11 +63,11 @@ class Audit:
     """What an audit computes; arguments as in ``audit``."""
 
     model: Source
-    data: Named | None
-    budget: Budget
+    data: ComponentSpec | None
+    budget: AuditBudget
     eps: float
     norm: Norm
-    part: Part = "test"
+    part: SplitName = "test"
     limit: int = 0
     levels: int = 10
     eot: int = 1
@@ -75,7 +75,7 @@ class Audit:
     seed: int = 0
 
     @property
-    def cells(self) -> list[Cell]:
+    def tasks(self) -> list[Task]:
         """From the cheapest to the most expensive."""
         held = [self.held_out] if self.held_out else []
         return [
@@ -89,21 +89,21 @@ class Audit:
 
     @cached_property
     def splits(self) -> Splits:
-        given = self.data or own_data(self.model)
+        given = self.data or training_data(self.model)
         if given is None:
             raise InputError("which data? A classifier that is not ours does not say; name a data set (--data).")
-        return data_of(given)
+        return load_splits(given)
 
     @cached_property
-    def probed(self) -> Probed:
-        return Probed(self.model, self.part, self.data)
+    def probed(self) -> SanityCheckTask:
+        return SanityCheckTask(self.model, self.part, self.data)
 
     @cached_property
-    def clean(self) -> Predicted:
-        return Predicted(self.model, self.part, None, self.data, self.images)
+    def clean(self) -> PredictTask:
+        return PredictTask(self.model, self.part, None, self.data, self.images)
 
     @cached_property
-    def held_out(self) -> Predicted | None:
+    def held_out(self) -> PredictTask | None:
         """Validation predictions to fit the temperature on; None where halves of the audited images are used."""
         apart = self.part != "validation" and len(self.splits.validation) > 0
         if self.temperature == "validation" and not apart:
@@ -113,22 +113,22 @@ class Audit:
                 + "; use temperature halves, or hold some out (--data.validation 0.1)."
             )
         # A classifier that is not ours may have learnt what we call validation.
-        ours = not isinstance(self.model, Foreign | Live)
+        ours = not isinstance(self.model, ExternalModel | InMemoryModel)
         if apart and (self.temperature == "validation" or (self.temperature == "auto" and ours)):
-            return Predicted(self.model, "validation", None, self.data)
+            return PredictTask(self.model, "validation", None, self.data)
         return None
 
     @cached_property
-    def rungs(self) -> dict[float, Attacked]:
+    def rungs(self) -> dict[float, AttackTask]:
         """The ladder: APGD at each ε."""
         return {rung * self.eps: self._climb(rung * self.eps, self.budget.steps) for rung in RUNGS}
 
     @cached_property
-    def longer(self) -> Attacked:
+    def longer(self) -> AttackTask:
         return self._climb(self.eps, 2 * self.budget.steps)
 
     @cached_property
-    def huge(self) -> Attacked:
+    def huge(self) -> AttackTask:
         """A ball that holds all images."""
         return self._climb(self.far, 2 * self.budget.steps)
 
@@ -137,29 +137,29 @@ class Audit:
         return 1.0 if self.norm == "linf" else sqrt(prod(self.splits.test.shape))
 
     @cached_property
-    def strongest(self) -> Attacked:
+    def strongest(self) -> AttackTask:
         """AutoAttack; of its version for random classifiers there is no smaller budget."""
-        options: Named = {"version": "rand", "eot": self.eot} if self.eot > 1 else self.budget.strongest
+        options: ComponentSpec = {"version": "rand", "eot": self.eot} if self.eot > 1 else self.budget.strongest
         return self._attack({"autoattack": {**self._ball(self.eps), **options}}, points=True)
 
     @cached_property
-    def moved(self) -> Predicted:
-        return Predicted(self.model, self.part, self.strongest, self.data, self.images)
+    def moved(self) -> PredictTask:
+        return PredictTask(self.model, self.part, self.strongest, self.data, self.images)
 
     @cached_property
-    def blind(self) -> Attacked:
+    def blind(self) -> AttackTask:
         return self._attack({"square": {**self._ball(self.eps), "queries": self.budget.queries}})
 
     @cached_property
-    def nearest(self) -> Attacked:
+    def nearest(self) -> AttackTask:
         return self._attack(self.budget.nearest)
 
-    def _climb(self, eps: float, steps: int) -> Attacked:
+    def _climb(self, eps: float, steps: int) -> AttackTask:
         return self._attack({"apgd": {**self._ball(eps), "steps": steps, "eot": self.eot}})
 
-    def _attack(self, attack: Named, *, points: bool = False) -> Attacked:
+    def _attack(self, attack: ComponentSpec, *, points: bool = False) -> AttackTask:
         options: dict[str, Any] = {"data": self.data, "limit": self.images, "seed": self.seed, "keep_points": points}
-        return attacking(self.model, attack, self.part, **options)
+        return attack_task(self.model, attack, self.part, **options)
 
-    def _ball(self, eps: float) -> Named:
+    def _ball(self, eps: float) -> ComponentSpec:
         return {"norm": self.norm, "eps": eps}

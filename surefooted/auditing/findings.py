@@ -18,12 +18,12 @@ from surefooted.evaluation.metrics.intervals import Interval, mean_interval
 from surefooted.evaluation.metrics.levels import by_level, levels_of
 from surefooted.evaluation.metrics.measuring import measure
 from surefooted.evaluation.metrics.robustness import robust_accuracy, size_quantiles
-from surefooted.evaluation.temperature import cross_fitted, fit_temperature, scaled
+from surefooted.evaluation.temperature import cross_fit_temperature, fit_temperature, temperature_scale
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Attacked
+from surefooted.pipeline.tasks import AttackTask
 from surefooted.report import Finding
 from surefooted.report.page import Verdict
-from surefooted.studies.claims import apart, judged
+from surefooted.studies.claims import apart, claim_gain
 
 METRICS = ("accuracy", "confidence", "overconfidence", "nll", "brier", "ece", "classwise_ece")
 
@@ -49,21 +49,23 @@ class Findings:
         if self.audit.held_out is not None:
             held = self.audit.held_out.result(self.store)
             temperature = fit_temperature(held)
-            return scaled(self.clean, temperature), f"T = {temperature:.3f}, fitted on {len(held.y)} validation images"
-        p, (one, other) = cross_fitted(self.clean)
+            return temperature_scale(
+                self.clean, temperature
+            ), f"T = {temperature:.3f}, fitted on {len(held.y)} validation images"
+        p, (one, other) = cross_fit_temperature(self.clean)
         return p, f"T = {one:.3f} and {other:.3f}, fitted on either half of the images for the other"
 
     @cached_property
-    def attacks(self) -> dict[str, tuple[float, Attacked, Tensor]]:
+    def attacks(self) -> dict[str, tuple[float, AttackTask, Tensor]]:
         """By name for the reader: ε, cell and what was found."""
         a = self.audit
         at = f"ε = {a.eps:.4g}"
-        cells = {f"APGD-{a.budget.steps}, ε = {eps:.4g}": (eps, cell) for eps, cell in a.rungs.items()}
-        cells[f"APGD-{2 * a.budget.steps}, {at}"] = (a.eps, a.longer)
-        cells[f"Square, {a.budget.queries} queries, {at}"] = (a.eps, a.blind)
-        cells[f"AutoAttack, {at}"] = (a.eps, a.strongest)
-        cells[f"APGD-{2 * a.budget.steps}, ε = {a.far:.4g}"] = (a.far, a.huge)
-        return {name: (eps, cell, cell.result(self.store)["found"]) for name, (eps, cell) in cells.items()}
+        tasks = {f"APGD-{a.budget.steps}, ε = {eps:.4g}": (eps, task) for eps, task in a.rungs.items()}
+        tasks[f"APGD-{2 * a.budget.steps}, {at}"] = (a.eps, a.longer)
+        tasks[f"Square, {a.budget.queries} queries, {at}"] = (a.eps, a.blind)
+        tasks[f"AutoAttack, {at}"] = (a.eps, a.strongest)
+        tasks[f"APGD-{2 * a.budget.steps}, ε = {a.far:.4g}"] = (a.far, a.huge)
+        return {name: (eps, task, task.result(self.store)["found"]) for name, (eps, task) in tasks.items()}
 
     @cached_property
     def sizes(self) -> Tensor:
@@ -76,8 +78,8 @@ class Findings:
     @cached_property
     def flags(self) -> list[Flag]:
         a = self.audit
-        found = {eps: cell.result(self.store)["found"] for eps, cell in a.rungs.items()}
-        longer, blind, huge = (cell.result(self.store)["found"] for cell in (a.longer, a.blind, a.huge))
+        found = {eps: task.result(self.store)["found"] for eps, task in a.rungs.items()}
+        longer, blind, huge = (task.result(self.store)["found"] for task in (a.longer, a.blind, a.huge))
         right = self.clean.top()[1] > 0
         # AutoAttack holds Square: against it a gradient-free attack could never win.
         given = (
@@ -85,7 +87,7 @@ class Findings:
             checks.black_box_wins(found[a.eps] | longer, blind, names=("APGD", "Square")),
             checks.huge_eps(huge, eps=a.far),
             checks.not_converged(found[a.eps], longer, steps=a.budget.steps),
-            checks.ladder(found),
+            checks.rising_accuracy(found),
         )
         return [*a.probed.flags(self.store, eot=a.eot), *(flag for flag in given if flag)]
 
@@ -117,11 +119,11 @@ class Findings:
             "attacks": [
                 {
                     "name": name.rpartition(", ε")[0],
-                    "attack": cell.attack,
+                    "attack": task.attack,
                     "eps": eps,
                     "robust_accuracy": robust_accuracy(found)._asdict(),
                 }
-                for name, (eps, cell, found) in self.attacks.items()
+                for name, (eps, task, found) in self.attacks.items()
             ]
             + [
                 {
@@ -152,7 +154,7 @@ def claims(f: Findings) -> tuple[Finding, ...]:
 def _trusted(f: Findings) -> Finding:
     serious = [flag for flag in f.flags if flag.severity == "serious"]
     verdict: Verdict = "does not hold" if serious else "unclear" if f.flags else "holds"
-    raised = checks.named(f.flags)
+    raised = checks.flag_names(f.flags)
     return Finding(
         "Its robust accuracies can be trusted as far as attacks go.",
         verdict,
@@ -164,7 +166,7 @@ def _trusted(f: Findings) -> Finding:
 def _cooler(f: Findings) -> Finding:
     before, after = (_log_loss(p) for p in (f.clean, f.cooled[0]))
     keep = before.isfinite() & after.isfinite()
-    return judged(
+    return claim_gain(
         "Temperature scaling would improve its probabilities.",
         mean_interval((before - after)[keep]),
         f"gain in negative log-likelihood, {f.cooled[1]}",
@@ -176,7 +178,7 @@ def _cooler(f: Findings) -> Finding:
 def _levels(f: Findings) -> Finding:
     sure, right = f.clean.top()
     half = int(f.level.max() + 1) // 2
-    return judged(
+    return claim_gain(
         "It is more over-confident where its answer is easiest to change (AR-AdaLS, figure 1).",
         apart((sure - right)[f.level == 0], (sure - right)[f.level >= half]),
         f"confidence less accuracy, level 1 less levels {half + 1} and above",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from surefooted.auditing.findings import Findings, claims
-from surefooted.components.spec import called
+from surefooted.components.spec import base_name
 from surefooted.evaluation import checks
 from surefooted.evaluation.metrics import accuracy
 from surefooted.evaluation.metrics.robustness import robust_accuracy
 from surefooted.pipeline.tasks import made_by
 from surefooted.report import Column, Figure, Page, Panel, Section, Table
 from surefooted.report import figures as draw
-from surefooted.studies.compare.cells import NORMS
-from surefooted.studies.panels import bins
+from surefooted.studies.method_comparison.design import NORMS
+from surefooted.studies.shared_figures import bins
 
 MODEL = "the classifier"
 
@@ -35,7 +35,7 @@ def page(f: Findings) -> Page:
                 (_level_figure(f), _size_figure(f)),
             ),
         ),
-        {"attacks": {name: cell.attack for name, (_, cell, _) in f.attacks.items()}, **made_by(a.cells, f.store)},
+        {"attacks": {name: task.attack for name, (_, task, _) in f.attacks.items()}, **made_by(a.tasks, f.store)},
     )
 
 
@@ -91,9 +91,9 @@ def _robustness_table(f: Findings) -> Table:
             "attack": name.rpartition(", ε")[0],
             "eps": eps,
             "robust": robust_accuracy(found),
-            "queries": float(cell.result(f.store)["queries"].double().mean()),
+            "queries": float(task.result(f.store)["queries"].double().mean()),
         }
-        for name, (eps, cell, found) in f.attacks.items()
+        for name, (eps, task, found) in f.attacks.items()
     ]
     rows.append(
         {
@@ -158,7 +158,7 @@ def _level_figure(f: Findings) -> Figure:
         "levels",
         "Accuracy, confidence and calibration by adversarial-robustness level",
         Panel(lambda ax: draw.by_level(ax, *one), series=lines),
-        f"Level 1 holds the images whose answer is easiest to change ({called(f.audit.nearest.attack)}, L2, "
+        f"Level 1 holds the images whose answer is easiest to change ({base_name(f.audit.nearest.attack)}, L2, "
         f"from the classifier's own prediction). A level has {len(f.level) // len(x)} images or one more: its "
         f"ECE is biased upward. {f.caption()}",
         "Accuracy, confidence and calibration error over robustness levels.",
@@ -170,6 +170,6 @@ def _size_figure(f: Findings) -> Figure:
         "sizes",
         "How far images are from another answer",
         Panel(lambda ax: draw.size_distribution(ax, {MODEL: f.sizes.tolist()}), size=(6.4, 4.2)),
-        f"Share of images whose answer changes within ‖δ‖₂, by {called(f.audit.nearest.attack)}. " + f.caption(),
+        f"Share of images whose answer changes within ‖δ‖₂, by {base_name(f.audit.nearest.attack)}. " + f.caption(),
         "Cumulative distribution of the size of minimal perturbations.",
     )

@@ -19,14 +19,14 @@ from surefooted.core.norms import Norm
 from surefooted.core.types import Points
 from surefooted.errors import InputError
 from surefooted.evaluation.checks import PROBED, Flag, admit, admit_probabilities
-from surefooted.models.external import Door, Foreign, Live, is_foreign
-from surefooted.models.victims import Plain, untouched
+from surefooted.models.external import ExternalModel, InMemoryModel, IOAdapter, is_external
+from surefooted.models.victims import NetworkVictim, untouched
 from surefooted.pipeline.execute import execute, plan
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Attacked, Named, Source, before, images_of, known_data
-from surefooted.report import Page, write
-from surefooted.report.terminal import spoken
+from surefooted.pipeline.tasks import AttackTask, ComponentSpec, Source, eval_images, resolve_data, trainings_of
+from surefooted.report import Page, write_page
+from surefooted.report.terminal import human_duration
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Audited:
 
     def write(self, directory: str | Path) -> Path:
         """Write the report; returns the path of its page."""
-        return write(self.page, directory)
+        return write_page(self.page, directory)
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,8 @@ class Estimate:
     passes: int
 
     def __str__(self) -> str:
-        return (
-            f"at most about {spoken(self.seconds)} for {self.passes:,} image-passes; images that break early take less"
-        )
+        took = human_duration(self.seconds)
+        return f"up to {took} ({self.passes:,} image passes); images broken early are skipped, so usually less"
 
 
 class Pace(NamedTuple):
@@ -85,7 +84,7 @@ def audit(
     outputs: str = "logits",
     weights: Path | None = None,
     store: Store | None = None,
-    machine: Machine | None = None,
+    runtime: Runtime | None = None,
     quiet: bool = False,
     **options: Any,
 ) -> Audited:
@@ -108,13 +107,13 @@ def audit(
     Raises:
         InputError: for a classifier or data that cannot be audited, before any work; see ``checks.admit``.
     """
-    named = known_data(data)
+    named = resolve_data(data)
     victim = victim_of(model, named, weights=weights, mean=tuple(mean), std=tuple(std), outputs=outputs)
     made = audit_of(model=victim, data=named, eps=eps, norm=norm, budget=budget, **options)
     store = store or Store()
-    machine = machine or _machine(made.model)
-    prepare(made, store, machine, quiet=quiet)
-    execute(made.cells, store, machine=machine, quiet=quiet)
+    runtime = runtime or _machine(made.model)
+    prepare(made, store, runtime, quiet=quiet)
+    execute(made.tasks, store, runtime=runtime, quiet=quiet)
     return audited(made, store)
 
 
@@ -124,22 +123,22 @@ def audited(made: Audit, store: Store) -> Audited:
     return Audited(found.numbers(), found.flags, page(found))
 
 
-def prepare(made: Audit, store: Store, machine: Machine, *, quiet: bool) -> None:
+def prepare(made: Audit, store: Store, runtime: Runtime, *, quiet: bool) -> None:
     """Before anything is computed: refuse what cannot be audited, and say how long it will take."""
-    if made.levels > (n := len(images_of(made.model, made.data, made.part, made.images))):
+    if made.levels > (n := len(eval_images(made.model, made.data, made.part, made.images))):
         raise InputError(f"--levels is {made.levels}, and there are {n} images; each level needs one at least.")
-    if before(made.model) or not plan(made.cells, store):
+    if trainings_of(made.model) or not plan(made.tasks, store):
         return  # one of ours may not even be trained yet
-    net = made.model.load(store).to(machine.device())
-    points = images_of(made.model, made.data, made.part, PROBED).points(device=machine.device())
+    net = made.model.load(store).to(runtime.device())
+    points = eval_images(made.model, made.data, made.part, PROBED).points(device=runtime.device())
     admit(net, points, len(made.splits.test.classes))
-    if isinstance(net, Door) and net.outputs == "probabilities":
-        with torch.no_grad(), untouched(Plain(net)):
+    if isinstance(net, IOAdapter) and net.outputs == "probabilities":
+        with torch.no_grad(), untouched(NetworkVictim(net)):
             admit_probabilities(net.said(points.x))
     if not quiet:
-        from surefooted.report.terminal import tell
+        from surefooted.report.terminal import say_on_stderr
 
-        tell(f"[bold]audit of {made.model}[/]: {estimate(made, store, net, points.x)}")
+        say_on_stderr(f"[bold]audit of {made.model}[/]: {estimate(made, store, net, points.x)}")
 
 
 def estimate(made: Audit, store: Store, net: nn.Module, x: torch.Tensor) -> Estimate:
@@ -147,13 +146,13 @@ def estimate(made: Audit, store: Store, net: nn.Module, x: torch.Tensor) -> Esti
     ball: dict[str, Any] = {"norm": made.norm, "eps": made.eps, "keep": "worst"}
     blind, steep = (pace(net, x, attack) for attack in (square(**ball, queries=24), apgd(**ball, steps=11)))
     seconds, passes = 0.0, 0
-    for cell in plan(made.cells, store):
-        if isinstance(cell, Attacked):
-            n = len(cell.images())
-            unseen = cell.blind_work()
-            passes += cell.work()
-            for one, rows in ((blind, unseen), (steep, cell.work() - unseen)):
-                seconds += rows * one.row + rows / n * cell.blocks(x.device.type) * one.step
+    for task in plan(made.tasks, store):
+        if isinstance(task, AttackTask):
+            n = len(task.images())
+            unseen = task.blind_work()
+            passes += task.work()
+            for one, rows in ((blind, unseen), (steep, task.work() - unseen)):
+                seconds += rows * one.row + rows / n * task.blocks(x.device.type) * one.step
     return Estimate(seconds, passes)
 
 
@@ -177,7 +176,7 @@ def pace(net: nn.Module, x: torch.Tensor, attack: Attack) -> Pace:
 
 def victim_of(
     model: Any,
-    data: Named | None,
+    data: ComponentSpec | None,
     *,
     weights: Path | None = None,
     mean: tuple[float, ...] = (),
@@ -189,29 +188,29 @@ def victim_of(
     if isinstance(model, nn.Module | str) and data is None:
         raise InputError("which data? A classifier that is not ours does not say; name a data set (--data digits).")
     if isinstance(model, nn.Module):
-        return Live(model, shape_of(data), **door)
+        return InMemoryModel(model, shape_of(data), **door)
     if isinstance(model, str):
-        if not is_foreign(model):
+        if not is_external(model):
             raise InputError(
                 f"{model!r} names no classifier; expected MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME or "
                 "transformers:NAME."
             )
-        return Foreign(model, shape_of(data), weights, **door)
+        return ExternalModel(model, shape_of(data), weights, **door)
     if mean or std or weights or outputs != "logits":
         raise InputError("mean, std, outputs and weights are for other classifiers than ours; leave them out.")
     return model
 
 
-def shape_of(data: Named | None) -> tuple[int, int, int]:
-    from surefooted.pipeline.tasks import data_of
+def shape_of(data: ComponentSpec | None) -> tuple[int, int, int]:
+    from surefooted.pipeline.tasks import load_splits
 
     assert data is not None
-    return data_of(data).test.shape
+    return load_splits(data).test.shape
 
 
-def _machine(victim: Source) -> Machine:
+def _machine(victim: Source) -> Runtime:
     """A module stays on the device that it is on."""
-    if isinstance(victim, Live):
+    if isinstance(victim, InMemoryModel):
         device = next((w.device.type for w in victim.net.parameters()), "cpu")
-        return Machine(device)  # type: ignore[arg-type]  # it checks them
-    return Machine()
+        return Runtime(device)  # type: ignore[arg-type]  # it checks them
+    return Runtime()

@@ -7,14 +7,14 @@ from typing import Any, Literal
 from surefooted.auditing.design import BUDGETS, Audit
 from surefooted.auditing.findings import Findings
 from surefooted.auditing.page import page
-from surefooted.components.component import Count, Positive, Whole, checked
+from surefooted.components.component import Count, Positive, Whole, component
 from surefooted.core.norms import Norm
 from surefooted.errors import InputError
-from surefooted.pipeline.tasks import Part
+from surefooted.pipeline.tasks import SplitName
 from surefooted.studies.base import Study
 
 
-@checked
+@component
 def audit(
     *,
     model: Any,
@@ -22,7 +22,7 @@ def audit(
     eps: Positive = 8 / 255,
     norm: Norm = "linf",
     budget: Literal["quick", "standard", "full", "smoke"] = "standard",
-    part: Part = "test",
+    part: SplitName = "test",
     limit: Whole = 0,
     levels: Count = 10,
     eot: Count = 1,
@@ -47,7 +47,7 @@ def audit(
             f"audit: eps = {eps:g} in L∞ lets every pixel be anything; pixels are in [0, 1]. Did you mean {eps:g}/255?"
         )
     made = Audit(model, data, BUDGETS[budget], eps, norm, part, limit, levels, eot, temperature, seed)
-    return Study(lambda: made.cells, lambda store: page(Findings(made, store)))
+    return Study(lambda: made.tasks, lambda store: page(Findings(made, store)))
 
 
 def audit_of(**arguments: Any) -> Audit:

@@ -21,8 +21,8 @@ from surefooted.cli.flags import (
     Split,
     StoreAt,
     find_network,
-    machine_on,
     open_store,
+    runtime_on,
     use_data_root,
 )
 
@@ -56,13 +56,13 @@ def attack(
     """
     from surefooted.cli.actions.attacking import attacked_cell, report_attack
     from surefooted.pipeline.execute import execute
-    from surefooted.report.terminal import check_place
+    from surefooted.report.terminal import check_writable
 
     use_data_root(data_root)
-    check_place(out)
-    machine, place = machine_on(accelerator), open_store(store)
+    check_writable(out)
+    runtime, place = runtime_on(accelerator), open_store(store)
     victim = find_network(model, place)
     through = find_network(proxy, place) if proxy else None
-    cell = attacked_cell({"data": data}, words or [], config, victim, split, limit, seed, proxy=through)
-    execute([cell, cell.probed], place, machine=machine, quiet=quiet)
-    report_attack(cell, place, out, as_json)
+    task = attacked_cell({"data": data}, words or [], config, victim, split, limit, seed, proxy=through)
+    execute([task, task.probed], place, runtime=runtime, quiet=quiet)
+    report_attack(task, place, out, as_json)

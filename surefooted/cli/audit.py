@@ -18,8 +18,8 @@ from surefooted.cli.flags import (
     Split,
     StoreAt,
     Words,
-    machine_on,
     open_store,
+    runtime_on,
     use_data_root,
 )
 
@@ -73,7 +73,7 @@ def audit(
         words or [],
         config,
         open_store(store),
-        machine_on(accelerator),
+        runtime_on(accelerator),
         report,
         quiet,
         as_json,

@@ -10,7 +10,7 @@ import typer
 from surefooted.errors import InputError
 
 if TYPE_CHECKING:
-    from surefooted.pipeline.runtime import Machine
+    from surefooted.pipeline.runtime import Runtime
     from surefooted.pipeline.store import Store
     from surefooted.pipeline.tasks import Source
 
@@ -51,10 +51,10 @@ def open_store(root: Path | None) -> Store:
     return Store(root)
 
 
-def machine_on(accelerator: str) -> Machine:
-    from surefooted.pipeline.runtime import Machine
+def runtime_on(accelerator: str) -> Runtime:
+    from surefooted.pipeline.runtime import Runtime
 
-    return Machine(accelerator)
+    return Runtime(accelerator)
 
 
 def find_network(model: str | None, store: Store) -> Source:

@@ -21,8 +21,8 @@ from surefooted.cli.flags import (
     StoreAt,
     Words,
     find_network,
-    machine_on,
     open_store,
+    runtime_on,
     use_data_root,
 )
 
@@ -75,7 +75,7 @@ def measure(
         find_network(model, place),
         metric or [],
         place,
-        machine_on(accelerator),
+        runtime_on(accelerator),
         quiet,
         as_json,
         part=split,

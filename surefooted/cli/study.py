@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from surefooted.cli.app import app, guarded, study_app
-from surefooted.cli.flags import Accelerator, AsJson, DataRoot, Quiet, StoreAt, machine_on, open_store, use_data_root
+from surefooted.cli.flags import Accelerator, AsJson, DataRoot, Quiet, StoreAt, open_store, runtime_on, use_data_root
 
 Only = Annotated[
     list[str] | None,
@@ -38,7 +38,7 @@ def study_run(
 
     use_data_root(data_root)
     count = workers or os.cpu_count() or 1
-    run_study(name, size, only or [], open_store(store), machine_on(accelerator), count, report, quiet, as_json)
+    run_study(name, size, only or [], open_store(store), runtime_on(accelerator), count, report, quiet, as_json)
 
 
 @app.command()

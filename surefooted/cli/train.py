@@ -40,14 +40,14 @@ def train(
     """
     from surefooted.cli.actions.training import report_training, trained_cell
     from surefooted.pipeline.execute import execute
-    from surefooted.pipeline.runtime import Machine
-    from surefooted.report.terminal import check_place
+    from surefooted.pipeline.runtime import Runtime
+    from surefooted.report.terminal import check_writable
 
     use_data_root(data_root)
-    check_place(out)
-    machine = Machine(accelerator, devices)
+    check_writable(out)
+    runtime = Runtime(accelerator, devices)
     place = open_store(store)
     named = {"net": net, "data": data, "recipe": recipe, "record": record}
-    cell = trained_cell(named, words or [], config, seed, precision)
-    execute([cell], place, machine=machine, quiet=quiet)
-    report_training(cell, place, out, as_json)
+    task = trained_cell(named, words or [], config, seed, precision)
+    execute([task], place, runtime=runtime, quiet=quiet)
+    report_training(task, place, out, as_json)

@@ -72,7 +72,7 @@ class Component:
         return core_schema.no_info_before_validator_function(read, core_schema.is_instance_schema(cls))
 
 
-def checked(function: Callable[P, T]) -> Callable[P, T]:
+def component(function: Callable[P, T]) -> Callable[P, T]:
     """Check the arguments of every call against the signature, and write the ``spec`` on the result."""
     signature = inspect.signature(function)
     # What is given by position only is what the component is made for (image shape, classes), not how.
@@ -87,7 +87,7 @@ def checked(function: Callable[P, T]) -> Callable[P, T]:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
         if isinstance(made, Component) or callable(made):  # a metric's plain number carries no name
-            options = {k: plain(v) for k, v in given.arguments.items() if k in described}
+            options = {k: to_plain(v) for k, v in given.arguments.items() if k in described}
             object.__setattr__(made, "spec", Spec(function.__name__, options, version))
         return made
 
@@ -98,21 +98,21 @@ def checked(function: Callable[P, T]) -> Callable[P, T]:
         try:
             return cast(T, valid(*args, **kwargs))
         except ValidationError as error:
-            raise InputError(explain(error, function)) from None
+            raise InputError(explain_faults(error, function)) from None
 
     return call
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """An argument as plain data; a component as its spec."""
     if isinstance(spec := getattr(value, "spec", None), Spec):
         return spec.json()
     if isinstance(value, tuple | list):
-        return [plain(v) for v in value]
+        return [to_plain(v) for v in value]
     return str(value) if isinstance(value, PurePath) else value
 
 
-def explain(error: ValidationError, function: Callable) -> str:
+def explain_faults(error: ValidationError, function: Callable) -> str:
     """All faults of one call, a line each, with the nearest name for an unknown argument."""
     parameters = inspect.signature(function).parameters
     names = list(parameters)

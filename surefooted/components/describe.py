@@ -6,14 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
-from surefooted.components.component import plain
-from surefooted.components.spec import called, resolve, split
+from surefooted.components.component import to_plain
+from surefooted.components.spec import base_name, parse_spec, resolve
 from surefooted.errors import InputError
 
 
-def changed(kind: str, given: str | Mapping[str, Any]) -> dict[str, Any]:
+def non_default(kind: str, given: str | Mapping[str, Any]) -> dict[str, Any]:
     """What was named, with those of its arguments alone that are not the defaults."""
-    name, arguments = called(given), split(given)[1]
+    name, arguments = base_name(given), parse_spec(given)[1]
     try:
         defaults = {known["name"]: known["default"] for known in describe(kind, name)["arguments"]}
     except InputError:  # of another version
@@ -34,7 +34,7 @@ def _arguments(component: Callable) -> list[dict[str, Any]]:
         {
             "name": parameter.name,
             "type": _spoken(hints[parameter.name]),
-            "default": None if parameter.default is parameter.empty else plain(parameter.default),
+            "default": None if parameter.default is parameter.empty else to_plain(parameter.default),
             "required": parameter.default is parameter.empty,
         }
         for parameter in inspect.signature(component).parameters.values()

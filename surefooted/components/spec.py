@@ -54,7 +54,7 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
 
 def build(kind: str, given: Any, *positional: Any) -> Any:
     """Make a component from its name, or from ``{name: arguments}``. Faults of all arguments come in one error."""
-    name, arguments = split(given)
+    name, arguments = parse_spec(given)
     name = name.partition("@")[0]  # the version that numbers were made with; the code at hand is the current one
     component = resolve(kind, name)
     hints = get_type_hints(component)
@@ -80,7 +80,7 @@ def complete(kind: str, given: Any) -> dict[str, Any]:
     return spec.json()
 
 
-def split(given: Any) -> tuple[str, dict[str, Any]]:
+def parse_spec(given: Any) -> tuple[str, dict[str, Any]]:
     """Name and arguments of ``"pgd"`` or ``{"pgd": {"eps": 0.1}}``."""
     if isinstance(given, str):
         return given, {}
@@ -96,9 +96,9 @@ def split(given: Any) -> tuple[str, dict[str, Any]]:
     return name, dict(arguments or {})
 
 
-def called(given: str | Mapping[str, Any]) -> str:
+def base_name(given: str | Mapping[str, Any]) -> str:
     """The name that readers know, without the version of the code."""
-    return split(given)[0].partition("@")[0]
+    return parse_spec(given)[0].partition("@")[0]
 
 
 def canonical(value: Any) -> str:

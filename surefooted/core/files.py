@@ -29,10 +29,10 @@ CURES = {
 }
 
 
-def write(path: Path, data: bytes | str) -> None:
+def write_file(path: Path, data: bytes | str) -> None:
     """Write so that a kill at any moment leaves the old file or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with explained(path):
+    with as_input_error(path):
         try:
             with open(temporary, "wb") as file:
                 file.write(data.encode() if isinstance(data, str) else data)
@@ -45,7 +45,7 @@ def write(path: Path, data: bytes | str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write(path, json.dumps(value, indent=1) + "\n")
+    write_file(path, json.dumps(value, indent=1) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -60,7 +60,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     from safetensors.torch import save
 
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write(path, save(held, {"about": json.dumps(about)}))
+    write_file(path, save(held, {"about": json.dumps(about)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -97,7 +97,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 @contextmanager
-def cured(cure: str) -> Iterator[None]:
+def with_hint(cure: str) -> Iterator[None]:
     """Add what to do: how to mend a file is known to who asked for it, for it may be one of the user's."""
     try:
         yield
@@ -106,7 +106,7 @@ def cured(cure: str) -> Iterator[None]:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def as_input_error(path: Path) -> Iterator[None]:
     """Turn what a disk refuses into an error with its cure."""
     try:
         yield

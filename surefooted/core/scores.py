@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from surefooted.components.component import Count, NonNegative, Share, checked
+from surefooted.components.component import Count, NonNegative, Share, component
 from surefooted.core.types import Forward, Score, log_mean_softmax
 from surefooted.errors import InputError
 
@@ -37,13 +37,13 @@ __all__ = [
 VERSION = {"entropy": 2, "entm_loss": 2, "mutual_information": 2}
 
 
-@checked
+@component
 def cross_entropy() -> Score:
     """Cross-entropy −Σ t log p̄ between the target t and the mean prediction p̄ (the log-loss of class y for labels)."""
     return Score(_cross_entropy, "CE")
 
 
-@checked
+@component
 def smoothed_cross_entropy(*, gamma: Share = 0.1) -> Score:
     """Cross-entropy against the target smoothed towards uniform: t − γ(t − u).
 
@@ -56,26 +56,26 @@ def smoothed_cross_entropy(*, gamma: Share = 0.1) -> Score:
     return Score(of, f"CE(γ={gamma:g})")
 
 
-@checked
+@component
 def entropy() -> Score:
     """Shannon entropy of the mean prediction, in nats: total predictive uncertainty (UTA eq. E, EntM eq. 4)."""
     return Score(lambda f: _entropy(_mean(f)).to(f.log_p), "H")
 
 
-@checked
+@component
 def entm_loss(*, lam: NonNegative = 2.0) -> Score:
     """Cross-entropy less λ times the entropy of the prediction: EntM's regularised loss (EntM eq. 4)."""
     return cross_entropy() - lam * entropy()
 
 
-@checked
+@component
 def summed_cross_entropy() -> Score:
     """Sum over the members of the cross-entropy of each alone: trained side by side, each goes its own way."""
     alone = per_sample(cross_entropy())
     return Score(lambda f: len(f.logits) * alone(f), "Σ CE")
 
 
-@checked
+@component
 def adp_loss(*, alpha: NonNegative = 2.0, beta: NonNegative = 0.5) -> Score:
     """Adaptive diversity promoting (ADP): Σ_m CE_m − α H(mean prediction) − β log det of the members' wrong answers.
 
@@ -101,7 +101,7 @@ def adp_loss(*, alpha: NonNegative = 2.0, beta: NonNegative = 0.5) -> Score:
     return Score(of, f"ADP(α={alpha:g}, β={beta:g})")
 
 
-@checked
+@component
 def mutual_information() -> Score:
     """Entropy of the mean prediction less the mean entropy of the samples: epistemic uncertainty; 0 for one sample."""
 
@@ -112,7 +112,7 @@ def mutual_information() -> Score:
     return Score(of, "MI", epistemic=True)
 
 
-@checked
+@component
 def variance() -> Score:
     """Variance of the predicted probabilities over the samples, by 1/S, summed over the classes; 0 for one.
 
@@ -122,7 +122,7 @@ def variance() -> Score:
     return Score(lambda f: f.logits.softmax(-1).var(0, correction=0).sum(-1), "σ²", epistemic=True)
 
 
-@checked
+@component
 def margin_uncertainty() -> Score:
     """Second-best less best log-probability: 0 on a decision boundary, below 0 elsewhere. Asks for no label."""
 
@@ -133,13 +133,13 @@ def margin_uncertainty() -> Score:
     return Score(of, "margin uncertainty")
 
 
-@checked
+@component
 def cw_margin() -> Score:
     """Best wrong logit less the true one, max_{i≠y} z_i − z_y: above 0 just when misclassified (Carlini and Wagner)."""
     return Score(lambda f: _best_other(f.log_p, f.label) - _at(f.log_p, f.label), "CW")
 
 
-@checked
+@component
 def dlr() -> Score:
     """Difference-of-logits ratio −(z_y − max_{i≠y} z_i) / (z₍₁₎ − z₍₃₎): unmoved by shift and scale of the logits.
 
@@ -155,7 +155,7 @@ def dlr() -> Score:
     return Score(of, "DLR")
 
 
-@checked
+@component
 def targeted_dlr(*, rank: Count = 1) -> Score:
     """Targeted difference-of-logits ratio −(z_y − z_t) / (z₍₁₎ − (z₍₃₎ + z₍₄₎) / 2): raised, it leads from y to t.
 
@@ -174,7 +174,7 @@ def targeted_dlr(*, rank: Count = 1) -> Score:
     return Score(of, f"DLR to target {rank}", uses_clean=True)
 
 
-@checked
+@component
 def targeted_margin(*, rank: Count = 1) -> Score:
     """Logit of one wrong class less the true one, z_t − z_y: 0 on the boundary between the two that FAB-T linearises.
 
@@ -191,13 +191,13 @@ def targeted_margin(*, rank: Count = 1) -> Score:
     return Score(of, f"margin to target {rank}", uses_clean=True)
 
 
-@checked
+@component
 def kl_from_clean() -> Score:
     """KL(f(x) ‖ f(x')) from the clean prediction to the perturbed: TRADES as its reference code computes it."""
     return Score(lambda f: _kl(f.at_clean().log_p, f.log_p), "KL(clean‖adv)", uses_clean=True)
 
 
-@checked
+@component
 def kl_to_clean() -> Score:
     """KL(f(x') ‖ f(x)) from the perturbed prediction to the clean: TRADES as the EntM paper prints it (eq. 3)."""
     return Score(lambda f: _kl(f.log_p, f.at_clean().log_p), "KL(adv‖clean)", uses_clean=True)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from surefooted.components.component import Count, Share, checked
+from surefooted.components.component import Count, Share, component
 from surefooted.core.rng import Noise
 from surefooted.core.types import Points
 
@@ -24,7 +24,7 @@ Augmentation = Callable[[Points, Noise], Float[Tensor, "b c h w"]]
 CROP, FLIP, SHIFT = 0x100, 0x200, 0x300
 
 
-@checked
+@component
 def crop(*, pad: Count = 4) -> Augmentation:
     """Random crop: pad with zeros on all sides, and cut the old size out anywhere.
 
@@ -42,7 +42,7 @@ def crop(*, pad: Count = 4) -> Augmentation:
     return augment
 
 
-@checked
+@component
 def flip() -> Augmentation:
     """Random horizontal flip: left and right change places with probability 1/2."""
 
@@ -53,7 +53,7 @@ def flip() -> Augmentation:
     return augment
 
 
-@checked
+@component
 def shift(*, fraction: Share = 0.1) -> Augmentation:
     """Random shift: move by a continuous amount in both axes, bilinear, edges repeated.
 

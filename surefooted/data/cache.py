@@ -23,7 +23,7 @@ def decoded(images: Callable[[], Iterator[Encoded]], count: int, key: str, title
         key: digest of the encoded images, from ``digest``.
     """
     path = cache_root() / f"{key}.npy"
-    found = read(path, count)
+    found = read_cached(path, count)
     if found is not None:
         return found
     channels, height, width = shape_of(images())
@@ -36,15 +36,15 @@ def decoded(images: Callable[[], Iterator[Encoded]], count: int, key: str, title
                 done()
 
     try:
-        write(path, shape, arrays())
+        write_cached(path, shape, arrays())
     except OSError:
         # A cache that cannot be written costs time, not the result.
         return np.stack(list(arrays()))
-    found = read(path, count)
+    found = read_cached(path, count)
     return np.stack(list(arrays())) if found is None else found
 
 
-def digest(parts: Iterable[bytes]) -> str:
+def file_digest(parts: Iterable[bytes]) -> str:
     """Key of the images that these bytes hold: changes with any of them, their order, or the decoder."""
     total = hashlib.sha256(DECODER.encode())
     for part in parts:
@@ -52,7 +52,7 @@ def digest(parts: Iterable[bytes]) -> str:
     return total.hexdigest()
 
 
-def read(path: Path, count: int) -> np.ndarray | None:
+def read_cached(path: Path, count: int) -> np.ndarray | None:
     """The entry, or nothing if there is none that is whole."""
     try:
         # Mapped copy-on-write: nothing reaches the file, and torch takes no read-only arrays.
@@ -63,7 +63,7 @@ def read(path: Path, count: int) -> np.ndarray | None:
     return array if whole and array.flags.c_contiguous else None
 
 
-def write(path: Path, shape: tuple[int, ...], arrays: Iterable[np.ndarray]) -> None:
+def write_cached(path: Path, shape: tuple[int, ...], arrays: Iterable[np.ndarray]) -> None:
     """Write one image after the other (a mapped file would crash on a full disk), then rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from surefooted.components.component import Share, Whole, checked
+from surefooted.components.component import Share, Whole, component
 from surefooted.data.images import Splits
-from surefooted.data.split import Cut, Source, Table, deal
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_table
 
 
-@checked
+@component
 def digits(
     *,
     test: Share = 0.25,
@@ -34,7 +34,7 @@ def digits(
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    table = Table(bunch.images.astype(np.uint8)[:, None], bunch.target.astype(np.int64))
-    source = Source(table, None, None, tuple("0123456789"), scale=16.0)
-    cut = Cut(validation, split_seed, train_limit, test_limit, test)
-    return deal(source, cut, name="digits", title="Digits (scikit-learn, 8×8)")
+    table = ImageTable(bunch.images.astype(np.uint8)[:, None], bunch.target.astype(np.int64))
+    source = ImageSource(table, None, None, tuple("0123456789"), scale=16.0)
+    cut = SplitOptions(validation, split_seed, train_limit, test_limit, test)
+    return split_table(source, cut, name="digits", title="Digits (scikit-learn, 8×8)")

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from surefooted.components.component import Share, Whole, checked
-from surefooted.data.cache import decoded, digest
+from surefooted.components.component import Share, Whole, component
+from surefooted.data.cache import decoded, file_digest
 from surefooted.data.decode import Encoded
 from surefooted.data.images import Splits
 from surefooted.data.paths import contained, directory, locate
-from surefooted.data.split import Cut, Source, Table, deal
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_table
 from surefooted.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
-@checked
+@component
 def folder(
     path: str | Path,
     *,
@@ -48,22 +48,24 @@ def folder(
     classes = tuple(sorted(directories(root / "train", root)))
     parts = [part for part in ("train", "validation", "test") if (root / part).is_dir()]
     tables = {part: read_table(root / part, root, classes) for part in parts}
-    source = Source(tables["train"], tables.get("validation"), tables.get("test"), classes)
+    source = ImageSource(tables["train"], tables.get("validation"), tables.get("test"), classes)
     name = root.resolve().name
-    return deal(source, Cut(validation, split_seed, train_limit, test_limit, test), name=name, title=name)
+    return split_table(
+        source, SplitOptions(validation, split_seed, train_limit, test_limit, test), name=name, title=name
+    )
 
 
 def directories(part: Path, root: Path) -> set[str]:
     return {entry.name for entry in contained(part, root).iterdir() if entry.is_dir() and entry.name[0] != "."}
 
 
-def read_table(part: Path, root: Path, classes: tuple[str, ...]) -> Table:
+def read_table(part: Path, root: Path, classes: tuple[str, ...]) -> ImageTable:
     unknown = sorted(directories(part, root) - set(classes))
     if unknown:
         raise InputError(f"{str(part / unknown[0])!r} is none of the classes in train: {', '.join(classes)}.")
     files, labels = [], []
     for label, name in enumerate(classes):
-        found = images_in(part / name, root)
+        found = image_files(part / name, root)
         if not found and part.name == "train":
             raise InputError(f"{str(part / name)!r} holds no images ({', '.join(SUFFIXES)}). Fill it or remove it.")
         files += found
@@ -74,11 +76,11 @@ def read_table(part: Path, root: Path, classes: tuple[str, ...]) -> Table:
     def images() -> Iterator[Encoded]:
         return ((str(file), contents(file)) for file in files)
 
-    key = digest(data for _, data in images())
-    return Table(decoded(images, len(files), key, str(part)), np.array(labels, np.int64))
+    key = file_digest(data for _, data in images())
+    return ImageTable(decoded(images, len(files), key, str(part)), np.array(labels, np.int64))
 
 
-def images_in(kind: Path, root: Path) -> list[Path]:
+def image_files(kind: Path, root: Path) -> list[Path]:
     if not kind.is_dir():
         return []
     entries = (entry for entry in contained(kind, root).iterdir() if entry.name[0] != ".")

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from surefooted.components.component import Share, Whole, checked
-from surefooted.data.cache import decoded, digest
+from surefooted.components.component import Share, Whole, component
+from surefooted.data.cache import decoded, file_digest
 from surefooted.data.decode import Encoded
 from surefooted.data.images import Splits
-from surefooted.data.split import Cut, Source, Table, deal
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_table
 from surefooted.errors import InputError
 
 
-@checked
+@component
 def hub(
     name: str,
     *,
@@ -56,8 +56,8 @@ def hub(
     classes = class_names(found[train_split], name, image, label)
     train = read_table(found[train_split], image, label, f"{name}, {train_split}")
     tests = read_table(found[test_split], image, label, f"{name}, {test_split}") if test_split else None
-    cut = Cut(validation, split_seed, train_limit, test_limit, test)
-    return deal(Source(train, None, tests, classes), cut, name=name, title=name)
+    cut = SplitOptions(validation, split_seed, train_limit, test_limit, test)
+    return split_table(ImageSource(train, None, tests, classes), cut, name=name, title=name)
 
 
 def load(name: str, config: str, revision: str) -> Any:
@@ -89,7 +89,7 @@ def class_names(split: Any, name: str, image: str, label: str) -> tuple[str, ...
     return tuple(names)
 
 
-def read_table(split: Any, image: str, label: str, title: str) -> Table:
+def read_table(split: Any, image: str, label: str, title: str) -> ImageTable:
     from datasets import Image
 
     raw = split.select_columns([image]).cast_column(image, Image(decode=False))
@@ -103,5 +103,5 @@ def read_table(split: Any, image: str, label: str, title: str) -> Table:
                 yield f"{title}, row {row}", item["bytes"]
                 row += 1
 
-    key = digest(data for _, data in images())
-    return Table(decoded(images, len(raw), key, title), np.asarray(split.with_format("numpy")[label][:], np.int64))
+    key = file_digest(data for _, data in images())
+    return ImageTable(decoded(images, len(raw), key, title), np.asarray(split.with_format("numpy")[label][:], np.int64))

@@ -19,7 +19,7 @@ EVERY = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
-class Mapped:
+class MappedImages:
     """Images that stay on disk, memory-mapped: indexing reads the rows asked for and nothing else.
 
     Attributes:
@@ -36,8 +36,8 @@ class Mapped:
     def __getitem__(self, index: Tensor | slice) -> UInt8[Tensor, "b c h w"]:
         return self.table[self.at[index]]
 
-    def take(self, index: Tensor | slice) -> Mapped:
-        return Mapped(self.table, self.at[index])
+    def take(self, index: Tensor | slice) -> MappedImages:
+        return MappedImages(self.table, self.at[index])
 
     @property
     def shape(self) -> torch.Size:
@@ -57,7 +57,7 @@ class Images:
         classes: names of the classes, in the order of their indices.
     """
 
-    x: UInt8[Tensor, "n c h w"] | Float32[Tensor, "n c h w"] | Mapped
+    x: UInt8[Tensor, "n c h w"] | Float32[Tensor, "n c h w"] | MappedImages
     y: Int64[Tensor, " n"]
     rows: Int64[Tensor, " n"]
     scale: float
@@ -83,12 +83,12 @@ class Images:
         return Points(x, send(pick(self.y, index), device), send(pick(self.rows, index), device))
 
     def take(self, index: Int[Tensor, " b"] | Bool[Tensor, " n"] | slice) -> Images:
-        x = self.x.take(index) if isinstance(self.x, Mapped) else pick(self.x, index)
+        x = self.x.take(index) if isinstance(self.x, MappedImages) else pick(self.x, index)
         return replace(self, x=x, y=pick(self.y, index), rows=pick(self.rows, index))
 
     def to(self, device: torch.device | str) -> Images:
         """The same images on the device; mapped pixels stay where they are and travel batch by batch."""
-        x = self.x if isinstance(self.x, Mapped) else self.x.to(device)
+        x = self.x if isinstance(self.x, MappedImages) else self.x.to(device)
         return replace(self, x=x, y=self.y.to(device), rows=self.rows.to(device))
 
 
@@ -114,10 +114,10 @@ class Splits(Component):
     spec: Spec | None = field(default=None, repr=False)
 
 
-def pick(table: Tensor | Mapped, index: Tensor | slice) -> Tensor:
+def pick(table: Tensor | MappedImages, index: Tensor | slice) -> Tensor:
     if isinstance(index, slice):
         return table[index]
-    return table[send(index, "cpu" if isinstance(table, Mapped) else table.device)]
+    return table[send(index, "cpu" if isinstance(table, MappedImages) else table.device)]
 
 
 def send(tensor: Tensor, device: torch.device | str) -> Tensor:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from surefooted.components.component import Share, Whole, checked
+from surefooted.components.component import Share, Whole, component
 from surefooted.data.decode import encoding
 from surefooted.data.images import Splits
 from surefooted.data.parquet import find_shards, read_images, read_source
 from surefooted.data.paths import data_root, directory
-from surefooted.data.split import Cut, deal
+from surefooted.data.split import SplitOptions, split_table
 from surefooted.errors import InputError
 
 ON_THE_HUB = {
@@ -24,7 +24,7 @@ ON_THE_HUB = {
 }
 
 
-@checked
+@component
 def mnist(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole = 0, test_limit: Whole = 0) -> Splits:
     """MNIST: handwritten digits, 28×28 grey, 60,000 to train and 10,000 to test on.
 
@@ -38,10 +38,10 @@ def mnist(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole 
 
     Source: Y. LeCun, C. Cortes, C. Burges. The MNIST database of handwritten digits, 1998.
     """
-    return known("mnist", "MNIST", Cut(validation, split_seed, train_limit, test_limit))
+    return known("mnist", "MNIST", SplitOptions(validation, split_seed, train_limit, test_limit))
 
 
-@checked
+@component
 def fashion_mnist(
     *, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole = 0, test_limit: Whole = 0
 ) -> Splits:
@@ -58,10 +58,10 @@ def fashion_mnist(
 
     Source: H. Xiao, K. Rasul, R. Vollgraf. Fashion-MNIST: a Novel Image Dataset, 2017, https://arxiv.org/abs/1708.07747
     """
-    return known("fashion_mnist", "Fashion-MNIST", Cut(validation, split_seed, train_limit, test_limit))
+    return known("fashion_mnist", "Fashion-MNIST", SplitOptions(validation, split_seed, train_limit, test_limit))
 
 
-@checked
+@component
 def cifar10(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole = 0, test_limit: Whole = 0) -> Splits:
     """CIFAR-10: ten kinds of objects, 32×32 colour, 50,000 to train and 10,000 to test on.
 
@@ -75,10 +75,10 @@ def cifar10(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whol
 
     Source: A. Krizhevsky. Learning Multiple Layers of Features from Tiny Images, 2009.
     """
-    return known("cifar10", "CIFAR-10", Cut(validation, split_seed, train_limit, test_limit))
+    return known("cifar10", "CIFAR-10", SplitOptions(validation, split_seed, train_limit, test_limit))
 
 
-@checked
+@component
 def cifar100(
     *, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole = 0, test_limit: Whole = 0
 ) -> Splits:
@@ -95,11 +95,11 @@ def cifar100(
 
     Source: A. Krizhevsky. Learning Multiple Layers of Features from Tiny Images, 2009.
     """
-    cut = Cut(validation, split_seed, train_limit, test_limit)
+    cut = SplitOptions(validation, split_seed, train_limit, test_limit)
     return known("cifar100", "CIFAR-100", cut, image="img", label="fine_label")
 
 
-@checked
+@component
 def svhn(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole = 0, test_limit: Whole = 0) -> Splits:
     """SVHN: house numbers, cropped to one digit, 32×32 colour, 73,257 to train and 26,032 to test on.
 
@@ -114,10 +114,10 @@ def svhn(*, validation: Share = 0.1, split_seed: Whole = 0, train_limit: Whole =
 
     Source: Y. Netzer et al. Reading Digits in Natural Images with Unsupervised Feature Learning, 2011.
     """
-    return known("svhn", "SVHN", Cut(validation, split_seed, train_limit, test_limit))
+    return known("svhn", "SVHN", SplitOptions(validation, split_seed, train_limit, test_limit))
 
 
-def known(name: str, title: str, cut: Cut, *, image: str = "image", label: str = "label") -> Splits:
+def known(name: str, title: str, cut: SplitOptions, *, image: str = "image", label: str = "label") -> Splits:
     """A set under the data root; its title names a lossy encoding, whose results compare with no published ones."""
     folder = folder_of(name, title)
     source = read_source(folder, image, label)
@@ -125,7 +125,7 @@ def known(name: str, title: str, cut: Cut, *, image: str = "image", label: str =
         raise InputError(f"No test-*.parquet in {str(folder)!r}: the copy of {title} is not complete. Copy it again.")
     _, first = next(read_images(find_shards(folder, "train")[0], image))
     found = encoding(first)
-    return deal(source, cut, name=name, title=f"{title} ({found})" if found.startswith("JPEG") else title)
+    return split_table(source, cut, name=name, title=f"{title} ({found})" if found.startswith("JPEG") else title)
 
 
 def folder_of(name: str, title: str) -> Path:

@@ -9,16 +9,16 @@ from typing import Literal
 
 import numpy as np
 
-from surefooted.components.component import Share, Whole, checked
+from surefooted.components.component import Share, Whole, component
 from surefooted.data.images import Splits
 from surefooted.data.paths import locate
-from surefooted.data.split import Cut, Source, Table, deal, numbered
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, class_numbers, split_table
 from surefooted.errors import InputError
 
 CHANNELS = (1, 3)
 
 
-@checked
+@component
 def npz(
     path: str | Path,
     *,
@@ -48,9 +48,9 @@ def npz(
     train = table(arrays, "train", layout, file)
     tests = table(arrays, "test", layout, file) if {"x_test", "y_test"} & set(arrays) else None
     classes = class_names(arrays, [part.y for part in (train, tests) if part])
-    source = Source(train, None, tests, classes, 255.0 if train.x.dtype == np.uint8 else 1.0)
-    cut = Cut(validation, split_seed, train_limit, test_limit, test)
-    return deal(source, cut, name=file.stem, title=file.stem)
+    source = ImageSource(train, None, tests, classes, 255.0 if train.x.dtype == np.uint8 else 1.0)
+    cut = SplitOptions(validation, split_seed, train_limit, test_limit, test)
+    return split_table(source, cut, name=file.stem, title=file.stem)
 
 
 def read_arrays(file: Path) -> dict[str, np.ndarray]:
@@ -66,7 +66,7 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
         ) from None
 
 
-def table(arrays: dict[str, np.ndarray], part: str, layout: str, file: Path) -> Table:
+def table(arrays: dict[str, np.ndarray], part: str, layout: str, file: Path) -> ImageTable:
     x_name, y_name = f"x_{part}", f"y_{part}"
     for name in (x_name, y_name):
         if name not in arrays:
@@ -81,7 +81,7 @@ def table(arrays: dict[str, np.ndarray], part: str, layout: str, file: Path) -> 
     if len(y) == 0:
         raise InputError(f"{x_name} is empty. At least one image is needed.")
     pixels = channels_first(x, layout, x_name)
-    return Table(np.ascontiguousarray(values(pixels, x_name)), y.astype(np.int64))
+    return ImageTable(np.ascontiguousarray(values(pixels, x_name)), y.astype(np.int64))
 
 
 def channels_first(x: np.ndarray, layout: str, name: str) -> np.ndarray:
@@ -117,7 +117,7 @@ def values(x: np.ndarray, name: str) -> np.ndarray:
 
 def class_names(arrays: dict[str, np.ndarray], labels: list[np.ndarray]) -> tuple[str, ...]:
     if "classes" not in arrays:
-        return numbered(*labels)
+        return class_numbers(*labels)
     names = arrays["classes"]
     if names.ndim != 1 or names.dtype.kind != "U":
         raise InputError(f"classes is {names.dtype} {names.shape}; a list of strings is expected.")

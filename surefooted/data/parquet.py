@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from surefooted.components.component import Share, Whole, checked
-from surefooted.data.cache import decoded, digest
+from surefooted.components.component import Share, Whole, component
+from surefooted.data.cache import decoded, file_digest
 from surefooted.data.decode import Encoded
 from surefooted.data.images import Splits
 from surefooted.data.paths import contained, directory, locate
-from surefooted.data.split import Cut, Source, Table, deal, numbered
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, class_numbers, split_table
 from surefooted.errors import InputError
 
 BATCH = 256  # encoded images held at a time
 
 
-@checked
+@component
 def parquet(
     path: str | Path,
     *,
@@ -52,12 +52,12 @@ def parquet(
     """
     folder = directory(locate(path))
     source = read_source(folder, image, label)
-    cut = Cut(validation, split_seed, train_limit, test_limit, test)
+    cut = SplitOptions(validation, split_seed, train_limit, test_limit, test)
     name = folder.resolve().name
-    return deal(source, cut, name=name, title=name)
+    return split_table(source, cut, name=name, title=name)
 
 
-def read_source(folder: Path, image: str = "image", label: str = "label") -> Source:
+def read_source(folder: Path, image: str = "image", label: str = "label") -> ImageSource:
     shards = {part: find_shards(folder, part) for part in ("train", "validation", "test")}
     if not shards["train"]:
         raise InputError(f"No train-*.parquet in {str(folder)!r}. Check the path, or name the files so.")
@@ -69,9 +69,9 @@ def read_source(folder: Path, image: str = "image", label: str = "label") -> Sou
         raise InputError(f"Class names differ: {one.name} has {some}, {other.name} has {others}. Make them the same.")
 
     labels = {part: read_labels(files, label) for part, files in shards.items() if files}
-    classes = names[shards["train"][0]] or numbered(*labels.values())
-    tables = {part: Table(read_pixels(shards[part], image, len(y)), y) for part, y in labels.items()}
-    return Source(tables["train"], tables.get("validation"), tables.get("test"), classes)
+    classes = names[shards["train"][0]] or class_numbers(*labels.values())
+    tables = {part: ImageTable(read_pixels(shards[part], image, len(y)), y) for part, y in labels.items()}
+    return ImageSource(tables["train"], tables.get("validation"), tables.get("test"), classes)
 
 
 def find_shards(folder: Path, part: str) -> list[Path]:
@@ -142,7 +142,7 @@ def read_pixels(files: list[Path], image: str, count: int) -> np.ndarray:
     if count == 0:
         raise InputError(f"{files[0]}: no images. At least one is needed.")
     with readable(files[0]):
-        key = digest(file.read_bytes() for file in files)
+        key = file_digest(file.read_bytes() for file in files)
     part, _, _ = files[0].name.partition("-")
     return decoded(images, count, key, f"{files[0].parent.name} ({part})")
 

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from surefooted.components.component import NonNegative, Share, Whole, checked
+from surefooted.components.component import NonNegative, Share, Whole, component
 from surefooted.core.rng import Noise
 from surefooted.data.images import Splits
-from surefooted.data.split import Cut, Source, Table, deal
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_table
 from surefooted.errors import InputError
 
 # The square of side 5 around the origin of the paper's plane is our unit square.
@@ -23,7 +23,7 @@ WAVE, BAND = 0.2, 0.5
 STREAM = 2
 
 
-@checked
+@component
 def plane(
     *,
     examples: Whole = 800,
@@ -78,9 +78,11 @@ def plane(
             f"with large = {large:g}, small = {small:g} and noise = {noise:g} some examples lie outside the square of "
             f"side {SIDE:g}; lower them."
         )
-    table = Table(x.view(-1, 1, 1, 2).numpy().astype(np.float32), y.numpy())
-    cut = Cut(validation, split_seed, train_limit, test_limit, test)
-    return deal(Source(table, None, None, ("below", "above"), scale=1.0), cut, name="plane", title="Plane (drawn)")
+    table = ImageTable(x.view(-1, 1, 1, 2).numpy().astype(np.float32), y.numpy())
+    cut = SplitOptions(validation, split_seed, train_limit, test_limit, test)
+    return split_table(
+        ImageSource(table, None, None, ("below", "above"), scale=1.0), cut, name="plane", title="Plane (drawn)"
+    )
 
 
 def true_class(x: Float[Tensor, "*n 2"]) -> Int[Tensor, "*n"]:

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from surefooted.core.rng import Noise
 from surefooted.data import images
-from surefooted.data.images import Images, Mapped, Splits
+from surefooted.data.images import Images, MappedImages, Splits
 from surefooted.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class ImageTable:
     """Images as a source stores them: pixels (N, C, H, W), uint8 or float32, and class indices (N,)."""
 
     x: np.ndarray
@@ -25,18 +25,18 @@ class Table:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class ImageSource:
     """What a source holds: one table at least, the official validation and test sets where there are any."""
 
-    train: Table
-    validation: Table | None
-    test: Table | None
+    train: ImageTable
+    validation: ImageTable | None
+    test: ImageTable | None
     classes: tuple[str, ...]
     scale: float = 255.0
 
 
 @dataclass(frozen=True)
-class Cut:
+class SplitOptions:
     """How to split: the options that all sources share. ``test`` counts where the source has no test set."""
 
     validation: float
@@ -46,25 +46,25 @@ class Cut:
     test: float = 0.0
 
 
-def deal(source: Source, cut: Cut, *, name: str, title: str) -> Splits:
+def split_table(source: ImageSource, cut: SplitOptions, *, name: str, title: str) -> Splits:
     """Split a source by seed.
 
     Each table is put into a random order that depends on ``split_seed`` alone. From the end of the training table's
     order come the test and then the validation images, where the source has none of its own; the limits cut off
     behind the first so many. So a smaller limit gives a prefix of a larger one.
     """
-    check(source, name)
+    check_source(source, name)
     order, tests = shuffled(len(source.train.y), cut.split_seed, stream=0), source.train
     offset = 0
     if source.test is None:
-        order, held = part(order, cut.test, "test")
+        order, held = hold_out(order, cut.test, "test")
     else:
         held, tests = shuffled(len(source.test.y), cut.split_seed, stream=1), source.test
         offset = len(source.train.y) + (len(source.validation.y) if source.validation else 0)
     test = select(source, tests, limited(held, cut.test_limit), offset)
 
     if source.validation is None:
-        order, held = part(order, cut.validation, "validation")
+        order, held = hold_out(order, cut.validation, "validation")
         validation = select(source, source.train, held)
     else:
         held = torch.arange(len(source.validation.y))
@@ -79,7 +79,7 @@ def shuffled(n: int, seed: int, *, stream: int) -> Tensor:
     return (draws[:, 0] + draws[:, 1] * 2**-24).argsort(stable=True)
 
 
-def part(order: Tensor, share: float, option: str) -> tuple[Tensor, Tensor]:
+def hold_out(order: Tensor, share: float, option: str) -> tuple[Tensor, Tensor]:
     """What stays, and the share held out."""
     held = round(share * len(order))
     if share > 0 and held == 0:
@@ -96,13 +96,13 @@ def limited(order: Tensor, limit: int) -> Tensor:
     return order[:limit] if limit else order
 
 
-def select(source: Source, table: Table, rows: Tensor, offset: int = 0) -> Images:
+def select(source: ImageSource, table: ImageTable, rows: Tensor, offset: int = 0) -> Images:
     pixels = torch.from_numpy(table.x)
-    x = pixels[rows] if table.x.nbytes <= images.RESIDENT_LIMIT else Mapped(pixels, rows)
+    x = pixels[rows] if table.x.nbytes <= images.RESIDENT_LIMIT else MappedImages(pixels, rows)
     return Images(x, torch.from_numpy(table.y)[rows], rows + offset, source.scale, source.classes)
 
 
-def check(source: Source, name: str) -> None:
+def check_source(source: ImageSource, name: str) -> None:
     """What all sources must keep: images at all, of one shape and kind, labels within the classes."""
     tables = {"train": source.train, "validation": source.validation, "test": source.test}
     expected = source.train.x
@@ -115,7 +115,8 @@ def check(source: Source, name: str) -> None:
             raise InputError(f"{name}, {part}: no images. At least one is needed.")
         if table.x.shape[1:] != expected.shape[1:] or table.x.dtype != expected.dtype:
             raise InputError(
-                f"{name}: {part} images are {kind(table.x)}, training images {kind(expected)}. Make them the same."
+                f"{name}: {part} images are {describe_images(table.x)}, training images {describe_images(expected)}. "
+                "All parts need the same shape and type."
             )
         wrong = np.flatnonzero((table.y < 0) | (table.y >= len(source.classes)))
         if len(wrong):
@@ -127,12 +128,12 @@ def check(source: Source, name: str) -> None:
             )
 
 
-def kind(x: np.ndarray) -> str:
+def describe_images(x: np.ndarray) -> str:
     _, channels, height, width = x.shape
     return f"{height}×{width} with {channels} channel{'s' * (channels != 1)} of {x.dtype}"
 
 
-def numbered(*labels: np.ndarray) -> tuple[str, ...]:
+def class_numbers(*labels: np.ndarray) -> tuple[str, ...]:
     """Class names where the source has none: the numbers from 0 to the largest label."""
     y = np.concatenate(labels)
     top = int(y.max(initial=0))
@@ -144,7 +145,7 @@ def numbered(*labels: np.ndarray) -> tuple[str, ...]:
     return tuple(str(label) for label in range(top + 1))
 
 
-def checksum(source: Source) -> str:
+def checksum(source: ImageSource) -> str:
     digest = hashlib.sha256(json.dumps([source.scale, source.classes]).encode())
     for table in (source.train, source.validation, source.test):
         if table is not None:

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from surefooted.components.component import NonNegative, checked
+from surefooted.components.component import NonNegative, component
 from surefooted.core.predictions import Predictions
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.pointwise import nll
@@ -54,7 +54,7 @@ class LogMap:
 Fit = Callable[[Predictions], LogMap]
 
 
-@checked
+@component
 def temperature_scaling(p: Predictions, /) -> LogMap:
     """One number divides the log-probabilities; the ranking of the classes stays. See ``fit_temperature``."""
     _check_classes(p, "temperature_scaling")
@@ -62,7 +62,7 @@ def temperature_scaling(p: Predictions, /) -> LogMap:
     return LogMap(torch.eye(k, dtype=torch.float64) / fit_temperature(p), torch.zeros(k, dtype=torch.float64))
 
 
-@checked
+@component
 def vector_scaling(p: Predictions, /, *, penalty: NonNegative = 1e-4) -> LogMap:
     """A scale and an offset for each class's log-probability. 2K numbers; predicted classes may change.
 
@@ -76,7 +76,7 @@ def vector_scaling(p: Predictions, /, *, penalty: NonNegative = 1e-4) -> LogMap:
     return _fitted(p, torch.eye(k, dtype=torch.bool), _quadratic(penalty / k, 0.0, penalty / k), "vector_scaling")
 
 
-@checked
+@component
 def dirichlet_scaling(
     p: Predictions, /, *, off_diagonal: NonNegative | None = None, intercept: NonNegative | None = None
 ) -> LogMap:
@@ -101,7 +101,7 @@ def dirichlet_scaling(
     return _fitted(p, torch.ones(k, k, dtype=torch.bool), penalty, "dirichlet_scaling")
 
 
-def cross_fitted(p: Predictions, fit: Fit) -> tuple[Predictions, tuple[LogMap, LogMap]]:
+def cross_fit(p: Predictions, fit: Fit) -> tuple[Predictions, tuple[LogMap, LogMap]]:
     """Recalibrate each half of the examples by the map fitted on the other: no example judges itself.
 
     The halves take alternate examples in the order of their rows, as for the temperature.
@@ -125,7 +125,7 @@ def _cross_validated(p: Predictions) -> float:
     best, least = PENALTIES[0], torch.inf
     for penalty in PENALTIES:
         fit = functools.partial(dirichlet_scaling, off_diagonal=penalty, intercept=penalty)
-        held_out = nll(cross_fitted(p, fit)[0])
+        held_out = nll(cross_fit(p, fit)[0])
         if not held_out < least:
             break
         best, least = penalty, held_out

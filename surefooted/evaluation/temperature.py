@@ -45,7 +45,7 @@ def fit_temperature(p: Predictions) -> float:
     return _kept(z, y, (cold * hot) ** 0.5)
 
 
-def scaled(p: Predictions, temperature: float) -> Predictions:
+def temperature_scale(p: Predictions, temperature: float) -> Predictions:
     """The predictions at a temperature: softmax(log p / T), which is softmax(logits / T)."""
     if not 0 < temperature < torch.inf:
         raise InputError(f"temperature is {temperature}; expected a finite number above 0.")
@@ -53,7 +53,7 @@ def scaled(p: Predictions, temperature: float) -> Predictions:
     return p._replace(log_p=log_p.to(p.log_p.dtype))
 
 
-def cross_fitted(p: Predictions) -> tuple[Predictions, tuple[float, float]]:
+def cross_fit_temperature(p: Predictions) -> tuple[Predictions, tuple[float, float]]:
     """Scale each half of the examples by the temperature fitted on the other: no example judges itself.
 
     Returns:
@@ -61,7 +61,7 @@ def cross_fitted(p: Predictions) -> tuple[Predictions, tuple[float, float]]:
     """
     odd = second_half(p)
     fitted = fit_temperature(p.take(~odd)), fit_temperature(p.take(odd))
-    halves = scaled(p, fitted[1]).log_p, scaled(p, fitted[0]).log_p
+    halves = temperature_scale(p, fitted[1]).log_p, temperature_scale(p, fitted[0]).log_p
     return p._replace(log_p=torch.where(odd[:, None], halves[1], halves[0])), fitted
 
 

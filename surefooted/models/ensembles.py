@@ -12,7 +12,7 @@ from torch.func import functional_call, vmap
 
 from surefooted.errors import InputError
 
-Way = Literal["loop", "batched"]
+EnsembleMode = Literal["loop", "batched"]
 DROPOUT = nn.modules.dropout._DropoutNd
 
 
@@ -30,14 +30,14 @@ class Ensemble(nn.Module):
 
     box = (0.0, 1.0)
 
-    def __init__(self, members: Sequence[nn.Module], *, way: Way = "loop") -> None:
+    def __init__(self, members: Sequence[nn.Module], *, way: EnsembleMode = "loop") -> None:
         super().__init__()
         if not members:
             raise InputError("an ensemble has no members; give at least one network.")
         self.members = nn.ModuleList(members)
         if way == "batched":
             _check_alike(members)
-        self.way: Way = way
+        self.way: EnsembleMode = way
 
     @property
     def nets(self) -> tuple[nn.Module, ...]:
@@ -49,7 +49,7 @@ class Ensemble(nn.Module):
     def forward(self, z: Float[Tensor, "b *d"]) -> Float[Tensor, "s b k"]:
         if self.way == "batched":
             return self._at_once(z)
-        logits = [sampled(member(z)) for member in self.members]
+        logits = [draw_samples(member(z)) for member in self.members]
         if len({one.shape for one in logits}) > 1:
             seen = ", ".join(str(one.shape[-1]) for one in logits)
             raise InputError(f"the members of an ensemble have {seen} classes; they must tell the same classes apart.")
@@ -104,7 +104,7 @@ class MonteCarloDropout(nn.Module):
         try:
             for module, _ in layers:
                 module.training = True
-            logits = sampled(self.net(z.expand(self.samples, *z.shape).flatten(0, 1)))
+            logits = draw_samples(self.net(z.expand(self.samples, *z.shape).flatten(0, 1)))
         finally:
             for module, training in layers:
                 module.training = training
@@ -112,7 +112,7 @@ class MonteCarloDropout(nn.Module):
         return logits.unflatten(1, (self.samples, len(z))).flatten(0, 1)
 
 
-def sampled(logits: Float[Tensor, "*s b k"]) -> Float[Tensor, "s b k"]:
+def draw_samples(logits: Float[Tensor, "*s b k"]) -> Float[Tensor, "s b k"]:
     """A network's answers with their sample axis, which only such as draw from themselves have already."""
     return logits if logits.ndim == 3 else logits[None]
 

@@ -13,7 +13,7 @@ FUSED: dict[type[nn.Module], Callable[..., nn.Module]] = {nn.Conv2d: fuse_conv_b
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def folded(net: nn.Module) -> nn.Module:
+def fuse_batchnorm(net: nn.Module) -> nn.Module:
     """A copy in evaluation mode that answers as ``net`` does, up to rounding, in fewer operations.
 
     Where a batch norm follows a convolution or a linear layer in an ``nn.Sequential``, it is folded into it; weights

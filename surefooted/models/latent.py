@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from surefooted.errors import InputError, did_you_mean
-from surefooted.models.ensembles import Ensemble, sampled
+from surefooted.models.ensembles import Ensemble, draw_samples
 
 
 @dataclass(frozen=True, eq=False)
-class Latent:
+class LatentVictim:
     """A classifier of what an encoder gives: ``lift`` is the encoder, a call the rest of the network. A victim.
 
     Perturbations live in the features, which no box bounds. Those of an ensemble are every member's own, side by side:
@@ -44,7 +44,9 @@ class Latent:
 
     def __call__(self, z: Float[Tensor, "b *z"]) -> Float[Tensor, "s b k"]:
         each = z.unbind(1) if isinstance(self.net, Ensemble) else (z,)
-        return torch.cat([sampled(_run(_halves(member, self.stage)[1], one)) for member, one in zip(self.nets, each)])
+        return torch.cat(
+            [draw_samples(_run(_halves(member, self.stage)[1], one)) for member, one in zip(self.nets, each)]
+        )
 
 
 def _halves(net: nn.Module, stage: str) -> tuple[Sequence[nn.Module], Sequence[nn.Module]]:

@@ -13,14 +13,14 @@ from surefooted.core.types import Points, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.models.victims import (
     Victim,
-    check_given,
-    check_some,
+    as_victim,
+    channels_last,
+    check_input,
+    check_not_empty,
     classes_of,
     device_of,
-    laid_out,
-    placed,
+    to_device_of,
     untouched,
-    victim_of,
 )
 
 T = TypeVar("T")
@@ -35,12 +35,12 @@ def predict(
         seed: of the draws of a model that makes any, such as MC dropout.
         boxed: refuse points outside [0, 1], where an attack that does not clip may have moved them.
     """
-    log_p = torch.cat(answered(model, images, log_mean_softmax, batch=batch, seed=seed, boxed=boxed))
+    log_p = torch.cat(map_logits(model, images, log_mean_softmax, batch=batch, seed=seed, boxed=boxed))
     rows = images.rows if isinstance(images, Images) else images.i
     return predictions(log_p, images.y.to(log_p.device), rows.to(log_p.device))
 
 
-def answered(
+def map_logits(
     model: nn.Module | Victim,
     images: Images | Points,
     read: Callable[[Tensor], T],
@@ -50,26 +50,26 @@ def answered(
     boxed: bool = True,
 ) -> list[T]:
     """What ``read`` makes of each batch's logits (S, B, K); other arguments as in ``predict``. Labels play no part."""
-    victim = victim_of(model)
+    victim = as_victim(model)
     found = []
-    with untouched(victim, seed=seed), laid_out(victim), torch.no_grad():
-        for points in in_blocks(victim, images, batch, boxed=boxed):
+    with untouched(victim, seed=seed), channels_last(victim), torch.no_grad():
+        for points in in_batches(victim, images, batch, boxed=boxed):
             found.append(read(victim(victim.lift(points.x)).float()))
     return found
 
 
-def in_blocks(victim: Victim, images: Images | Points, batch: int, *, boxed: bool = True) -> Iterator[Points]:
+def in_batches(victim: Victim, images: Images | Points, batch: int, *, boxed: bool = True) -> Iterator[Points]:
     """Points where the victim is, ``batch`` at a time; such as cannot be are refused, and none."""
     if isinstance(images, Images):
-        check_some(len(images), batch)
+        check_not_empty(len(images), batch)
     else:
-        check_given(victim, images, batch, boxed=boxed)
+        check_input(victim, images, batch, boxed=boxed)
     device = device_of(victim)
     for a in range(0, len(images.y), batch):
         part = slice(a, a + batch)
-        yield images.points(part, device) if isinstance(images, Images) else placed(victim, images.take(part))
+        yield images.points(part, device) if isinstance(images, Images) else to_device_of(victim, images.take(part))
 
 
-def classes_told(victim: Victim, images: Images | Points) -> int:
+def count_classes(victim: Victim, images: Images | Points) -> int:
     """How many classes the victim tells apart, from its answer to one image; labels beyond them are refused."""
-    return classes_of(victim, next(in_blocks(victim, images, 1)).x, images.y)
+    return classes_of(victim, next(in_batches(victim, images, 1)).x, images.y)

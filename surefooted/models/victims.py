@@ -44,7 +44,7 @@ class Victim(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Plain:
+class NetworkVictim:
     """One network as it is: S = 1, attacked in its pixels."""
 
     net: nn.Module
@@ -61,7 +61,7 @@ class Plain:
         return self.net(z)[None]
 
 
-def victim_of(model: nn.Module | Victim) -> Victim:
+def as_victim(model: nn.Module | Victim) -> Victim:
     """A bare module is read as it is; one that is a victim already, such as an ensemble, as it says."""
     if isinstance(model, Victim):
         return model
@@ -70,7 +70,7 @@ def victim_of(model: nn.Module | Victim) -> Victim:
             f"a classifier is a torch.nn.Module from pixels in [0, 1] to logits, or a view of one; got "
             f"{type(model).__name__}. Wrap a function in a module whose forward calls it."
         )
-    return Plain(model)
+    return NetworkVictim(model)
 
 
 def device_of(victim: Victim) -> torch.device | None:
@@ -79,10 +79,10 @@ def device_of(victim: Victim) -> torch.device | None:
     return next((t.device for t in held), None)
 
 
-def check_given(victim: Victim, points: Points, batch: int, *, boxed: bool = True) -> None:
+def check_input(victim: Victim, points: Points, batch: int, *, boxed: bool = True) -> None:
     """Refuse points that the victim cannot be asked about; with ``boxed`` such outside [0, 1], too."""
     check_points(points)
-    check_some(len(points.y), batch)
+    check_not_empty(len(points.y), batch)
     precision = {w.dtype for net in victim.nets for w in net.parameters()}
     if points.x.dtype == torch.float64 and precision and torch.float64 not in precision:
         raise InputError("images are float64, and the model is not; give Points(x.float(), y, i).")
@@ -90,7 +90,7 @@ def check_given(victim: Victim, points: Points, batch: int, *, boxed: bool = Tru
         check_pixels(points.x)
 
 
-def check_some(count: int, batch: int) -> None:
+def check_not_empty(count: int, batch: int) -> None:
     if batch < 1:
         raise InputError(f"batch is {batch}; expected a whole number from 1.")
     if not count:
@@ -100,7 +100,7 @@ def check_some(count: int, batch: int) -> None:
         )
 
 
-def placed(victim: Victim, points: Points) -> Points:
+def to_device_of(victim: Victim, points: Points) -> Points:
     """Points where the victim's weights are, with classes and rows as torch's functions take them."""
     device = device_of(victim)
     whole = Points(points.x, points.y.long(), points.i.long())
@@ -154,7 +154,7 @@ def untouched(victim: Victim, mode: Mode = "eval", seed: int | None = None) -> I
 
 
 @contextmanager
-def laid_out(victim: Victim) -> Iterator[None]:
+def channels_last(victim: Victim) -> Iterator[None]:
     """Convolutions channels last while it lasts, on a CPU: the same answers up to rounding, a LeNet's gradient in half.
 
     On a GPU that pays in half precision only, where training has laid them out so already.

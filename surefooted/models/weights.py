@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from surefooted.components.spec import build, called, complete
+from surefooted.components.spec import base_name, build, complete
 from surefooted.core.files import read_tensors
 from surefooted.core.rng import torch_seed
 from surefooted.errors import InputError
@@ -33,7 +33,7 @@ def load_model(file: Path) -> nn.Module:
         )
     try:
         with _no_larger_than(tensors, [net, shape, members]):
-            made = outline(net, tuple(shape), len(classes), members)
+            made = build_on_meta(net, tuple(shape), len(classes), members)
     except InputError as error:
         raise InputError(f"{file} does not hold the network that it says it does. {error}") from None
     check_fit(made, tensors, file)
@@ -52,21 +52,21 @@ def seeded_network(net: Any, shape: tuple[int, ...], classes: int, seed: int, me
         return build("network", net, shape, classes)
 
 
-def described(net: Any, shape: tuple[int, ...], classes: int) -> dict[str, Any]:
+def network_spec(net: Any, shape: tuple[int, ...], classes: int) -> dict[str, Any]:
     """The complete spec of a network. Its arguments are checked by building it without its weights."""
-    made = outline(net, shape, classes) if isinstance(net, str | Mapping) else net
+    made = build_on_meta(net, shape, classes) if isinstance(net, str | Mapping) else net
     spec = complete("network", made)
     weights = sum(weight.numel() for weight in made.parameters())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if 4 * weights > memory:
         raise InputError(
-            f"{called(spec)} would have {weights:.2g} weights, more than {memory / 2**30:.0f} GiB of memory hold; "
+            f"{base_name(spec)} would have {weights:.2g} weights, more than {memory / 2**30:.0f} GiB of memory hold; "
             "make it smaller (--net.width)."
         )
     return spec
 
 
-def outline(net: Any, shape: tuple[Any, ...], classes: int, members: int = 1) -> nn.Module:
+def build_on_meta(net: Any, shape: tuple[Any, ...], classes: int, members: int = 1) -> nn.Module:
     """The network without memory for its weights."""
     try:
         with torch.device("meta"):
@@ -75,7 +75,7 @@ def outline(net: Any, shape: tuple[Any, ...], classes: int, members: int = 1) ->
             return build("network", net, shape, classes)
     except (RuntimeError, OverflowError, MemoryError, TypeError) as error:  # how torch says that a number is too large
         why = str(error).partition("\n")[0]
-        raise InputError(f"{called(net)} cannot be built for images of {shape}: {why}.") from None
+        raise InputError(f"{base_name(net)} cannot be built for images of {shape}: {why}.") from None
 
 
 @contextmanager

@@ -22,14 +22,14 @@ from rich.progress import (
 )
 
 from surefooted.errors import InputError
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Cell
-from surefooted.pipeline.workers import ENDED, Beginning, no_orphans
+from surefooted.pipeline.tasks import Task
+from surefooted.pipeline.workers import ENDED, WorkerSetup, no_orphans
 
 
 def execute(
-    cells: Iterable[Cell], store: Store, *, machine: Machine | None = None, workers: int = 1, quiet: bool = False
+    tasks: Iterable[Task], store: Store, *, runtime: Runtime | None = None, workers: int = 1, quiet: bool = False
 ) -> int:
     """Make all artefacts, and those they need.
 
@@ -40,56 +40,56 @@ def execute(
     Returns:
         How many cells had to be made.
     """
-    machine = machine or Machine()
-    todo = plan(cells, store)
+    runtime = runtime or Runtime()
+    todo = plan(tasks, store)
     if todo:
         bars = _Bars(len(todo), quiet)
         with bars:
             if workers == 1 or len(todo) == 1:
-                machine.settle()
-                for cell in todo:
-                    bars.begin(cell, here=True)
-                    cell.run(store, machine, bars.tick)
+                runtime.settle()
+                for task in todo:
+                    bars.begin(task, here=True)
+                    task.run(store, runtime, bars.tick)
                     bars.end()
             else:
-                _in_processes(todo, store, machine, min(workers, len(todo)), bars)
+                _in_processes(todo, store, runtime, min(workers, len(todo)), bars)
     return len(todo)
 
 
-def plan(cells: Iterable[Cell], store: Store) -> list[Cell]:
+def plan(tasks: Iterable[Task], store: Store) -> list[Task]:
     """What is not in the store, every cell after those it needs, each once."""
-    ordered: dict[str, Cell] = {}
+    ordered: dict[str, Task] = {}
 
-    def visit(cell: Cell) -> None:
-        if cell.key not in ordered and not cell.done(store):
-            for need in cell.needs:
+    def visit(task: Task) -> None:
+        if task.key not in ordered and not task.done(store):
+            for need in task.needs:
                 visit(need)
-            ordered[cell.key] = cell
+            ordered[task.key] = task
 
-    for cell in cells:
-        visit(cell)
+    for task in tasks:
+        visit(task)
     return list(ordered.values())
 
 
-def _in_processes(todo: list[Cell], store: Store, machine: Machine, workers: int, bars: _Bars) -> None:
-    share = replace(machine, threads=machine.threads or max(1, (os.cpu_count() or 1) // workers))
-    beginning = Beginning.here(share.settle)
+def _in_processes(todo: list[Task], store: Store, runtime: Runtime, workers: int, bars: _Bars) -> None:
+    share = replace(runtime, threads=runtime.threads or max(1, (os.cpu_count() or 1) // workers))
+    beginning = WorkerSetup.here(share.settle)
     # Spawned, not forked: a forked child hangs in torch's thread pool.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), beginning.begin)
-    waiting, running = list(todo), dict[Future[None], Cell]()
-    missing = {cell.key for cell in todo}
+    waiting, running = list(todo), dict[Future[None], Task]()
+    missing = {task.key for task in todo}
     try:
         with no_orphans():
             while waiting or running:
-                ready = [cell for cell in waiting if not any(need.key in missing for need in cell.needs)]
-                for cell in ready[: 2 * workers - len(running)]:
-                    waiting.remove(cell)
-                    bars.begin(cell, here=False)
-                    running[pool.submit(_run, cell, store.root, share)] = cell
+                ready = [task for task in waiting if not any(need.key in missing for need in task.needs)]
+                for task in ready[: 2 * workers - len(running)]:
+                    waiting.remove(task)
+                    bars.begin(task, here=False)
+                    running[pool.submit(_run, task, store.root, share)] = task
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    cell = running.pop(future)
+                    task = running.pop(future)
                     future.result()
-                    missing.discard(cell.key)
+                    missing.discard(task.key)
                     bars.end()
     except BrokenProcessPool:
         raise InputError(f"{ENDED}.") from None
@@ -100,14 +100,14 @@ def _in_processes(todo: list[Cell], store: Store, machine: Machine, workers: int
     pool.shutdown()
 
 
-def _run(cell: Cell, root: os.PathLike[str], machine: Machine) -> None:
-    cell.run(Store(root), machine)
+def _run(task: Task, root: os.PathLike[str], runtime: Runtime) -> None:
+    task.run(Store(root), runtime)
 
 
 class _Bars(AbstractContextManager):
     """One bar over the cells, and below it one for the cell at work in this process."""
 
-    def __init__(self, cells: int, quiet: bool) -> None:
+    def __init__(self, tasks: int, quiet: bool) -> None:
         console = Console(stderr=True)
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -119,8 +119,8 @@ class _Bars(AbstractContextManager):
             console=console,
             disable=quiet or not console.is_terminal,
         )
-        self.all = self.progress.add_task("cells", total=cells, rate="")
-        self.cell: TaskID | None = None
+        self.all = self.progress.add_task("cells", total=tasks, rate="")
+        self.task: TaskID | None = None
 
     def __enter__(self) -> _Bars:
         self.progress.start()
@@ -129,18 +129,18 @@ class _Bars(AbstractContextManager):
     def __exit__(self, *exception: object) -> None:
         self.progress.stop()
 
-    def begin(self, cell: Cell, *, here: bool) -> None:
-        self.progress.update(self.all, description=cell.label)
+    def begin(self, task: Task, *, here: bool) -> None:
+        self.progress.update(self.all, description=task.label)
         if here and not self.progress.disable:
-            self.cell = self.progress.add_task(f"  {cell.label}", total=cell.work(), rate="")
+            self.task = self.progress.add_task(f"  {task.label}", total=task.work(), rate="")
 
     def tick(self, n: int) -> None:
-        if self.cell is not None:
+        if self.task is not None:
             speed = self.progress.tasks[-1].speed
-            self.progress.update(self.cell, advance=n, rate=f"{speed:,.0f}/s" if speed else "")
+            self.progress.update(self.task, advance=n, rate=f"{speed:,.0f}/s" if speed else "")
 
     def end(self) -> None:
         self.progress.advance(self.all)
-        if self.cell is not None:
-            self.progress.remove_task(self.cell)
-            self.cell = None
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+            self.task = None

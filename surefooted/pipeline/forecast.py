@@ -12,26 +12,26 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from surefooted.components.spec import build, called, canonical, split
+from surefooted.components.spec import base_name, build, canonical, parse_spec
 from surefooted.core.types import Points
-from surefooted.models.victims import laid_out, untouched, victim_of
-from surefooted.pipeline.runtime import Machine
+from surefooted.models.victims import as_victim, channels_last, untouched
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.tasks import (
-    Analysed,
-    Attacked,
-    Cell,
-    Corrupted,
-    Predicted,
-    Shifted,
+    AttackTask,
+    CorruptedPredictTask,
+    CorruptionTask,
+    LocalAnalysisTask,
+    PredictTask,
     Source,
-    Train,
-    before,
-    data_of,
+    Task,
+    TrainTask,
+    load_splits,
+    trainings_of,
 )
-from surefooted.pipeline.tasks.sources import Dropped, Ensembled, Member
-from surefooted.pipeline.tasks.tested import own_data
+from surefooted.pipeline.tasks.evaluation_data import training_data
+from surefooted.pipeline.tasks.sources import DeepEnsemble, MCDropout, MemberOf
 from surefooted.training.loop import Outer
-from surefooted.training.setup import lay_out
+from surefooted.training.setup import to_memory_format
 
 # Of the passes with and without gradient that an attack may ask for, those that it does ask: broken rows ask no more.
 # What our own runs had; a network that nothing breaks asks for all, one that everything breaks for next to none.
@@ -57,17 +57,17 @@ class Forecast(NamedTuple):
     seconds: float
 
 
-def forecast(todo: Sequence[Cell], machine: Machine, *, workers: int = 1) -> Forecast:
+def forecast(todo: Sequence[Task], runtime: Runtime, *, workers: int = 1) -> Forecast:
     """Time a few steps of every kind of training and attack in a plan, and multiply.
 
     Networks need not be trained for it. Each kind is timed alone, so processes that share a memory bus take longer.
     """
     threads = torch.get_num_threads()
     share = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
-    replace(machine, threads=machine.threads or share).settle()  # as they will run
-    pace = _Pace(machine.device())
+    replace(runtime, threads=runtime.threads or share).settle()  # as they will run
+    pace = _Pace(runtime.device())
     try:
-        parts = [pace.of(cell) for cell in todo]
+        parts = [pace.of(task) for task in todo]
     finally:
         torch.set_num_threads(threads)
     return Forecast(sum(p.passes for p in parts), sum(p.seconds + SECONDS_A_CELL for p in parts) / workers)
@@ -81,58 +81,58 @@ class _Pace:
         self.seen: dict[str, float] = {}
 
     @singledispatchmethod
-    def of(self, cell: Cell) -> Forecast:
+    def of(self, task: Task) -> Forecast:
         """Cells of no account, such as probes."""
         return Forecast(0, 0.0)
 
     @of.register
-    def _(self, cell: Train) -> Forecast:
-        method, recipe = build("method", cell.method), build("recipe", cell.recipe)
+    def _(self, task: TrainTask) -> Forecast:
+        method, recipe = build("method", task.method), build("recipe", task.recipe)
         inner = 0 if method.perturb is None else method.perturb.passes - 1
-        kind = canonical([_shape_of(cell.method), inner, cell.net, recipe.batch, data_of(cell.data).train.shape])
-        step = self._once(kind, lambda: _timed_step(cell, self.device))
-        return Forecast(cell.work() * recipe.batch * (inner + 1) * method.members, cell.work() * step)
+        kind = canonical([_shape_of(task.method), inner, task.net, recipe.batch, load_splits(task.data).train.shape])
+        step = self._once(kind, lambda: _timed_step(task, self.device))
+        return Forecast(task.work() * recipe.batch * (inner + 1) * method.members, task.work() * step)
 
     @of.register
-    def _(self, cell: Attacked) -> Forecast:
-        lean = ", lean" if split(cell.attack)[1].get("budget") == "lean" else ""
-        steep, blind = ASKED.get(f"{called(cell.attack)}{lean}", (1.0, 1.0))
-        climbed, looked = int(steep * (cell.work() - cell.blind_work())), int(blind * cell.blind_work())
-        seconds = climbed * self._row(cell.victim, gradient=True) + looked * self._row(cell.victim, gradient=False)
+    def _(self, task: AttackTask) -> Forecast:
+        lean = ", lean" if parse_spec(task.attack)[1].get("budget") == "lean" else ""
+        steep, blind = ASKED.get(f"{base_name(task.attack)}{lean}", (1.0, 1.0))
+        climbed, looked = int(steep * (task.work() - task.blind_work())), int(blind * task.blind_work())
+        seconds = climbed * self._row(task.victim, gradient=True) + looked * self._row(task.victim, gradient=False)
         return Forecast(climbed + looked, seconds)
 
     @of.register
-    def _(self, cell: Predicted) -> Forecast:
-        given = cell.data or own_data(cell.moved.victim if cell.moved else cell.victim)
-        rows = len(getattr(data_of(given or {}), cell.part))
-        rows = min(rows, (cell.moved.limit if cell.moved else cell.limit) or rows)
-        return Forecast(rows, rows * self._row(cell.victim, gradient=False))
+    def _(self, task: PredictTask) -> Forecast:
+        given = task.data or training_data(task.moved.victim if task.moved else task.victim)
+        rows = len(getattr(load_splits(given or {}), task.part))
+        rows = min(rows, (task.moved.limit if task.moved else task.limit) or rows)
+        return Forecast(rows, rows * self._row(task.victim, gradient=False))
 
     @of.register
-    def _(self, cell: Shifted) -> Forecast:
-        rows = cell.work() * len(cell.corrupted.images())
-        return Forecast(rows, rows * self._row(cell.victim, gradient=False))
+    def _(self, task: CorruptedPredictTask) -> Forecast:
+        rows = task.work() * len(task.corrupted.images())
+        return Forecast(rows, rows * self._row(task.victim, gradient=False))
 
     @of.register
-    def _(self, cell: Analysed) -> Forecast:
-        rows = 7 * cell.work()  # a Jacobian of ten classes (bench/jacobian.py)
-        return Forecast(rows, rows * self._row(cell.victim, gradient=True))
+    def _(self, task: LocalAnalysisTask) -> Forecast:
+        rows = 7 * task.work()  # a Jacobian of ten classes (bench/jacobian.py)
+        return Forecast(rows, rows * self._row(task.victim, gradient=True))
 
     @of.register
-    def _(self, cell: Corrupted) -> Forecast:
-        channels, height, width = cell.images().shape
-        return Forecast(0, cell.work() * CORRUPTED * channels * height * width / (3 * 32 * 32))
+    def _(self, task: CorruptionTask) -> Forecast:
+        channels, height, width = task.images().shape
+        return Forecast(0, task.work() * CORRUPTED * channels * height * width / (3 * 32 * 32))
 
     def _row(self, victim: Source, *, gradient: bool) -> float:
         """Seconds a row of one pass through a victim, as it is before it is trained."""
-        trained = [cell for cell in before(victim) if isinstance(cell, Train)]
+        trained = [task for task in trainings_of(victim) if isinstance(task, TrainTask)]
         if not trained:
             return 0.0
-        first, times = trained[0], len(trained) if isinstance(victim, Ensembled) else 1
+        first, times = trained[0], len(trained) if isinstance(victim, DeepEnsemble) else 1
         side_by_side = build("method", first.method).members
-        if isinstance(victim, Dropped):
+        if isinstance(victim, MCDropout):
             times = victim.samples
-        if isinstance(victim, Member):
+        if isinstance(victim, MemberOf):
             times /= side_by_side
         kind = canonical(["row", first.net, side_by_side, gradient])
         return times * self._once(kind, lambda: _timed_row(first, self.device, gradient))
@@ -143,13 +143,13 @@ class _Pace:
         return self.seen[kind]
 
 
-def _timed_step(cell: Train, device: torch.device) -> float:
+def _timed_step(task: TrainTask, device: torch.device) -> float:
     """Seconds of one step of the optimiser."""
-    method, recipe = build("method", cell.method), build("recipe", cell.recipe)
-    net = cell.network().to(device).train()
-    lay_out(net, device)
+    method, recipe = build("method", task.method), build("recipe", task.recipe)
+    net = task.network().to(device).train()
+    to_memory_format(net, device)
     outer, optimiser = Outer(method, net), recipe.optimiser(net)
-    points: Points = data_of(cell.data).train.points(slice(0, recipe.batch), device)
+    points: Points = load_splits(task.data).train.points(slice(0, recipe.batch), device)
     if method.apart:
         points = Points(*(column.expand(method.members, *column.shape) for column in points))
 
@@ -164,10 +164,10 @@ def _timed_step(cell: Train, device: torch.device) -> float:
     return least_time(run)
 
 
-def _timed_row(cell: Train, device: torch.device, gradient: bool) -> float:
-    net: nn.Module = cell.network().to(device)
-    points: Points = data_of(cell.data).train.points(slice(0, ROWS), device)
-    victim = victim_of(net)
+def _timed_row(task: TrainTask, device: torch.device, gradient: bool) -> float:
+    net: nn.Module = task.network().to(device)
+    points: Points = load_splits(task.data).train.points(slice(0, ROWS), device)
+    victim = as_victim(net)
 
     def run() -> None:
         x = points.x.clone().requires_grad_(gradient)
@@ -177,7 +177,7 @@ def _timed_row(cell: Train, device: torch.device, gradient: bool) -> float:
             torch.autograd.grad(out, x)
         out.item()  # waits for the device
 
-    with untouched(victim), laid_out(victim):
+    with untouched(victim), channels_last(victim):
         return least_time(run) / len(points.y)
 
 
@@ -193,5 +193,5 @@ def least_time(run: Callable[[], Any], *, again: int = 3) -> float:
 
 def _shape_of(method: dict[str, Any]) -> list[Any]:
     """What of a method decides how long a step takes: its name, and arguments that are not numbers on a scale."""
-    name, arguments = split(method)
+    name, arguments = parse_spec(method)
     return [name, {k: v for k, v in arguments.items() if not isinstance(v, float)}]

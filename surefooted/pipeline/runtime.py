@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from surefooted.errors import InputError, did_you_mean
-from surefooted.pipeline.workers import Tick, spread
+from surefooted.pipeline.workers import OnProgress, launch_workers
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
-class Machine:
+class Runtime:
     """What to run on.
 
     Attributes:
@@ -56,7 +56,9 @@ class Machine:
             )
         return torch.device(name)
 
-    def launch(self, precision: Precision, function: Callable[..., Any], *arguments: Any, tick: Tick | None) -> None:
+    def launch(
+        self, precision: Precision, function: Callable[..., Any], *arguments: Any, tick: OnProgress | None
+    ) -> None:
         """Run ``function(fabric, *arguments, tick)``: here, or in ``devices`` processes, where it must be picklable.
 
         Raises:
@@ -65,7 +67,7 @@ class Machine:
         fabric = self._fabric(precision)
         if self.devices == 1:
             return function(fabric, *arguments, tick)
-        spread(fabric, self.settle, function, arguments, tick)
+        launch_workers(fabric, self.settle, function, arguments, tick)
 
     def settle(self) -> None:
         """Apply what holds for the whole process."""
@@ -106,19 +108,19 @@ def _keep_memory() -> None:
 RECORDED = ("surefooted", "torch", "python", "device", "devices", "threads", "cores")
 
 
-def provenance(machine: Machine) -> dict[str, Any]:
+def provenance(runtime: Runtime) -> dict[str, Any]:
     """What numbers may depend on beside their arguments: a value for each name of ``RECORDED``."""
     import torch
 
     from surefooted import __version__
 
-    device = machine.device()
+    device = runtime.device()
     return {
         "surefooted": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
-        "devices": machine.devices,
+        "devices": runtime.devices,
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
     }

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from surefooted.core.files import cured, explained, read_json, sha256_of, write_json
+from surefooted.core.files import as_input_error, read_json, sha256_of, with_hint, write_json
 from surefooted.errors import InputError
 
 FORMAT = 1
@@ -38,13 +38,13 @@ class Store:
         self.root = Path(root).resolve() if root else default_root()
         stamp = self.root / "store.json"
         try:
-            with explained(self.root):
+            with as_input_error(self.root):
                 self.root.mkdir(parents=True, exist_ok=True)
                 if not stamp.exists():
                     write_json(stamp, {"format": FORMAT})
         except InputError as error:
             raise InputError(f"{error} A store is a directory that can be written to (--store).") from None
-        with cured("Delete it, or restore it from a copy."):
+        with with_hint("Delete it, or restore it from a copy."):
             found = read_json(stamp)
         version = found.get("format") if isinstance(found, dict) else None
         if not isinstance(version, int) or version > FORMAT:
@@ -75,7 +75,7 @@ class Store:
         if not place.exists():
             raise InputError(f"{place} is not there; run what makes it.")
         try:
-            with cured(f"Delete {place} and run again what made it; it is made anew."):
+            with with_hint(f"Delete {place} and run again what made it; it is made anew."):
                 if place not in _CHECKED:
                     _check_bytes(place)
                     _CHECKED.add(place)
@@ -105,7 +105,7 @@ class Store:
         """Key, time of making and spec of every artefact that is whole, the latest first."""
         for place in self._latest(kind):
             if self.has(kind, place.name):
-                with cured(f"Delete {place} and run again what made it; it is made anew."):
+                with with_hint(f"Delete {place} and run again what made it; it is made anew."):
                     yield place.name, place.stat().st_mtime, read_json(place / "spec.json")
 
     def _latest(self, kind: str) -> list[Path]:
@@ -120,14 +120,14 @@ class Store:
         """
         final, work = self.path(kind, key), self.root / "work" / key
         fresh, replaced = work / "artefact", work / "replaced"
-        with explained(self.root):
+        with as_input_error(self.root):
             lock = _locked(work / "lock")
         with lock:
             if self.has(kind, key):
                 shutil.rmtree(work, ignore_errors=True)
                 yield None
                 return
-            with explained(self.root):
+            with as_input_error(self.root):
                 shutil.rmtree(fresh, ignore_errors=True)
                 shutil.rmtree(replaced, ignore_errors=True)
                 for left in work.glob(".*"):  # half-written files of a killed run
@@ -138,7 +138,7 @@ class Store:
             try:
                 yield fresh, work
                 write_json(fresh / "spec.json", about)
-                with explained(self.root):
+                with as_input_error(self.root):
                     write_json(fresh / LIST, _listed(fresh))
                     final.parent.mkdir(parents=True, exist_ok=True)
                     if final.exists():

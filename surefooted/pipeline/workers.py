@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
     from lightning_fabric import Fabric
 
-Tick = Callable[[int], None]
+OnProgress = Callable[[int], None]
 ENDED = (
     "a process was ended by the system, perhaps for want of memory; use fewer --workers or --devices, or a smaller "
     "--recipe.batch, and run the same command again, it goes on where it was"
 )
 
 
-def spread(
+def launch_workers(
     fabric: Fabric,
     settle: Callable[[], None],
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
-    tick: Tick | None,
+    tick: OnProgress | None,
 ) -> None:
     """Run ``function(fabric, *arguments, tick)`` in all processes of a Fabric that spawns them.
 
@@ -48,9 +48,9 @@ def spread(
     from torch.multiprocessing import ProcessExitedException
 
     receive, send = multiprocessing.get_context("spawn").Pipe(duplex=False)
-    news = _News(receive, tick)
+    news = _ProgressPipe(receive, tick)
     # One object: Fabric looks into arguments that are collections, and trips over frozen dataclasses.
-    process = partial(_in_process, Beginning.here(settle), send, function, arguments)
+    process = partial(_in_process, WorkerSetup.here(settle), send, function, arguments)
     try:
         with news, no_orphans():
             fabric.launch(process)
@@ -63,7 +63,7 @@ def spread(
 
 
 @dataclass(frozen=True)
-class Beginning:
+class WorkerSetup:
     """What a spawned process takes over from the one that started it.
 
     Attributes:
@@ -75,8 +75,8 @@ class Beginning:
     settle: Callable[[], None]
 
     @staticmethod
-    def here(settle: Callable[[], None]) -> Beginning:
-        return Beginning(os.getpid(), data_root(), settle)
+    def here(settle: Callable[[], None]) -> WorkerSetup:
+        return WorkerSetup(os.getpid(), data_root(), settle)
 
     def begin(self) -> None:
         """End with the parent, however it ends: a killed study must not go on in the background."""
@@ -105,7 +105,7 @@ def no_orphans() -> Iterator[None]:
 
 
 def _in_process(
-    beginning: Beginning, send: Connection, function: Callable, arguments: tuple[Any, ...], fabric: Fabric
+    beginning: WorkerSetup, send: Connection, function: Callable, arguments: tuple[Any, ...], fabric: Fabric
 ) -> None:
     """What each process runs. The first of them speaks for all; where it fails, the parent ends the others."""
     beginning.begin()
@@ -129,10 +129,10 @@ def _leave(fabric: Fabric) -> None:
     torch.distributed.destroy_process_group()
 
 
-class _News(threading.Thread):
+class _ProgressPipe(threading.Thread):
     """Reads what the first process tells: how many steps it took, or its InputError."""
 
-    def __init__(self, receive: Connection, tick: Tick | None) -> None:
+    def __init__(self, receive: Connection, tick: OnProgress | None) -> None:
         super().__init__(daemon=True)
         self.receive, self.tick = receive, tick
         self.fault: str | None = None
@@ -149,7 +149,7 @@ class _News(threading.Thread):
             elif self.over.is_set():
                 return
 
-    def __enter__(self) -> _News:
+    def __enter__(self) -> _ProgressPipe:
         self.start()
         return self
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from surefooted.report.page import Column, Figure, Finding, Interval, Page, Panel, Section, Spread, Table
-from surefooted.report.write import write
+from surefooted.report.write import write_page
 
-__all__ = ["Column", "Figure", "Finding", "Interval", "Page", "Panel", "Section", "Spread", "Table", "write"]
+__all__ = ["Column", "Figure", "Finding", "Interval", "Page", "Panel", "Section", "Spread", "Table", "write_page"]

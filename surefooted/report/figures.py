@@ -29,7 +29,7 @@ class Line(NamedTuple):
     high: ArrayLike | None = None
 
 
-class Bins(NamedTuple):
+class ReliabilityBins(NamedTuple):
     """A reliability curve: mean confidence, accuracy and number of points n of each bin; empty bins have n = 0."""
 
     confidence: ArrayLike
@@ -37,7 +37,7 @@ class Bins(NamedTuple):
     n: ArrayLike
 
 
-def reliability_diagram(ax: Axes, curves: Mapping[str, Bins], *, names: Sequence[str] = ()) -> None:
+def reliability_diagram(ax: Axes, curves: Mapping[str, ReliabilityBins], *, names: Sequence[str] = ()) -> None:
     """Accuracy against confidence, the share of points below: one curve with its gaps, or several as lines."""
     names = names or list(curves)
     counts = split_off(ax, 0.22)

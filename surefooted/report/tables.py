@@ -17,7 +17,7 @@ from surefooted.report.page import Column, Figure, Table, refuse_repeats
 MISSING = "–"
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """A cell on the page: its text, the fainter text after it, and what it sorts by (None sorts last)."""
 
     text: str
@@ -28,7 +28,7 @@ class Cell(NamedTuple):
     hint: str = ""
 
 
-def printed(table: Table) -> list[list[Cell]]:
+def printed(table: Table) -> list[list[TableCell]]:
     """The rows as printed, the best of each column marked; values that print alike are best together."""
     by_column = [print_column(column, [row.get(column.key) for row in table.rows], table) for column in table.columns]
     return [list(row) for row in zip(*by_column)]
@@ -98,11 +98,11 @@ def parts(cell: Any, column: Column, table: Table) -> dict[str, Any]:
     """The value of a cell under ``""``, beside it the bounds, spread and n that it has."""
     if hasattr(cell, "value") and (hasattr(cell, "spread") or (hasattr(cell, "low") and hasattr(cell, "high"))):
         names = {"": "value", "low": "low", "high": "high", "spread": "spread", "n": "n"}
-        return {part: plain(getattr(cell, name, None), column, table) for part, name in names.items()}
-    return {"": plain(cell, column, table)}
+        return {part: plain_text(getattr(cell, name, None), column, table) for part, name in names.items()}
+    return {"": plain_text(cell, column, table)}
 
 
-def plain(value: Any, column: Column, table: Table) -> str | bool | int | float | None:
+def plain_text(value: Any, column: Column, table: Table) -> str | bool | int | float | None:
     """The value as Python's own type, whatever kind of number it was; NaN is a missing value."""
     if value is None or isinstance(value, str):
         return value
@@ -118,7 +118,7 @@ def plain(value: Any, column: Column, table: Table) -> str | bool | int | float 
     )
 
 
-def print_column(column: Column, cells: list[Any], table: Table) -> list[Cell]:
+def print_column(column: Column, cells: list[Any], table: Table) -> list[TableCell]:
     split = [parts(cell, column, table) for cell in cells]
     values = [cell[""] for cell in split if is_number(cell[""])]
     whole = column.scale == 1 and all(isinstance(value, int) for value in values)
@@ -129,14 +129,14 @@ def print_column(column: Column, cells: list[Any], table: Table) -> list[Cell]:
     return [print_cell(cell, column.scale, digits, best) for cell in split]
 
 
-def print_cell(cell: dict[str, Any], scale: float, digits: int, best: str | None) -> Cell:
+def print_cell(cell: dict[str, Any], scale: float, digits: int, best: str | None) -> TableCell:
     value = cell[""]
     if value is None:
-        return Cell(MISSING)
+        return TableCell(MISSING)
     if isinstance(value, bool):
-        return Cell("yes" if value else "no", sort="yes" if value else "no")
+        return TableCell("yes" if value else "no", sort="yes" if value else "no")
     if isinstance(value, str):
-        return Cell(value, sort=value)
+        return TableCell(value, sort=value)
     text = decimal(value, scale, digits)
     after = ""
     if cell.get("low") is not None and cell.get("high") is not None:
@@ -145,7 +145,7 @@ def print_cell(cell: dict[str, Any], scale: float, digits: int, best: str | None
         after = f"± {decimal(cell['spread'], scale, digits)}"
     hint = f"n = {cell['n']:,}" if cell.get("n") is not None else ""
     sort = repr(value) if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
-    return Cell(text, after, sort, number=True, best=text == best, hint=hint)
+    return TableCell(text, after, sort, number=True, best=text == best, hint=hint)
 
 
 def decimal(value: float, scale: float, digits: int) -> str:

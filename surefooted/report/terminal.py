@@ -11,10 +11,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from surefooted.core.files import explained, write
+from surefooted.core.files import as_input_error, write_file
 from surefooted.errors import InputError
 
-__all__ = ["Grid", "brief", "check_place", "copy", "escape", "grid", "options", "print_json", "say", "tell"]
+__all__ = [
+    "Grid",
+    "check_writable",
+    "copy_file",
+    "escape",
+    "format_options",
+    "format_value",
+    "make_table",
+    "print_json",
+    "say",
+    "say_on_stderr",
+]
 
 
 def say(*what: Any) -> None:
@@ -24,12 +35,12 @@ def say(*what: Any) -> None:
         console.print(one, highlight=False, soft_wrap=isinstance(one, str))
 
 
-def tell(line: str) -> None:
+def say_on_stderr(line: str) -> None:
     """A line on standard error, where progress goes."""
     Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
 
-def grid(*columns: str) -> Grid:
+def make_table(*columns: str) -> Grid:
     table = Grid()
     for k, column in enumerate(columns):
         table.add_column(column, justify="left" if k == 0 else "right")
@@ -40,27 +51,27 @@ def print_json(document: Any) -> None:
     print(json.dumps(_strict(document), indent=1, allow_nan=False, default=str))
 
 
-def brief(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value in few characters; a component as ``pgd(eps=0.1)``."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        return f"[{', '.join(map(brief, value))}]"
+        return f"[{', '.join(map(format_value, value))}]"
     if isinstance(value, dict) and len(value) == 1:
         ((name, arguments),) = value.items()
-        return f"{name}({options(arguments)})" if isinstance(arguments, dict) and arguments else str(name)
+        return f"{name}({format_options(arguments)})" if isinstance(arguments, dict) and arguments else str(name)
     return "none" if value is None else str(value)
 
 
-def options(arguments: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={brief(value)}" for name, value in arguments.items())
+def format_options(arguments: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={format_value(value)}" for name, value in arguments.items())
 
 
-def check_place(out: Path | None) -> None:
+def check_writable(out: Path | None) -> None:
     """Refuse before any work what could not be written after it."""
     if out is None:
         return
-    with explained(out):
+    with as_input_error(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.is_dir():
             raise InputError(
@@ -71,8 +82,8 @@ def check_place(out: Path | None) -> None:
         probe.unlink()
 
 
-def copy(source: Path, target: Path) -> None:
-    write(target, source.read_bytes())
+def copy_file(source: Path, target: Path) -> None:
+    write_file(target, source.read_bytes())
 
 
 def _strict(value: Any) -> Any:
@@ -84,7 +95,7 @@ def _strict(value: Any) -> Any:
     return [_strict(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def spoken(seconds: float) -> str:
+def human_duration(seconds: float) -> str:
     """Seconds as people say them."""
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:

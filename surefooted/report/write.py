@@ -17,7 +17,7 @@ from surefooted.report.page import Page, Table
 from surefooted.report.svg import Drawing, drawing
 
 
-def write(page: Page, directory: str | os.PathLike[str]) -> Path:
+def write_page(page: Page, directory: str | os.PathLike[str]) -> Path:
     """Write a page and its files, each in one move; the same page gives the same bytes. Returns the path of the page.
 
     ``index.html`` needs no other file and no network. Beside it stand ``tables/<name>.csv`` and ``.parquet`` at full
@@ -97,7 +97,7 @@ def spelt(value: Any) -> str:
 def put(path: Path, content: bytes) -> Path:
     from surefooted.core import files  # not at the top: it loads torch, and a page needs none
 
-    with files.explained(path):
+    with files.as_input_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    files.write(path, content)
+    files.write_file(path, content)
     return path

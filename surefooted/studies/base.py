@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from surefooted.components.component import Component, Spec
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Cell
+from surefooted.pipeline.tasks import Task
 from surefooted.report import Page
 
 
@@ -22,6 +22,6 @@ class Study(Component):
 
     kind = "study"
 
-    cells: Callable[[], Sequence[Cell]]
+    tasks: Callable[[], Sequence[Task]]
     page: Callable[[Store], Page]
     spec: Spec | None = field(default=None, compare=False, repr=False)

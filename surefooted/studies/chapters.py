@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from surefooted.errors import InputError, did_you_mean
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Cell, made_by
+from surefooted.pipeline.tasks import Task, made_by
 from surefooted.report import Finding, Page, Section
 from surefooted.studies.base import Study
 
@@ -21,7 +21,7 @@ class Chapter(ABC):
         """What it is asked for by."""
 
     @abstractmethod
-    def cells(self) -> list[Cell]:
+    def tasks(self) -> list[Task]:
         """All artefacts that section and findings read."""
 
     @abstractmethod
@@ -35,8 +35,8 @@ class Chapter(ABC):
 def bound(chapters: Sequence[Chapter], title: str, subtitle: str) -> Study:
     """A study that runs the chapters in their order, and has a page of them all."""
 
-    def cells() -> list[Cell]:
-        return [cell for one in chapters for cell in one.cells()]
+    def tasks() -> list[Task]:
+        return [task for one in chapters for task in one.tasks()]
 
     def page(store: Store) -> Page:
         return Page(
@@ -44,10 +44,10 @@ def bound(chapters: Sequence[Chapter], title: str, subtitle: str) -> Study:
             subtitle,
             tuple(finding for one in chapters for finding in one.findings(store)),
             tuple(one.section(store) for one in chapters),
-            made_by(cells(), store),
+            made_by(tasks(), store),
         )
 
-    return Study(cells, page)
+    return Study(tasks, page)
 
 
 def chosen(chapters: Sequence[Chapter], only: Sequence[str]) -> list[Chapter]:

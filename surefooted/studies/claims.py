@@ -16,11 +16,11 @@ from surefooted.report.page import Verdict
 # Units of shares, and of variances of shares, which are printed a hundredfold.
 POINTS, HUNDREDTHS = " points", " hundredths"
 # A share as good as none: what one run of an attack may miss, or find by luck.
-LITTLE = 0.01
-AGAINST = f"against {100 * LITTLE:g} %"
+ZERO_TOLERANCE = 0.01
+AGAINST = f"against {100 * ZERO_TOLERANCE:g} %"
 # Two networks of one method are a first idea of how trainings differ, and a rough one: were there nothing else, a
 # difference would still be above three times theirs in a fifth of the cases.
-ROUGH = 3
+SEED_SPREAD_FACTOR = 3
 
 
 @runtime_checkable
@@ -35,7 +35,7 @@ class Gain(Protocol):
     def high(self) -> float: ...
 
 
-def judged(
+def claim_gain(
     text: str, gain: Gain, measure: str, *, see: str = "", over: str = "", margin: float = 0.0, unit: str = POINTS
 ) -> Finding:
     """A claim judged by the interval of its gain: it holds if that lies above the margin.
@@ -52,26 +52,29 @@ def judged(
     return Finding(text, verdict, f"{measure}: {spelled(gain, unit)}{beyond}{told}", see)
 
 
-def alike(text: str, gain: Gain, measure: str, *, within: float, see: str = "", over: str = "") -> Finding:
+def claim_equal(text: str, gain: Gain, measure: str, *, within: float, see: str = "", over: str = "") -> Finding:
     """A claim of no difference: it holds if the whole interval is within so much of 0, either way."""
     lies = -within < gain.low and gain.high < within
     verdict: Verdict = "holds" if lies else "does not hold" if gain.low > within or gain.high < -within else "unclear"
     return Finding(text, verdict, f"{measure}: {spelled(gain)}, against ±{100 * within:g}; {over}", see)
 
 
-def no_better(text: str, accuracy: Interval, guess: float, who: str, *, see: str = "", over: str = "") -> Finding:
+def claim_at_most(text: str, accuracy: Interval, guess: float, who: str, *, see: str = "", over: str = "") -> Finding:
     """A claim that an accuracy is no better than a guess: it holds if its whole interval lies below."""
     short = Interval(guess - accuracy.value, guess - accuracy.high, guess - accuracy.low, accuracy.n)
-    return judged(text, short, f"{100 * guess:g} % less {who}", see=see, over=over)
+    return claim_gain(text, short, f"{100 * guess:g} % less {who}", see=see, over=over)
 
 
-def vanishes(text: str, shares: Sequence[Interval], evidence: str, *, see: str = "") -> Finding:
+def claim_zero(text: str, shares: Sequence[Interval], evidence: str, *, see: str = "") -> Finding:
     """A claim that shares are 0: it holds if all of their intervals lie below ``LITTLE``, not if one lies above."""
-    gone, left = all(share.high < LITTLE for share in shares), any(share.low > LITTLE for share in shares)
+    gone, left = (
+        all(share.high < ZERO_TOLERANCE for share in shares),
+        any(share.low > ZERO_TOLERANCE for share in shares),
+    )
     return Finding(text, "holds" if gone else "does not hold" if left else "unclear", evidence, see)
 
 
-def throughout(text: str, gains: Mapping[str, Gain], measure: str, *, see: str = "", over: str = "") -> Finding:
+def claim_all(text: str, gains: Mapping[str, Gain], measure: str, *, see: str = "", over: str = "") -> Finding:
     """A claim on every one of several settings: it fails where one is surely lost, and needs one that is surely won.
 
     Args:
@@ -84,7 +87,7 @@ def throughout(text: str, gains: Mapping[str, Gain], measure: str, *, see: str =
     return Finding(text, verdict, told, see)
 
 
-def tempered(found: Finding, by: float, apart: float, told: str) -> Finding:
+def discount_by_seed_spread(found: Finding, by: float, apart: float, told: str) -> Finding:
     """Unclear, where the gain is little beside what two trainings of one kind differ by.
 
     Args:
@@ -93,7 +96,7 @@ def tempered(found: Finding, by: float, apart: float, told: str) -> Finding:
         told: which two they are, and by what.
     """
     said = f"{found.evidence}; two networks of {told} are {100 * apart:.2f} points apart"
-    if abs(by) > ROUGH * apart:
+    if abs(by) > SEED_SPREAD_FACTOR * apart:
         return replace(found, evidence=said)
     return replace(found, verdict="unclear", evidence=f"{said}, which is not little beside it")
 
@@ -103,7 +106,7 @@ def over_seeds(
 ) -> Finding:
     """A claim judged by its gain on every seed: the t interval of their mean."""
     gain, over = seed_interval(gains), f"over {len(gains)} seeds"
-    return judged(text, gain, measure, see=see, over=over, margin=margin, unit=unit)
+    return claim_gain(text, gain, measure, see=see, over=over, margin=margin, unit=unit)
 
 
 def spelled(gain: Gain, unit: str = POINTS) -> str:

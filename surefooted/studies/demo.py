@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from surefooted.components.component import Count, checked
+from surefooted.components.component import Count, component
 from surefooted.evaluation.metrics import accuracy, debiased_ece, ece
 from surefooted.evaluation.metrics.stability import variance_of_each
 from surefooted.pipeline.tasks import made_by
 from surefooted.report import Finding, Page, Section
 from surefooted.studies.base import Study
-from surefooted.studies.claims import HUNDREDTHS, apart, judged, over_seeds
-from surefooted.studies.compare import figures, tables
-from surefooted.studies.compare.cells import Comparison, Results
+from surefooted.studies.claims import HUNDREDTHS, apart, claim_gain, over_seeds
+from surefooted.studies.method_comparison import figures, tables
+from surefooted.studies.method_comparison.design import Comparison, Results
 from surefooted.studies.ranking import NEAREST, QUICK
 
 EPS = 0.1
@@ -30,7 +30,7 @@ METHODS = {
 }
 
 
-@checked
+@component
 def demo(*, size: Literal["full", "smoke"] = "full", seeds: Count = 3) -> Study:
     """Nine methods on 8×8 digits, three seeds: calibration, robustness, and how they hang together; some minutes.
 
@@ -49,7 +49,7 @@ def demo(*, size: Literal["full", "smoke"] = "full", seeds: Count = 3) -> Study:
         attack={"steps": 5 if smoke else 40},
         nearest=QUICK if smoke else NEAREST,
     )
-    return Study(comparison.cells, lambda store: page(Results(comparison, store)))
+    return Study(comparison.tasks, lambda store: page(Results(comparison, store)))
 
 
 def page(r: Results) -> Page:
@@ -69,7 +69,7 @@ def page(r: Results) -> Page:
             Section("Adaptive labels", "", (figures.label_figure(r, smoothed),)),
             Section("Examples", "", (figures.example_figure(r, ("Vanilla", "PAT", "UTA-AT"), EPS),)),
         ),
-        made_by(r.comparison.cells(), r.store),
+        made_by(r.comparison.tasks(), r.store),
     )
 
 
@@ -119,7 +119,7 @@ def by_level(r: Results) -> list[Finding]:
             f"debiased calibration error (root mean square), level 1 less levels {half + 1} to {r.comparison.levels}",
             see="levels",
         ),
-        judged(
+        claim_gain(
             "Predictions are less stable in the least robust tenth than in the more robust half (AR-AdaLS, figure 1).",
             apart(unstable[level == 0], unstable[level >= half]),
             f"variance over seeds, level 1 less levels {half + 1} to {r.comparison.levels}",

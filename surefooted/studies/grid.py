@@ -12,13 +12,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surefooted.attacks.transfer import far
-from surefooted.components.spec import build, called
+from surefooted.attacks.transfer import as_transfer_attack
+from surefooted.components.spec import base_name, build
 from surefooted.evaluation.metrics import accuracy
 from surefooted.evaluation.metrics.intervals import Interval, mean_interval, seed_interval
 from surefooted.evaluation.metrics.robustness import robust_accuracy
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Attacked, Cell, Predicted, Train, Transferred, attacking, data_of, training
+from surefooted.pipeline.tasks import (
+    AttackTask,
+    PredictTask,
+    Task,
+    TrainTask,
+    TransferTask,
+    attack_task,
+    load_splits,
+    train_task,
+)
 
 # Far from the seeds of the networks that are attacked: a proxy is trained independently.
 PROXY_SEED = 1000
@@ -51,52 +60,54 @@ class Grid:
     starts: int = 5
 
     @cached_property
-    def trained(self) -> dict[str, tuple[Train, ...]]:
+    def trained(self) -> dict[str, tuple[TrainTask, ...]]:
         return {name: tuple(self._train(name, seed) for seed in range(self.seeds)) for name in self.methods}
 
     @cached_property
-    def clean(self) -> dict[str, tuple[Predicted, ...]]:
-        return {name: tuple(Predicted(one) for one in nets) for name, nets in self.trained.items()}
+    def clean(self) -> dict[str, tuple[PredictTask, ...]]:
+        return {name: tuple(PredictTask(one) for one in nets) for name, nets in self.trained.items()}
 
     @cached_property
-    def attacked(self) -> dict[tuple[str, str], tuple[tuple[Attacked | Transferred, ...], ...]]:
+    def attacked(self) -> dict[tuple[str, str], tuple[tuple[AttackTask | TransferTask, ...], ...]]:
         """By method and attack, for each network the cells of which all must fail."""
-        made: dict[tuple[str, str], tuple[tuple[Attacked | Transferred, ...], ...]] = {}
+        made: dict[tuple[str, str], tuple[tuple[AttackTask | TransferTask, ...], ...]] = {}
         for name, nets in self.trained.items():
             for attack, given in self.white.items():
                 made[name, attack] = tuple(
-                    (attacking(one, given, limit=self.limit, seed=seed, keep_points=False),)
+                    (attack_task(one, given, limit=self.limit, seed=seed, keep_points=False),)
                     for seed, one in enumerate(nets)
                 )
             for attack, given in self.black.items():
                 if name in self.proxies:
                     moved = [self._crafted(self.proxies[name], given, start) for start in range(self.starts)]
                     made[name, attack] = tuple(
-                        tuple(Transferred(one, points, keep_points=False) for points in moved) for one in nets
+                        tuple(TransferTask(one, points, keep_points=False) for points in moved) for one in nets
                     )
         return made
 
-    def cells(self) -> list[Cell]:
-        clean = [cell for cells in self.clean.values() for cell in cells]
-        return [*clean, *(cell for nets in self.attacked.values() for cells in nets for cell in cells)]
+    def tasks(self) -> list[Task]:
+        clean = [task for tasks in self.clean.values() for task in tasks]
+        return [*clean, *(task for nets in self.attacked.values() for tasks in nets for task in tasks)]
 
-    def _train(self, name: str, seed: int) -> Train:
-        return training(self.methods[name], self.net, self.data, self.recipes.get(name, self.recipe), seed=seed)
+    def _train(self, name: str, seed: int) -> TrainTask:
+        return train_task(self.methods[name], self.net, self.data, self.recipes.get(name, self.recipe), seed=seed)
 
     @cached_property
-    def proxy_nets(self) -> dict[str, Train]:
+    def proxy_nets(self) -> dict[str, TrainTask]:
         """The networks that black-box attacks are made on, by the method that they are trained by."""
         kinds = dict.fromkeys(self.proxies[name] for name in self.methods if name in self.proxies)
         return {kind: self._train(kind, PROXY_SEED) for kind in kinds}
 
-    def _crafted(self, proxy: str, attack: Any, start: int) -> Attacked:
-        return attacking(self.proxy_nets[proxy], far(attack), limit=self.limit, seed=PROXY_SEED + start)
+    def _crafted(self, proxy: str, attack: Any, start: int) -> AttackTask:
+        return attack_task(
+            self.proxy_nets[proxy], as_transfer_attack(attack), limit=self.limit, seed=PROXY_SEED + start
+        )
 
     def accuracies(self, store: Store, name: str, attack: str = "") -> list[float]:
         """Accuracy of each network, clean or under an attack."""
         if not attack:
-            return [accuracy(cell.result(store)) for cell in self.clean[name]]
-        return [robust_accuracy(found(cells, store)).value for cells in self.attacked[name, attack]]
+            return [accuracy(task.result(store)) for task in self.clean[name]]
+        return [robust_accuracy(found(tasks, store)).value for tasks in self.attacked[name, attack]]
 
     def interval(self, store: Store, name: str, attack: str = "") -> Interval:
         """95 %: over the networks where there are several (t), else over the images (Wilson)."""
@@ -172,12 +183,12 @@ class Grid:
         return missed(self.clean[name][0], store)
 
     def caption(self) -> str:
-        attacked = self.limit or len(data_of(self._some.data).test)
+        attacked = self.limit or len(load_splits(self._some.data).test)
         return f"{self.about()} The first {attacked} test images are attacked; {self.over()}."
 
     def about(self) -> str:
         """Data and networks."""
-        splits = data_of(self._some.data)
+        splits = load_splits(self._some.data)
         lengths = sorted({epochs_of(nets[0].recipe) for nets in self.trained.values()})
         together = sorted({name.rsplit(" ", 1)[0] for name, many in self.members.items() if many > 1})
         said = (
@@ -185,8 +196,8 @@ class Grid:
             "side, in the test too."
         )
         return (
-            f"{splits.title}, {called(self._some.net)}, {' or '.join(map(str, lengths))} epochs: {len(splits.train)} "
-            f"training, {len(splits.test)} test images.{said if together else ''}"
+            f"{splits.title}, {base_name(self._some.net)}, {' or '.join(map(str, lengths))} epochs: "
+            f"{len(splits.train)} training, {len(splits.test)} test images.{said if together else ''}"
         )
 
     def over(self) -> str:
@@ -202,7 +213,7 @@ class Grid:
         return epochs_of(self.recipe)
 
     @property
-    def _some(self) -> Train:
+    def _some(self) -> TrainTask:
         return next(iter(self.trained.values()))[0]
 
     @cached_property
@@ -216,12 +227,12 @@ def epochs_of(recipe: Any) -> int:
     return epochs
 
 
-def missed(cell: Predicted, store: Store) -> Tensor:
+def missed(task: PredictTask, store: Store) -> Tensor:
     """Which clean images are misclassified."""
-    p = cell.result(store)
+    p = task.result(store)
     return p.log_p.argmax(-1) != p.y
 
 
-def found(cells: tuple[Attacked | Transferred, ...], store: Store) -> Tensor:
+def found(tasks: tuple[AttackTask | TransferTask, ...], store: Store) -> Tensor:
     """Which images at least one of several attacks broke."""
-    return torch.stack([cell.result(store)["found"] for cell in cells]).any(0)
+    return torch.stack([task.result(store)["found"] for task in tasks]).any(0)

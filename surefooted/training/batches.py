@@ -18,7 +18,7 @@ from surefooted.core.types import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.training.methods.base import Method
-from surefooted.training.methods.targets import State
+from surefooted.training.methods.targets import LabelState
 from surefooted.training.recipes import Recipe
 
 # 31 bits, so that a seed, a place in a run and a process fit one number (``seed_at``).
@@ -53,7 +53,7 @@ class Batches:
             for m in range(apart)
         ]
 
-    def at(self, epoch: int, step: int, orders: list[Int[Tensor, " n"]], labels: State) -> tuple[Points, Tensor]:
+    def at(self, epoch: int, step: int, orders: list[Int[Tensor, " n"]], labels: LabelState) -> tuple[Points, Tensor]:
         """The points of a step and what they are trained towards.
 
         Args:

@@ -9,26 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from surefooted.core.files import cured, read_tensors, write_tensors
+from surefooted.core.files import read_tensors, with_hint, write_tensors
 from surefooted.models.weights import load_weights
-from surefooted.training.methods.targets import State
+from surefooted.training.methods.targets import LabelState
 
 Entry = dict[str, Any]
 
 
 @dataclass
-class Standing:
+class TrainState:
     """Where a run stands: all that a checkpoint holds besides weights and optimiser."""
 
     epoch: int = 0
     step: int = 0
     losses: Tensor = field(default_factory=lambda: torch.zeros(0))
-    target: State = field(default_factory=dict)
-    recorded: State = field(default_factory=dict)
+    target: LabelState = field(default_factory=dict)
+    recorded: LabelState = field(default_factory=dict)
     history: list[Entry] = field(default_factory=list)
 
 
-def save(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: Standing) -> None:
+def save(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: TrainState) -> None:
     moments = {
         f"optimiser.{k}.{name}": value
         for k, state in optimiser.state_dict()["state"].items()
@@ -41,9 +41,9 @@ def save(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: Stand
     write_tensors(path, tensors, {"epoch": at.epoch, "step": at.step, "history": at.history})
 
 
-def restore(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: Standing) -> None:
+def restore(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: TrainState) -> None:
     """Put a checkpoint back into network, optimiser and standing."""
-    with cured(f"Delete {path} and run the same command again; the training begins anew."):
+    with with_hint(f"Delete {path} and run the same command again; the training begins anew."):
         tensors, about = read_tensors(path)
     parts: dict[str, dict[str, Tensor]] = {"net": {}, "optimiser": {}, "target": {}, "recorded": {}}
     for name, tensor in tensors.items():

@@ -23,13 +23,13 @@ from surefooted.evaluation import metrics
 from surefooted.models.ensembles import Ensemble
 from surefooted.models.prediction import predict
 from surefooted.training.batches import Batches, seed_at
-from surefooted.training.checkpoint import Entry, Standing, restore, save
+from surefooted.training.checkpoint import Entry, TrainState, restore, save
 from surefooted.training.methods.base import Method
 from surefooted.training.methods.due import check_bound
 from surefooted.training.methods.targets import Levels
 from surefooted.training.recipes import Recipe
 from surefooted.training.recorders import Recorder
-from surefooted.training.setup import first_levels, lay_out, own_levels, start_from
+from surefooted.training.setup import first_levels, own_levels, start_from, to_memory_format
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -52,7 +52,7 @@ def fit(
     fabric: Fabric | None = None,
     checkpoint: Path | None = None,
     tick: Callable[[int], None] | None = None,
-) -> Standing:
+) -> TrainState:
     """Train ``net`` in place.
 
     Args:
@@ -97,12 +97,12 @@ class _Run:
         fabric, device = self.fabric, self.fabric.device
         with fabric.autocast():
             mixed = torch.is_autocast_enabled(device.type)
-        lay_out(self.net, device, mixed=mixed)
+        to_memory_format(self.net, device, mixed=mixed)
         self.model, self.optimiser = fabric.setup(Outer(self.method, self.net), self.recipe.optimiser(self.net))
         train = self.data.train.to(device)
         self.batches = Batches(train, self.method, self.recipe, self.seed, fabric.global_rank, fabric.world_size)
         self.validation = self.data.validation.to(device)
-        self.at = Standing(target=self.method.target.init(self.levels.to(device)))
+        self.at = TrainState(target=self.method.target.init(self.levels.to(device)))
         if self.recorder:
             watched, self.at.recorded = self.recorder.init(self.data)
             self.watched = watched.to(device)
@@ -115,7 +115,7 @@ class _Run:
                 )
         self.saved = time.monotonic()
 
-    def finish(self) -> Standing:
+    def finish(self) -> TrainState:
         """From where the run stands to its end."""
         while self.at.epoch < self.recipe.epochs:
             self._epoch()

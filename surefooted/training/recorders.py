@@ -15,17 +15,17 @@ from torch import Tensor, nn
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.pgd import fgsm, pgd
-from surefooted.components.component import Component, Count, Finite, Positive, Spec, checked
+from surefooted.components.component import Component, Count, Finite, Positive, Spec, component
 from surefooted.core.types import Points, log_mean_softmax
 from surefooted.data.images import Images, Splits
 from surefooted.errors import InputError
-from surefooted.models.victims import untouched, victim_of
+from surefooted.models.victims import as_victim, untouched
 
 __all__ = ["flips", "robustness"]
 
 VERSION = {"robustness": 2, "flips": 2}
 
-State = dict[str, Tensor]
+RecorderState = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Recorder(Component):
     kind = "recorder"
 
     every: int
-    init: Callable[[Splits], tuple[Points, State]]
-    look: Callable[[State, nn.Module, Points, int], State]
+    init: Callable[[Splits], tuple[Points, RecorderState]]
+    look: Callable[[RecorderState, nn.Module, Points, int], RecorderState]
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
 
-@checked
+@component
 def robustness(
     *,
     eps: Positive = 8 / 255,
@@ -75,14 +75,14 @@ def robustness(
         "pgd": pgd(eps=eps, steps=steps, step_size=step_size, start="clean"),
     }
 
-    def init(data: Splits) -> tuple[Points, State]:
+    def init(data: Splits) -> tuple[Points, RecorderState]:
         watched: Images = getattr(data, part)
         if not len(watched):
             raise InputError(f"the {part} split is empty, and a recorder is to watch it; name the other (part).")
         empty = {name: torch.zeros(0, dtype=torch.float64) for name in ("clean", *attacks)}
         return watched.points(slice(0, images)), {"step": torch.zeros(0, dtype=torch.int64), **empty}
 
-    def look(state: State, net: nn.Module, points: Points, step: int) -> State:
+    def look(state: RecorderState, net: nn.Module, points: Points, step: int) -> RecorderState:
         seen = {name: attack(net, points) for name, attack in attacks.items()}
         new = {name: 1 - found.found.double().mean() for name, found in seen.items()}
         new["clean"] = 1 - (seen["pgd"].found & (seen["pgd"].size == 0)).double().mean()
@@ -92,7 +92,7 @@ def robustness(
     return Recorder(every, init, look)
 
 
-@checked
+@component
 def flips(*, every: Count = 1, low: Finite = 0.0, high: Finite = 1.0, grid: Count = 100) -> Recorder:
     """How often the prediction at each point of the plane changes over the training: the oscillation map (UTA, fig. 1).
 
@@ -105,15 +105,15 @@ def flips(*, every: Count = 1, low: Finite = 0.0, high: Finite = 1.0, grid: Coun
         grid: points along each.
     """
 
-    def init(data: Splits) -> tuple[Points, State]:
+    def init(data: Splits) -> tuple[Points, RecorderState]:
         if data.train.shape != (1, 1, 2):
             raise InputError(f"flips maps the plane; these data are {data.train.shape}, not two coordinates.")
         points = plane_points(low, high, grid)
         nothing = torch.zeros(grid, grid, dtype=torch.int64)
         return points, {"flips": nothing, "label": nothing - 1}
 
-    def look(state: State, net: nn.Module, points: Points, step: int) -> State:
-        victim = victim_of(net)
+    def look(state: RecorderState, net: nn.Module, points: Points, step: int) -> RecorderState:
+        victim = as_victim(net)
         with untouched(victim), torch.no_grad():
             label = log_mean_softmax(victim(points.x)).argmax(-1).view(grid, grid).cpu()
         changed = (state["label"] >= 0) & (label != state["label"])

@@ -7,9 +7,9 @@ import pytest
 
 from surefooted import cli
 from surefooted.pipeline.execute import execute
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import training
+from surefooted.pipeline.tasks import train_task
 
 
 @pytest.fixture
@@ -59,6 +59,6 @@ def document(run):
 def kept(tmp_path_factory):
     """A store with a vanilla network in it, which is right of most images."""
     root = tmp_path_factory.mktemp("kept")
-    cell = training("vanilla", {"mlp": {"width": 16}}, "digits", {"recipe": {"epochs": 6, "batch": 64, "lr": 0.01}})
-    execute([cell], Store(root), machine=Machine("cpu"))
-    return root, cell
+    task = train_task("vanilla", {"mlp": {"width": 16}}, "digits", {"recipe": {"epochs": 6, "batch": 64, "lr": 0.01}})
+    execute([task], Store(root), runtime=Runtime("cpu"))
+    return root, task

@@ -30,10 +30,10 @@ def test_training_is_found_again_and_weights_are_copied(document, run, tmp_path)
 
 def test_what_was_trained_is_listed(document, run, kept, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    store, cell = kept
-    key = cell.key
+    store, task = kept
+    key = task.key
     found = document("trained", "--store", str(store))
-    assert [one["key"] for one in found] == [key] and found[0]["method"] == cell.method
+    assert [one["key"] for one in found] == [key] and found[0]["method"] == task.method
     for words, said in (((), key[:12]), (("VANILLA", "mlp"), key[:12]), (("lenet",), "None of the 1 networks")):
         code, out, error = run("trained", *words, "--store", str(store))
         assert code == 0 and said in out and not error
@@ -42,28 +42,28 @@ def test_what_was_trained_is_listed(document, run, kept, monkeypatch):
 
 
 def test_attack_and_measure_by_key_by_file_and_on_other_data(document, kept, tmp_path):
-    root, cell = kept
+    root, task = kept
     place = ["--store", root, "--accelerator", "cpu", "--limit", "40"]
-    weights = cell.path(Store(root)) / "weights.safetensors"
-    by_key = document("attack", "pgd", "--attack.eps", "8/255", "--attack.steps", "3", "--model", cell.key[:9], *place)
+    weights = task.path(Store(root)) / "weights.safetensors"
+    by_key = document("attack", "pgd", "--attack.eps", "8/255", "--attack.steps", "3", "--model", task.key[:9], *place)
     swapped = ["--attack.steps", "3", "pgd", "--attack.eps=8/255", "--data", "digits"]
     by_file = document("attack", *swapped, "--model", weights, *place)
     assert by_key["robust_accuracy"] == by_file["robust_accuracy"] and by_key["n"] == 40
     assert by_key["attack"]["pgd"]["eps"] == 8 / 255
     out = tmp_path / "moved.safetensors"
-    document("attack", "fgsm", "--model", cell.key, "--out", out, *place)
+    document("attack", "fgsm", "--model", task.key, "--out", out, *place)
     assert read_tensors(out)[0]["x"].shape == (40, 1, 8, 8)
     words = ["--data", "digits", "--draws", "20", "--attack", "fgsm", "--levels", "2"]
     measured = document("measure", "--model", weights, *words, *place)
     assert measured["n"] == 40 and all(len(row) == 2 for row in measured["by_level"].values())
-    bins = document("measure", "--model", cell.key, "--metric", "ece", "--ece.bins", "3", "--draws", "20", *place)
+    bins = document("measure", "--model", task.key, "--metric", "ece", "--ece.bins", "3", "--draws", "20", *place)
     assert bins["metrics"].keys() == {"ece"} and bins["metrics"]["ece"]["options"] == {"bins": "3"}
 
 
 def test_a_network_against_itself_and_its_data_as_foreign_tell_nothing_apart(document, run, kept):
-    root, cell = kept
-    place = ["--model", cell.key, "--store", root, "--accelerator", "cpu", "--limit", "60", "--draws", "50"]
-    words = ["--metric", "accuracy", "--metric", "nll", "--against", cell.key, "--ood", "digits", "--decompose"]
+    root, task = kept
+    place = ["--model", task.key, "--store", root, "--accelerator", "cpu", "--limit", "60", "--draws", "50"]
+    words = ["--metric", "accuracy", "--metric", "nll", "--against", task.key, "--ood", "digits", "--decompose"]
     said = document("measure", *words, *place)
     assert all(one["value"] == one["low"] == one["high"] == 0 for one in said["against"]["differences"].values())
     assert said["against"]["mcnemar"] == {"only_first": 0, "only_second": 0, "p": 1.0}
@@ -74,19 +74,19 @@ def test_a_network_against_itself_and_its_data_as_foreign_tell_nothing_apart(doc
     assert brier["brier"] == pytest.approx(
         brier["reliability"] + brier["uncertainty"] + brier["within_variance"] - sharp, abs=1e-9
     )
-    file = cell.path(Store(root)) / "weights.safetensors"  # it does not say what it was trained on
-    words[words.index(cell.key)] = file
+    file = task.path(Store(root)) / "weights.safetensors"  # it does not say what it was trained on
+    words[words.index(task.key)] = file
     assert document("measure", *words, *place)["against"] == said["against"]
     code, out, _ = run("measure", *words, *place)
     assert code == 0 and all(word in out for word in ("against the other", "McNemar", "AUROC", "taken apart", "digits"))
 
 
 def test_foreign_images_may_have_classes_of_their_own(document, kept, tmp_path):
-    root, cell = kept
+    root, task = kept
     noise = np.random.default_rng(0).integers(0, 256, (90, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "d.npz", x_train=noise, y_train=np.arange(90) % 30)
     words = ["--ood", "npz", "--ood.path", tmp_path / "d.npz", "--split", "train", "--metric", "accuracy"]
-    said = document("measure", "--model", cell.key, "--store", root, "--accelerator", "cpu", "--draws", "9", *words)
+    said = document("measure", "--model", task.key, "--store", root, "--accelerator", "cpu", "--draws", "9", *words)
     assert said["ood"]["measures"].keys() == {"max_probability", "margin", "total_entropy"}
     assert all(0 <= one["low"] <= one["auroc"] <= one["high"] <= 1 for one in said["ood"]["measures"].values())
 

@@ -126,15 +126,15 @@ def test_all_faults_are_said_at_once(refused):
     ],
 )
 def test_bad_words_about_a_network(refused, kept, words, said):
-    root, cell = kept
+    root, task = kept
     before = sorted(root.rglob("*"))
-    assert said in refused(*words.split(), "--model", cell.key[:10], "--store", root, "--accelerator", "cpu")
+    assert said in refused(*words.split(), "--model", task.key[:10], "--store", root, "--accelerator", "cpu")
     assert sorted(root.rglob("*")) == before
 
 
 def test_a_file_without_data_asks_for_them(refused, kept, tmp_path):
-    root, cell = kept
-    tensors, about = read_tensors(cell.path(Store(root)) / "weights.safetensors")
+    root, task = kept
+    tensors, about = read_tensors(task.path(Store(root)) / "weights.safetensors")
     write_tensors(tmp_path / "w.safetensors", tensors, about | {"data": {"npz": {"path": "gone.npz"}}})
     words = ["--model", tmp_path / "w.safetensors", "--store", root, "--accelerator", "cpu"]
     assert "name a data set (--data)" in refused("attack", "fgsm", *words)
@@ -156,7 +156,7 @@ def test_files_that_hold_no_network(refused, tmp_path):
 
 
 def test_a_key_that_is_short_or_of_a_damaged_artefact(refused, kept, tmp_path):
-    _, cell = kept
+    _, task = kept
     store = Store(tmp_path / "s")
     for key in ("aa11", "aa22"):
         store.path("train", key).mkdir(parents=True)
@@ -167,7 +167,7 @@ def test_a_key_that_is_short_or_of_a_damaged_artefact(refused, kept, tmp_path):
     (store.path("train", "aa11") / "spec.json").write_text("{")
     assert "cannot be read as JSON" in refused("attack", "pgd", "--model", "aa11", *place)
     # The same words with other data are another network: it is not trained in silence.
-    (store.path("train", "aa22") / "spec.json").write_text(json.dumps(cell.about()))
+    (store.path("train", "aa22") / "spec.json").write_text(json.dumps(task.about()))
     assert "no longer those that aa22 was trained with" in refused("attack", "pgd", "--model", "aa22", *place)
 
 
@@ -195,9 +195,9 @@ def test_data_that_cannot_be_used(refused, tmp_path, arrays, said):
 
 
 def test_a_network_for_other_images(refused, kept, tmp_path):
-    root, cell = kept
+    root, task = kept
     np.savez(tmp_path / "d.npz", x_train=np.zeros((40, 4, 4), np.uint8), y_train=np.arange(40) % 3)
-    words = ["--model", cell.key, "--store", root, "--data", "npz", "--data.path", tmp_path / "d.npz"]
+    words = ["--model", task.key, "--store", root, "--data", "npz", "--data.path", tmp_path / "d.npz"]
     for command in (("attack", "fgsm"), ("measure",)):
         assert "reads images of (C, H, W) = (1, 8, 8)" in refused(*command, *words, "--accelerator", "cpu")
 

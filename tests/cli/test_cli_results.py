@@ -11,9 +11,9 @@ from surefooted.data import digits
 from surefooted.evaluation.metrics import nll
 from surefooted.evaluation.metrics.levels import by_level, levels_of
 from surefooted.pipeline.execute import execute
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Predicted, attacking, training
+from surefooted.pipeline.tasks import PredictTask, attack_task, train_task
 from surefooted.report import Page
 from surefooted.studies.base import Study
 
@@ -23,17 +23,17 @@ ON_40 = ["--split", "validation", "--limit", "40", "--accelerator", "cpu"]
 @pytest.fixture
 def own(kept, tmp_path):
     """A copy of the store that others list."""
-    root, cell = kept
-    return shutil.copytree(root, tmp_path / "own"), cell
+    root, task = kept
+    return shutil.copytree(root, tmp_path / "own"), task
 
 
 def test_measuring_under_attack_and_by_level(document, own):
-    root, cell = own
+    root, task = own
     words = ["--attack", "pgd", "--attack.eps", "0.2", "--metric", "nll", "--levels", "2", "--draws", "20"]
-    said = document("measure", *words, "--seed", "3", *ON_40, "--model", cell.key, "--store", root)
-    store, net, images = Store(root), cell.load(Store(root)), digits().validation.take(slice(0, 40))
-    moved = attacking(cell, {"pgd": {"eps": 0.2}}, "validation", limit=40, seed=3)
-    p = Predicted(cell, "validation", moved, None, 40, 3).result(store)
+    said = document("measure", *words, "--seed", "3", *ON_40, "--model", task.key, "--store", root)
+    store, net, images = Store(root), task.load(Store(root)), digits().validation.take(slice(0, 40))
+    moved = attack_task(task, {"pgd": {"eps": 0.2}}, "validation", limit=40, seed=3)
+    p = PredictTask(task, "validation", moved, None, 40, 3).result(store)
     assert said["split"] == "validation" and said["attack"]["pgd"]["eps"] == 0.2
     assert said["metrics"]["nll"]["value"] == pytest.approx(nll(p)) and nll(p) > nll(sf.predict(net, images)) + 0.05
     sizes = sf.attack("nearest_boundary", net, images, away_from="prediction", seed=3).distance
@@ -42,14 +42,14 @@ def test_measuring_under_attack_and_by_level(document, own):
 
 
 def test_an_attack_by_proxy_is_a_transfer_whose_points_are_handed_out(document, own, tmp_path):
-    root, cell = own
+    root, task = own
     store, out = Store(root), tmp_path / "moved.safetensors"
-    other = training("vanilla", cell.net, cell.data, cell.recipe, seed=1)
-    execute([other], store, machine=Machine("cpu"), quiet=True)
-    words = ["pgd", "--attack.eps", "0.2", "--model", cell.key, "--proxy", other.key, "--seed", "2", "--out", out]
+    other = train_task("vanilla", task.net, task.data, task.recipe, seed=1)
+    execute([other], store, runtime=Runtime("cpu"), quiet=True)
+    words = ["pgd", "--attack.eps", "0.2", "--model", task.key, "--proxy", other.key, "--seed", "2", "--out", out]
     said = document("attack", *words, *ON_40, "--store", root)
     points = digits().validation.points(slice(0, 40))
-    again = sf.transfer({"pgd": {"eps": 0.2}}, cell.load(store), other.load(store), points, seed=2)
+    again = sf.transfer({"pgd": {"eps": 0.2}}, task.load(store), other.load(store), points, seed=2)
     assert said["proxy"] == other.key and said["split"] == "validation" and said["n"] == 40
     assert said["robust_accuracy"]["value"] == pytest.approx(1 - float(again.found.float().mean()))
     torch.testing.assert_close(read_tensors(out)[0]["x"], again.x)
@@ -60,14 +60,14 @@ def test_what_a_training_is_told_is_what_is_trained(document, tmp_path):
     words += ["--precision", "bf16", "--record", "robustness", "--record.images", "20", "--accelerator", "cpu"]
     said = document("train", "vanilla", *words, "--store", tmp_path)
     recipe, record = {"recipe": {"epochs": 1, "batch": 256}}, {"robustness": {"images": 20}}
-    cell = training("vanilla", {"mlp": {"width": 4}}, "digits", recipe, seed=3, precision="bf16", record=record)
-    assert said["key"] == cell.key and said["seed"] == 3 and cell.done(Store(tmp_path))
-    assert "pgd" in cell.recorded(Store(tmp_path))
+    task = train_task("vanilla", {"mlp": {"width": 4}}, "digits", recipe, seed=3, precision="bf16", record=record)
+    assert said["key"] == task.key and said["seed"] == 3 and task.done(Store(tmp_path))
+    assert "pgd" in task.recorded(Store(tmp_path))
 
 
 def test_a_study_is_run_and_its_report_is_written_again(document, run, own, monkeypatch, tmp_path):
-    root, cell = own
-    study = Study(lambda: [Predicted(cell, limit=25)], lambda store: Page("A small study"))
+    root, task = own
+    study = Study(lambda: [PredictTask(task, limit=25)], lambda store: Page("A small study"))
     monkeypatch.setattr("surefooted.cli.actions.studying._study", lambda *_: study)
     monkeypatch.chdir(tmp_path)
     place = ["--store", root]

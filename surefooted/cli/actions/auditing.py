@@ -9,17 +9,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from surefooted.cli.actions.words import data_for, flagged, own_name
+from surefooted.cli.actions.shared import data_for, flagged, own_name
 from surefooted.cli.options import gather
-from surefooted.core.files import explained
+from surefooted.core.files import as_input_error
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.intervals import Interval
-from surefooted.models.external.victim import is_foreign
+from surefooted.models.external.model import is_external
 from surefooted.pipeline.execute import execute
 from surefooted.pipeline.lookup import find_victim
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.report.terminal import check_place, escape, grid, print_json, say
+from surefooted.report.terminal import check_writable, escape, make_table, print_json, say
 
 
 def report_audit(
@@ -28,7 +28,7 @@ def report_audit(
     words: Sequence[str],
     config: Path | None,
     store: Store,
-    machine: Machine,
+    runtime: Runtime,
     out: Path | None,
     quiet: bool,
     as_json: bool,
@@ -41,14 +41,14 @@ def report_audit(
 ) -> None:
     from surefooted.auditing import audit_of
     from surefooted.auditing.run import audited, prepare, victim_of
-    from surefooted.report import write
+    from surefooted.report import write_page
 
     if model is None:
         raise InputError(
             "which classifier? Give --model MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME, transformers:NAME, a key "
             "of the store or a .safetensors file that surefooted wrote."
         )
-    ours = None if is_foreign(model) else find_victim(model, store)
+    ours = None if is_external(model) else find_victim(model, store)
     given = gather(("data",), named, words, config, defaults=own_name(ours))
     data = data_for(ours, given)
     door: dict[str, Any] = {
@@ -60,22 +60,24 @@ def report_audit(
     victim = victim_of(ours or model, data, **door)
     made = audit_of(model=victim, data=data, **arguments)
     out = out or Path("reports") / f"audit_{_slug(model)}"
-    prepare(made, store, machine, quiet=quiet)
-    check_place(out / "index.html")  # it makes the directory, which a refused model needs not
-    execute(made.cells, store, machine=machine, quiet=quiet)
+    prepare(made, store, runtime, quiet=quiet)
+    check_writable(out / "index.html")  # it makes the directory, which a refused model needs not
+    execute(made.tasks, store, runtime=runtime, quiet=quiet)
     found = audited(made, store)
-    with explained(out):
-        index = write(found.page, out)
+    with as_input_error(out):
+        index = write_page(found.page, out)
     if as_json:
         return print_json(found.numbers | {"report": str(index)})
     say(f"[bold]audit of {escape(found.numbers['classifier'])} on {escape(found.numbers['data'])}[/]")
     shown = found.numbers["calibration"]
-    table = grid(f"{made.part} split, n = {found.numbers['n']}", "as it is", "temperature-scaled", "under AutoAttack")
+    table = make_table(
+        f"{made.part} split, n = {found.numbers['n']}", "as it is", "temperature-scaled", "under AutoAttack"
+    )
     for name in shown["clean"]:
         values = (row[name] for row in shown.values())
         table.add_row(name, *(escape(f"{v['value']:.4f} [{v['low']:.4f}, {v['high']:.4f}]") for v in values))
     say(table)
-    table = grid("attack", "eps", "robust accuracy")
+    table = make_table("attack", "eps", "robust accuracy")
     for one in found.numbers["attacks"]:
         table.add_row(one["name"], f"{one['eps']:.4g}", escape(Interval(**one["robust_accuracy"]).percent()))
     say(table)

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from surefooted.cli.actions.words import data_for, own_name, part_of
+from surefooted.cli.actions.shared import data_for, own_name, part_of
 from surefooted.cli.options import gather
-from surefooted.components.spec import complete, resolve, split
+from surefooted.components.spec import complete, parse_spec, resolve
 from surefooted.core.predictions import Predictions, predictions
 from surefooted.errors import InputError
 from surefooted.evaluation import metrics
@@ -21,20 +21,20 @@ from surefooted.evaluation.metrics.levels import by_level, levels_of
 from surefooted.evaluation.metrics.measuring import interval_of
 from surefooted.evaluation.metrics.paired import mcnemar, paired_bootstrap
 from surefooted.pipeline.execute import execute
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import (
-    Named,
-    Part,
-    Predicted,
+    ComponentSpec,
+    PredictTask,
     Source,
-    Unsure,
-    attacking,
+    SplitName,
+    UncertaintyTask,
+    attack_task,
     check_same_data,
-    images_of,
-    own_data,
+    eval_images,
+    training_data,
 )
-from surefooted.report.terminal import brief, escape, grid, print_json, say
+from surefooted.report.terminal import escape, format_value, make_table, print_json, say
 from surefooted.studies.ranking import NEAREST
 
 Bound = Mapping[str, Callable[..., float]]
@@ -49,7 +49,7 @@ def measured(
     victim: Source,
     chosen: Sequence[str],
     store: Store,
-    machine: Machine,
+    runtime: Runtime,
     quiet: bool,
     as_json: bool,
     *,
@@ -68,22 +68,22 @@ def measured(
     given = gather(slots, named, words, config, defaults={name: name for name in chosen} | own_name(victim))
     bound = {name: _with_options(name, given[name]) for name in chosen}
     data, on = data_for(victim, given), part_of(part)
-    if levels and levels > (n := len(images_of(victim, data, on, limit))):
+    if levels and levels > (n := len(eval_images(victim, data, on, limit))):
         raise InputError(f"--levels is {levels}, and there are {n} images; each level needs one at least.")
 
-    def predicted(one: Source, data: Named | None) -> Predicted:
+    def predicted(one: Source, data: ComponentSpec | None) -> PredictTask:
         attack = given.get("attack")
-        moved = attacking(one, attack, on, data=data, limit=limit, seed=seed) if attack else None
-        return Predicted(one, on, moved, data, limit, seed)
+        moved = attack_task(one, attack, on, data=data, limit=limit, seed=seed) if attack else None
+        return PredictTask(one, on, moved, data, limit, seed)
 
     if against:
         check_same_data((victim, against))
     first = predicted(victim, data)
-    second = predicted(against, data or own_data(victim)) if against else None
-    ranked = attacking(victim, NEAREST, on, data=data, limit=limit, seed=seed, keep_points=False) if levels else None
+    second = predicted(against, data or training_data(victim)) if against else None
+    ranked = attack_task(victim, NEAREST, on, data=data, limit=limit, seed=seed, keep_points=False) if levels else None
     sides = _sides(victim, on, data, given["ood"], limit, seed) if "ood" in given else ()
-    cells = [cell for cell in (first, second, ranked, *sides) if cell is not None]
-    execute(cells, store, machine=machine, quiet=quiet)
+    tasks = [task for task in (first, second, ranked, *sides) if task is not None]
+    execute(tasks, store, runtime=runtime, quiet=quiet)
 
     p = first.result(store)
     resampled = {"draws": draws, "seed": seed}
@@ -107,16 +107,16 @@ def measured(
 
 
 def _sides(
-    victim: Source, part: Part, data: Named | None, other: Named, limit: int, seed: int
-) -> tuple[Unsure, Unsure]:
+    victim: Source, part: SplitName, data: ComponentSpec | None, other: ComponentSpec, limit: int, seed: int
+) -> tuple[UncertaintyTask, UncertaintyTask]:
     """The network's uncertainty on its own images and on others."""
     other = complete("data", other)
-    shapes = [images_of(victim, which, part, limit).shape for which in (data, other)]
+    shapes = [eval_images(victim, which, part, limit).shape for which in (data, other)]
     if shapes[0] != shapes[1]:
         raise InputError(
             f"the images of --ood are {shapes[1]}, and the network is for {shapes[0]}; name a data set of that shape."
         )
-    return Unsure(victim, part, data, limit, seed), Unsure(victim, part, other, limit, seed)
+    return UncertaintyTask(victim, part, data, limit, seed), UncertaintyTask(victim, part, other, limit, seed)
 
 
 def _against(bound: Bound, p: Predictions, q: Predictions, resampled: Mapping[str, int]) -> dict[str, Any]:
@@ -126,35 +126,38 @@ def _against(bound: Bound, p: Predictions, q: Predictions, resampled: Mapping[st
 
 
 def _say(found: Mapping[str, Any], levels: int) -> None:
-    table = grid("metric", "value", "95 % interval")
+    table = make_table("metric", "value", "95 % interval")
     for name, value in found["metrics"].items():
         table.add_row(name, f"{value['value']:.4f}", _between(value))
-    attacked = f", attacked by {brief(found['attack'])}" if found["attack"] else ""
+    attacked = f", attacked by {format_value(found['attack'])}" if found["attack"] else ""
     say(f"[bold]{found['split']} split{attacked}, n = {found['n']}[/]", table)
     for names in _in_rows_of(LEVELLED, list(found.get("by_level", {}))):
-        table = grid("robustness level", *names)
+        table = make_table("robustness level", *names)
         for k in range(levels):
             ends = {0: " (least)", levels - 1: " (most)"}.get(k, "")
             table.add_row(f"{k + 1}{ends}", *(f"{found['by_level'][name][k]:.3f}" for name in names))
         say(table)
     for name, terms in found.get("decompositions", {}).items():
-        table = grid(f"{name}, taken apart", "")
+        table = make_table(f"{name}, taken apart", "")
         for term, value in terms.items():
             table.add_row(term.replace("_", " "), f"{value:+.4f}")
         say(table)
     if "against" in found:
         _say_against(**found["against"])
     if "ood" in found:
-        table = grid("uncertainty", "AUROC", "95 % interval", "FPR at 95 % TPR", "AUPR")
+        table = make_table("uncertainty", "AUROC", "95 % interval", "FPR at 95 % TPR", "AUPR")
         for name, one in found["ood"]["measures"].items():
-            cells = (f"{one['auroc']:.4f}", _between(one), f"{one['fpr']:.4f}", f"{one['aupr']:.4f}")
-            table.add_row(name.replace("_", " "), *cells)
-        say(f"[bold]{one['n_outside']} images of {brief(found['ood']['data'])} against {one['n_inside']} of its own[/]")
+            row = (f"{one['auroc']:.4f}", _between(one), f"{one['fpr']:.4f}", f"{one['aupr']:.4f}")
+            table.add_row(name.replace("_", " "), *row)
+        say(
+            f"[bold]{one['n_outside']} images of {format_value(found['ood']['data'])} "
+            f"against {one['n_inside']} in-distribution images[/]"
+        )
         say(table)
 
 
 def _say_against(values: Mapping[str, float], differences: Mapping[str, Any], mcnemar: Mapping[str, Any]) -> None:
-    table = grid("metric", "the other's", "difference", "95 % interval", "p")
+    table = make_table("metric", "the other's", "difference", "95 % interval", "p")
     for name, one in differences.items():
         table.add_row(name, f"{values[name]:.4f}", f"{one['value']:+.4f}", _between(one), f"{one['p']:.3g}")
     say(
@@ -173,10 +176,10 @@ def _between(value: Mapping[str, float]) -> str:
     return escape(f"[{value['low']:.4f}, {value['high']:.4f}]")
 
 
-def _with_options(name: str, given: Named) -> Callable[..., float]:
+def _with_options(name: str, given: ComponentSpec) -> Callable[..., float]:
     """The metric with its options, which are tried on made-up predictions: a fault must not wait for the real ones."""
     metric = resolve("metric", name)
-    chosen, options = split(given)
+    chosen, options = parse_spec(given)
     if chosen != name:
         raise InputError(f"--{name} is {chosen!r}; the options of a metric are written --{name}.OPTION VALUE.")
     if not options:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from surefooted.components.describe import describe
 from surefooted.components.spec import resolve
-from surefooted.core.files import explained
+from surefooted.core.files import as_input_error
 from surefooted.errors import InputError
 from surefooted.pipeline.execute import execute, plan
 from surefooted.pipeline.forecast import forecast
-from surefooted.pipeline.runtime import Machine
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.report.terminal import check_place, escape, print_json, say, spoken, tell
+from surefooted.report.terminal import check_writable, escape, human_duration, print_json, say, say_on_stderr
 from surefooted.studies.base import Study
 
 
@@ -21,41 +21,43 @@ def run_study(
     size: str | None,
     only: list[str],
     store: Store,
-    machine: Machine,
+    runtime: Runtime,
     workers: int,
     out: Path | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
     study = _study(name, size, only)
-    check_place(_place(name, size, only, out) / "index.html")
-    cells = list(study.cells())
-    todo = plan(cells, store)
+    check_writable(_place(name, size, only, out) / "index.html")
+    tasks = list(study.tasks())
+    todo = plan(tasks, store)
     if not as_json:
         kinds = ", ".join(f"{sum(c.kind == k for c in todo)} {k}" for k in dict.fromkeys(c.kind for c in todo))
-        tell(f"[bold]{name}[/]: {f'to make: {kinds}' if todo else 'everything is in the store'}")
+        say_on_stderr(f"[bold]{name}[/]: {f'to make: {kinds}' if todo else 'everything is in the store'}")
         if todo and not quiet:
-            ahead = forecast(todo, machine, workers=workers)
-            tell(f"some {ahead.passes:.2g} passes through networks, about {spoken(ahead.seconds)} on this device")
-    made = execute(cells, store, machine=machine, workers=workers, quiet=quiet)
+            ahead = forecast(todo, runtime, workers=workers)
+            say_on_stderr(
+                f"some {ahead.passes:.2g} passes through networks, about {human_duration(ahead.seconds)} on this device"
+            )
+    made = execute(tasks, store, runtime=runtime, workers=workers, quiet=quiet)
     write_report(name, size, only, store, out, as_json, made=made)
 
 
 def write_report(
     name: str, size: str | None, only: list[str], store: Store, out: Path | None, as_json: bool, *, made: int = 0
 ) -> None:
-    from surefooted.report import write
+    from surefooted.report import write_page
 
     study, place = _study(name, size, only), _place(name, size, only, out)
-    missing = plan(study.cells(), store)
+    missing = plan(study.tasks(), store)
     if missing:
         run = " ".join(
             ["surefooted study run", name, *([f"--size {size}"] if size else []), *(f"--only {one}" for one in only)]
         )
         raise InputError(f"{len(missing)} results of {name} are not in {store.root}; run: {run}")
     page = study.page(store)
-    with explained(place):
-        index = write(page, place)
+    with as_input_error(place):
+        index = write_page(page, place)
     if as_json:
         return print_json(
             {"study": name, "made": made, "report": str(index), "findings": [vars(f) for f in page.findings]}

@@ -7,13 +7,13 @@ from functools import cache
 
 import numpy as np
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.core.rng import Noise
 from surefooted.data.corruptions.base import Corruption, Levels, Scale, Severity, corruption
 from surefooted.data.corruptions.filters import along, banded, blurred, correlated, exact, zoom_sizes, zoomed
 
 
-@checked
+@component
 def defocus_blur(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Defocus blur: a lens out of focus, which makes a disk of every point.
 
@@ -35,7 +35,7 @@ def defocus_blur(*, severity: Severity = 1, scale: Scale = "auto", quantise: boo
     return corruption(change, cifar, imagenet, 3, severity, scale, quantise)
 
 
-@checked
+@component
 def zoom_blur(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Zoom blur: the camera moves towards the object while the shutter is open.
 
@@ -64,7 +64,7 @@ def zoom_blur(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool =
     return corruption(change, cifar, imagenet, 6, severity, scale, quantise)
 
 
-@checked
+@component
 def gaussian_blur(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Gaussian blur.
 

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.core.rng import Noise
 from surefooted.data.corruptions.base import Corruption, Levels, Scale, Severity, corruption
 from surefooted.data.corruptions.colour import with_saturation
 from surefooted.data.corruptions.filters import boxed
 
 
-@checked
+@component
 def contrast(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Contrast: each channel drawn together towards its mean over the image.
 
@@ -35,7 +35,7 @@ def contrast(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = 
     return corruption(change, cifar, imagenet, 11, severity, scale, quantise)
 
 
-@checked
+@component
 def saturate(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Saturation: colours paler (severities 1 and 2) or stronger (3 to 5). Grey images are refused.
 
@@ -58,7 +58,7 @@ def saturate(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = 
     return corruption(change, cifar, imagenet, 18, severity, scale, quantise, colour=True)
 
 
-@checked
+@component
 def pixelate(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Pixelation: scaled down by means over boxes, and up again by repeating.
 
@@ -82,7 +82,7 @@ def pixelate(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = 
     return corruption(change, cifar, imagenet, 13, severity, scale, quantise)
 
 
-@checked
+@component
 def jpeg_compression(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """JPEG compression, by Pillow: the image written and read again.
 

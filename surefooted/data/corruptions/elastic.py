@@ -7,7 +7,7 @@ from jaxtyping import Float64
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.core.rng import Noise
 from surefooted.data.corruptions.base import Corruption, Levels, Scale, Severity, corruption
 from surefooted.data.corruptions.filters import blurred
@@ -15,7 +15,7 @@ from surefooted.data.corruptions.filters import blurred
 Plane = Float64[Tensor, "b h w"]
 
 
-@checked
+@component
 def elastic_transform(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Elastic transform: a random affine map, then pixels moved by smooth random fields.
 

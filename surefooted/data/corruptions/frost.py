@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.core.rng import Noise
 from surefooted.data.corruptions.base import Corruption, Levels, Scale, Severity, corruption
 from surefooted.data.corruptions.colour import LUMA
@@ -33,7 +33,7 @@ TINTS = (
 UNEVEN = 0.5
 
 
-@checked
+@component
 def frost(
     *,
     severity: Severity = 1,

@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.core.rng import Noise
 from surefooted.data.corruptions.base import Corruption, Levels, Scale, Severity, corruption
 from surefooted.data.corruptions.filters import blurred
 
 
-@checked
+@component
 def glass_blur(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Glass blur: a Gaussian blur, pixels copied from near places, and the blur again.
 

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.core.rng import Noise
 from surefooted.data.corruptions.base import Corruption, Levels, Scale, Severity, corruption
 from surefooted.data.corruptions.filters import exact
 
 
-@checked
+@component
 def motion_blur(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Motion blur: the camera moves in a straight line while the shutter is open, at up to 45° from the horizontal.
 

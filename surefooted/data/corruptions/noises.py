@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.core.rng import Noise
 from surefooted.data.corruptions.base import Corruption, Levels, Scale, Severity, corruption
 
 GUIDES = 256  # parts of [0, 1) whose first count is looked up
 
 
-@checked
+@component
 def gaussian_noise(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Gaussian noise of one standard deviation.
 
@@ -35,7 +35,7 @@ def gaussian_noise(*, severity: Severity = 1, scale: Scale = "auto", quantise: b
     return corruption(change, cifar, imagenet, 0, severity, scale, quantise)
 
 
-@checked
+@component
 def shot_noise(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Shot noise: Poisson counts of the light that falls on a pixel.
 
@@ -55,7 +55,7 @@ def shot_noise(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool 
     return corruption(change, (500, 250, 100, 75, 50), (60, 25, 12, 5, 3), 1, severity, scale, quantise)
 
 
-@checked
+@component
 def impulse_noise(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Impulse noise: salt and pepper, in each channel by itself.
 
@@ -75,7 +75,7 @@ def impulse_noise(*, severity: Severity = 1, scale: Scale = "auto", quantise: bo
     return corruption(change, cifar, imagenet, 2, severity, scale, quantise)
 
 
-@checked
+@component
 def speckle_noise(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Speckle noise: Gaussian, in proportion to the pixel.
 

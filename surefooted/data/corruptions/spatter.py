@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.core.rng import Noise
 from surefooted.data.corruptions.base import Corruption, Levels, Scale, Severity, corruption
 from surefooted.data.corruptions.colour import like
@@ -19,7 +19,7 @@ MUD = (63.0, 42.0, 20.0)  # brown
 Plane = Float64[Tensor, "b 1 h w"]
 
 
-@checked
+@component
 def spatter(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Spatter: drops of water (severities 1 to 3) or of mud (4 and 5). On grey images, in the luma of their colours.
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.core.rng import Noise
 from surefooted.data.corruptions.base import Corruption, Levels, Scale, Severity, corruption
 from surefooted.data.corruptions.colour import grey, with_value
@@ -14,7 +14,7 @@ from surefooted.data.corruptions.filters import along, zoom_sizes, zoomed
 from surefooted.data.corruptions.motion import angles, moved
 
 
-@checked
+@component
 def snow(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Snow: flakes that fall at up to 45° from the vertical, over a whitened image.
 
@@ -57,7 +57,7 @@ def snow(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True
     return corruption(change, cifar, imagenet, 7, severity, scale, quantise)
 
 
-@checked
+@component
 def fog(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Fog: a plasma fractal of white, made by the diamond-square algorithm.
 
@@ -81,7 +81,7 @@ def fog(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True)
     return corruption(change, cifar, imagenet, 9, severity, scale, quantise)
 
 
-@checked
+@component
 def brightness(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True) -> Corruption:
     """Brightness: something is added to the value of hue, saturation and value.
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefooted.components.component import Count, Whole, checked
+from surefooted.components.component import Count, Whole, component
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.functional import Functional
 from surefooted.evaluation.metrics.intervals import Level, central, resamples
@@ -24,7 +24,7 @@ class Correlation(NamedTuple):
     left_out: int
 
 
-@checked
+@component
 def correlation(
     x: Tensor,
     y: Tensor,

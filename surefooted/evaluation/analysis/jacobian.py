@@ -13,8 +13,8 @@ from surefooted.core.types import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.evaluation.analysis.margins import answer, margin_of
-from surefooted.models.prediction import classes_told, in_blocks
-from surefooted.models.victims import Victim, laid_out, untouched, victim_of
+from surefooted.models.prediction import count_classes, in_batches
+from surefooted.models.victims import Victim, as_victim, channels_last, untouched
 
 # Of the Jacobians that are held at once; one image's must fit whatever it takes.
 JACOBIAN_BYTES = 2**28
@@ -54,11 +54,11 @@ def sensitivity(model: nn.Module | Victim, images: Images | Points, *, batch: in
 
     Source: EntM, section 6 (eq. 12, table 4).
     """
-    victim = victim_of(model)
+    victim = as_victim(model)
     parts = []
-    with laid_out(victim):
-        each = 4 * classes_told(victim, images) * images.x[:1].numel()
-        for points in in_blocks(victim, images, min(batch, max(1, JACOBIAN_BYTES // each))):
+    with channels_last(victim):
+        each = 4 * count_classes(victim, images) * images.x[:1].numel()
+        for points in in_batches(victim, images, min(batch, max(1, JACOBIAN_BYTES // each))):
             with untouched(victim, seed=seed):
                 f, j = jacobian(victim, victim.lift(points.x))
             parts.append((margin_of(f, points.y), spectral_norm(j), f.argmax(-1) == points.y))

@@ -16,8 +16,8 @@ from surefooted.core.types import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.evaluation.analysis.margins import answer
-from surefooted.models.prediction import in_blocks
-from surefooted.models.victims import Victim, laid_out, untouched, victim_of
+from surefooted.models.prediction import in_batches
+from surefooted.models.victims import Victim, as_victim, channels_last, untouched
 
 
 class Nonlinearity(NamedTuple):
@@ -44,13 +44,13 @@ def nonlinearity(
 
     Source: EntM, eq. 13 and table 4.
     """
-    victim = victim_of(model)
+    victim = as_victim(model)
     if len(moved) != len(images.y) or moved.shape[1:] != images.x.shape[1:]:
         seen, expected = tuple(moved.shape), (len(images.y), *images.x.shape[1:])
         raise InputError(f"the moved points have shape {seen}; expected {expected}, a row for each image.")
     parts, at = [], 0
-    with laid_out(victim), torch.no_grad():
-        for points in in_blocks(victim, images, batch):
+    with channels_last(victim), torch.no_grad():
+        for points in in_batches(victim, images, batch):
             x, there = victim.lift(points.x), victim.lift(moved[at : at + len(points.y)].to(points.x))
             at += len(points.y)
             f, along = derivative_along(victim, x, there - x, seed)

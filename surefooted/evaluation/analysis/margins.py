@@ -9,8 +9,8 @@ from torch.nn.functional import one_hot
 
 from surefooted.core.types import Points, log_mean_softmax
 from surefooted.data.images import Images
-from surefooted.models.prediction import in_blocks
-from surefooted.models.victims import Victim, laid_out, untouched, victim_of
+from surefooted.models.prediction import in_batches
+from surefooted.models.victims import Victim, as_victim, channels_last, untouched
 
 
 def decision_margin(
@@ -26,10 +26,10 @@ def decision_margin(
 
     Source: EntM, section 6; Tsuzuku et al., *Lipschitz-margin training*, NeurIPS 2018.
     """
-    victim = victim_of(model)
+    victim = as_victim(model)
     parts = []
-    with laid_out(victim), torch.no_grad():
-        for points in in_blocks(victim, images, batch):
+    with channels_last(victim), torch.no_grad():
+        for points in in_batches(victim, images, batch):
             with untouched(victim, seed=seed):
                 parts.append(margin_of(answer(victim, victim.lift(points.x)), points.y))
     return torch.cat(parts)

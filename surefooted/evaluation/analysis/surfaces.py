@@ -16,14 +16,14 @@ from surefooted.core.types import Forward, Points, Score, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.evaluation.analysis.margins import margin_of
-from surefooted.models.prediction import classes_told, in_blocks
-from surefooted.models.victims import Victim, laid_out, untouched, victim_of
+from surefooted.models.prediction import count_classes, in_batches
+from surefooted.models.victims import Victim, as_victim, channels_last, untouched
 
 # Apart from what attacks draw under the same seed.
 STREAM = 64
 
 
-class Surface(NamedTuple):
+class LossSurface(NamedTuple):
     """Values on the grid x + e1·d1 + e2·d2.
 
     Attributes:
@@ -37,7 +37,7 @@ class Surface(NamedTuple):
     margin: Float[Tensor, "n g g"]
 
 
-def surface(
+def loss_surface(
     model: nn.Module | Victim,
     images: Images | Points,
     *,
@@ -46,7 +46,7 @@ def surface(
     grid: int = 21,
     batch: int = 512,
     seed: int = 0,
-) -> Surface:
+) -> LossSurface:
     """A score and the decision margin around every image, at x + e1·d1 + e2·d2 with e1, e2 in [−reach, reach].
 
     d1 is the sign of the gradient of the cross-entropy at x. d2 is a random direction with ‖d2‖∞ = 1; *choice*: a
@@ -66,17 +66,17 @@ def surface(
         raise InputError(f"grid is {grid}; expected an odd number from 3, so that the image itself is in the middle.")
     if not 0 < reach < torch.inf:
         raise InputError(f"reach is {reach}; expected a number above 0, in pixels' [0, 1].")
-    victim, score = victim_of(model), score or cross_entropy()
+    victim, score = as_victim(model), score or cross_entropy()
     half = grid // 2
     scores, margins = [], []
-    with laid_out(victim):
-        classes_told(victim, images)  # refuses labels that the victim has no class for
-        for points in in_blocks(victim, images, min(batch, max(1, batch // grid**2))):
+    with channels_last(victim):
+        count_classes(victim, images)  # refuses labels that the victim has no class for
+        for points in in_batches(victim, images, min(batch, max(1, batch // grid**2))):
             offsets = reach * torch.arange(-half, half + 1, device=points.x.device) / half
             values = _around(victim, points, score, offsets, batch, seed)
             scores.append(values[0])
             margins.append(values[1])
-    return Surface(offsets, torch.cat(scores), torch.cat(margins))
+    return LossSurface(offsets, torch.cat(scores), torch.cat(margins))
 
 
 def steepest_sign(victim: Victim, z: Float[Tensor, "b *z"], y: Tensor) -> Float[Tensor, "b *z"]:

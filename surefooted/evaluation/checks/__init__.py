@@ -9,13 +9,13 @@ gradients give a false sense of security*, ICML 2018.
 """
 
 from surefooted.evaluation.checks.admission import admit, admit_probabilities
-from surefooted.evaluation.checks.attacked import black_box_wins, chance, huge_eps, ladder, not_converged
-from surefooted.evaluation.checks.flags import FLAGS, Flag, allowed, named
-from surefooted.evaluation.checks.probing import (
+from surefooted.evaluation.checks.attack_results import black_box_wins, chance, huge_eps, not_converged, rising_accuracy
+from surefooted.evaluation.checks.flags import FLAGS, Flag, allowed_difference, flag_names
+from surefooted.evaluation.checks.probe import (
     PROBED,
     Probe,
-    of_probe,
     probe,
+    probe_flags,
     randomised,
     softmax_twice,
     train_mode,
@@ -29,16 +29,16 @@ __all__ = [
     "Probe",
     "admit",
     "admit_probabilities",
-    "allowed",
+    "allowed_difference",
     "black_box_wins",
     "chance",
+    "flag_names",
     "huge_eps",
-    "ladder",
-    "named",
     "not_converged",
-    "of_probe",
     "probe",
+    "probe_flags",
     "randomised",
+    "rising_accuracy",
     "softmax_twice",
     "train_mode",
     "zero_gradients",

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from surefooted.core.types import Points, check_pixels
 from surefooted.errors import InputError
-from surefooted.evaluation.checks.probing import PROBED
-from surefooted.models.victims import Victim, untouched, victim_of
+from surefooted.evaluation.checks.probe import PROBED
+from surefooted.models.victims import Victim, as_victim, untouched
 
 # Half precision rounds a softmax by so much; logits and sigmoids are further off.
 SUMS_TO_1 = 1e-2
@@ -25,7 +25,7 @@ def admit(model: nn.Module, points: Points, classes: int) -> None:
     """
     x = points.x[:PROBED]
     check_pixels(points.x)
-    with torch.no_grad(), untouched(victim_of(model)):
+    with torch.no_grad(), untouched(as_victim(model)):
         out, fault = _tried(model, x)
         alone, fault_alone = _tried(model, x[:1])
     if fault is not None and fault_alone is None:

@@ -38,7 +38,7 @@ class Flag:
     cure: str
 
 
-def allowed(n: int) -> int:
+def allowed_difference(n: int) -> int:
     """Rows of n that two sound attacks may differ by."""
     return max(1, int(ALLOWED * n))
 
@@ -47,6 +47,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def named(flags: Iterable[Flag]) -> str:
+def flag_names(flags: Iterable[Flag]) -> str:
     """Names of flags for a line of text."""
     return ", ".join(flag.name.replace("_", " ") for flag in flags)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.core.predictions import Predictions
 from surefooted.evaluation.metrics.binning import Closed, Edges, Number, binned
 from surefooted.evaluation.metrics.pointwise import brier, nll
@@ -56,7 +56,7 @@ class NllDecomposition(NamedTuple):
     uncertainty: float
 
 
-@checked
+@component
 def brier_decomposition(
     p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right"
 ) -> BrierDecomposition:
@@ -89,7 +89,7 @@ def brier_decomposition(
     return BrierDecomposition(brier(p), *terms.tolist())
 
 
-@checked
+@component
 def nll_decomposition(
     p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right"
 ) -> NllDecomposition:

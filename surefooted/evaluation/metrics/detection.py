@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefooted.components.component import Count, Share, checked
+from surefooted.components.component import Count, Share, component
 from surefooted.core.predictions import Predictions
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.intervals import Interval, Level
-from surefooted.evaluation.metrics.measured import Measure, given
+from surefooted.evaluation.metrics.per_example import Measure, uncertainty_or_given
 
 Positive = Literal["outside", "inside"]
 
@@ -41,7 +41,7 @@ class Detection(NamedTuple):
     high: float
 
 
-@checked
+@component
 def detection(
     inside: Float[Tensor, " n"], outside: Float[Tensor, " m"], *, tpr: Share = 0.95, positive: Positive = "outside"
 ) -> Detection:
@@ -73,7 +73,7 @@ def detection(
     return Detection(auroc, fpr, _average_precision(yes, no), len(inside), len(outside), of.low, of.high)
 
 
-@checked
+@component
 def auroc_interval(auroc: Share, n: Count, m: Count, *, level: Level = 0.95) -> Interval:
     """Score interval of an AUROC from n and m examples: every value that the one seen is not too far from.
 
@@ -98,7 +98,7 @@ def auroc_interval(auroc: Share, n: Count, m: Count, *, level: Level = 0.95) -> 
     return Interval(auroc, lowest(auroc), 1 - lowest(1 - auroc), n + m)
 
 
-@checked
+@component
 def error_detection(
     p: Predictions,
     uncertainty: Tensor | None = None,
@@ -112,7 +112,7 @@ def error_detection(
     Args:
         uncertainty: (N,) any number per example, such as ``mutual_information`` of its samples; ``by`` where left out.
     """
-    score = given(p, uncertainty, by, "error_detection")
+    score = uncertainty_or_given(p, uncertainty, by, "error_detection")
     right = p.top()[1].bool()
     if right.all() or not right.any():
         raise InputError(

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.core.predictions import Predictions
 
 Functional = Callable[[Float[Tensor, "d n"]], Float[Tensor, " d"]]
@@ -27,7 +27,7 @@ Metric = Callable[..., float]
 
 def metric(prepare: Callable[..., Functional]) -> Metric:
     """Make a component ``(p, *, options) -> float`` of a function that returns the weighted functional."""
-    weighted = checked(prepare)
+    weighted = component(prepare)
 
     @functools.wraps(prepare)
     def value(p: Any, /, *args: Any, **options: Any) -> float:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from surefooted.components.component import Count, Whole, checked
+from surefooted.components.component import Count, Whole, component
 from surefooted.core.predictions import Predictions
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.functional import Metric, functional_of
@@ -33,7 +33,7 @@ class Interval(NamedTuple):
         return f"{100 * self.value:.2f} % [{100 * self.low:.2f}, {100 * self.high:.2f}]"
 
 
-@checked
+@component
 def bootstrap(
     metric: Metric,
     p: Predictions,
@@ -76,7 +76,7 @@ def bootstrap(
     return Interval(value, low, high, n)
 
 
-@checked
+@component
 def binomial_interval(successes: Whole, n: Count, *, level: Level = 0.95) -> Interval:
     """Wilson interval of a share, for accuracy and robust accuracy.
 
@@ -96,7 +96,7 @@ def binomial_interval(successes: Whole, n: Count, *, level: Level = 0.95) -> Int
     return Interval(share, low, high, n)
 
 
-@checked
+@component
 def seed_interval(values: Sequence[float], *, level: Level = 0.95) -> Interval:
     """Student t interval of the mean over independently seeded runs; one run has no interval, its bounds are nan."""
     n = len(values)

@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from surefooted.components.component import Count, checked
+from surefooted.components.component import Count, component
 from surefooted.core.predictions import Predictions
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.functional import Metric
 
 
-@checked
+@component
 def levels_of(sizes: Float[Tensor, " n"], *, levels: Count = 10) -> Int[Tensor, " n"]:
     """Robustness level of each example, from 0 (the paper's level 1): the least robust.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from surefooted.components.component import Count, Whole, checked
+from surefooted.components.component import Count, Whole, component
 from surefooted.core.predictions import Predictions
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.functional import Metric, functional_of
@@ -36,7 +36,7 @@ class McNemar(NamedTuple):
     p: float
 
 
-@checked
+@component
 def paired_bootstrap(
     metric: Metric,
     first: Predictions,
@@ -72,7 +72,7 @@ def paired_bootstrap(
     return Difference(value, *central(values, level), min(1.0, 2 * min(tails)), n)
 
 
-@checked
+@component
 def mcnemar(first: Predictions, second: Predictions) -> McNemar:
     """McNemar's exact test of equal accuracy: among the examples that one alone gets right, each is as often the one.
 
@@ -93,7 +93,7 @@ def mcnemar(first: Predictions, second: Predictions) -> McNemar:
     return McNemar(alone, alone_other, float(binomtest(alone, both).pvalue) if both else 1.0)
 
 
-@checked
+@component
 def paired_seeds(first: Sequence[float], second: Sequence[float], *, level: Level = 0.95) -> Difference:
     """Paired Student t interval and test of the mean difference, first minus second, over runs of the same seeds.
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.core.predictions import Predictions
 from surefooted.evaluation.metrics.binning import Closed, Edges, Number, bin_edges, binned
 
@@ -23,7 +23,7 @@ class ReliabilityCurve(NamedTuple):
     accuracy: Float[Tensor, " bins"]
 
 
-@checked
+@component
 def reliability_curve(
     p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right"
 ) -> ReliabilityCurve:

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.core.predictions import Predictions
 from surefooted.evaluation.metrics.functional import Functional, metric
-from surefooted.evaluation.metrics.measured import Measure, given, measured, thresholds
+from surefooted.evaluation.metrics.per_example import Measure, thresholds, uncertainty_of, uncertainty_or_given
 
 
 class RiskCoverage(NamedTuple):
@@ -43,7 +43,7 @@ def error_auroc(p: Predictions, /, *, by: Measure = "max_probability") -> Functi
     Reference: Hendrycks & Gimpel 2017.
     """
     wrong = 1 - p.top()[1]
-    order, last = thresholds(measured(p, by))
+    order, last = thresholds(uncertainty_of(p, by))
 
     def of(weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:
         weights = weights[:, order]
@@ -65,7 +65,7 @@ def aurc(p: Predictions, /, *, by: Measure = "max_probability") -> Functional:
     Reference: Geifman & El-Yaniv 2017.
     """
     wrong = 1 - p.top()[1]
-    order, last = thresholds(measured(p, by))
+    order, last = thresholds(uncertainty_of(p, by))
 
     def of(weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:
         weights = weights[:, order]
@@ -94,7 +94,7 @@ def excess_aurc(p: Predictions, /, *, by: Measure = "max_probability") -> Functi
     return of
 
 
-@checked
+@component
 def risk_coverage(
     p: Predictions, uncertainty: Tensor | None = None, *, by: Measure = "max_probability"
 ) -> RiskCoverage:
@@ -102,7 +102,7 @@ def risk_coverage(
 
     Reference: El-Yaniv & Wiener 2010.
     """
-    score = given(p, uncertainty, by, "risk_coverage")
+    score = uncertainty_or_given(p, uncertainty, by, "risk_coverage")
     order, last = thresholds(score)
     errors = (1 - p.top()[1])[order].cumsum(0)[last]
     return RiskCoverage(score[order][last], (last + 1).double() / len(score), errors / (last + 1))

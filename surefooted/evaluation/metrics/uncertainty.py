@@ -74,20 +74,20 @@ def mean_uncertainty(samples: Samples) -> dict[str, float]:
 
 
 # The higher the less sure, of one sample too: by the name of what is taken from 1, or of the measure.
-UNSURE = {
+UNCERTAINTIES = {
     "max_probability": lambda samples: -torch.expm1(_mean(_log_p(samples, "unsure")).amax(-1)),
     "margin": lambda samples: 1 - margin(samples),
     "entropy": total_entropy,
 }
 
 
-def unsure(samples: Samples) -> dict[str, Float[Tensor, " n"]]:
+def uncertainties(samples: Samples) -> dict[str, Float[Tensor, " n"]]:
     """Per example all that these samples can tell, each the higher the less sure: what ``detection`` asks for.
 
     ``max_probability`` and ``margin`` are taken from 1; what compares samples needs two of them and is left out of one.
     """
     log_p = _log_p(samples, "unsure")
-    found = {name: UNSURE[name](log_p) for name in ("max_probability", "margin")}
+    found = {name: UNCERTAINTIES[name](log_p) for name in ("max_probability", "margin")}
     several = () if len(log_p) == 1 else ("expected_entropy", "mutual_information", "sample_variance")
     return found | {name: MEASURES[name](log_p) for name in ("total_entropy", *several)}
 

@@ -16,7 +16,7 @@ from torch import nn
 from surefooted.errors import InputError
 
 
-def made(module: str, function: str) -> nn.Module:
+def build_from_factory(module: str, function: str) -> nn.Module:
     """Call a factory, or take a module as it is; files in the working directory are found, as by ``python -m``."""
     if not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise InputError(

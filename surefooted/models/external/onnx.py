@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from surefooted.errors import InputError
-from surefooted.models.external.operators import OPERATORS, Attributes
+from surefooted.models.external.onnx_ops import OPERATORS, Attributes
 
 OLDEST = 7
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from surefooted.errors import InputError
-from surefooted.models.external.aten import DTYPES, known, operator
+from surefooted.models.external.aten_ops import DTYPES, known, operator
 
 SCHEMA = 8
 EXPORT = (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
-from surefooted.components.component import Count, checked
+from surefooted.components.component import Count, component
 from surefooted.models.nets.normalise import How, Normalise
 from surefooted.models.nets.stages import Shape, at_least, stages
 
 
-@checked
+@component
 def cnn4(shape: Shape, classes: Count, /, *, normalise: How = "none") -> nn.Sequential:
     """Four-layer CNN: unpadded 5×5 convolutions (10, 20 channels) with ReLU and max pooling, then 50, classes units.
 

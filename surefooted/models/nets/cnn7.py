@@ -6,12 +6,12 @@ from itertools import pairwise
 
 from torch import nn
 
-from surefooted.components.component import Count, Share, checked
+from surefooted.components.component import Count, Share, component
 from surefooted.models.nets.normalise import How, Normalise
 from surefooted.models.nets.stages import Shape, at_least, drop, stages
 
 
-@checked
+@component
 def cnn7(
     shape: Shape, classes: Count, /, *, width: Count = 64, dropout: Share = 0.0, normalise: How = "none"
 ) -> nn.Sequential:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from surefooted.components.component import Count, Positive, Share, checked
+from surefooted.components.component import Count, Positive, Share, component
 from surefooted.models.nets.gaussian_process import GaussianProcess
 from surefooted.models.nets.normalise import How, Normalise
 from surefooted.models.nets.spectral import SpectralConv2d, SpectralLinear, bound, iterate
@@ -59,7 +59,7 @@ class Due(nn.Sequential):
         process.start(torch.cat(parts), examples)
 
 
-@checked
+@component
 def due_mlp(
     shape: Shape,
     classes: Count,
@@ -109,7 +109,7 @@ def due_mlp(
     return Due(OrderedDict(named.named_children()))
 
 
-@checked
+@component
 def due(
     shape: Shape,
     classes: Count,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
-from surefooted.components.component import Count, checked
+from surefooted.components.component import Count, component
 from surefooted.models.nets.normalise import How, Normalise
 from surefooted.models.nets.stages import Shape, at_least, stages
 
 
-@checked
+@component
 def lenet(shape: Shape, classes: Count, /, *, normalise: How = "none") -> nn.Sequential:
     """LeNet: two 5×5 convolutions (6, 16 channels), each with ReLU and max pooling, then 120, 84, classes units.
 
@@ -29,7 +29,7 @@ def lenet(shape: Shape, classes: Count, /, *, normalise: How = "none") -> nn.Seq
     return _build(shape, (6, 16), (120, 84, classes), normalise)
 
 
-@checked
+@component
 def lenet_svhn(shape: Shape, classes: Count, /, *, normalise: How = "none") -> nn.Sequential:
     """LeNet with more capacity: convolutions of 32 and 64 channels, then 256, 120, classes units.
 

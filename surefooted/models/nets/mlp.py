@@ -7,12 +7,12 @@ from math import prod
 
 from torch import nn
 
-from surefooted.components.component import Count, Share, checked
+from surefooted.components.component import Count, Share, component
 from surefooted.models.nets.normalise import How, Normalise
 from surefooted.models.nets.stages import Shape, drop, stages
 
 
-@checked
+@component
 def mlp(
     shape: Shape,
     classes: Count,

@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import nn
 
-from surefooted.components.component import Count, checked
+from surefooted.components.component import Count, component
 from surefooted.models.nets.normalise import How, Normalise
 from surefooted.models.nets.residual import Residual, conv, global_average, group, he_normal_
 from surefooted.models.nets.stages import Shape, at_least, stages
@@ -14,7 +14,7 @@ from surefooted.models.nets.stages import Shape, at_least, stages
 STEM = 16
 
 
-@checked
+@component
 def resnet29_v2(shape: Shape, classes: Count, /, *, n: Count = 3, normalise: How = "pixel_mean") -> nn.Sequential:
     """ResNet-29 v2 (pre-activation bottlenecks): groups of n blocks, 64, 128, 256 channels; depth 9n + 2.
 

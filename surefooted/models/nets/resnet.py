@@ -6,13 +6,13 @@ from functools import partial
 
 from torch import nn
 
-from surefooted.components.component import Count, Share, checked
+from surefooted.components.component import Count, Share, component
 from surefooted.models.nets.normalise import How, Normalise
 from surefooted.models.nets.residual import Residual, conv, global_average, group, projection
 from surefooted.models.nets.stages import Shape, at_least, drop, stages
 
 
-@checked
+@component
 def resnet18(shape: Shape, classes: Count, /, *, dropout: Share = 0.0, normalise: How = "none") -> nn.Sequential:
     """ResNet-18 (v1, basic blocks) with a 3×3 stem of stride 1: 64, 128, 256, 512 channels, two blocks each.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import nn
 
-from surefooted.components.component import Count, checked
+from surefooted.components.component import Count, component
 from surefooted.models.nets.normalise import How, Normalise
 from surefooted.models.nets.residual import Residual, conv, global_average, group, he_normal_, projection
 from surefooted.models.nets.stages import Shape, at_least, stages
 
 
-@checked
+@component
 def resnet101(shape: Shape, classes: Count, /, *, normalise: How = "none") -> nn.Sequential:
     """ResNet-101 (v1, bottlenecks): 7×7 stem of stride 2, max pooling, groups of 3, 4, 23, 3 blocks.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
-from surefooted.components.component import Count, Share, checked
+from surefooted.components.component import Count, Share, component
 from surefooted.models.nets.normalise import How, Normalise
 from surefooted.models.nets.stages import Shape, at_least, drop, stages
 
 
-@checked
+@component
 def small_cnn(shape: Shape, classes: Count, /, *, dropout: Share = 0.5, normalise: How = "none") -> nn.Sequential:
     """SmallCNN of TRADES: unpadded 3×3 convolutions 32, 32, pool, 64, 64, pool, then 200, 200, classes units.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
-from surefooted.components.component import Count, Share, checked
+from surefooted.components.component import Count, Share, component
 from surefooted.models.nets.normalise import How, Normalise
 from surefooted.models.nets.stages import Shape, at_least, drop, stages
 
 
-@checked
+@component
 def small_convnet(
     shape: Shape, classes: Count, /, *, width: Count = 16, dropout: Share = 0.0, normalise: How = "none"
 ) -> nn.Sequential:

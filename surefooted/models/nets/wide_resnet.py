@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import nn
 
-from surefooted.components.component import Count, Share, checked
+from surefooted.components.component import Count, Share, component
 from surefooted.errors import InputError
 from surefooted.models.nets.normalise import How, Normalise
 from surefooted.models.nets.residual import Residual, conv, global_average, group, he_normal_
@@ -16,7 +16,7 @@ from surefooted.models.nets.stages import Shape, at_least, drop, stages
 Reads = Literal["input", "activated"]
 
 
-@checked
+@component
 def wide_resnet(
     shape: Shape,
     classes: Count,
@@ -69,7 +69,7 @@ def wide_resnet(
     return net
 
 
-@checked
+@component
 def wide_resnet28_10(
     shape: Shape, classes: Count, /, *, dropout: Share = 0.0, normalise: How = "channel"
 ) -> nn.Sequential:
@@ -83,7 +83,7 @@ def wide_resnet28_10(
     return wide_resnet(shape, classes, depth=28, widen=10, dropout=dropout, normalise=normalise)
 
 
-@checked
+@component
 def wide_resnet34_10(
     shape: Shape, classes: Count, /, *, dropout: Share = 0.0, normalise: How = "none"
 ) -> nn.Sequential:

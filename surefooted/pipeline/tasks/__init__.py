@@ -4,49 +4,57 @@ A cell's key is the hash of its complete arguments, of the data's checksum and o
 was made once, by whatever study, is found by every other.
 """
 
-from surefooted.pipeline.tasks.analysed import Analysed, Surface
-from surefooted.pipeline.tasks.attacked import Attacked, attacking
-from surefooted.pipeline.tasks.base import Cell, Named, Part, Source, before, data_of, known_data
-from surefooted.pipeline.tasks.origin import made_by
-from surefooted.pipeline.tasks.predicted import Predicted
-from surefooted.pipeline.tasks.probed import Probed
-from surefooted.pipeline.tasks.released import Released
-from surefooted.pipeline.tasks.shifted import Corrupted, Shifted
-from surefooted.pipeline.tasks.sources import Best, Dropped, Ensembled, Member, Weights
-from surefooted.pipeline.tasks.tested import check_same_data, check_same_set, images_of, own_data
-from surefooted.pipeline.tasks.trained import Train, training
-from surefooted.pipeline.tasks.transferred import Transferred
-from surefooted.pipeline.tasks.unsure import Unsure
+from surefooted.pipeline.tasks.analysis import LocalAnalysisTask, LossSurfaceTask
+from surefooted.pipeline.tasks.attack import AttackTask, attack_task
+from surefooted.pipeline.tasks.base import (
+    ComponentSpec,
+    Source,
+    SplitName,
+    Task,
+    load_splits,
+    resolve_data,
+    trainings_of,
+)
+from surefooted.pipeline.tasks.corruption import CorruptedPredictTask, CorruptionTask
+from surefooted.pipeline.tasks.evaluation_data import check_same_data, check_same_set, eval_images, training_data
+from surefooted.pipeline.tasks.prediction import PredictTask
+from surefooted.pipeline.tasks.provenance import made_by
+from surefooted.pipeline.tasks.released import ReleasedCorruptionTask
+from surefooted.pipeline.tasks.sanity import SanityCheckTask
+from surefooted.pipeline.tasks.sources import BestOfSweep, DeepEnsemble, MCDropout, MemberOf, WeightsFile
+from surefooted.pipeline.tasks.training import TrainTask, train_task
+from surefooted.pipeline.tasks.transfer import TransferTask
+from surefooted.pipeline.tasks.uncertainty import UncertaintyTask
 
 __all__ = [
-    "Analysed",
-    "Attacked",
-    "Best",
-    "Cell",
-    "Corrupted",
-    "Dropped",
-    "Ensembled",
-    "Member",
-    "Named",
-    "Part",
-    "Predicted",
-    "Probed",
-    "Released",
-    "Shifted",
+    "AttackTask",
+    "BestOfSweep",
+    "ComponentSpec",
+    "CorruptedPredictTask",
+    "CorruptionTask",
+    "DeepEnsemble",
+    "LocalAnalysisTask",
+    "LossSurfaceTask",
+    "MCDropout",
+    "MemberOf",
+    "PredictTask",
+    "ReleasedCorruptionTask",
+    "SanityCheckTask",
     "Source",
-    "Surface",
-    "Train",
-    "Transferred",
-    "Unsure",
-    "Weights",
-    "attacking",
-    "before",
+    "SplitName",
+    "Task",
+    "TrainTask",
+    "TransferTask",
+    "UncertaintyTask",
+    "WeightsFile",
+    "attack_task",
     "check_same_data",
     "check_same_set",
-    "data_of",
-    "images_of",
-    "known_data",
+    "eval_images",
+    "load_splits",
     "made_by",
-    "own_data",
-    "training",
+    "resolve_data",
+    "train_task",
+    "training_data",
+    "trainings_of",
 ]

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from surefooted.components.spec import build, canonical, complete, digest
 from surefooted.core.files import read_tensors, write_json
 from surefooted.data.images import Splits
-from surefooted.pipeline.runtime import Machine, Tick, provenance
+from surefooted.pipeline.runtime import OnProgress, Runtime, provenance
 from surefooted.pipeline.store import Store
 
-Named = dict[str, Any]
-Part = Literal["train", "validation", "test"]
+ComponentSpec = dict[str, Any]
+SplitName = Literal["train", "validation", "test"]
 _LOADED: dict[str, Splits] = {}
 
 
-class Cell(ABC):
+class Task(ABC):
     """One artefact of the store.
 
     ``version`` moves when what a cell makes of the same arguments does; that of a component is its module's.
@@ -35,7 +35,7 @@ class Cell(ABC):
         """Everything that the artefact depends on, as plain data."""
 
     @abstractmethod
-    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
+    def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         """Write the artefact's files; what it needs is in the store by then."""
 
     @abstractmethod
@@ -43,7 +43,7 @@ class Cell(ABC):
         """How often ``tick`` is told of one more: steps, or row-passes."""
 
     @property
-    def needs(self) -> tuple[Cell, ...]:
+    def needs(self) -> tuple[Task, ...]:
         return ()
 
     @property
@@ -55,7 +55,7 @@ class Cell(ABC):
     def key(self) -> str:
         about = self.about()
         if about.get("data"):  # where a data set lies is not what it holds; the checksum says that
-            about["data"] = placeless(about["data"])
+            about["data"] = without_location(about["data"])
         moved = {"version": self.version} if self.version > 1 else {}
         return digest({"kind": self.kind, **moved, **about})
 
@@ -70,7 +70,7 @@ class Cell(ABC):
     def done(self, store: Store) -> bool:
         return store.has(self.kind, self.key)
 
-    def run(self, store: Store, machine: Machine, tick: Tick = lambda n: None) -> None:
+    def run(self, store: Store, runtime: Runtime, tick: OnProgress = lambda n: None) -> None:
         """Make the artefact, unless it is there."""
         if self.done(store):
             return
@@ -78,9 +78,9 @@ class Cell(ABC):
             if place is not None:
                 into, work = place
                 began = time.monotonic()
-                self.make(store, machine, into, work, tick)
+                self.make(store, runtime, into, work, tick)
                 took = {"seconds": round(time.monotonic() - began, 2)}
-                write_json(into / "provenance.json", provenance(machine) | took)
+                write_json(into / "provenance.json", provenance(runtime) | took)
 
 
 @runtime_checkable
@@ -95,20 +95,20 @@ class Source(Protocol):
     def load(self, store: Store) -> nn.Module: ...
 
 
-def before(victim: Source) -> tuple[Cell, ...]:
+def trainings_of(victim: Source) -> tuple[Task, ...]:
     """The trainings that a victim is made of."""
     return getattr(victim, "trained", ())
 
 
-class Trained(Cell):
+class TrainTaskBase(Task):
     """The artefact of a training: a source, and what ensembles and sweeps are made of."""
 
-    method: Named
-    data: Named
+    method: ComponentSpec
+    data: ComponentSpec
     seed: int
 
     @property
-    def trained(self) -> tuple[Trained, ...]:
+    def trained(self) -> tuple[TrainTaskBase, ...]:
         return (self,)
 
     @abstractmethod
@@ -120,13 +120,13 @@ class Trained(Cell):
         """One entry an epoch."""
 
 
-def placeless(given: Named) -> Named:
+def without_location(given: ComponentSpec) -> ComponentSpec:
     """A data set's arguments but where it lies."""
     ((name, arguments),) = given.items()
     return {name: {k: v for k, v in arguments.items() if k not in ("path", "name")}}
 
 
-def data_of(given: Named) -> Splits:
+def load_splits(given: ComponentSpec) -> Splits:
     """The data set, loaded once in a process."""
     key = canonical(given)
     if key not in _LOADED:
@@ -134,21 +134,21 @@ def data_of(given: Named) -> Splits:
     return _LOADED[key]
 
 
-def known_data(data: Any) -> Named | None:
+def resolve_data(data: Any) -> ComponentSpec | None:
     """The complete spec of a data set; one that is in memory already is not read again."""
     if data is None:
         return None
     given = complete("data", data)
     if isinstance(data, Splits):
-        remember(given, data)
+        keep_in_memory(given, data)
     return given
 
 
-def about_data(data: Named | None) -> dict[str, Any]:
+def data_fields(data: ComponentSpec | None) -> dict[str, Any]:
     """Nothing where the data are the victim's own: its key covers them."""
-    return {"data": data, "checksum": data_of(data).checksum} if data else {}
+    return {"data": data, "checksum": load_splits(data).checksum} if data else {}
 
 
-def remember(given: Named, splits: Splits) -> None:
+def keep_in_memory(given: ComponentSpec, splits: Splits) -> None:
     """Keep a data set that is in memory already."""
     _LOADED[canonical(given)] = splits

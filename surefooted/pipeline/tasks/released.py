@@ -11,15 +11,15 @@ from torch import Tensor
 
 from surefooted.components.component import Count
 from surefooted.core.files import sha256_of
+from surefooted.data.corruption_releases import cifar_c, find_release
 from surefooted.data.images import Images
 from surefooted.data.paths import directory, locate
-from surefooted.data.shifted import cifar_c, found
-from surefooted.pipeline.runtime import Tick
-from surefooted.pipeline.tasks.shifted import Corrupted
+from surefooted.pipeline.runtime import OnProgress
+from surefooted.pipeline.tasks.corruption import CorruptionTask
 
 
 @dataclass(frozen=True, eq=False)
-class Released(Corrupted):
+class ReleasedCorruptionTask(CorruptionTask):
     """The images of a test set as a release has corrupted them, at each intensity.
 
     Attributes:
@@ -33,14 +33,16 @@ class Released(Corrupted):
     def about(self) -> dict[str, Any]:
         about = super().about()
         del about["corruptions"], about["seed"]
-        file = found(directory(locate(self.folder)), f"{self.type}.npy", "type of corruption")
+        file = find_release(directory(locate(self.folder)), f"{self.type}.npy", "type of corruption")
         return about | {"released": self.type, "file": sha256_of(file), "first": self.first}
 
     @property
     def label(self) -> str:
         return f"read {self.type}"
 
-    def level(self, intensity: Count, images: Images, device: torch.device, tick: Tick) -> UInt8[Tensor, "n c h w"]:
+    def level(
+        self, intensity: Count, images: Images, device: torch.device, tick: OnProgress
+    ) -> UInt8[Tensor, "n c h w"]:
         corrupted = cifar_c(self.folder, self.type, intensity, images, first=self.first).x[:]
         tick(len(images))
         return corrupted

@@ -10,22 +10,22 @@ from typing import Any, Literal
 
 from torch import nn
 
-from surefooted.components.spec import called, digest, split
+from surefooted.components.spec import base_name, digest, parse_spec
 from surefooted.core.files import read_tensors, sha256_of
-from surefooted.data.split import Cut
+from surefooted.data.split import SplitOptions
 from surefooted.errors import InputError
 from surefooted.models.ensembles import Ensemble, MonteCarloDropout
 from surefooted.models.weights import load_model
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks.base import Named, Trained, data_of, placeless
-from surefooted.pipeline.tasks.tested import check_same_data
+from surefooted.pipeline.tasks.base import ComponentSpec, TrainTaskBase, load_splits, without_location
+from surefooted.pipeline.tasks.evaluation_data import check_same_data
 
 # Arguments of data that say how to split them; others say which they are.
-SPLITTING = {field.name for field in fields(Cut)}
+SPLITTING = {field.name for field in fields(SplitOptions)}
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class WeightsFile:
     """A network from a file that some ``train`` wrote: a victim that needs no training."""
 
     file: Path
@@ -35,29 +35,29 @@ class Weights:
         return sha256_of(self._there())
 
     @cached_property
-    def data(self) -> Named | None:
+    def data(self) -> ComponentSpec | None:
         """What it was trained on, where the file says so and those data are at hand by their name alone.
 
         No file makes us open another place, download from one, or draw images of its own.
         """
         given, checksum = self._said
-        if given is None or placeless(given) != given or not set(split(given)[1]) <= SPLITTING:
+        if given is None or without_location(given) != given or not set(parse_spec(given)[1]) <= SPLITTING:
             return None
         try:
-            return given if data_of(given).checksum == checksum else None
+            return given if load_splits(given).checksum == checksum else None
         except InputError:  # not here, or no data set's arguments
             return None
 
-    def split_of(self, data: Named) -> Named | None:
+    def split_of(self, data: ComponentSpec) -> ComponentSpec | None:
         """Of data that are given, the split that it was trained on, where the file says that it was these."""
         said, checksum = self._said
-        if said is None or called(said) != called(data) or data_of(data).checksum != checksum:
+        if said is None or base_name(said) != base_name(data) or load_splits(data).checksum != checksum:
             return None
-        name, arguments = split(data)
-        return {name: arguments | {k: v for k, v in split(said)[1].items() if k in SPLITTING}}
+        name, arguments = parse_spec(data)
+        return {name: arguments | {k: v for k, v in parse_spec(said)[1].items() if k in SPLITTING}}
 
     @cached_property
-    def _said(self) -> tuple[Named | None, Any]:
+    def _said(self) -> tuple[ComponentSpec | None, Any]:
         about = read_tensors(self._there())[1]
         given = about.get("data")
         named = isinstance(given, dict) and len(given) == 1 and all(isinstance(v, dict) for v in given.values())
@@ -76,10 +76,10 @@ class Weights:
 
 
 @dataclass(frozen=True, eq=False)
-class Ensembled:
+class DeepEnsemble:
     """Networks that were trained independently, read as one victim (a deep ensemble)."""
 
-    members: tuple[Trained, ...]
+    members: tuple[TrainTaskBase, ...]
 
     def __post_init__(self) -> None:
         check_same_data(self.members)
@@ -89,37 +89,37 @@ class Ensembled:
         return digest(["ensembled", *(member.key for member in self.members)])
 
     @property
-    def trained(self) -> tuple[Trained, ...]:
+    def trained(self) -> tuple[TrainTaskBase, ...]:
         return self.members
 
     @property
-    def data(self) -> Named:
+    def data(self) -> ComponentSpec:
         return self.members[0].data
 
     def load(self, store: Store) -> nn.Module:
         return Ensemble([member.load(store) for member in self.members]).eval()
 
     def __str__(self) -> str:
-        return f"{len(self.members)} × {called(self.members[0].method)}"
+        return f"{len(self.members)} × {base_name(self.members[0].method)}"
 
 
 @dataclass(frozen=True, eq=False)
-class Of:
+class SingleSource:
     """What a victim that was made from one training, or from the best of several, has in common."""
 
-    net: Trained | Best
+    net: TrainTaskBase | BestOfSweep
 
     @property
-    def trained(self) -> tuple[Trained, ...]:
+    def trained(self) -> tuple[TrainTaskBase, ...]:
         return self.net.trained
 
     @property
-    def data(self) -> Named:
+    def data(self) -> ComponentSpec:
         return self.net.data
 
 
 @dataclass(frozen=True, eq=False)
-class Dropped(Of):
+class MCDropout(SingleSource):
     """A network with its dropout left on (MC dropout)."""
 
     samples: int
@@ -132,11 +132,11 @@ class Dropped(Of):
         return MonteCarloDropout(self.net.load(store), samples=self.samples).eval()
 
     def __str__(self) -> str:
-        return f"{called(self.trained[0].method)}, {self.samples} dropout masks"
+        return f"{base_name(self.trained[0].method)}, {self.samples} dropout masks"
 
 
 @dataclass(frozen=True, eq=False)
-class Best:
+class BestOfSweep:
     """The setting of several that did best on the validation images, over all seeds: how a parameter is swept.
 
     Attributes:
@@ -145,7 +145,7 @@ class Best:
         measure: accuracy (most), nll or ece (least), the mean over the seeds after the last epoch.
     """
 
-    grid: tuple[tuple[Trained, ...], ...]
+    grid: tuple[tuple[TrainTaskBase, ...], ...]
     at: int
     measure: Literal["accuracy", "nll", "ece"] = "ece"
 
@@ -154,14 +154,14 @@ class Best:
         return digest(["best", self.measure, self.at, [[one.key for one in setting] for setting in self.grid]])
 
     @property
-    def trained(self) -> tuple[Trained, ...]:
+    def trained(self) -> tuple[TrainTaskBase, ...]:
         return tuple(one for setting in self.grid for one in setting)
 
     @property
-    def data(self) -> Named:
+    def data(self) -> ComponentSpec:
         return self.grid[0][self.at].data
 
-    def chosen(self, store: Store) -> Trained:
+    def chosen(self, store: Store) -> TrainTaskBase:
         """Of equals the first."""
         sign = -1 if self.measure == "accuracy" else 1
         values = [sign * fmean(self._last(one, store) for one in setting) for setting in self.grid]
@@ -171,9 +171,9 @@ class Best:
         return self.chosen(store).load(store)
 
     def __str__(self) -> str:
-        return f"best of {len(self.grid)} × {called(self.grid[0][0].method)}, seed {self.grid[0][self.at].seed}"
+        return f"best of {len(self.grid)} × {base_name(self.grid[0][0].method)}, seed {self.grid[0][self.at].seed}"
 
-    def _last(self, one: Trained, store: Store) -> float:
+    def _last(self, one: TrainTaskBase, store: Store) -> float:
         entry = one.history(store)[-1]
         if self.measure not in entry:
             raise InputError("a sweep is judged on validation images, and there are none; set --data.validation 0.1.")
@@ -181,7 +181,7 @@ class Best:
 
 
 @dataclass(frozen=True, eq=False)
-class Member(Of):
+class MemberOf(SingleSource):
     """One network of those that were trained side by side."""
 
     at: int
@@ -197,4 +197,4 @@ class Member(Of):
         return net.members[self.at]
 
     def __str__(self) -> str:
-        return f"{called(self.trained[0].method)}, member {self.at + 1}"
+        return f"{base_name(self.trained[0].method)}, member {self.at + 1}"

@@ -8,18 +8,18 @@ from statistics import fmean
 
 from surefooted.evaluation.metrics import accuracy, confidence, ece
 from surefooted.evaluation.metrics.stability import variance_by_level
-from surefooted.pipeline.tasks.shifted import INTENSITIES
+from surefooted.pipeline.tasks.corruption import INTENSITIES
 from surefooted.report import Figure, Panel, points
 from surefooted.report import boxes as drawn
 from surefooted.report import figures as draw
-from surefooted.studies.ar_adals.numbers import Numbers, ensemble_of
-from surefooted.studies.panels import bins, level_figure, pooled
+from surefooted.studies.ar_adals.results import ShiftResults, ensemble_of
+from surefooted.studies.shared_figures import bins, level_figure, pooled
 
 TICKS = ("clean", *map(str, INTENSITIES))
 SPOKEN = {"ece": "ECE", "accuracy": "Accuracy", "variance": "Variance over networks"}
 
 
-def levels(n: Numbers, names: Sequence[str]) -> Figure:
+def levels(n: ShiftResults, names: Sequence[str]) -> Figure:
     """Figures 1 and 2: accuracy, confidence and ECE over the robustness levels."""
     return level_figure(
         {name: n.clean[name] for name in names},
@@ -31,7 +31,7 @@ def levels(n: Numbers, names: Sequence[str]) -> Figure:
     )
 
 
-def level_variance(n: Numbers, names: Sequence[str]) -> Figure:
+def level_variance(n: ShiftResults, names: Sequence[str]) -> Figure:
     """Figure 1: variance over the networks by level."""
     x = list(range(1, n.made.levels + 1))
     lines = {
@@ -53,7 +53,7 @@ def level_variance(n: Numbers, names: Sequence[str]) -> Figure:
 
 
 def boxes(
-    n: Numbers, names: Sequence[str], what: str, of: str, *, ensembles: bool, beside: Sequence[str] = ()
+    n: ShiftResults, names: Sequence[str], what: str, of: str, *, ensembles: bool, beside: Sequence[str] = ()
 ) -> Figure:
     """Figures 3, 4 and 7: a box over the types of corruption for every method and intensity.
 
@@ -82,7 +82,7 @@ def boxes(
     )
 
 
-def reliability(n: Numbers, names: Sequence[str]) -> Figure:
+def reliability(n: ShiftResults, names: Sequence[str]) -> Figure:
     """Figures 6 and 8: single networks against their ensemble, clean images."""
 
     def panel(name: str) -> Panel:
@@ -99,7 +99,7 @@ def reliability(n: Numbers, names: Sequence[str]) -> Figure:
     )
 
 
-def confidences(n: Numbers, names: Sequence[str]) -> Figure:
+def confidences(n: ShiftResults, names: Sequence[str]) -> Figure:
     """Figure 5: confidence and accuracy of single networks and of their ensembles."""
     moves = {
         name: [
@@ -123,7 +123,7 @@ def confidences(n: Numbers, names: Sequence[str]) -> Figure:
     )
 
 
-def _groups(n: Numbers, name: str, what: str, ensembles: bool) -> list[list[float]]:
+def _groups(n: ShiftResults, name: str, what: str, ensembles: bool) -> list[list[float]]:
     if what == "variance":
         return [n.variance_clean(name).tolist(), *n.variance_by_type(name).T.tolist()]
     metric = {"ece": ece, "accuracy": accuracy}[what]

@@ -12,14 +12,14 @@ from surefooted.evaluation.metrics.levels import by_level
 from surefooted.evaluation.metrics.paired import paired_bootstrap
 from surefooted.evaluation.metrics.stability import variance_of_each
 from surefooted.report import Finding
-from surefooted.studies.ar_adals.cells import OF_ENSEMBLE
-from surefooted.studies.ar_adals.numbers import Numbers
-from surefooted.studies.claims import HUNDREDTHS, apart, judged, over_seeds, spelled
+from surefooted.studies.ar_adals.design import OF_ENSEMBLE
+from surefooted.studies.ar_adals.results import ShiftResults
+from surefooted.studies.claims import HUNDREDTHS, apart, claim_gain, over_seeds, spelled
 
 ERROR = "debiased calibration error (root mean square)"
 
 
-def findings(n: Numbers) -> list[Finding]:
+def findings(n: ShiftResults) -> list[Finding]:
     """The paper's claims, judged on these runs."""
     half, compared = n.made.levels // 2, ("Vanilla", "LS", "AdaLS")
     # Without the bias of a binned error, which alone would make levels of low accuracy look worse.
@@ -42,7 +42,7 @@ def findings(n: Numbers) -> list[Finding]:
             f"{ERROR}, level 1 less the mean of levels {half + 1} to {n.made.levels}",
             see="levels",
         ),
-        judged(
+        claim_gain(
             "Less robust examples have less stable predictions (figure 1).",
             apart(least, most),
             f"variance, level 1 less levels {half + 1} to {n.made.levels}",
@@ -69,7 +69,7 @@ def findings(n: Numbers) -> list[Finding]:
         ),
         *ensembled(n),
         *(
-            judged(
+            claim_gain(
                 f"AR-AdaLS is more stable under shift than {other} (figure 3, table 2).",
                 mean_interval(spread[other] - spread["AR-AdaLS"]),
                 f"variance, mean over types and intensities, {other} less AR-AdaLS",
@@ -82,7 +82,7 @@ def findings(n: Numbers) -> list[Finding]:
     ]
 
 
-def ensembled(n: Numbers) -> list[Finding]:
+def ensembled(n: ShiftResults) -> list[Finding]:
     """What becomes of calibration in an ensemble, one a side: clean, over images, and under shift, over its types."""
     over = "one ensemble, 95 % interval over images"
     whole, singles = (_too_sure(n.ensemble_clean("AR-AdaLS")), [_too_sure(p) for p in n.clean["AR-AdaLS"]])
@@ -91,7 +91,7 @@ def ensembled(n: Numbers) -> list[Finding]:
     shift = {name: n.ensemble_by_type(ece, name).mean(1) for name in (*others, OF_ENSEMBLE)}
     gain = paired_bootstrap(ece, n.ensemble_clean("AR-AdaLS"), n.ensemble_clean(OF_ENSEMBLE))
     return [
-        judged(
+        claim_gain(
             "Ensembling AR-AdaLS networks lowers confidence against accuracy (figures 5, 6).",
             mean_interval(single - whole),
             f"confidence less accuracy, single networks ({spelled(mean_interval(single))}) less "
@@ -99,14 +99,14 @@ def ensembled(n: Numbers) -> list[Finding]:
             see="confidence",
             over=over,
         ),
-        judged(
+        claim_gain(
             "The ensemble of AR-AdaLS networks is under-confident (figures 5, 6).",
             mean_interval(-whole),
             "accuracy less confidence",
             see="confidence",
             over=over,
         ),
-        judged(
+        claim_gain(
             "AR-AdaLS of Ensemble is not under-confident by half a point (figure 5).",
             mean_interval(_too_sure(n.ensemble_clean(OF_ENSEMBLE))),
             "confidence less accuracy",
@@ -114,7 +114,7 @@ def ensembled(n: Numbers) -> list[Finding]:
             over=over,
             margin=-0.005,
         ),
-        judged(
+        claim_gain(
             "AR-AdaLS of Ensemble is better calibrated on clean images than the ensemble of AR-AdaLS (table 3).",
             gain,
             "ECE, Ensemble of AR-AdaLS less AR-AdaLS of Ensemble",
@@ -122,7 +122,7 @@ def ensembled(n: Numbers) -> list[Finding]:
             over="one ensemble a side, 95 % interval over images",
         ),
         *(
-            judged(
+            claim_gain(
                 f"AR-AdaLS of Ensemble is better calibrated under shift than the ensemble of {other} (table 3).",
                 seed_interval((shift[other] - shift[OF_ENSEMBLE]).tolist()),
                 f"ECE, mean over intensities, Ensemble of {other} less AR-AdaLS of Ensemble",

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.data import corruptions
 from surefooted.pipeline.tasks import made_by
 from surefooted.report import Page, Section
 from surefooted.studies.ar_adals import figures, tables
-from surefooted.studies.ar_adals.cells import OF_ENSEMBLE, Shifts
+from surefooted.studies.ar_adals.design import OF_ENSEMBLE, ShiftDesign
 from surefooted.studies.ar_adals.findings import findings
-from surefooted.studies.ar_adals.numbers import Numbers
+from surefooted.studies.ar_adals.results import ShiftResults
 from surefooted.studies.base import Study
 from surefooted.studies.ranking import CARLINI_WAGNER, NEAREST, QUICK
 
 GREY = tuple(kind for kind in corruptions.__all__ if kind != "saturate")  # which needs colour
 
 
-@checked
+@component
 def ar_adals(*, size: Literal["smoke", "cpu", "paper", "released", "cifar100", "svhn"] = "cpu") -> Study:
     """AR-AdaLS: figures 1 to 8 and tables 1 to 3 of the paper, with its numbers beside ours.
 
@@ -31,12 +31,12 @@ def ar_adals(*, size: Literal["smoke", "cpu", "paper", "released", "cifar100", "
             other sets: days without a GPU. The paper's ImageNet is not among them.
     """
     made = SIZES[size]()
-    return Study(made.cells, lambda store: page(Numbers(made, store), size))
+    return Study(made.tasks, lambda store: page(ShiftResults(made, store), size))
 
 
-def smoke() -> Shifts:
+def smoke() -> ShiftDesign:
     few = {"levels": 4, "robustness": QUICK, "alpha": 0.05}
-    return Shifts(
+    return ShiftDesign(
         {
             "Vanilla": ("vanilla",),
             "LS": tuple({"ls": {"eps": eps}} for eps in (0.02, 0.1)),
@@ -56,9 +56,9 @@ def smoke() -> Shifts:
     )
 
 
-def cpu() -> Shifts:
+def cpu() -> ShiftDesign:
     alphas = (0.005, 0.01, 0.05)  # the paper's grids; of its eleven ε for label smoothing four
-    return Shifts(
+    return ShiftDesign(
         {
             "Vanilla": ("vanilla",),
             "LS": tuple({"ls": {"eps": eps}} for eps in (0.01, 0.02, 0.05, 0.1)),
@@ -81,8 +81,8 @@ def paper(
     data: Any = "cifar10",
     net: Any = "resnet29_v2",
     recipe: Any = "ar_adals_cifar10",
-) -> Shifts:
-    return Shifts(
+) -> ShiftDesign:
+    return ShiftDesign(
         {
             "Vanilla": ("vanilla",),
             "LS": ({"ls": {"eps": 0.02}},),
@@ -100,15 +100,15 @@ def paper(
     )
 
 
-def released() -> Shifts:
+def released() -> ShiftDesign:
     return replace(paper(), release="CIFAR-10-C")
 
 
-def cifar100() -> Shifts:
+def cifar100() -> ShiftDesign:
     return paper("cifar100", "wide_resnet28_10", "edward2_wide_resnet")
 
 
-def svhn() -> Shifts:
+def svhn() -> ShiftDesign:
     # The paper names a network of seven convolutions, and prints neither it nor a schedule. No flips: they would make
     # other digits.
     return paper("svhn", "cnn7", {"recipe": {"epochs": 100, "batch": 256, "augment": ["shift"]}})
@@ -117,7 +117,7 @@ def svhn() -> Shifts:
 SIZES = {"smoke": smoke, "cpu": cpu, "paper": paper, "released": released, "cifar100": cifar100, "svhn": svhn}
 
 
-def page(n: Numbers, size: str) -> Page:
+def page(n: ShiftResults, size: str) -> Page:
     smoothed = [name for name in n.made.runs if name != OF_ENSEMBLE and name != "mixup"]
     return Page(
         "AR-AdaLS",
@@ -153,5 +153,5 @@ def page(n: Numbers, size: str) -> Page:
                 ),
             ),
         ),
-        made_by(n.made.cells(), n.store),
+        made_by(n.made.tasks(), n.store),
     )

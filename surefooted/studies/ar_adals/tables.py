@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from surefooted.components.spec import called
+from surefooted.components.spec import base_name
 from surefooted.evaluation.metrics import accuracy, brier, ece, nll
-from surefooted.pipeline.tasks import data_of
-from surefooted.pipeline.tasks.shifted import INTENSITIES
+from surefooted.pipeline.tasks import load_splits
+from surefooted.pipeline.tasks.corruption import INTENSITIES
 from surefooted.report import Column, Table
-from surefooted.studies.ar_adals.cells import OF_ENSEMBLE
-from surefooted.studies.ar_adals.numbers import Numbers, ensemble_of
-from surefooted.studies.panels import spread
-from surefooted.studies.published import printed
+from surefooted.studies.ar_adals.design import OF_ENSEMBLE
+from surefooted.studies.ar_adals.results import ShiftResults, ensemble_of
+from surefooted.studies.paper_numbers import printed
+from surefooted.studies.shared_figures import spread
 
 
-def base(n: Numbers) -> Table:
+def base(n: ShiftResults) -> Table:
     """Table 1: data, network, and the accuracy of ordinary training."""
     columns = (
         Column("data", "Data"),
@@ -24,15 +24,15 @@ def base(n: Numbers) -> Table:
         Column("paper", "paper", "%", 1, scale=100),
     )
     row = {
-        "data": data_of(n.made.data_spec).title,
-        "network": called(n.made.net),
+        "data": load_splits(n.made.data_spec).title,
+        "network": base_name(n.made.net),
         "accuracy": spread(n.single(accuracy, "Vanilla")[:, 0].tolist()),
     } | _paper("1", "Vanilla", "accuracy_pct", n.made.data_set)
     caption = f"Vanilla on clean test images, mean ± standard deviation over {n.made.seeds} networks."
     return Table("base", "Data and network (table 1)", columns, (row,), caption)
 
 
-def summary(n: Numbers) -> Table:
+def summary(n: ShiftResults) -> Table:
     """A row a method: single networks on clean images and under shift."""
     columns = (
         Column("method", "Method"),
@@ -59,7 +59,7 @@ def summary(n: Numbers) -> Table:
     return Table("summary", "Single networks", columns, tuple(rows), caption)
 
 
-def by_intensity(n: Numbers, *, ensembles: bool) -> Table:
+def by_intensity(n: ShiftResults, *, ensembles: bool) -> Table:
     """ECE by intensity (the paper's table 3)."""
     rows: list[dict[str, Any]] = []
     for name in n.names:
@@ -82,7 +82,7 @@ def by_intensity(n: Numbers, *, ensembles: bool) -> Table:
     )
 
 
-def variances(n: Numbers, names: list[str]) -> Table:
+def variances(n: ShiftResults, names: list[str]) -> Table:
     """Variance over the networks by intensity (the paper's table 2), times 100 as printed there."""
     rows = tuple(
         {"method": name} | dict(zip(_keys(), n.variance(name).tolist())) | _paper("2", name, "variance_x1e2")
@@ -109,7 +109,7 @@ def _columns(best: str, digits: int, unit: str = "%") -> list[Column]:
     return [*ours, *(Column(f"paper_{k}", f"paper: {k}", unit, digits, scale=100) for k in INTENSITIES)]
 
 
-def _other(n: Numbers) -> str:
+def _other(n: ShiftResults) -> str:
     return "" if n.made.as_printed else ", another set and network"
 
 

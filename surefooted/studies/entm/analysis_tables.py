@@ -11,10 +11,10 @@ from surefooted.evaluation.metrics.intervals import Interval, mean_interval
 from surefooted.evaluation.metrics.robustness import robust_accuracy
 from surefooted.pipeline.store import Store
 from surefooted.report import Column, Table
-from surefooted.studies.claims import LITTLE
-from surefooted.studies.entm.cells import ANALYSED, SEARCHED, Analysis
-from surefooted.studies.panels import column_key
-from surefooted.studies.published import printed
+from surefooted.studies.claims import ZERO_TOLERANCE
+from surefooted.studies.entm.design import ANALYSED, SEARCHED, Analysis
+from surefooted.studies.paper_numbers import printed
+from surefooted.studies.shared_figures import column_key
 
 # What the analysis is of.
 FIRST = "The first network of each method; intervals are over images."
@@ -140,7 +140,7 @@ def obfuscation(a: Analysis, store: Store) -> Table:
         masked = a.grid.gain(store, (name, white), (name, black)).low > 0
         masked |= any("gradient" in flag.name and flag.severity == "serious" for flag in raised)
         if name in SEARCHED:
-            masked |= a.searched(store, name).low > LITTLE
+            masked |= a.searched(store, name).low > ZERO_TOLERANCE
         row: dict[str, Any] = {"method": name, "white": a.grid.interval(store, name, white)}
         row |= {"black": a.grid.interval(store, name, black), "flags": ", ".join(flags) or "none"}
         rows.append(row | {"verdict": "masks gradients" if masked else "no sign of it"})

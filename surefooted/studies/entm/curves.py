@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from surefooted.components.spec import called
-from surefooted.pipeline.tasks import Attacked, Cell, Train, attacking
+from surefooted.components.spec import base_name
+from surefooted.pipeline.tasks import AttackTask, Task, TrainTask, attack_task
 from surefooted.studies.grid import Grid
-from surefooted.studies.published import SETS
+from surefooted.studies.paper_numbers import SETS
 
 # The methods that the paper draws.
 CURVES = ("PAT", "PAT-EntM", "TRADES")
@@ -41,7 +41,7 @@ class Curves:
 
     @property
     def data(self) -> str:
-        return called(self.grid.data)
+        return base_name(self.grid.data)
 
     @property
     def suffix(self) -> str:
@@ -54,7 +54,7 @@ class Curves:
         return f" on {SETS.get(self.data, self.data)}" if self.named else ""
 
     @cached_property
-    def curve(self) -> dict[tuple[str, int], Attacked]:
+    def curve(self) -> dict[tuple[str, int], AttackTask]:
         """Figure 1, by method and radius."""
         return {
             (name, k): self.attack(
@@ -65,7 +65,7 @@ class Curves:
         }
 
     @cached_property
-    def longer(self) -> dict[tuple[str, int, int], Attacked]:
+    def longer(self) -> dict[tuple[str, int, int], AttackTask]:
         """Figure 2, by method, radius and steps."""
         return {
             (name, k, steps): self.attack(self._net(name), {"pgd": at(k, steps)})
@@ -75,7 +75,7 @@ class Curves:
         }
 
     @cached_property
-    def adaptive(self) -> dict[tuple[str, int, int], Attacked]:
+    def adaptive(self) -> dict[tuple[str, int, int], AttackTask]:
         """Figure 2, under labels smoothed by the worst γ."""
         return {
             (name, k, steps): self.attack(self._net(name), {"adaptive_smoothing": at(k, steps)})
@@ -89,14 +89,14 @@ class Curves:
         """Steps of the adaptive attack at its longest."""
         return max(self.steps[::2])
 
-    def attack(self, net: Train, attack: Any) -> Attacked:
+    def attack(self, net: TrainTask, attack: Any) -> AttackTask:
         """On as many images as the curves."""
-        return attacking(net, attack, limit=self.images, keep_points=False)
+        return attack_task(net, attack, limit=self.images, keep_points=False)
 
-    def cells(self) -> list[Cell]:
-        return [*self.sweep.cells(), *self.curve.values(), *self.longer.values(), *self.adaptive.values()]
+    def tasks(self) -> list[Task]:
+        return [*self.sweep.tasks(), *self.curve.values(), *self.longer.values(), *self.adaptive.values()]
 
-    def _net(self, name: str) -> Train:
+    def _net(self, name: str) -> TrainTask:
         return self.grid.trained[name][0]
 
 

@@ -10,14 +10,14 @@ import torch
 
 from surefooted.evaluation.metrics.robustness import robust_accuracy
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Attacked
+from surefooted.pipeline.tasks import AttackTask
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
 from surefooted.report.landscapes import clouds, height_map
 from surefooted.studies.entm.analysis_tables import FIRST
-from surefooted.studies.entm.cells import SURFACES, Analysis
 from surefooted.studies.entm.curves import CURVES, Curves
-from surefooted.studies.panels import banded
+from surefooted.studies.entm.design import SURFACES, Analysis
+from surefooted.studies.shared_figures import banded
 
 
 def radius_curve(a: Curves, store: Store) -> Figure:
@@ -37,20 +37,20 @@ def radius_curve(a: Curves, store: Store) -> Figure:
 def step_curves(a: Curves, store: Store) -> Figure:
     """Figure 2: accuracy against the number of steps, plain and adaptive."""
 
-    def panel(k: int, cells: Mapping[tuple[str, int, int], Attacked], title: str) -> Panel:
+    def panel(k: int, tasks: Mapping[tuple[str, int, int], AttackTask], title: str) -> Panel:
         lines = {
-            name: _line({s: cells[name, k, s] for n, radius, s in cells if (n, radius) == (name, k)}, store)
+            name: _line({s: tasks[name, k, s] for n, radius, s in tasks if (n, radius) == (name, k)}, store)
             for name in CURVES
         }
 
         def plot(ax: draw.Axes) -> None:
             ax.set_xscale("log", base=2)
             draw.accuracy_vs_eps(ax, lines, names=list(a.grid.methods), xlabel="Steps", ylim=_frame(lines))
-            _mark(ax, sorted({s for _, _, s in cells}))
+            _mark(ax, sorted({s for _, _, s in tasks}))
 
         return Panel(plot, f"{title}, ε = {k}/255", series=lines)
 
-    panels = [panel(k, cells, t) for cells, t in ((a.longer, "PGD"), (a.adaptive, "Adaptive")) for k in a.pixels]
+    panels = [panel(k, tasks, t) for tasks, t in ((a.longer, "PGD"), (a.adaptive, "Adaptive")) for k in a.pixels]
     return Figure(
         f"accuracy-steps{a.suffix}",
         f"Accuracy against the number of steps{a.where} (figure 2)",
@@ -149,9 +149,9 @@ def _points(a: Analysis, store: Store, name: str) -> tuple[torch.Tensor, torch.T
     return normal[known], far[known], q[known]
 
 
-def _line(cells: Mapping[float, Attacked], store: Store) -> draw.Line:
-    values = [robust_accuracy(cell.result(store)["found"]) for cell in cells.values()]
-    return banded(list(cells), values)
+def _line(tasks: Mapping[float, AttackTask], store: Store) -> draw.Line:
+    values = [robust_accuracy(task.result(store)["found"]) for task in tasks.values()]
+    return banded(list(tasks), values)
 
 
 def _mark(ax: draw.Axes, at: list[Any]) -> None:

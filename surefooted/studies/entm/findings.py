@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from surefooted.evaluation.metrics import accuracy
 from surefooted.evaluation.metrics.robustness import robust_accuracy
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Predicted
+from surefooted.pipeline.tasks import PredictTask
 from surefooted.report import Finding
-from surefooted.studies import reproduced
-from surefooted.studies.claims import judged, no_better, tempered, throughout
-from surefooted.studies.entm.cells import Analysis
+from surefooted.studies import paper_comparison
+from surefooted.studies.claims import claim_all, claim_at_most, claim_gain, discount_by_seed_spread
 from surefooted.studies.entm.curves import Curves
+from surefooted.studies.entm.design import Analysis
 from surefooted.studies.entm.grids import strongest, weakest
-from surefooted.studies.entm.made import Made
+from surefooted.studies.entm.setup import Setup
 from surefooted.studies.entm.strength import down_to_zero, everywhere, strength
 from surefooted.studies.entm.tables import title
 from surefooted.studies.entm.why import weights, why
 from surefooted.studies.grid import Grid
 
 
-def findings(made: Made, store: Store, cells: dict[str, list[reproduced.Compared]]) -> list[Finding]:
+def findings(made: Setup, store: Store, comparisons: dict[str, list[paper_comparison.Compared]]) -> list[Finding]:
     """The paper's claims, judged on these runs: those on several data sets by the first."""
     data, (grid, _) = next(iter(made.grids.items()))
     mnist, _ = made.grids["mnist"]
@@ -32,12 +32,12 @@ def findings(made: Made, store: Store, cells: dict[str, list[reproduced.Compared
     coloured = [] if grid is mnist else on_colours(here, strong)
     return [
         *(
-            reproduced.overall(f"The paper's table is reproduced ({title(name)}).", found, f"printed-{name}")
-            for name, found in cells.items()
+            paper_comparison.overall(f"The paper's table is reproduced ({title(name)}).", found, f"printed-{name}")
+            for name, found in comparisons.items()
             if found
         ),
         here.better("Alone, EntM helps under a weak attack (section 5.2.1).", "EntM", "Normal", weak),
-        no_better(
+        claim_at_most(
             "Under large perturbations it is no better than a guess (section 5.2.1).",
             *(grid.interval(store, "EntM", strong), guess, f"EntM{_under(strong)}"),
             see=f"robustness-{data}",
@@ -96,21 +96,21 @@ class Claims:
         """One method is more accurate than another, clean or under an attack, by more than a margin."""
         gain = self.grid.gain(self.store, (better, attack), (worse, attack))
         measure = f"{better}{_under(attack)} less {worse}{_under(attack)}"
-        found = judged(text, gain, measure, see=f"robustness-{self.data}", over=self.grid.over(), margin=margin)
+        found = claim_gain(text, gain, measure, see=f"robustness-{self.data}", over=self.grid.over(), margin=margin)
         return self._tempered(found, gain.value - margin, better, attack)
 
     def throughout(self, text: str, better: str, worse: str) -> Finding:
         """One method is more accurate than another under all attacks of the grid."""
         attacks = [*self.grid.white, *self.grid.black]
         gains = {f"under {one}": self.grid.gain(self.store, (better, one), (worse, one)) for one in attacks}
-        return throughout(text, gains, f"{better} less {worse}", see=f"robustness-{self.data}", over=self.grid.over())
+        return claim_all(text, gains, f"{better} less {worse}", see=f"robustness-{self.data}", over=self.grid.over())
 
     def masked(self, text: str, name: str) -> Finding:
         """A method's own gradients are worth less than another network's."""
         white = weakest(self.grid)
         gain = self.grid.gain(self.store, (name, white), (name, f"black-box {white}"))
         measure = f"accuracy of {name}{_under(white)}, by its own gradients less by a proxy's"
-        return judged(text, gain, measure, see="obfuscation", over=self.grid.over())
+        return claim_gain(text, gain, measure, see="obfuscation", over=self.grid.over())
 
     def _tempered(self, found: Finding, by: float, method: str, attack: str) -> Finding:
         """Unclear, where the gain is little beside what two trainings of the method's kind differ by."""
@@ -118,13 +118,13 @@ class Claims:
         if self.grid.seeds > 1 or (kind, attack) not in self.analysis.again:
             return found
         apart = retrained(self.analysis, self.store, kind, attack)
-        return tempered(found, by, apart, f"{kind}{_under(attack)}")
+        return discount_by_seed_spread(found, by, apart, f"{kind}{_under(attack)}")
 
 
 def retrained(a: Analysis, store: Store, method: str, attack: str) -> float:
     """How far apart two networks of a method are in accuracy, clean or under an attack."""
     second = a.again[method, attack]
-    if isinstance(second, Predicted):
+    if isinstance(second, PredictTask):
         other = accuracy(second.result(store))
     else:
         other = robust_accuracy(second.result(store)["found"]).value

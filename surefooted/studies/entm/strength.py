@@ -7,17 +7,25 @@ from torch import Tensor
 from surefooted.evaluation.metrics.intervals import Interval, mean_interval
 from surefooted.evaluation.metrics.robustness import robust_accuracy
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Attacked
+from surefooted.pipeline.tasks import AttackTask
 from surefooted.report import Finding
-from surefooted.studies.claims import AGAINST, LITTLE, judged, no_better, tempered, throughout, vanishes
-from surefooted.studies.entm.cells import SEARCHED, Analysis
+from surefooted.studies.claims import (
+    AGAINST,
+    ZERO_TOLERANCE,
+    claim_all,
+    claim_at_most,
+    claim_gain,
+    claim_zero,
+    discount_by_seed_spread,
+)
 from surefooted.studies.entm.curves import CURVES, Curves
-from surefooted.studies.entm.stronger import Stronger, autoattack
+from surefooted.studies.entm.design import SEARCHED, Analysis
+from surefooted.studies.entm.stronger import StrongerAttacks, autoattack
 
 OVER = "one network a method, over images"
 
 
-def strength(s: Stronger, store: Store) -> list[Finding]:
+def strength(s: StrongerAttacks, store: Store) -> list[Finding]:
     a = s.analysis
     return [
         *(everywhere(a, store, other) for other in ("PAT", "TRADES")),
@@ -33,7 +41,7 @@ def everywhere(a: Curves, store: Store, other: str) -> Finding:
     """Figure 1: PAT-EntM leads at every radius."""
     gains = {f"at {k}/255": _gain(a.curve["PAT-EntM", k], a.curve[other, k], store) for k in a.radii}
     text = f"At every radius PAT-EntM is more robust than {other}{a.where} (figure 1)."
-    return throughout(text, gains, f"PAT-EntM less {other}", see=f"accuracy-radius{a.suffix}", over=OVER)
+    return claim_all(text, gains, f"PAT-EntM less {other}", see=f"accuracy-radius{a.suffix}", over=OVER)
 
 
 def adaptive(a: Analysis, store: Store) -> list[Finding]:
@@ -43,25 +51,25 @@ def adaptive(a: Analysis, store: Store) -> list[Finding]:
         pat = a.adaptive["PAT", k, a.most]
         gain = _gain(a.adaptive["PAT-EntM", k, a.most], pat, store)
         text = f"Under the adaptive attack too, at {k}/255, EntM helps beside PAT{a.where} (section 5.2.2)."
-        one = judged(text, gain, f"PAT-EntM less PAT, {a.most} steps", see=f"accuracy-steps{a.suffix}", over=OVER)
+        one = claim_gain(text, gain, f"PAT-EntM less PAT, {a.most} steps", see=f"accuracy-steps{a.suffix}", over=OVER)
         found.append(_beside(one, gain, pat, a.adaptive_again[k], store))
     return found
 
 
-def suite(s: Stronger, store: Store, k: int) -> Finding:
+def suite(s: StrongerAttacks, store: Store, k: int) -> Finding:
     """The same by AutoAttack, which the paper does not have."""
     pat = s.attacked["PAT", autoattack(k)]
     gain = _gain(s.attacked["PAT-EntM", autoattack(k)], pat, store)
     text = f"Under AutoAttack, at {k}/255, EntM helps beside PAT (our question, not the paper's)."
-    one = judged(text, gain, "PAT-EntM less PAT", see="stronger", over=OVER)
+    one = claim_gain(text, gain, "PAT-EntM less PAT", see="stronger", over=OVER)
     return _beside(one, gain, pat, s.again[k], store)
 
 
-def alone(s: Stronger, store: Store) -> Finding:
+def alone(s: StrongerAttacks, store: Store) -> Finding:
     """What a stronger attack than the paper's leaves of EntM alone."""
     a = s.analysis
     left = robust_accuracy(s.attacked["EntM", autoattack(a.pixels[0])].result(store)["found"])
-    return no_better(
+    return claim_at_most(
         f"Under AutoAttack, at {a.pixels[0]}/255, EntM alone is no better than a guess (our question).",
         *(left, a.guess, "EntM's accuracy"),
         see="stronger",
@@ -75,16 +83,16 @@ def random(a: Analysis, store: Store) -> list[Finding]:
     alone = {name: share for name, share in broken.items() if name not in CURVES}
     return [
         *(
-            judged(
+            claim_gain(
                 f"Random search breaks some of what withstood PGD on {name}: its gradients are masked (appendix C.1).",
                 *(share, f"of {share.n} images"),
                 see="random-search",
-                margin=LITTLE,
+                margin=ZERO_TOLERANCE,
             )
             for name, share in alone.items()
         ),
         *(
-            vanishes(
+            claim_zero(
                 f"Random search breaks nothing that withstood PGD on {name} (appendix C.1).",
                 *([share], f"{share.percent()} of {share.n} images, {AGAINST}"),
                 see="random-search",
@@ -99,23 +107,23 @@ def down_to_zero(a: Curves, store: Store) -> Finding:
     """Figure 1's far end."""
     far = {name: robust_accuracy(a.curve[name, max(a.radii)].result(store)["found"]) for name in CURVES}
     said = ", ".join(f"{name} {share.percent()}" for name, share in far.items())
-    return vanishes(
+    return claim_zero(
         f"Under large enough perturbations accuracy falls to 0{a.where} (figure 1).",
         *(list(far.values()), f"accuracy at {max(a.radii)}/255, {AGAINST}: {said}"),
         see=f"accuracy-radius{a.suffix}",
     )
 
 
-def _gain(better: Attacked, worse: Attacked, store: Store) -> Interval:
+def _gain(better: AttackTask, worse: AttackTask, store: Store) -> Interval:
     """How much more accurate one is than the other, over the images that both saw."""
     return mean_interval(_broken(worse, store) - _broken(better, store))
 
 
-def _beside(found: Finding, gain: Interval, first: Attacked, second: Attacked, store: Store) -> Finding:
+def _beside(found: Finding, gain: Interval, first: AttackTask, second: AttackTask, store: Store) -> Finding:
     """Judged beside how far apart two networks of PAT are under the same attack."""
     apart = abs(float((_broken(first, store) - _broken(second, store)).mean()))
-    return tempered(found, gain.value, apart, "PAT under it")
+    return discount_by_seed_spread(found, gain.value, apart, "PAT under it")
 
 
-def _broken(cell: Attacked, store: Store) -> Tensor:
-    return cell.result(store)["found"].double()
+def _broken(task: AttackTask, store: Store) -> Tensor:
+    return task.result(store)["found"].double()

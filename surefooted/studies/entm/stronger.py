@@ -9,11 +9,11 @@ from typing import Any
 
 from surefooted.evaluation.metrics.robustness import robust_accuracy
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Attacked, Cell
+from surefooted.pipeline.tasks import AttackTask, Task
 from surefooted.report import Column, Table
 from surefooted.studies.entm.analysis_tables import FIRST
-from surefooted.studies.entm.cells import Analysis
 from surefooted.studies.entm.curves import CURVES, at
+from surefooted.studies.entm.design import Analysis
 from surefooted.studies.entm.grids import pgd
 
 # As many runs as the adaptive attack has labels: what of its finds is the labels', what the runs'?
@@ -21,7 +21,7 @@ RUNS = 11
 
 
 @dataclass(frozen=True, eq=False)
-class Stronger:
+class StrongerAttacks:
     """On the first network of each method, and on as many images as the curves of figures 1 and 2.
 
     Attributes:
@@ -54,7 +54,7 @@ class Stronger:
         }
 
     @cached_property
-    def attacked(self) -> dict[tuple[str, str], Attacked]:
+    def attacked(self) -> dict[tuple[str, str], AttackTask]:
         """By method and attack."""
         a = self.analysis
         pairs = [(name, one) for name in a.grid.methods for one in self.every.items()]
@@ -62,12 +62,12 @@ class Stronger:
         return {(name, attack): a.attack(a.grid.trained[name][0], given) for name, (attack, given) in pairs}
 
     @cached_property
-    def again(self) -> dict[int, Attacked]:
+    def again(self) -> dict[int, AttackTask]:
         """AutoAttack on a second network of PAT, by radius: how far two trainings are apart."""
         a, given = self.analysis, self.every | self.further
         return {k: a.attack(a.grid.proxy_nets["PAT"], given[autoattack(k)]) for k in a.pixels}
 
-    def cells(self) -> list[Cell]:
+    def tasks(self) -> list[Task]:
         return [*self.attacked.values(), *self.again.values()]
 
 
@@ -75,7 +75,7 @@ def autoattack(k: int) -> str:
     return f"AutoAttack-{k}"
 
 
-def table(s: Stronger, store: Store) -> Table:
+def table(s: StrongerAttacks, store: Store) -> Table:
     """A row a method, a column an attack."""
     attacks = {**s.every, **s.further}
     columns = (

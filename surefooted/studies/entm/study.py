@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from surefooted.components.component import checked
+from surefooted.components.component import component
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import made_by
 from surefooted.report import Page, Section
-from surefooted.studies import reproduced
+from surefooted.studies import paper_comparison
 from surefooted.studies.base import Study
 from surefooted.studies.entm import analysis_tables, figures, grids, stronger, tables
-from surefooted.studies.entm.cells import Analysis
 from surefooted.studies.entm.curves import Curves
+from surefooted.studies.entm.design import Analysis
 from surefooted.studies.entm.findings import findings
-from surefooted.studies.entm.made import Made
-from surefooted.studies.entm.stronger import Stronger
+from surefooted.studies.entm.setup import Setup
+from surefooted.studies.entm.stronger import StrongerAttacks
 from surefooted.studies.grid import Grid
 
 MNIST = {"mnist": {"validation": 0.0}}
@@ -26,7 +26,7 @@ STEPS = (8, 16, 32, 64, 128, 256)
 LAMBDAS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-@checked
+@component
 def entm(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu") -> Study:
     """EntM: tables 1 to 4, 6 to 13 and figures 1 to 6 of the paper, with its numbers beside ours.
 
@@ -39,19 +39,19 @@ def entm(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu") -> Stu
             11).
     """
     made = SIZES[size]()
-    return Study(made.cells, lambda store: page(made, store, size))
+    return Study(made.tasks, lambda store: page(made, store, size))
 
 
-def smoke() -> Made:
+def smoke() -> Setup:
     data = {"digits": {"train_limit": 150, "test_limit": 40, "validation": 0.0}}
     grid = grids.mnist(epochs=2, data=data, net="small_convnet", starts=2)
     sweep = _sweep(grid, lambdas=(0.0, 2.0), epochs=2, limit=0)
     analysis = Analysis(grid, (16, 48), (16, 32), (4, 8), sweep, 20, 30, (0.5, 2.0), draws=20, grid_points=5)
     other = Curves(grid, (16,), (16, 32), (4,), sweep, 20, named=True)
-    return Made(_both(grid), analysis, Stronger(analysis, {"steps": 5, "targets": 2, "queries": 20}), (other,))
+    return Setup(_both(grid), analysis, StrongerAttacks(analysis, {"steps": 5, "targets": 2, "queries": 20}), (other,))
 
 
-def cpu() -> Made:
+def cpu() -> Setup:
     grid = grids.mnist()
     # A quarter of the epochs: seven more trainings of the full length would take as long as all the rest.
     sweep = _sweep(grid, lambdas=LAMBDAS, epochs=10, limit=2000)
@@ -59,24 +59,24 @@ def cpu() -> Made:
     # 2 in L2 is added to 0.5, which hardly breaks even Normal.
     analysis = Analysis(grid, RADII, (48, 64), STEPS, sweep, 1000, 2000, (0.5, 2.0), reach=1.25 * 48 / 255)
     # AutoAttack at a third of its cost, within 0.2 points of the original on LeNets (docs/performance.md).
-    return Made(_both(grid), analysis, Stronger(analysis, {"budget": "lean"}))
+    return Setup(_both(grid), analysis, StrongerAttacks(analysis, {"budget": "lean"}))
 
 
-def paper() -> Made:
+def paper() -> Setup:
     grid = grids.resnet18("cifar10")
     analysis = Analysis(grid, *_on_cifar(grid), 1000, 2000)
     printed = {"cifar10": (grid, grids.RESNET18["cifar10"][0]), **_both(grids.mnist(seeds=3))}
-    return Made(printed, analysis, Stronger(analysis, {}))
+    return Setup(printed, analysis, StrongerAttacks(analysis, {}))
 
 
-def everything() -> Made:
+def everything() -> Setup:
     made = paper()
     ten = replace(made.analysis, named=True)
     more = {data: (grids.resnet18(data), grids.RESNET18[data][0]) for data in ("cifar100", "svhn")}
     wide = {f"{data}-wide": (grids.wide(data), ("11",)) for data in ("cifar10", "cifar100")}
     hundred, _ = more["cifar100"]
     curves = Curves(hundred, *_on_cifar(hundred), 1000, named=True)
-    return Made(made.grids | more | wide, ten, Stronger(ten, {}), (curves,))
+    return Setup(made.grids | more | wide, ten, StrongerAttacks(ten, {}), (curves,))
 
 
 def _on_cifar(grid: Grid) -> tuple[tuple[int, ...], tuple[int, int], tuple[int, ...], Grid]:
@@ -116,9 +116,9 @@ def _sweep(grid: Grid, *, lambdas: tuple[float, ...], epochs: int | None, limit:
     )
 
 
-def page(made: Made, store: Store, size: str) -> Page:
+def page(made: Setup, store: Store, size: str) -> Page:
     analysis = made.analysis
-    cells = {
+    comparisons = {
         data: tables.compared(grid, store, data.partition("-")[0], printed)
         for data, (grid, printed) in made.grids.items()
     }
@@ -126,7 +126,7 @@ def page(made: Made, store: Store, size: str) -> Page:
         "EntM",
         "Entropy maximisation and label smoothing, alone and beside adversarial training "
         f"(size {size}). {MISSING[size]}".strip(),
-        tuple(findings(made, store, cells)),
+        tuple(findings(made, store, comparisons)),
         (
             Section(
                 "Robustness",
@@ -136,10 +136,10 @@ def page(made: Made, store: Store, size: str) -> Page:
                     for data, (grid, printed) in made.grids.items()
                     for item in (
                         tables.robustness(grid, store, data, printed),
-                        reproduced.table(
+                        paper_comparison.table(
                             f"printed-{data}",
                             f"The paper's numbers ({tables.numbered(printed)}) and ours, {tables.title(data)}",
-                            cells[data],
+                            comparisons[data],
                             f"{tables.PRINTED}{grid.caption()}",
                         ),
                     )
@@ -170,5 +170,5 @@ def page(made: Made, store: Store, size: str) -> Page:
                 ),
             ),
         ),
-        made_by(made.cells(), store),
+        made_by(made.tasks(), store),
     )

@@ -6,8 +6,8 @@ from surefooted.pipeline.store import Store
 from surefooted.report import Column, Table
 from surefooted.studies.entm.grids import is_clipped
 from surefooted.studies.grid import Grid
-from surefooted.studies.published import SETS, printed
-from surefooted.studies.reproduced import Compared
+from surefooted.studies.paper_comparison import Compared
+from surefooted.studies.paper_numbers import SETS, printed
 
 PRINTED = (
     "A cell that several of the paper's tables print is compared with the nearest of its numbers; FGSM4, whose row "

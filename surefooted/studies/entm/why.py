@@ -10,9 +10,9 @@ from surefooted.evaluation.analysis import correlation
 from surefooted.evaluation.metrics.intervals import Interval, mean_interval
 from surefooted.pipeline.store import Store
 from surefooted.report import Finding
-from surefooted.studies.claims import alike, judged
-from surefooted.studies.entm.cells import Analysis
+from surefooted.studies.claims import claim_equal, claim_gain
 from surefooted.studies.entm.curves import Curves
+from surefooted.studies.entm.design import Analysis
 
 ONE = "one network a method, over images"
 
@@ -31,7 +31,7 @@ def weights(a: Curves, store: Store) -> list[Finding]:
     for which, told in (("", "clean"), (attack, f"under {attack}")):
         rise, rest = (a.sweep.gain(store, ("5", which), (less, which)) for less in ("0.1", "2"))
         found.append(
-            judged(
+            claim_gain(
                 f"Accuracy {told} rises with λ from 0.1 to 5{a.where} (section 5.3).",
                 *(rise, "PAT-EntM, λ = 5 less λ = 0.1"),
                 see=f"lambda{a.suffix}",
@@ -39,7 +39,7 @@ def weights(a: Curves, store: Store) -> list[Finding]:
             )
         )
         found.append(
-            alike(
+            claim_equal(
                 f"Accuracy {told} is the same at λ = 2 and 5, within half a point{a.where} (section 5.3).",
                 *(rest, "PAT-EntM, λ = 5 less λ = 2"),
                 within=0.005,
@@ -61,7 +61,7 @@ def _shapes(a: Analysis, store: Store) -> list[Finding]:
 
     def logs(text: str, values: Tensor, measure: str) -> Finding:
         gain = mean_interval(values[values.isfinite()])
-        return judged(text, gain, measure, see="analysis", over=ONE, unit=" of the logarithm")
+        return claim_gain(text, gain, measure, see="analysis", over=ONE, unit=" of the logarithm")
 
     shrinks = [
         logs(
@@ -99,7 +99,7 @@ def _explains(a: Analysis, store: Store) -> Finding:
     value = beside.value - alone.value
     below = hypot(beside.value - beside.low, alone.high - alone.value)
     above = hypot(beside.high - beside.value, alone.value - alone.low)
-    return judged(
+    return claim_gain(
         "The normalised margin tells how far an image must be moved on PAT-EntM, less so on EntM alone (section 6).",
         Interval(value, value - below, value + above, min(beside.n, alone.n)),
         f"Pearson's correlation, PAT-EntM ({beside.value:.2f}) less EntM ({alone.value:.2f})",

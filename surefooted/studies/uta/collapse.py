@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from surefooted.evaluation.metrics.intervals import Interval, binomial_interval
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import data_of
+from surefooted.pipeline.tasks import load_splits
 from surefooted.report import Finding
 from surefooted.studies.claims import over_seeds
-from surefooted.studies.uta.cells import FGSM, UTA, Overfitting
+from surefooted.studies.uta.design import FGSM, UTA, Overfitting
 
 
 class Watched:
@@ -15,7 +15,7 @@ class Watched:
 
     def __init__(self, runs: Overfitting, store: Store) -> None:
         self._seen = {method: [one.recorded(store) for one in nets] for method, nets in runs.trained.items()}
-        test = data_of(next(iter(runs.trained.values()))[0].data).test
+        test = load_splits(next(iter(runs.trained.values()))[0].data).test
         ((_, given),) = runs.record.items()
         self._n, self._guess = min(given["images"], len(test)), 1 / len(test.classes)
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Cell
+from surefooted.pipeline.tasks import Task
 from surefooted.report import Finding, Section
 from surefooted.studies.chapters import Chapter
 from surefooted.studies.grid import Grid
-from surefooted.studies.uta import collapse, figures, grids, toy_figures, toy_findings, toy_tables, traded
-from surefooted.studies.uta.cells import Overfitting
-from surefooted.studies.uta.looks import Looks
-from surefooted.studies.uta.plane import Plane
-from surefooted.studies.uta.toy import Toy
+from surefooted.studies.uta import collapse, figures, grids, toy_figures, toy_findings, toy_tables, trade_off_findings
+from surefooted.studies.uta.design import Overfitting
+from surefooted.studies.uta.gallery import PerturbationGallery
+from surefooted.studies.uta.plane import PlaneResults
+from surefooted.studies.uta.toy import ToyProblem
 
 EPOCHS = {"fashion_mnist": 100, "cifar10": 200}  # the paper's, where networks are watched
 
@@ -35,8 +35,8 @@ class Collapse(Chapter):
     def title(self) -> str:
         return grids.titled(self.data, self.runs.net)
 
-    def cells(self) -> list[Cell]:
-        return self.runs.cells()
+    def tasks(self) -> list[Task]:
+        return self.runs.tasks()
 
     def section(self, store: Store) -> Section:
         return Section(
@@ -57,28 +57,28 @@ class Quick(Chapter):
     fast: Mapping[int, Grid]
     name = "fast"
 
-    def cells(self) -> list[Cell]:
-        return [cell for grid in self.fast.values() for cell in grid.cells()]
+    def tasks(self) -> list[Task]:
+        return [task for grid in self.fast.values() for task in grid.tasks()]
 
     def section(self, store: Store) -> Section:
         return Section("One and two steps", "Section 5.3, on CIFAR-10.", (figures.fast_figure(self.fast, store),))
 
     def findings(self, store: Store) -> list[Finding]:
-        return [traded.quick(self.fast, store, self.name)]
+        return [trade_off_findings.quick(self.fast, store, self.name)]
 
 
 @dataclass(frozen=True)
 class InThePlane(Chapter):
     """Two classes in the plane (figures 1, 5, 6 and 7)."""
 
-    toy: Toy
+    toy: ToyProblem
     name = "plane"
 
-    def cells(self) -> list[Cell]:
-        return self.toy.cells()
+    def tasks(self) -> list[Task]:
+        return self.toy.tasks()
 
     def section(self, store: Store) -> Section:
-        plane = Plane(self.toy, store)
+        plane = PlaneResults(self.toy, store)
         return Section(
             "In the plane",
             "Sections 4.1 and 4.3, appendix A: two classes that nearly touch on one side and lie far apart on the "
@@ -87,7 +87,7 @@ class InThePlane(Chapter):
         )
 
     def findings(self, store: Store) -> list[Finding]:
-        return toy_findings.findings(Plane(self.toy, store))
+        return toy_findings.findings(PlaneResults(self.toy, store))
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,15 @@ class Appearance(Chapter):
         make: called when the chapter is, since a training's cell looks at its data: other chapters may need none.
     """
 
-    make: Callable[[], Looks]
+    make: Callable[[], PerturbationGallery]
     name = "looks"
 
     @cached_property
-    def looks(self) -> Looks:
+    def looks(self) -> PerturbationGallery:
         return self.make()
 
-    def cells(self) -> list[Cell]:
-        return self.looks.cells()
+    def tasks(self) -> list[Task]:
+        return self.looks.tasks()
 
     def section(self, store: Store) -> Section:
         return Section("Appearance", "Appendix C.2: attacks without bound.", (self.looks.figure(store),))

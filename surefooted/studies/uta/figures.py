@@ -10,8 +10,8 @@ from surefooted.pipeline.store import Store
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
 from surefooted.studies.grid import Grid
-from surefooted.studies.panels import banded, line
-from surefooted.studies.uta.cells import Overfitting
+from surefooted.studies.shared_figures import banded, line
+from surefooted.studies.uta.design import Overfitting
 from surefooted.studies.uta.grids import FAST_TEST, NAMES, attack, curve, drawn_at, name, suite, tested_at, trained_at
 
 MEASURES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD"}

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from surefooted.components.spec import split
+from surefooted.components.spec import parse_spec
 from surefooted.studies.grid import Grid
-from surefooted.studies.published import SETS
+from surefooted.studies.paper_numbers import SETS
 
 TRAINED = (0.1, 0.2, 0.3, 0.4)
 TESTED = (0.05, 0.1, 0.2, 0.3)
@@ -32,7 +32,7 @@ def normalises(net: Any) -> bool:
 
     It decides whether PGD-AT learns at all at large radii.
     """
-    return split(net)[1].get("normalise", "none") != "none"
+    return parse_spec(net)[1].get("normalise", "none") != "none"
 
 
 def labelled(data: str, net: Any) -> str:

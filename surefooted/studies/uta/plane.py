@@ -9,21 +9,21 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from surefooted.components.spec import build, called
+from surefooted.components.spec import base_name, build
 from surefooted.data.plane import BAND, REACH, SIDE, gap, height, true_class, units
 from surefooted.data.plane import boundary as true_line
 from surefooted.evaluation.metrics import accuracy
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import data_of
-from surefooted.studies.uta.toy import ALPHA, DUE_ALPHA, Toy
+from surefooted.pipeline.tasks import load_splits
+from surefooted.studies.uta.toy import ALPHA, DUE_ALPHA, ToyProblem
 from surefooted.training.recorders import plane_points
 
 
 @dataclass(frozen=True, eq=False)
-class Plane:
+class PlaneResults:
     """What came of it, in units of the paper's plane."""
 
-    made: Toy
+    made: ToyProblem
     store: Store
 
     # Numbers
@@ -35,8 +35,8 @@ class Plane:
         beyond the true boundary; depth: how far beyond it, along q, the mean over all points.
         """
         found = []
-        for k, cell in enumerate(self.made.moved[raises, victim, steps]):
-            result = cell.result(self.store)
+        for k, task in enumerate(self.made.moved[raises, victim, steps]):
+            result = task.result(self.store)
             past = -height(result["x"].view(-1, 2)) * (2 * result["y"] - 1)
             back = _nearest(units(result["x"].view(-1, 2)), self.boundary(victim, k))
             step = DUE_ALPHA if victim.startswith("DUE") else ALPHA
@@ -58,7 +58,7 @@ class Plane:
         return [float((self._says(name, k) == true)[self._region].double().mean()) for k in self._each(name)]
 
     def on_test(self, name: str) -> list[float]:
-        return [accuracy(cell.result(self.store)) for cell in self.made.tested[name]]
+        return [accuracy(task.result(self.store)) for task in self.made.tested[name]]
 
     def flips(self, name: str) -> list[float]:
         """How often the prediction changed in training, the mean over the square."""
@@ -139,12 +139,12 @@ class Plane:
             build("recipe", recipe) for recipe in (self.made.recipe, self.made.due_recipe, self.made.due_at_recipe)
         )
         return (
-            f"{called(self.made.net)}, Adam, {plain.epochs} epochs; {called(self.made.due)}, Adam, {due.epochs} "
+            f"{base_name(self.made.net)}, Adam, {plain.epochs} epochs; {base_name(self.made.due)}, Adam, {due.epochs} "
             f"epochs on clean points, {at.epochs} on perturbed ones."
         )
 
     def caption(self) -> str:
-        splits, given = data_of(self.made.clean[0].data), self._given
+        splits, given = load_splits(self.made.clean[0].data), self._given
         return (
             f"{splits.title}: {len(splits.train)} training, {len(splits.test)} test points, gap {given['small']:g} on "
             f"the left, {given['large']:g} on the right."

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from surefooted.components.component import checked
-from surefooted.pipeline.tasks import training
+from surefooted.components.component import component
+from surefooted.pipeline.tasks import train_task
 from surefooted.studies.base import Study
 from surefooted.studies.chapters import Chapter, bound, chosen
-from surefooted.studies.uta import cells, grids
+from surefooted.studies.uta import design, grids
 from surefooted.studies.uta.experiments import Appearance, Collapse, InThePlane, Quick
-from surefooted.studies.uta.longer import Longer
-from surefooted.studies.uta.looks import Looks
+from surefooted.studies.uta.gallery import PerturbationGallery
+from surefooted.studies.uta.longer_training import LongerTraining
 from surefooted.studies.uta.toy import toy
-from surefooted.studies.uta.trade_offs import Latent, SeveralNetworks, TradeOff
+from surefooted.studies.uta.trade_offs import LatentTradeOff, SeveralNetworks, TradeOff
 
 
-@checked
+@component
 def uta(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu", only: tuple[str, ...] = ()) -> Study:
     """UTA: tables 1 and 2 and the figures of the paper, with its numbers beside ours.
 
@@ -50,14 +50,14 @@ MISSING = {
 def smoke() -> list[Chapter]:
     data = {"digits": {"train_limit": 150, "test_limit": 30, "validation": 0.0}}
     few: dict[str, Any] = {"limit": 10, "shorter": {"steps": 5, "targets": 2, "queries": 20}}
-    watched = cells.fashion(epochs=2, seeds=2, data=data, net="small_convnet", images=20, every=2)
+    watched = design.fashion(epochs=2, seeds=2, data=data, net="small_convnet", images=20, every=2)
     victim = ("vanilla", "small_convnet", data, {"recipe": {"epochs": 2}})
     return [
         TradeOff("mnist", grids.pixels(data, "small_convnet", trained=(0.1, 0.2), epochs=2, **few)),
         Collapse("fashion_mnist", watched),
         InThePlane(toy("smoke")),
-        Appearance(lambda: Looks(training(*victim), images=3, steps=5)),
-        Latent(grids.features(data, net="small_convnet", trained=(0.1,), epochs=2, **few)),
+        Appearance(lambda: PerturbationGallery(train_task(*victim), images=3, steps=5)),
+        LatentTradeOff(grids.features(data, net="small_convnet", trained=(0.1,), epochs=2, **few)),
         TradeOff("mnist", grids.pixels(data, {"mlp": grids.NORMALISED}, trained=(0.1,), epochs=2, **few)),
         _longer("mnist", data, {"mlp": grids.NORMALISED}, (2, 3), **few),
         SeveralNetworks("mnist", grids.pixels(data, "small_convnet", trained=(0.1,), members=2, epochs=2, **few)),
@@ -73,8 +73,8 @@ def cpu() -> list[Chapter]:
         TradeOff("fashion_mnist", grids.pixels(fashion, "lenet", epochs=10, **tested)),
         Collapse("fashion_mnist", _watched(30)),
         InThePlane(toy()),
-        Appearance(lambda: Looks(training("vanilla", "lenet", fashion, {"uta_lenet": {"epochs": 10}}))),
-        Latent(grids.features(mnist, epochs=20, **tested)),
+        Appearance(lambda: PerturbationGallery(train_task("vanilla", "lenet", fashion, {"uta_lenet": {"epochs": 10}}))),
+        LatentTradeOff(grids.features(mnist, epochs=20, **tested)),
         TradeOff("mnist", grids.pixels(mnist, {"mlp": grids.NORMALISED}, epochs=20, **tested)),
         TradeOff("fashion_mnist", grids.pixels(fashion, {"lenet": grids.NORMALISED}, epochs=10, **tested)),
         Collapse("fashion_mnist", _watched(30, grids.NORMALISED)),
@@ -89,10 +89,10 @@ def paper() -> list[Chapter]:
         TradeOff("mnist", grids.pixels(mnist, "mlp", epochs=50, **full)),
         TradeOff("fashion_mnist", grids.pixels(fashion, "lenet", epochs=100, **full)),
         Collapse("fashion_mnist", _watched(100)),
-        Collapse("cifar10", cells.cifar10()),
+        Collapse("cifar10", design.cifar10()),
         InThePlane(toy()),
-        Appearance(lambda: Looks(training("vanilla", "resnet18", _data("cifar10"), "uta_resnet18"))),
-        Latent(grids.features(mnist, epochs=100, **full)),
+        Appearance(lambda: PerturbationGallery(train_task("vanilla", "resnet18", _data("cifar10"), "uta_resnet18"))),
+        LatentTradeOff(grids.features(mnist, epochs=100, **full)),
         TradeOff("mnist", grids.pixels(mnist, {"mlp": grids.NORMALISED}, epochs=50, **full)),
         TradeOff("fashion_mnist", grids.pixels(fashion, {"lenet": grids.NORMALISED}, epochs=100, **full)),
         Collapse("fashion_mnist", _watched(100, grids.NORMALISED)),
@@ -106,13 +106,13 @@ def everything() -> list[Chapter]:
     return [*paper(), TradeOff("svhn", grids.svhn())]
 
 
-def _longer(name: str, data: Any, net: Any, epochs: tuple[int, int], **tested: Any) -> Longer:
+def _longer(name: str, data: Any, net: Any, epochs: tuple[int, int], **tested: Any) -> LongerTraining:
     few, more = (grids.scored(grids.pixels(data, net, epochs=n, trained=(0.1,), **tested)) for n in epochs)
-    return Longer(name, few, more)
+    return LongerTraining(name, few, more)
 
 
-def _watched(epochs: int, inputs: dict[str, Any] | None = None) -> cells.Overfitting:
-    return cells.fashion(epochs=epochs, seeds=3, data=_data("fashion_mnist"), net={"lenet": inputs or {}})
+def _watched(epochs: int, inputs: dict[str, Any] | None = None) -> design.Overfitting:
+    return design.fashion(epochs=epochs, seeds=3, data=_data("fashion_mnist"), net={"lenet": inputs or {}})
 
 
 def _data(name: str) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import Any
 
 from surefooted.pipeline.store import Store
 from surefooted.report import Column, Table
-from surefooted.studies import reproduced
+from surefooted.studies import paper_comparison
 from surefooted.studies.grid import Grid
-from surefooted.studies.panels import column_key
-from surefooted.studies.published import printed
-from surefooted.studies.reproduced import Compared
-from surefooted.studies.uta.cells import Alone
+from surefooted.studies.paper_comparison import Compared
+from surefooted.studies.paper_numbers import printed
+from surefooted.studies.shared_figures import column_key
+from surefooted.studies.uta.design import SingleMember
 from surefooted.studies.uta.grids import NAMES, STANDARD, attack, name, suite, tested_at, trained_at
 
 
@@ -59,10 +59,10 @@ def compared(grid: Grid, store: Store, table: str, data: str) -> list[Compared]:
 def beside(grid: Grid, store: Store, data: str, label: str, title: str) -> Table:
     """The paper's table 1 and ours, cell by cell."""
     cells = compared(grid, store, "1", data)
-    return reproduced.table(f"printed-{label}", f"The paper's table 1 and ours, {title}", cells, grid.caption())
+    return paper_comparison.table(f"printed-{label}", f"The paper's table 1 and ours, {title}", cells, grid.caption())
 
 
-def alone(one: Alone, store: Store) -> Table:
+def alone(one: SingleMember, store: Store) -> Table:
     """What one of the networks does without those it was trained beside."""
     columns = (
         Column("method", "Trained by"),

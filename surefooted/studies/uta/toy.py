@@ -15,9 +15,19 @@ from surefooted.core.files import write_tensors
 from surefooted.core.types import log_mean_softmax
 from surefooted.data.plane import SIDE
 from surefooted.models.prediction import predict
-from surefooted.pipeline.runtime import Machine, Tick
+from surefooted.pipeline.runtime import OnProgress, Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Attacked, Cell, Ensembled, Predicted, Source, Train, attacking, before, training
+from surefooted.pipeline.tasks import (
+    AttackTask,
+    DeepEnsemble,
+    PredictTask,
+    Source,
+    Task,
+    TrainTask,
+    attack_task,
+    train_task,
+    trainings_of,
+)
 from surefooted.training.recorders import plane_points
 
 # Of the paper's plane in ours. Of figure 1 the paper prints k and α: they reach no further than their product.
@@ -42,7 +52,7 @@ def _trainings() -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Surveyed(Cell):
+class GridPredictTask(Task):
     """What a victim predicts at every point of a grid over the unit square.
 
     Attributes:
@@ -60,8 +70,8 @@ class Surveyed(Cell):
         return {"victim": self.victim.key, "grid": self.grid, "draws": self.draws}
 
     @property
-    def needs(self) -> tuple[Cell, ...]:
-        return before(self.victim)
+    def needs(self) -> tuple[Task, ...]:
+        return trainings_of(self.victim)
 
     @property
     def label(self) -> str:
@@ -70,8 +80,8 @@ class Surveyed(Cell):
     def work(self) -> int:
         return 1
 
-    def make(self, store: Store, machine: Machine, into: Path, work: Path, tick: Tick) -> None:
-        net = self.victim.load(store).to(machine.device())
+    def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
+        net = self.victim.load(store).to(runtime.device())
         points = plane_points(0.0, 1.0, self.grid)
         log_p = log_mean_softmax(torch.stack([predict(net, points, seed=draw).log_p for draw in range(self.draws)]))
         write_tensors(into / "surveyed.safetensors", {"log_p": log_p.view(self.grid, self.grid, -1)}, {})
@@ -83,7 +93,7 @@ class Surveyed(Cell):
 
 
 @dataclass(frozen=True, eq=False)
-class Toy:
+class ToyProblem:
     """Networks that learnt the plane from clean and from perturbed points, and attacks on the former.
 
     Attributes:
@@ -115,17 +125,17 @@ class Toy:
     methods: Mapping[str, Any] = field(default_factory=_trainings)
 
     @cached_property
-    def clean(self) -> tuple[Train, ...]:
+    def clean(self) -> tuple[TrainTask, ...]:
         """One a seed, and as many as the ensemble has members."""
         seeds = range(max(self.seeds, self.members))
-        return tuple(training("vanilla", self.net, self.data, self.recipe, seed=seed) for seed in seeds)
+        return tuple(train_task("vanilla", self.net, self.data, self.recipe, seed=seed) for seed in seeds)
 
     @cached_property
-    def ensemble(self) -> Ensembled:
-        return Ensembled(self.clean[: self.members])
+    def ensemble(self) -> DeepEnsemble:
+        return DeepEnsemble(self.clean[: self.members])
 
     @cached_property
-    def trained(self) -> dict[str, tuple[Train, ...]]:
+    def trained(self) -> dict[str, tuple[TrainTask, ...]]:
         """By method, those from perturbed points watched by the oscillation map; the Gaussian process as ``DUE, ...``.
 
         A training that is not watched has no ``recorded``.
@@ -134,7 +144,7 @@ class Toy:
         made = {CLEAN: self.clean[: self.seeds]}
         for name, method in self.methods.items():
             made[name] = tuple(
-                training(method, self.net, self.data, self.recipe, seed=seed, record=record)
+                train_task(method, self.net, self.data, self.recipe, seed=seed, record=record)
                 for seed in range(self.seeds)
             )
         if self.due_seeds:
@@ -145,45 +155,47 @@ class Toy:
         return made
 
     @cached_property
-    def surveyed(self) -> dict[str, tuple[Surveyed, ...]]:
+    def surveyed(self) -> dict[str, tuple[GridPredictTask, ...]]:
         made = {
-            name: tuple(Surveyed(one, self.grid, self.due_draws if name.startswith("DUE") else 1) for one in nets)
+            name: tuple(
+                GridPredictTask(one, self.grid, self.due_draws if name.startswith("DUE") else 1) for one in nets
+            )
             for name, nets in self.trained.items()
         }
-        return made | {"Ensemble": (Surveyed(self.ensemble, self.grid),)}
+        return made | {"Ensemble": (GridPredictTask(self.ensemble, self.grid),)}
 
     @cached_property
-    def tested(self) -> dict[str, tuple[Predicted, ...]]:
-        return {name: tuple(Predicted(one) for one in nets) for name, nets in self.trained.items()}
+    def tested(self) -> dict[str, tuple[PredictTask, ...]]:
+        return {name: tuple(PredictTask(one) for one in nets) for name, nets in self.trained.items()}
 
     @cached_property
-    def moved(self) -> dict[tuple[str, str, int], tuple[Attacked, ...]]:
+    def moved(self) -> dict[tuple[str, str, int], tuple[AttackTask, ...]]:
         """Test points by attack, victim (a name of ``surveyed``) and number of steps; one for each of its networks."""
         made = {}
         for steps in self.attacked:
             for raises in RAISES:
                 attack = adversary(raises, EPS, steps, ALPHA)
-                made[raises, CLEAN, steps] = tuple(attacking(one, attack) for one in self.clean[: self.seeds])
-            made["UTA", "Ensemble", steps] = (attacking(self.ensemble, adversary("UTA", EPS, steps, ALPHA)),)
+                made[raises, CLEAN, steps] = tuple(attack_task(one, attack) for one in self.clean[: self.seeds])
+            made["UTA", "Ensemble", steps] = (attack_task(self.ensemble, adversary("UTA", EPS, steps, ALPHA)),)
         for raises in RAISES if self.due_seeds else ():
             attack = adversary(raises, DUE_EPS, self.due_steps, DUE_ALPHA)
             victim = f"DUE, {CLEAN}"
-            made[raises, victim, self.due_steps] = tuple(attacking(one, attack) for one in self.trained[victim])
+            made[raises, victim, self.due_steps] = tuple(attack_task(one, attack) for one in self.trained[victim])
         return made
 
-    def cells(self) -> list[Cell]:
-        each: list[Mapping[Any, tuple[Cell, ...]]] = [self.trained, self.surveyed, self.tested, self.moved]
-        return [cell for made in each for cells in made.values() for cell in cells]
+    def tasks(self) -> list[Task]:
+        each: list[Mapping[Any, tuple[Task, ...]]] = [self.trained, self.surveyed, self.tested, self.moved]
+        return [task for made in each for tasks in made.values() for task in tasks]
 
-    def _due(self, recipe: Any, perturb: Any = None) -> tuple[Train, ...]:
+    def _due(self, recipe: Any, perturb: Any = None) -> tuple[TrainTask, ...]:
         method = {"due": {"perturb": perturb}} if perturb else "due"
-        return tuple(training(method, self.due, self.data, recipe, seed=seed) for seed in range(self.due_seeds))
+        return tuple(train_task(method, self.due, self.data, recipe, seed=seed) for seed in range(self.due_seeds))
 
 
-def toy(size: Literal["full", "smoke"] = "full") -> Toy:
+def toy(size: Literal["full", "smoke"] = "full") -> ToyProblem:
     """The experiment: a few minutes of one core, or seconds without any meaning."""
     smoke = size == "smoke"
-    return Toy(
+    return ToyProblem(
         data={"plane": {"examples": 100 if smoke else 600}},
         net={"mlp": {"width": 16 if smoke else 64, "layers": 2, "normalise": "channel"}},
         recipe={"recipe": {"epochs": 2 if smoke else 40, "batch": 32, "lr": 3e-3, "weight_decay": 1e-3}},

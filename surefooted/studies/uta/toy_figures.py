@@ -9,10 +9,10 @@ import torch
 
 from surefooted.data.plane import SIDE, units
 from surefooted.data.plane import boundary as true_line
-from surefooted.pipeline.tasks import data_of
+from surefooted.pipeline.tasks import load_splits
 from surefooted.report import Figure, Panel
 from surefooted.report import plane as draw
-from surefooted.studies.uta.plane import Plane
+from surefooted.studies.uta.plane import PlaneResults
 from surefooted.studies.uta.toy import ALPHA, CLEAN, DUE_ALPHA, DUE_EPS, EPS, STEPS
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ DOTS = (
 MARKS = f"Crosses are examples after the attack. {DOTS}"
 
 
-def figures(n: Plane) -> tuple[Figure, ...]:
+def figures(n: PlaneResults) -> tuple[Figure, ...]:
     """All of them, in the order of the paper."""
-    made: list[Callable[[Plane], Figure]] = [attacks_figure, trained_figure, flips_figure]
+    made: list[Callable[[PlaneResults], Figure]] = [attacks_figure, trained_figure, flips_figure]
     return tuple(one(n) for one in (*made, *((due_figure,) if n.made.due_seeds else ())))
 
 
-def attacks_figure(n: Plane) -> Figure:
+def attacks_figure(n: PlaneResults) -> Figure:
     """Figure 1, a and b: PGD above, UTA below, over the number of steps."""
     steps = n.made.attacked
     above = [_attacked(n, "PGD", CLEAN, k, f"PGD, {k} step{'s' * (k > 1)}") for k in steps]
@@ -50,7 +50,7 @@ def attacks_figure(n: Plane) -> Figure:
     )
 
 
-def trained_figure(n: Plane) -> Figure:
+def trained_figure(n: PlaneResults) -> Figure:
     """Figure 1, c, and figure 7: boundaries after training."""
     return Figure(
         "toy-trained-map",
@@ -64,7 +64,7 @@ def trained_figure(n: Plane) -> Figure:
     )
 
 
-def flips_figure(n: Plane) -> Figure:
+def flips_figure(n: PlaneResults) -> Figure:
     """Figure 1, d: oscillation maps."""
     maps = {name: n.made.trained[name][0].recorded(n.store)["flips"].double() for name in n.made.methods}
     # One scale for all, which a few points of the first updates must not stretch.
@@ -89,7 +89,7 @@ def flips_figure(n: Plane) -> Figure:
     )
 
 
-def due_figure(n: Plane) -> Figure:
+def due_figure(n: PlaneResults) -> Figure:
     """Figures 5 and 6: attacks on a Gaussian process, and its boundaries after training on perturbed points."""
     clean, k = f"DUE, {CLEAN}", n.made.due_steps
     return Figure(
@@ -109,9 +109,9 @@ def due_figure(n: Plane) -> Figure:
     )
 
 
-def _attacked(n: Plane, raises: str, victim: str, steps: int, title: str) -> Panel:
+def _attacked(n: PlaneResults, raises: str, victim: str, steps: int, title: str) -> Panel:
     result = n.made.moved[raises, victim, steps][0].result(n.store)
-    clean = data_of(n.made.clean[0].data).test.points().x
+    clean = load_splits(n.made.clean[0].data).test.points().x
     y = result["y"][SHOWN].numpy()
 
     def plot(ax: Axes) -> None:
@@ -128,8 +128,8 @@ def _attacked(n: Plane, raises: str, victim: str, steps: int, title: str) -> Pan
     return Panel(plot, title, SIZE)
 
 
-def _learnt(n: Plane, name: str, title: str) -> Panel:
-    points = data_of(n.made.clean[0].data).test.points(SHOWN)
+def _learnt(n: PlaneResults, name: str, title: str) -> Panel:
+    points = load_splits(n.made.clean[0].data).test.points(SHOWN)
 
     def plot(ax: Axes) -> None:
         draw.probability_map(ax, n.probability(name).numpy(), HALF)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from surefooted.evaluation.metrics.intervals import seed_interval
 from surefooted.report import Finding
-from surefooted.studies.claims import LITTLE, alike, over_seeds
-from surefooted.studies.uta.plane import Plane
+from surefooted.studies.claims import ZERO_TOLERANCE, claim_equal, over_seeds
+from surefooted.studies.uta.plane import PlaneResults
 from surefooted.studies.uta.toy import CLEAN, TRADES
 
 
-def findings(n: Plane) -> list[Finding]:
+def findings(n: PlaneResults) -> list[Finding]:
     """All of them."""
     steps = sorted(n.made.attacked)[1]
 
@@ -34,11 +34,11 @@ def findings(n: Plane) -> list[Finding]:
             *(crossing("beyond", CLEAN, steps), "share beyond the true boundary, PGD less UTA"),
             see="toy-attacks",
         ),
-        alike(
+        claim_equal(
             "With an ε too large for a part of the plane, UTA-AT costs no clean accuracy, not a point (section 4.3).",
             seed_interval(accuracy("UTA-AT", CLEAN)),
             "accuracy, UTA-AT less a network trained on clean points",
-            within=LITTLE,
+            within=ZERO_TOLERANCE,
             see="toy-trained",
             over=f"over {n.made.seeds} seeds",
         ),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from surefooted.data.plane import SIDE
 from surefooted.report import Column, Table
-from surefooted.studies.panels import spread
-from surefooted.studies.uta.plane import Plane
+from surefooted.studies.shared_figures import spread
+from surefooted.studies.uta.plane import PlaneResults
 from surefooted.studies.uta.toy import ALPHA, CLEAN, DUE_ALPHA, DUE_EPS, EPS, STEPS
 
 
-def attacks_table(n: Plane) -> Table:
+def attacks_table(n: PlaneResults) -> Table:
     columns = (
         Column("attack", "Attack"),
         Column("victim", "On"),
@@ -43,7 +43,7 @@ def attacks_table(n: Plane) -> Table:
     return Table("toy-attacks", "Where attacks take the points of the plane", columns, tuple(rows), caption)
 
 
-def trained_table(n: Plane) -> Table:
+def trained_table(n: PlaneResults) -> Table:
     columns = (
         Column("method", "Trained by"),
         Column("test", "Accuracy", "%", 1, "high", "test points", 100),

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Cell
+from surefooted.pipeline.tasks import Task
 from surefooted.report import Finding, Section
-from surefooted.studies import reproduced
+from surefooted.studies import paper_comparison
 from surefooted.studies.chapters import Chapter
 from surefooted.studies.grid import Grid
-from surefooted.studies.published import SETS
-from surefooted.studies.uta import figures, grids, tables, traded
-from surefooted.studies.uta.cells import Alone
+from surefooted.studies.paper_numbers import SETS
+from surefooted.studies.uta import figures, grids, tables, trade_off_findings
+from surefooted.studies.uta.design import SingleMember
 
 EPOCHS = {
     "mnist": "The paper does not say for how many epochs it trains.",
@@ -38,8 +38,8 @@ class TradeOff(Chapter):
     def title(self) -> str:
         return grids.titled(self.data, self.grid.net)
 
-    def cells(self) -> list[Cell]:
-        return self.grid.cells()
+    def tasks(self) -> list[Task]:
+        return self.grid.tasks()
 
     def section(self, store: Store) -> Section:
         grid, name, title = self.grid, self.name, self.title
@@ -60,29 +60,29 @@ class TradeOff(Chapter):
         see = f"scores-{self.name}"
         return [
             *overall(self.title, tables.compared(self.grid, store, "1", self.data), f"printed-{self.name}"),
-            traded.more_accurate(self.title, self.grid, store, "figure 2", f"clean-accuracy-{self.name}"),
-            traded.best_score(self.title, self.grid, store, "table 1", see),
-            traded.as_robust(self.title, self.grid, store, see),
-            traded.larger(self.title, self.grid, store, see),
-            traded.nothing_left(self.title, self.grid, store, f"pgd-accuracy-{self.name}"),
-            traded.seen_through(self.title, self.grid, store, f"pgd-accuracy-{self.name}"),
+            trade_off_findings.more_accurate(self.title, self.grid, store, "figure 2", f"clean-accuracy-{self.name}"),
+            trade_off_findings.best_score(self.title, self.grid, store, "table 1", see),
+            trade_off_findings.as_robust(self.title, self.grid, store, see),
+            trade_off_findings.larger(self.title, self.grid, store, see),
+            trade_off_findings.nothing_left(self.title, self.grid, store, f"pgd-accuracy-{self.name}"),
+            trade_off_findings.seen_through(self.title, self.grid, store, f"pgd-accuracy-{self.name}"),
         ]
 
 
 @dataclass(frozen=True)
-class Latent(Chapter):
+class LatentTradeOff(Chapter):
     """The same in a LeNet's features, on MNIST (table 2, figure 13)."""
 
     grid: Grid
     name = "latent"
 
     @cached_property
-    def alone(self) -> Alone:
+    def alone(self) -> SingleMember:
         """Of the networks that learn together, one."""
-        return Alone(self.grid)
+        return SingleMember(self.grid)
 
-    def cells(self) -> list[Cell]:
-        return [*self.grid.cells(), *self.alone.cells()]
+    def tasks(self) -> list[Task]:
+        return [*self.grid.tasks(), *self.alone.tasks()]
 
     def section(self, store: Store) -> Section:
         grid, title = self.grid, "MNIST, latent"
@@ -96,7 +96,7 @@ class Latent(Chapter):
             (
                 tables.scores(grid, store, self.name, "Trained in the latent space, tested in pixels (table 2)"),
                 tables.alone(self.alone, store),
-                reproduced.table(
+                paper_comparison.table(
                     "printed-latent", "The paper's table 2 and ours", self._compared(store), grid.caption()
                 ),
                 *figures.trade_off(title, grid, store, self.name, "figure 13", "figure 13"),
@@ -107,13 +107,13 @@ class Latent(Chapter):
         see, clean = "scores-latent", "clean-accuracy-latent"
         return [
             *overall(grids.LATENT, self._compared(store), "printed-latent"),
-            traded.more_accurate(grids.LATENT, self.grid, store, "figure 13", clean),
-            traded.best_score(grids.LATENT, self.grid, store, "table 2", see, spared=0),
-            *traded.latent(self.grid, self.alone, store, see, clean),
-            traded.seen_through(grids.LATENT, self.grid, store, "pgd-accuracy-latent"),
+            trade_off_findings.more_accurate(grids.LATENT, self.grid, store, "figure 13", clean),
+            trade_off_findings.best_score(grids.LATENT, self.grid, store, "table 2", see, spared=0),
+            *trade_off_findings.latent(self.grid, self.alone, store, see, clean),
+            trade_off_findings.seen_through(grids.LATENT, self.grid, store, "pgd-accuracy-latent"),
         ]
 
-    def _compared(self, store: Store) -> list[reproduced.Compared]:
+    def _compared(self, store: Store) -> list[paper_comparison.Compared]:
         return tables.compared(self.grid, store, "2", "mnist")
 
 
@@ -128,8 +128,8 @@ class SeveralNetworks(Chapter):
     def name(self) -> str:
         return f"several-{self.data}"
 
-    def cells(self) -> list[Cell]:
-        return self.grid.cells()
+    def tasks(self) -> list[Task]:
+        return self.grid.tasks()
 
     def section(self, store: Store) -> Section:
         title, of = f"Several networks, {SETS[self.data]}", f"figure {FIGURES[self.data]}"
@@ -146,12 +146,14 @@ class SeveralNetworks(Chapter):
         title, label = f"{SETS[self.data]}, several networks", self.name
         of = f"figure {FIGURES[self.data]}"
         return [
-            traded.more_accurate(title, self.grid, store, of, f"clean-accuracy-{label}"),
-            traded.nothing_left(title, self.grid, store, f"pgd-accuracy-{label}"),
-            traded.seen_through(title, self.grid, store, f"pgd-accuracy-{label}"),
+            trade_off_findings.more_accurate(title, self.grid, store, of, f"clean-accuracy-{label}"),
+            trade_off_findings.nothing_left(title, self.grid, store, f"pgd-accuracy-{label}"),
+            trade_off_findings.seen_through(title, self.grid, store, f"pgd-accuracy-{label}"),
         ]
 
 
-def overall(title: str, compared: list[reproduced.Compared], see: str) -> list[Finding]:
+def overall(title: str, compared: list[paper_comparison.Compared], see: str) -> list[Finding]:
     """Whether the printed scores come out, where there are some."""
-    return [reproduced.overall(f"The paper's scores are reproduced ({title}).", compared, see)] if compared else []
+    return (
+        [paper_comparison.overall(f"The paper's scores are reproduced ({title}).", compared, see)] if compared else []
+    )

@@ -1,12 +1,12 @@
 """Adaptive diversity promoting."""
 
-from surefooted.components.component import NonNegative, checked
+from surefooted.components.component import NonNegative, component
 from surefooted.core.scores import adp_loss
 from surefooted.training.methods.base import Method
 from surefooted.training.methods.ensembles import Several
 
 
-@checked
+@component
 def adp(*, members: Several = 3, alpha: NonNegative = 2.0, beta: NonNegative = 0.5) -> Method:
     """Adaptive diversity promoting (ADP): an ensemble whose members are kept from erring alike (EntM's baseline).
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from surefooted.attacks.oracle import Start
 from surefooted.attacks.pgd import fgsm, pgd, r_fgsm
-from surefooted.components.component import Count, NonNegative, Positive, Share, checked
+from surefooted.components.component import Count, NonNegative, Positive, Share, component
 from surefooted.core.norms import Norm
 from surefooted.core.scores import cross_entropy, entm_loss
 from surefooted.core.types import Score
@@ -18,7 +18,7 @@ from surefooted.training.methods.targets import label_smoothing
 VERSION = {"pat_entm": 2}  # entropy in float64
 
 
-@checked
+@component
 def fgsm_at(
     *, eps: NonNegative = 8 / 255, norm: Norm = "linf", clean_share: Share = 0.0, mode: Mode = "eval"
 ) -> Method:
@@ -27,7 +27,7 @@ def fgsm_at(
     return Method(blend(cross_entropy(), clean_share, attack), attack, mode=mode)
 
 
-@checked
+@component
 def r_fgsm_at(
     *,
     eps: NonNegative = 8 / 255,
@@ -41,7 +41,7 @@ def r_fgsm_at(
     return Method(blend(cross_entropy(), clean_share, attack), attack, mode=mode)
 
 
-@checked
+@component
 def pat(
     *,
     eps: NonNegative = 8 / 255,
@@ -62,7 +62,7 @@ def pat(
     return _pat(cross_entropy(), eps, steps, step_size, norm, start, clean_share, mode)
 
 
-@checked
+@component
 def pat_ls(
     *,
     smoothing: Share = 0.74,
@@ -82,7 +82,7 @@ def pat_ls(
     return replace(hard, target=label_smoothing(eps=smoothing))
 
 
-@checked
+@component
 def pat_entm(
     *,
     lam: NonNegative = 2.0,

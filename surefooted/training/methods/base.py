@@ -12,7 +12,7 @@ from surefooted.components.component import Component, Spec
 from surefooted.core.scores import at_clean
 from surefooted.core.types import Forward, Points, Score
 from surefooted.errors import InputError
-from surefooted.models.victims import Mode, victim_of
+from surefooted.models.victims import Mode, as_victim
 from surefooted.training.methods.targets import Target, one_hot
 from surefooted.training.methods.views import View, plain
 
@@ -70,14 +70,14 @@ class Method(Component):
     def _loss(self, net: nn.Module, x: Tensor, clean: Tensor, target: Tensor) -> Tensor:
         """The clean pass is run once, and only if the loss reads it."""
         if self.perturb is None:
-            logits = victim_of(net)(x)
+            logits = as_victim(net)(x)
             return self.loss(Forward(logits, target, logits)).mean()
         if self.view.inside:
             victim = self.view.of(net)
             clean = victim.lift(clean)
             x = clean + x  # the encoder learns too: gradients reach it through the clean features
         else:
-            victim = victim_of(net)
+            victim = as_victim(net)
         clean_logits = victim(clean) if self.loss.uses_clean else None
         return self.loss(Forward(victim(x), target, clean_logits)).mean()
 

@@ -1,7 +1,7 @@
 """Free combinations: fill the slots yourself."""
 
 from surefooted.attacks.base import Attack
-from surefooted.components.component import Count, Share, checked
+from surefooted.components.component import Count, Share, component
 from surefooted.core.scores import cross_entropy
 from surefooted.core.types import Score
 from surefooted.errors import InputError
@@ -11,7 +11,7 @@ from surefooted.training.methods.targets import Target, one_hot
 from surefooted.training.methods.views import View, plain
 
 
-@checked
+@component
 def custom(
     *,
     loss: Score = cross_entropy(),  # noqa: B008 - a value without state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from surefooted.attacks.base import Attack
-from surefooted.components.component import Share, checked
+from surefooted.components.component import Share, component
 from surefooted.core.scores import cross_entropy, per_sample
 from surefooted.errors import InputError
 from surefooted.models.nets.gaussian_process import GaussianProcess
@@ -13,7 +13,7 @@ from surefooted.models.victims import Mode
 from surefooted.training.methods.base import Method, blend
 
 
-@checked
+@component
 def due(*, perturb: Attack | None = None, clean_share: Share = 0.0, mode: Mode = "eval") -> Method:
     """Evidence lower bound (ELBO) of a Gaussian process on learnt features; for the networks due and due_mlp.
 

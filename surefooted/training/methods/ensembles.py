@@ -6,7 +6,7 @@ from pydantic import Field
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.nearest_boundary import nearest_boundary
-from surefooted.components.component import Count, Positive, checked
+from surefooted.components.component import Count, Positive, component
 from surefooted.core.scores import summed_cross_entropy
 from surefooted.training.methods.base import Method
 from surefooted.training.methods.targets import adaptive
@@ -17,7 +17,7 @@ VERSION = 2
 Several = Annotated[int, Field(ge=2, description="whole number from 2")]
 
 
-@checked
+@component
 def ensemble(*, members: Several = 5) -> Method:
     """Deep ensemble in lockstep: members of different first weights, on batches of their own, each with its own loss.
 
@@ -27,7 +27,7 @@ def ensemble(*, members: Several = 5) -> Method:
     return Method(summed_cross_entropy(), members=members, apart=True)
 
 
-@checked
+@component
 def ar_adals_of_ensemble(
     *,
     members: Several = 5,

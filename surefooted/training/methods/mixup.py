@@ -5,13 +5,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from surefooted.components.component import Positive, checked
+from surefooted.components.component import Positive, component
 from surefooted.core.scores import cross_entropy
 from surefooted.core.types import Points
 from surefooted.training.methods.base import Method
 
 
-@checked
+@component
 def mixup(*, alpha: Positive = 0.2) -> Method:
     """Mixup: images and labels of two examples, λ of the one and 1 − λ of the other, with λ from Beta(α, α).
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from surefooted.attacks.base import Attack
 from surefooted.attacks.nearest_boundary import nearest_boundary
 from surefooted.attacks.oracle import Start
-from surefooted.components.component import Count, NonNegative, Positive, Share, checked
+from surefooted.components.component import Count, NonNegative, Positive, Share, component
 from surefooted.core.norms import Norm
 from surefooted.models.victims import Mode
 from surefooted.training.methods.adversarial import pat
@@ -13,7 +13,7 @@ from surefooted.training.methods.base import Method
 from surefooted.training.methods.targets import adaptive
 
 
-@checked
+@component
 def pat_ar_adals(
     *,
     alpha: Positive = 0.005,

@@ -2,32 +2,32 @@
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.nearest_boundary import nearest_boundary
-from surefooted.components.component import Count, Positive, Share, Whole, checked
+from surefooted.components.component import Count, Positive, Share, Whole, component
 from surefooted.core.scores import cross_entropy
 from surefooted.core.types import Score
 from surefooted.training.methods.base import Method
 from surefooted.training.methods.targets import adaptive, label_smoothing
 
 
-@checked
+@component
 def vanilla() -> Method:
     """Cross-entropy on hard labels: the baseline of all three papers (EntM calls it Normal)."""
     return Method(cross_entropy())
 
 
-@checked
+@component
 def ls(*, eps: Share = 0.02) -> Method:
     """Label smoothing (LS) with one fixed ε. AR-AdaLS: 0.02, swept; EntM: 0.74 (10 classes), 0.84 (100)."""
     return Method(cross_entropy(), target=label_smoothing(eps=eps))
 
 
-@checked
+@component
 def adals(*, alpha: Positive = 0.05) -> Method:
     """Adaptive label smoothing (AdaLS): one ε for all, learnt from confidence less accuracy on the validation set."""
     return Method(cross_entropy(), target=adaptive(alpha=alpha, levels=1))
 
 
-@checked
+@component
 def ar_adals(
     *,
     alpha: Positive = 0.005,

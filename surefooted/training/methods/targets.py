@@ -12,15 +12,15 @@ from torch.nn.functional import one_hot as to_one_hot
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.nearest_boundary import nearest_boundary
-from surefooted.components.component import Component, Count, Positive, Share, Spec, Whole, checked
-from surefooted.components.spec import build, split
+from surefooted.components.component import Component, Count, Positive, Share, Spec, Whole, component
+from surefooted.components.spec import build, parse_spec
 from surefooted.core.types import Points, Score
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.levels import levels_of
 
 __all__ = ["adaptive", "label_smoothing", "one_hot"]
 
-State = dict[str, Tensor]
+LabelState = dict[str, Tensor]
 # The soft label of the true class stays above 1/Z: at 1/Z itself all classes would be equally true.
 ABOVE_UNIFORM = 1e-6
 
@@ -42,9 +42,9 @@ class Target(Component):
 
     kind = "target"
 
-    init: Callable[[Levels], State]
-    apply: Callable[[State, Points, int], Tensor]
-    refresh: Callable[[State, Float[Tensor, "n k"], Points], State]
+    init: Callable[[Levels], LabelState]
+    apply: Callable[[LabelState, Points, int], Tensor]
+    refresh: Callable[[LabelState, Float[Tensor, "n k"], Points], LabelState]
     levels: int = 1
     robustness: Attack | None = None
     by: Score | None = None
@@ -57,7 +57,7 @@ class Target(Component):
         """Whether it changes with the epochs, and so needs validation examples."""
         return self.refresh is not _unchanged
 
-    def ranked(self, state: State, levels: Levels) -> State:
+    def ranked(self, state: LabelState, levels: Levels) -> LabelState:
         """The state with the examples ranked anew."""
         return state | {"level": levels.by_row()}
 
@@ -91,27 +91,27 @@ class Levels:
         return table
 
 
-def _unchanged(state: State, log_p: Tensor, validation: Points) -> State:
+def _unchanged(state: LabelState, log_p: Tensor, validation: Points) -> LabelState:
     return state
 
 
-@checked
+@component
 def one_hot() -> Target:
     """Hard labels."""
     return Target(lambda levels: {}, lambda state, points, classes: points.y, _unchanged)
 
 
-@checked
+@component
 def label_smoothing(*, eps: Share = 0.02) -> Target:
     """Label smoothing (LS): one-hot · (1 − ε) + ε / Z for Z classes (AR-AdaLS eq. 1; EntM calls ε γ, eq. 6)."""
 
-    def apply(state: State, points: Points, classes: int) -> Tensor:
+    def apply(state: LabelState, points: Points, classes: int) -> Tensor:
         return smooth(points.y, torch.full_like(points.y, eps, dtype=torch.float32), classes)
 
     return Target(lambda levels: {}, apply, _unchanged)
 
 
-@checked
+@component
 def adaptive(
     *,
     alpha: Positive = 0.005,
@@ -150,7 +150,7 @@ def adaptive(
         )
     robustness = _measuring(robustness)
 
-    def init(given: Levels) -> State:
+    def init(given: Levels) -> LabelState:
         counts = given.validation.bincount(minlength=levels)
         if int(counts.min()) == 0:
             raise InputError(
@@ -160,11 +160,11 @@ def adaptive(
         p = torch.ones(levels, dtype=torch.float64, device=counts.device)
         return {"p": p, "level": given.by_row(), "epoch": torch.zeros((), dtype=torch.int64)}
 
-    def apply(state: State, points: Points, classes: int) -> Tensor:
+    def apply(state: LabelState, points: Points, classes: int) -> Tensor:
         p = state["p"][state["level"][points.i]]
         return smooth(points.y, eps_of(p, classes).float(), classes)
 
-    def refresh(state: State, log_p: Tensor, validation: Points) -> State:
+    def refresh(state: LabelState, log_p: Tensor, validation: Points) -> LabelState:
         confidence, answer = log_p.double().max(-1)
         gap = confidence.exp() - (answer == validation.y).double()
         level = state["level"][validation.i]
@@ -190,7 +190,7 @@ def _measuring(attack: Attack) -> Attack:
         return attack
     if attack.spec is None:
         return replace(attack, away_from="prediction")
-    name, arguments = split(attack.spec.json())
+    name, arguments = parse_spec(attack.spec.json())
     return build("attack", {name: arguments | {"away_from": "prediction"}})
 
 

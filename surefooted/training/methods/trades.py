@@ -3,7 +3,7 @@
 from typing import Literal
 
 from surefooted.attacks.pgd import pgd
-from surefooted.components.component import Count, NonNegative, Positive, checked
+from surefooted.components.component import Count, NonNegative, Positive, component
 from surefooted.core.norms import Norm
 from surefooted.core.scores import at_clean, cross_entropy, entm_loss, kl_from_clean, kl_to_clean
 from surefooted.core.types import Score
@@ -15,7 +15,7 @@ Divergence = Literal["from_clean", "to_clean"]
 VERSION = {"trades_entm": 2}  # entropy in float64
 
 
-@checked
+@component
 def trades(
     *,
     beta: NonNegative = 3.0,
@@ -38,7 +38,7 @@ def trades(
     return _trades(cross_entropy(), beta, eps, steps, step_size, norm, divergence, mode)
 
 
-@checked
+@component
 def trades_entm(
     *,
     lam: NonNegative = 2.0,

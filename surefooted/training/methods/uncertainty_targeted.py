@@ -4,7 +4,7 @@ from typing import Literal
 
 from surefooted.attacks.oracle import Start
 from surefooted.attacks.pgd import pgd
-from surefooted.components.component import Count, NonNegative, Positive, Share, checked
+from surefooted.components.component import Count, NonNegative, Positive, Share, component
 from surefooted.core.norms import Norm
 from surefooted.core.scores import cross_entropy, entropy, summed_cross_entropy
 from surefooted.core.types import Score
@@ -14,7 +14,7 @@ from surefooted.training.methods.base import Method, blend
 from surefooted.training.methods.views import View, plain
 
 
-@checked
+@component
 def uta(
     *,
     eps: NonNegative = 0.3,
@@ -58,7 +58,7 @@ def uta(
     )
 
 
-@checked
+@component
 def pgd_at(
     *,
     eps: NonNegative = 0.3,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from surefooted.components.component import Component, Count, Spec, checked
+from surefooted.components.component import Component, Count, Spec, component
 from surefooted.models.ensembles import MonteCarloDropout
-from surefooted.models.latent import Latent
-from surefooted.models.victims import Victim, victim_of
+from surefooted.models.latent import LatentVictim
+from surefooted.models.victims import Victim, as_victim
 
 __all__ = ["latent", "mc_dropout", "plain"]
 
@@ -33,19 +33,19 @@ class View(Component):
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
 
-@checked
+@component
 def plain() -> View:
     """The network as it is; several members in their pixels, all at once."""
-    return View(victim_of)
+    return View(as_victim)
 
 
-@checked
+@component
 def latent(*, stage: str) -> View:
     """The features behind a named stage; encoder and classifier train together (UTA, section 5.2: fc1 of a LeNet)."""
-    return View(lambda net: Latent(net, stage), inside=True)
+    return View(lambda net: LatentVictim(net, stage), inside=True)
 
 
-@checked
+@component
 def mc_dropout(*, samples: Count = 5) -> View:
     """So many dropout masks, fresh at every step of the attack (UTA, CIFAR-10); the outer loss sees one, as ever.
 

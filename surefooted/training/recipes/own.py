@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, PlainValidator
 from torch import nn
 
-from surefooted.components.component import Component, Count, NonNegative, Positive, Share, Spec, checked
+from surefooted.components.component import Component, Count, NonNegative, Positive, Share, Spec, component
 from surefooted.components.spec import build
 from surefooted.errors import InputError
 
@@ -51,7 +51,7 @@ class Recipe(Component):
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
 
-@checked
+@component
 def recipe(
     *,
     epochs: Count = 30,
@@ -108,7 +108,7 @@ def recipe(
     return Recipe(epochs, batch, make, rate, augment)
 
 
-@checked
+@component
 def growing_eps(*, of: Recipe = recipe(), shares: tuple[tuple[NonNegative, Share], ...] = ((0, 0), (5, 1))) -> Recipe:  # noqa: B008
     """Adversarial training whose ε grows: any recipe, with the attack's ball smaller at first. Steps keep their size.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from surefooted.components.component import Count, checked
+from surefooted.components.component import Count, component
 from surefooted.training.recipes.own import Rate, Recipe, recipe
 
 
-@checked
+@component
 def entm_mnist(*, epochs: Count = 40) -> Recipe:
     """EntM table 5, four-layer CNN on MNIST: SGD 0.01, ×0.1 at epoch 20, momentum 0.9, weight decay 1e-4, batch 128."""
     return recipe(
@@ -16,7 +16,7 @@ def entm_mnist(*, epochs: Count = 40) -> Recipe:
     )
 
 
-@checked
+@component
 def entm_resnet18(*, adversarial: bool = True, epochs: Count | None = None, augmented: bool = True) -> Recipe:
     """EntM table 5, ResNet-18: SGD 0.1, batch 64, weight decay 1e-4; 120 epochs with adversarial training, 200 else.
 
@@ -37,7 +37,7 @@ def entm_resnet18(*, adversarial: bool = True, epochs: Count | None = None, augm
     )
 
 
-@checked
+@component
 def ar_adals_cifar10(*, epochs: Count = 200) -> Recipe:
     """AR-AdaLS, ResNet-29 v2 on CIFAR-10: Adam 1e-3, ×0.1 after 80, 120, 160 of 200 epochs, ×0.5 after 180; batch 256.
 
@@ -55,7 +55,7 @@ def ar_adals_cifar10(*, epochs: Count = 200) -> Recipe:
     )
 
 
-@checked
+@component
 def edward2_wide_resnet(*, epochs: Count = 200, batch: Count = 128) -> Recipe:
     """AR-AdaLS's Wide ResNet-28-10 recipe: Nesterov SGD 0.1 · batch/128, ×0.2 at 60, 120, 160 of 200, decay 4e-4."""
     return recipe(
@@ -72,7 +72,7 @@ def edward2_wide_resnet(*, epochs: Count = 200, batch: Count = 128) -> Recipe:
     )
 
 
-@checked
+@component
 def due_wide_resnet(*, epochs: Count = 200, batch: Count = 128) -> Recipe:
     """DUE's code on CIFAR-10: SGD 0.1, momentum 0.9, ×0.2 at 60, 120, 160 of 200 epochs, decay 5e-4 on all weights."""
     return recipe(
@@ -87,13 +87,13 @@ def due_wide_resnet(*, epochs: Count = 200, batch: Count = 128) -> Recipe:
     )
 
 
-@checked
+@component
 def uta_lenet(*, epochs: Count = 100, batch: Count = 128) -> Recipe:
     """UTA: Adam 1e-3, constant, 100 epochs for Fashion-MNIST. For MNIST, where the paper prints none, we take 50."""
     return recipe(epochs=epochs, batch=batch)
 
 
-@checked
+@component
 def uta_resnet18(*, epochs: Count = 200, lr: Rate = 0.1, batch: Count = 128) -> Recipe:
     """UTA, ResNet-18 on CIFAR-10: Nesterov SGD 0.1, divided by 15 after 60, 120, 160 of 200 epochs (appendix B.2).
 
@@ -102,7 +102,7 @@ def uta_resnet18(*, epochs: Count = 200, lr: Rate = 0.1, batch: Count = 128) -> 
     return _nesterov(epochs, lr, batch, "steps", tuple((when * epochs / 200, 1 / 15) for when in (60, 120, 160)))
 
 
-@checked
+@component
 def uta_cyclic(*, epochs: Count = 90, lr: Rate = 0.2, batch: Count = 128) -> Recipe:
     """UTA's faster recipe for ResNet-18: a cyclic rate, at most 0.2 for FGSM, R-FGSM and PGD-2, 0.1 for UTA (B.2)."""
     return _nesterov(epochs, lr, batch, "cyclic")

@@ -1,0 +1,188 @@
+"""Cells that analyse a victim: margins, Jacobians and linearity example by example, and surfaces around a few."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surefooted.components.spec import build, complete
+from surefooted.core.files import write_tensors
+from surefooted.data.images import Images
+from surefooted.errors import InputError
+from surefooted.evaluation.analysis.jacobian import sensitivity
+from surefooted.evaluation.analysis.linearity import nonlinearity
+from surefooted.evaluation.analysis.surfaces import loss_surface
+from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks.attack import AttackTask
+from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, data_fields, trainings_of
+from surefooted.pipeline.tasks.chunks import load_for_eval, run_in_chunks
+from surefooted.pipeline.tasks.evaluation_data import eval_images
+
+# Images between two writings: what a kill may cost.
+BLOCK = {"cpu": 128, "cuda": 2048}
+# Images whose Jacobians are taken at once.
+BATCH = {"cpu": 64, "cuda": 256}
+
+
+@dataclass(frozen=True, eq=False)
+class LocalAnalysisTask(Task):
+    """Decision margin and Jacobian norm of a victim on a split; with points that an attack moved, non-linearity too.
+
+    Attributes:
+        moved: an attack on the same images that keeps its points.
+        seed: of a victim that draws at random.
+    """
+
+    victim: Source
+    part: SplitName = "test"
+    limit: int = 0
+    data: ComponentSpec | None = None
+    moved: AttackTask | None = None
+    seed: int = 0
+
+    kind = "analysed"
+
+    def __post_init__(self) -> None:
+        if self.moved is not None and not self.moved.keep_points:
+            raise InputError("non-linearity is read at the points that an attack moved, and it keeps none.")
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "victim": self.victim.key,
+            "part": self.part,
+            "limit": self.limit,
+            "moved": self.moved.key if self.moved else None,
+            "seed": self.seed,
+            **data_fields(self.data),
+        }
+
+    @property
+    def needs(self) -> tuple[Task, ...]:
+        return (*trainings_of(self.victim), *((self.moved,) if self.moved else ()))
+
+    @property
+    def label(self) -> str:
+        return f"analyse {self.victim} ({self.part})"
+
+    def images(self) -> Images:
+        return eval_images(self.victim, self.data, self.part, self.limit)
+
+    def work(self) -> int:
+        return len(self.images())
+
+    def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
+        device, images = runtime.device(), self.images()
+        net = load_for_eval(self.victim, store, device)
+        found = self._found(store, images)
+
+        def analyse(rows: slice) -> dict[str, Tensor]:
+            part = images.take(rows)
+            local = sensitivity(net, part, batch=_on(device, BATCH), seed=self.seed)
+            tensors = {
+                "rows": part.rows,
+                "y": part.y,
+                "correct": local.correct,
+                "margin": local.margin,
+                "jacobian_norm": local.norm,
+            }
+            if found:
+                tensors["q"] = nonlinearity(net, part, found["x"][rows], seed=self.seed).q
+                tensors |= {name: found[name][rows] for name in ("found", "size")}
+            tick(len(part))
+            return tensors
+
+        tensors = run_in_chunks(work, len(images), _on(device, BLOCK), analyse, tick)
+        write_tensors(into / "analysed.safetensors", tensors, {})
+
+    def result(self, store: Store) -> dict[str, Tensor]:
+        """Tensors by name: rows, y, correct, margin, jacobian_norm; with ``moved`` also q, found, size.
+
+        q is nan where the attack left the image where it was; size is in the attack's norm.
+        """
+        return self.tensors(store, "analysed.safetensors")
+
+    def _found(self, store: Store, images: Images) -> dict[str, Tensor]:
+        if self.moved is None:
+            return {}
+        found = self.moved.result(store)
+        if not torch.equal(found["rows"], images.rows.cpu()):
+            raise InputError(
+                f"the attack moved {len(found['rows'])} images, and {len(images)} are analysed, not the same ones; "
+                "give both one part, limit and data set."
+            )
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class LossSurfaceTask(Task):
+    """A score and the decision margin around the first images of a split (EntM, figures 5 and 6).
+
+    Attributes:
+        limit: how many images; the paper looks at 8.
+        score, reach, grid, seed: as for ``surefooted.evaluation.analysis.surface``.
+    """
+
+    victim: Source
+    part: SplitName = "test"
+    limit: int = 8
+    data: ComponentSpec | None = None
+    score: str | ComponentSpec = "cross_entropy"
+    reach: float = 0.04
+    grid: int = 21
+    seed: int = 0
+
+    kind = "surface"
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "victim": self.victim.key,
+            "part": self.part,
+            "limit": self.limit,
+            "score": complete("score", self.score),
+            "reach": self.reach,
+            "grid": self.grid,
+            "seed": self.seed,
+            **data_fields(self.data),
+        }
+
+    @property
+    def needs(self) -> tuple[Task, ...]:
+        return trainings_of(self.victim)
+
+    @property
+    def label(self) -> str:
+        return f"surface of {self.victim} ({self.part})"
+
+    def images(self) -> Images:
+        return eval_images(self.victim, self.data, self.part, self.limit)
+
+    def work(self) -> int:
+        return len(self.images())
+
+    def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
+        images, net = self.images(), load_for_eval(self.victim, store, runtime.device())
+        options = {"score": build("score", self.score), "reach": self.reach, "grid": self.grid}
+
+        def look(rows: slice) -> dict[str, Tensor]:
+            part = images.take(rows)
+            values = loss_surface(net, part, **options, seed=self.seed)
+            # The offsets stand in every row: blocks are joined row by row.
+            offsets = values.offsets.expand(len(part), -1)
+            tick(len(part))
+            return {"rows": part.rows, "y": part.y, **values._asdict(), "offsets": offsets}
+
+        tensors = run_in_chunks(work, len(images), 1, look, tick)
+        write_tensors(into / "surface.safetensors", tensors | {"offsets": tensors["offsets"][0]}, {})
+
+    def result(self, store: Store) -> dict[str, Tensor]:
+        """Tensors by name: rows, y; offsets (G,); score and margin (N, G, G), by e1, then e2."""
+        return self.tensors(store, "surface.safetensors")
+
+
+def _on(device: torch.device, sizes: dict[str, int]) -> int:
+    return sizes.get(device.type, sizes["cuda"])

@@ -1,0 +1,81 @@
+"""Transfer: points crafted on a proxy, judged by another classifier. The black-box attack of the EntM paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from surefooted.attacks.transfer import evaluate_transfer
+from surefooted.core.files import write_tensors
+from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks.attack import AttackTask
+from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
+from surefooted.pipeline.tasks.chunks import load_for_eval
+from surefooted.pipeline.tasks.evaluation_data import training_data
+from surefooted.pipeline.tasks.prediction import check_keeps_points, check_not_trained_on
+from surefooted.pipeline.tasks.sanity import SanityCheckTask
+
+
+@dataclass(frozen=True, eq=False)
+class TransferTask(Task):
+    """Points that an attack moved on a proxy, and whether they mislead a victim."""
+
+    victim: Source
+    moved: AttackTask
+    keep_points: bool = True
+
+    kind = "transferred"
+
+    def __post_init__(self) -> None:
+        check_keeps_points(self.moved)
+        check_not_trained_on(self.victim, self.moved)
+
+    def about(self) -> dict[str, Any]:
+        kept = {} if self.keep_points else {"keep_points": False}
+        return {"victim": self.victim.key, "moved": self.moved.key, **kept}
+
+    @property
+    def needs(self) -> tuple[Task, ...]:
+        return (*trainings_of(self.victim), self.moved)
+
+    @property
+    def label(self) -> str:
+        return f"judge {self.moved.label}"
+
+    def work(self) -> int:
+        return 1
+
+    def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
+        device = runtime.device()
+        net, points = load_for_eval(self.victim, store, device), self.moved.images().points(device=device)
+        moved = self.moved.result(store)["x"].to(device)
+        found = evaluate_transfer(net, points, moved, self.moved.built)
+        tensors = {"rows": points.i, "y": points.y, **found._asdict()}
+        if not self.keep_points:
+            del tensors["x"]
+        write_tensors(into / "attacked.safetensors", tensors, {})
+        tick(1)
+
+    def result(self, store: Store) -> dict[str, Tensor]:
+        """Tensors by name: rows, y, found, size, queries, and x where points are kept."""
+        return self.tensors(store, "attacked.safetensors")
+
+    @property
+    def attack(self) -> ComponentSpec:
+        return self.moved.attack
+
+    @property
+    def part(self) -> SplitName:
+        return self.moved.part
+
+    @property
+    def eot(self) -> int:
+        return 1
+
+    @property
+    def probed(self) -> SanityCheckTask:
+        return SanityCheckTask(self.victim, self.moved.part, self.moved.data or training_data(self.moved.victim))

@@ -1,0 +1,62 @@
+"""Cells for what a victim is unsure of, image by image: what tells foreign images from its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surefooted.core.files import write_tensors
+from surefooted.evaluation.metrics.uncertainty import uncertainties
+from surefooted.models.prediction import map_logits
+from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.store import Store
+from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, data_fields, trainings_of
+from surefooted.pipeline.tasks.chunks import load_for_eval
+from surefooted.pipeline.tasks.evaluation_data import eval_images
+
+
+@dataclass(frozen=True, eq=False)
+class UncertaintyTask(Task):
+    """Every uncertainty of a victim on a split, of its own data or of others; labels play no part.
+
+    ``seed`` is of the draws of a victim that makes any, such as dropout masks.
+    """
+
+    victim: Source
+    part: SplitName = "test"
+    data: ComponentSpec | None = None
+    limit: int = 0
+    seed: int = 0
+
+    kind = "unsure"
+
+    def about(self) -> dict[str, Any]:
+        drawn = {"seed": self.seed} if self.seed else {}
+        return {"victim": self.victim.key, "part": self.part, "limit": self.limit, **drawn, **data_fields(self.data)}
+
+    @property
+    def needs(self) -> tuple[Task, ...]:
+        return trainings_of(self.victim)
+
+    @property
+    def label(self) -> str:
+        return f"uncertainty of {self.victim} ({self.part})"
+
+    def work(self) -> int:
+        return 1
+
+    def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
+        net = load_for_eval(self.victim, store, runtime.device())
+        images = eval_images(self.victim, self.data, self.part, self.limit)
+        parts = map_logits(net, images, uncertainties, seed=self.seed)
+        tick(1)
+        tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        write_tensors(into / "uncertainty.safetensors", tensors, {})
+
+    def result(self, store: Store) -> dict[str, Tensor]:
+        """By the name of the measure: one number an image, the higher the less sure."""
+        return self.tensors(store, "uncertainty.safetensors")
