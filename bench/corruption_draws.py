@@ -41,9 +41,9 @@ def main() -> None:
     for name, script in SCRIPTS.items():
         for severity in range(1, 6):
             made = getattr(corruptions, name)(severity=severity)
-            ours = (made(points.x, points.i) * 255).round().permute(0, 2, 3, 1).numpy()
+            ours = (made(points.x, points.rows) * 255).round().permute(0, 2, 3, 1).numpy()
             off = []
-            for image, new, row in zip(levels, ours, points.i):
+            for image, new, row in zip(levels, ours, points.rows):
                 noise = Noise(0, row[None], STEPS_EACH * severity, STREAM + made.kind)
                 with handed(script(noise)):
                     other = np.uint8(theirs[name](Image.fromarray(image), severity))

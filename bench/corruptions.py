@@ -91,10 +91,10 @@ def compare(
 ) -> tuple[np.ndarray, list]:
     """Print a line for each severity; CPU and wall seconds ours and theirs, and the original's changes."""
     spent, changes = np.zeros(4), []
-    getattr(corruptions, name)(**given)(images.x[:8], images.i[:8])  # what is made once is no part of it
+    getattr(corruptions, name)(**given)(images.x[:8], images.rows[:8])  # what is made once is no part of it
     for severity in range(1, 6):
         start = clocks()
-        ours = getattr(corruptions, name)(severity=severity, **given)(images.x, images.i)
+        ours = getattr(corruptions, name)(severity=severity, **given)(images.x, images.rows)
         spent[:2] += clocks() - start
         ours = (ours * 255).round().permute(0, 2, 3, 1).numpy()
         np.random.seed(severity)

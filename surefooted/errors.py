@@ -1,6 +1,19 @@
-"""The one error that users see: what was seen, what was expected, what to do.
+"""The exceptions of Surefooted: one tree, so that a caller can tell a bad argument from missing data or a lost worker.
 
-The command line prints its text and exits with code 2; from Python it is a ``ValueError``.
+::
+
+    SurefootedError
+    ├── InputError (also a ValueError)    something that the user gave cannot be used
+    │   ├── ArgumentError                 an argument has a wrong value, or two do not go together
+    │   ├── DataError                     data are missing, unreadable or inconsistent
+    │   ├── ModelError                    a classifier cannot be loaded, called or attacked
+    │   ├── StoreError                    an artifact is missing, damaged or locked, or a file cannot be written
+    │   └── DependencyError               an optional package is missing or broken
+    └── WorkerError (also a RuntimeError) a worker process ended before its work was done
+
+A message says what was seen, what was expected and how to fix it. It names arguments in backquotes, as in Python:
+``Set `data.validation=0.1` ``. The command line prints them as its own flags, ``--data.validation 0.1``, and exits with
+code 2.
 """
 
 from __future__ import annotations
@@ -9,16 +22,49 @@ import difflib
 from collections.abc import Iterable
 
 
-class InputError(ValueError):
-    """Something given by the user cannot be used; the message says what was seen, what was expected, what to do."""
+class SurefootedError(Exception):
+    """Base class of every exception that Surefooted raises on purpose."""
+
+
+class InputError(SurefootedError, ValueError):
+    """Something that the user gave cannot be used. The message says what was seen, what was expected, how to fix it."""
+
+
+class ArgumentError(InputError):
+    """An argument has a wrong value or an unknown name, or two arguments do not go together."""
+
+
+class DataError(InputError):
+    """Data are missing, cannot be read, or do not fit together."""
+
+
+class ModelError(InputError):
+    """A classifier cannot be loaded, called or attacked."""
+
+
+class StoreError(InputError):
+    """An artifact of the store is missing, damaged or locked, or a file cannot be written."""
+
+
+class DependencyError(InputError):
+    """An optional package is missing or broken."""
+
+
+class WorkerError(SurefootedError, RuntimeError):
+    """A worker process ended before its work was done."""
 
 
 class ReducedAttack(UserWarning):
-    """An attack runs with less than its name says, because the model does not allow more; the message says what."""
+    """An attack runs in a reduced form because the model does not allow the full one; the message says which."""
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """`` Did you mean 'pgd'?``, or what there is to choose from when nothing is near."""
+    """A suggestion to append to a message: the nearest known name, or all names if none is near.
+
+    Example:
+        >>> did_you_mean("pdg", ["pgd", "fgsm"])
+        " Did you mean 'pgd'?"
+    """
     names = sorted(names)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(names)}."
+    return f" Did you mean {near[0]!r}?" if near else f" Available: {', '.join(names)}."

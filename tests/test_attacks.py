@@ -81,7 +81,7 @@ def test_points_stay_in_the_ball_and_in_the_box(name, net, points):
 def test_found_is_what_the_victim_says(name, net, points):
     found = make(name)(net, points)
     y = predict(net, points).log_p.argmax(-1) if make(name).away_from == "prediction" else points.y
-    said = predict(net, Points(found.x, y, points.i)).log_p.argmax(-1) != y
+    said = predict(net, Points(found.x, y, points.rows)).log_p.argmax(-1) != y
     assert torch.equal(found.found, said)
     assert found.found.any()
 
@@ -191,7 +191,7 @@ def test_progress_adds_up_to_the_plan(name, net, points):
 
 @pytest.mark.parametrize("name", [*NAMES, "union"])
 def test_an_attack_says_what_it_asks_without_gradients(name):
-    """Of a network that nothing breaks: at most as many gradients as are left, and none where all is blind."""
+    """Of a network that nothing breaks: at most as many gradients as are left, and none where all is gradient_free."""
     asked = []
 
     class Firm(nn.Module):
@@ -199,17 +199,17 @@ def test_an_attack_says_what_it_asks_without_gradients(name):
             asked.append(x.requires_grad)
             return torch.eye(10)[:1].expand(len(x), 10) + 1e-6 * x.flatten(1)[:, :10]
 
-    blind = (
+    gradient_free = (
         {"fgsm": {"eps": 0.15}},
         {"square": {"eps": 0.15, "queries": 9}},
         {"random_search": {"eps": 0.15, "draws": 5}},
     )
-    attack = make("worst_of", attacks=blind) if name == "union" else make(name)
+    attack = make("worst_of", attacks=gradient_free) if name == "union" else make(name)
     attack(Firm(), Points(torch.full((2, 1, 8, 8), 0.5), torch.zeros(2, dtype=torch.int64), torch.arange(2)))
-    assert 0 <= attack.blind <= attack.passes
-    assert sum(asked) <= attack.restarts * (attack.passes - attack.blind)
-    assert (sum(asked) == 0) == (attack.blind == attack.passes)
-    assert name != "union" or attack.blind == 14
+    assert 0 <= attack.gradient_free <= attack.passes
+    assert sum(asked) <= attack.restarts * (attack.passes - attack.gradient_free)
+    assert (sum(asked) == 0) == (attack.gradient_free == attack.passes)
+    assert name != "union" or attack.gradient_free == 14
 
 
 @pytest.mark.parametrize("name", NAMES)

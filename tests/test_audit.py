@@ -238,7 +238,7 @@ def test_an_attack_goes_on_block_by_block(tmp_path, monkeypatch):
     assert len(list(store.root.glob("work/*/rows_*.safetensors"))) == 2
     asked.clear()
     made().run(store, Runtime("cpu"), stop_after(-1))
-    assert asked[:2] == [64, 64] and sum(asked) == made().work() == 80 * 4
+    assert asked[:2] == [64, 64] and sum(asked) == made().total_ticks() == 80 * 4
     assert not list(store.root.glob("work/*"))
     monkeypatch.setattr(attack_module, "BLOCK_WORK", 2**18)
     whole = Store(tmp_path / "whole")
@@ -257,10 +257,10 @@ def test_the_estimate_counts_the_passes_that_are_left(tmp_path):
     x = digits().test.points(slice(0, 64)).x
     net = victim.load(store)
     before = estimate(made, store, net, x)
-    assert before.passes == sum(c.work() for c in made.tasks if isinstance(c, AttackTask))
+    assert before.passes == sum(c.total_ticks() for c in made.tasks if isinstance(c, AttackTask))
     assert before.seconds > 0
     execute([made.huge], store, quiet=True)
-    assert estimate(made, store, net, x).passes == before.passes - made.huge.work()
+    assert estimate(made, store, net, x).passes == before.passes - made.huge.total_ticks()
     assert "up to a second or two (10 image passes)" in str(Estimate(0.5, 10))
     assert [human_duration(s) for s in (0.1, 90, 600, 7200 * 3, 86400 * 3)] == [
         "a second or two",

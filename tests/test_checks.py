@@ -339,7 +339,7 @@ def test_pixels_must_lie_between_0_and_1(points):
     net = Says(lambda z: z)
     admit(net, points, 10)
     with pytest.raises(InputError, match="from 0 to 255, not from 0 to 1; divide by 255"):
-        admit(net, Points((255 * points.x).round(), points.y, points.i), 10)
+        admit(net, Points((255 * points.x).round(), points.y, points.rows), 10)
     with pytest.raises(InputError, match="belongs inside"):
         admit(net, points._replace(x=2 * points.x - 1), 10)
 

@@ -221,7 +221,7 @@ def ramp(n=4):
 def test_points_and_take_pick_the_same_rows(index):
     table = ramp()
     for chosen in (table.points(index), table.take(index).points(), table.points().take(index)):
-        assert chosen.i.tolist() == [101, 102] and chosen.y.tolist() == [1, 0]
+        assert chosen.rows.tolist() == [101, 102] and chosen.y.tolist() == [1, 0]
         assert torch.equal(chosen.x, torch.arange(6, 18).view(2, 1, 2, 3) / 255)
 
 

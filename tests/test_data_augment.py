@@ -22,7 +22,7 @@ def points(n=16, shape=(3, 7, 9), seed=0):
 
 
 def keyed(p, step=0, seed=7, **options):
-    return Noise(seed, p.i, step, **options)
+    return Noise(seed, p.rows, step, **options)
 
 
 @pytest.mark.parametrize("name", MADE)

@@ -191,7 +191,7 @@ def test_an_attack_on_random_masks_goes_on_to_the_same_bytes(store, tmp_path, mo
     def stop(n):
         nonlocal done
         done += n
-        if done > task.work() / 2:
+        if done > task.total_ticks() / 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -51,7 +51,7 @@ def network(method):
 def start(method, points):
     """The state before the first epoch, with examples spread over the levels in turn."""
     r = method.target.levels
-    return method.target.init(Levels(points.i, points.i % r, points.i + 16, points.i % r))
+    return method.target.init(Levels(points.rows, points.rows % r, points.rows + 16, points.rows % r))
 
 
 def loss_of(method, net, points):
@@ -170,7 +170,7 @@ def test_the_clean_pass_of_trades_is_run_once_a_batch_not_once_a_step(net, batch
 def test_targets_are_distributions_whose_greatest_class_is_the_label(target, batch):
     made = getattr(targets, target)()
     r = made.levels
-    state = made.init(Levels(batch.i, batch.i % r, batch.i + 16, batch.i % r))
+    state = made.init(Levels(batch.rows, batch.rows % r, batch.rows + 16, batch.rows % r))
     soft = made.apply(state, batch, 5)
     if soft.ndim == 1:
         assert torch.equal(soft, batch.y)
@@ -190,7 +190,7 @@ def worked_example():
     """
     p = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.9, 0.1, 0.0, 0.0], [0.5, 0.3, 0.1, 0.1], [0.2, 0.6, 0.1, 0.1]])
     validation = Points(p, torch.tensor([0, 3, 0, 1]), torch.tensor([10, 11, 12, 13]))
-    levels = Levels(torch.arange(4), torch.tensor([0, 1, 1, 0]), validation.i, torch.tensor([0, 0, 1, 1]))
+    levels = Levels(torch.arange(4), torch.tensor([0, 1, 1, 0]), validation.rows, torch.tensor([0, 0, 1, 1]))
     return p.log(), validation, levels
 
 
@@ -279,7 +279,7 @@ def test_mixup_lies_between_pairs_and_adds_up():
     mix = methods.mixup(alpha=5.0).mix
     mixed, target = mix(points, y, 3, 7)
     again, _ = mix(points, y, 3, 7)
-    assert torch.equal(mixed.x, again.x) and torch.equal(mixed.i, points.i)
+    assert torch.equal(mixed.x, again.x) and torch.equal(mixed.rows, points.rows)
     assert torch.allclose(target.sum(1), torch.ones(8)) and not torch.equal(mixed.x, mix(points, y, 3, 8)[0].x)
     # Each image is λ of itself and 1 − λ of one other, and so is its label.
     line = (mixed.x - x).flatten(1)

@@ -112,7 +112,7 @@ def test_pointwise_metrics_agree_with_sklearn():
 
 def test_single_precision_is_summed_in_double():
     p = sample(4000)
-    same = Predictions(p.log_p.double(), p.y, p.i)
+    same = Predictions(p.log_p.double(), p.y, p.rows)
     assert metrics.brier(p) == pytest.approx(metrics.brier(same), abs=1e-12)
 
 

@@ -103,7 +103,7 @@ def test_closed_side_decides_on_a_grid(dtype):
     Left-closed: {0.65}, {0.7, 0.75} and {0.8}, 0.35 + |1.45 - 1| + 0.8 = 1.6.
     """
     p = two_class([0.65, 0.7, 0.75, 0.8], [1, 0, 1, 0])
-    p = Predictions(p.log_p.to(dtype), p.y, p.i)
+    p = Predictions(p.log_p.to(dtype), p.y, p.rows)
     assert ece(p, bins=10, closed="right") == pytest.approx(0.9 / 4, abs=1e-6)
     assert ece(p, bins=10, closed="left") == pytest.approx(1.6 / 4, abs=1e-6)
 

@@ -183,7 +183,7 @@ def test_rows_of_one_example_are_no_new_evidence(edges):
         log_p = (log_p + 1e-4 * torch.arange(4).repeat_interleave(100)[:, None] * torch.tensor([1.0, 0])).log_softmax(
             -1
         )
-        views = predictions(log_p, p.y.repeat(4), p.i.repeat(4))
+        views = predictions(log_p, p.y.repeat(4), p.rows.repeat(4))
         four.append(debiased_ece(views, bins=10, norm="squared", edges=edges))
         apart.append(debiased_ece(predictions(log_p, views.y), bins=10, norm="squared", edges=edges))
     assert abs(np.mean(four)) < 4 * np.std(four) / 80**0.5 + 5e-4 and np.mean(apart) > 0.004

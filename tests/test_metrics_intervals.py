@@ -80,7 +80,7 @@ def test_resamples_of_a_calibrated_model_have_a_higher_ece():
 
 def test_rows_of_one_example_are_drawn_together():
     p = sample(100)
-    five_times = Predictions(p.log_p.repeat(5, 1), p.y.repeat(5), p.i.repeat(5))
+    five_times = Predictions(p.log_p.repeat(5, 1), p.y.repeat(5), p.rows.repeat(5))
     assert bootstrap(metrics.brier, five_times, draws=100) == pytest.approx(
         bootstrap(metrics.brier, p, draws=100), abs=1e-12
     )
@@ -166,7 +166,7 @@ def test_each_metric_gets_the_interval_that_suits_it():
     p = predictions(log_p, torch.zeros(20, dtype=torch.int64))
     found = measure(p, "accuracy")["accuracy"]
     assert found == binomial_interval(20, 20) and found.low < found.high == 1
-    twice = predictions(log_p, p.y, p.i // 2)  # one example seen twice: not so many trials
+    twice = predictions(log_p, p.y, p.rows // 2)  # one example seen twice: not so many trials
     assert measure(twice, "accuracy")["accuracy"] == bootstrap(metrics.accuracy, twice)
     p = sample(60, seed=3)
     for name in ("ece", "classwise_ece", "max_calibration_error"):

@@ -75,7 +75,7 @@ def test_plain_functions_and_options_are_taken():
 
 
 def test_rows_of_one_example_are_drawn_together():
-    a, b = (Predictions(p.log_p.repeat(3, 1), p.y.repeat(3), p.i.repeat(3)) for p in two(80))
+    a, b = (Predictions(p.log_p.repeat(3, 1), p.y.repeat(3), p.rows.repeat(3)) for p in two(80))
     assert paired_bootstrap(metrics.nll, a, b, draws=50) == pytest.approx(
         paired_bootstrap(metrics.nll, *two(80), draws=50), abs=1e-12
     )
@@ -123,9 +123,9 @@ A, B = two(20)
     [
         (B.take(slice(0, 19)), r"log_p of \(20, 4\) and \(19, 4\)"),
         (predictions(torch.zeros(20, 5).log_softmax(-1), B.y), r"\(20, 5\)"),
-        (B._replace(i=B.i + 1), "20 of 20 differ. Predict both on the same split"),
+        (B._replace(rows=B.rows + 1), "20 of 20 differ. Predict both on the same split"),
         (B.take(torch.arange(19, -1, -1)), "the same in another order"),
-        (B._replace(y=(B.y + (B.i < 2)) % 4), "2 of 20 rows are labelled differently"),
+        (B._replace(y=(B.y + (B.rows < 2)) % 4), "2 of 20 rows are labelled differently"),
         (B.log_p, "needs Predictions, not Tensor"),
     ],
 )
@@ -135,7 +135,7 @@ def test_what_is_not_a_pair_is_refused(compare, second, message):
 
 
 def test_other_bad_input_is_refused():
-    twice = A._replace(i=A.i // 2)
+    twice = A._replace(rows=A.rows // 2)
     with pytest.raises(InputError, match="10 of 20 rows repeat one"):
         mcnemar(twice, twice)
     with pytest.raises(InputError, match="got 2 and 1 values"):

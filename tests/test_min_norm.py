@@ -114,7 +114,7 @@ def test_rows_lie_in_the_box_and_a_batch_of_seven_finds_what_one_of_five_hundred
 @pytest.mark.parametrize("make", [carlini_wagner, ddn, fmn, nearest_boundary])
 def test_from_the_own_prediction_rows_that_are_wrong_have_a_size_too(make, net, points):
     options = {"search_steps": 2, "steps": 60} if make is carlini_wagner else {"steps": 30}
-    wrong = points._replace(y=torch.where(points.i % 2 == 0, points.y, (points.y + 1) % 10))
+    wrong = points._replace(y=torch.where(points.rows % 2 == 0, points.y, (points.y + 1) % 10))
     right = net(points.x).argmax(1) == wrong.y
     assert 5 < right.sum() < 23
     by_label, by_own = (make(away_from=source, **options)(net, wrong) for source in ("label", "prediction"))

@@ -162,9 +162,9 @@ def test_order_of_rows_and_names_of_classes_do_not_matter(fit):
 @every_fit
 def test_result_is_predictions_of_the_same_kind(fit):
     p = stated(200, 3, *worlds(3)["vector"])
-    p = Predictions(p.log_p.float(), p.y, p.i + 5)
+    p = Predictions(p.log_p.float(), p.y, p.rows + 5)
     q = fit(p)(p)
-    assert q.log_p.dtype == torch.float32 and torch.equal(q.i, p.i) and torch.equal(q.y, p.y)
+    assert q.log_p.dtype == torch.float32 and torch.equal(q.rows, p.rows) and torch.equal(q.y, p.y)
     assert q.log_p.exp().sum(-1).allclose(torch.ones(200), atol=1e-5)
     assert fit(p)(p).log_p.equal(q.log_p)
 
@@ -196,7 +196,7 @@ def test_probability_zero_and_a_class_without_examples_are_borne(fit):
 def test_no_example_judges_itself(fit):
     p = stated(1200, 4, *worlds()["temperature"])
     whole, maps = cross_fit(p, fit)
-    even = p.i % 2 == 0
+    even = p.rows % 2 == 0
     assert whole.log_p[even].allclose(maps[1](p.take(even)).log_p) and maps[1].bias.equal(fit(p.take(~even)).bias)
     assert whole.log_p[~even].allclose(maps[0](p.take(~even)).log_p)
     assert nll(whole) < nll(p) and metrics.ece(whole) < metrics.ece(p)

@@ -37,11 +37,11 @@ def store(tmp_path):
 
 def test_a_score_of_the_vanilla_model_ranks_the_greatest_first(store):
     made = task(by="entropy")
-    assert [type(need) for need in made.needs] == [PredictTask, PredictTask]
+    assert [type(need) for need in made.requires] == [PredictTask, PredictTask]
     execute([made], store, runtime=CPU, quiet=True)
-    p, levels = made.needs[0].result(store), made.levels(store)
+    p, levels = made.requires[0].result(store), made.levels(store)
     value = entropy()(Forward(p.log_p[None], p.y))
-    assert torch.equal(levels.train, levels_of(-value, levels=4)) and torch.equal(levels.train_rows, p.i)
+    assert torch.equal(levels.train, levels_of(-value, levels=4)) and torch.equal(levels.train_rows, p.rows)
     assert value[levels.train == 0].min() >= value[levels.train == 3].max()
 
 
@@ -49,7 +49,7 @@ def test_a_column_ranks_by_its_numbers_and_enters_the_key(store, tmp_path):
     file = tmp_path / "age.npy"
     np.save(file, np.arange(1797)[::-1])
     made = task(column=str(file))
-    assert made.needs == ()
+    assert made.requires == ()
     execute([made], store, runtime=CPU, quiet=True)
     levels = made.levels(store)
     assert levels.train_rows[levels.train == 0].min() > levels.train_rows[levels.train == 3].max()
@@ -81,8 +81,8 @@ def test_on_the_fly_the_network_in_training_ranks():
     method = ar_adals(levels=4, robustness=attack, every=2, alpha=0.05)
     history = fit(method, net, data, recipe(epochs=5, batch=32)).history
     assert len(history[-1]["soft_labels"]) == 4 and min(history[-1]["soft_labels"]) < 1
-    assert TrainTask.needs.func(task(every=2)) == ()
+    assert TrainTask.requires.func(task(every=2)) == ()
 
 
 def test_an_attack_beforehand_is_the_default():
-    assert [type(need) for need in task().needs] == [AttackTask, AttackTask]
+    assert [type(need) for need in task().requires] == [AttackTask, AttackTask]

@@ -101,7 +101,7 @@ def test_chapters_of_each_size_have_names_of_their_own():
     for size, few in {"smoke": 8, "cpu": 10, "paper": 13, "everything": 14}.items():
         with pytest.raises(InputError, match="Did you mean 'latent'") as refused:
             studies.uta(size=size, only=("latnt",))
-        names = str(refused.value).partition("There are: ")[2].rstrip(".").split(", ")
+        names = str(refused.value).partition("Available: ")[2].rstrip(".").split(", ")
         assert len(set(names)) == len(names) == few
 
 
@@ -256,7 +256,9 @@ def test_a_forecast_counts_passes_and_leaves_threads_as_they_were():
     )
     threads = torch.get_num_threads()
     alone, two = forecast([task], CPU), forecast([task, task], CPU)
-    assert isinstance(task, TrainTask) and alone.passes == task.work() * 64 * 6 and two.passes == 2 * alone.passes
+    assert (
+        isinstance(task, TrainTask) and alone.passes == task.total_ticks() * 64 * 6 and two.passes == 2 * alone.passes
+    )
     assert alone.seconds > 0 and torch.get_num_threads() == threads
 
 

@@ -89,7 +89,7 @@ def test_training_killed_many_times(forked, data, tmp_path, method, optimiser, k
     growing = {"growing_eps": {"of": recipe, "shares": [[0, 0.1], [1.5, 1]]}}
     task = train_task(method, NET, data, growing, record=WATCHED)
     for store in (whole, broken):
-        execute(task.needs, store, runtime=CPU)
+        execute(task.requires, store, runtime=CPU)
     execute([task], whole, runtime=CPU)
     checkpoint, seen = broken.root / "work" / task.key / "checkpoint.safetensors", []
     for _ in range(kills):
@@ -100,7 +100,7 @@ def test_training_killed_many_times(forked, data, tmp_path, method, optimiser, k
         time.sleep(moments.uniform(0, 0.03))
         process.kill()
         process.join()
-        assert process.exitcode == -signal.SIGKILL and not task.done(broken)
+        assert process.exitcode == -signal.SIGKILL and not task.is_done(broken)
         if checkpoint.exists():
             about = read_tensors(checkpoint)[1]
             seen.append((about["epoch"], about["step"]))

@@ -31,7 +31,7 @@ def test_a_size_can_be_planned(size, root, tmp_path, monkeypatch):
     (name, which), (options, data) = size.split(), SIZES[size]
     todo = plan(getattr(studies, name)(size=which, **options).tasks(), Store(tmp_path / "store"))
     trained = {next(iter(task.data)) for task in todo if isinstance(task, TrainTask)}
-    assert trained == data and all(task.work() > 0 and task.label for task in todo)
+    assert trained == data and all(task.total_ticks() > 0 and task.label for task in todo)
     if name == "entm":  # figure 1 ends at 150/255 after 150 steps, on two data sets
         far = [one for one in todo if isinstance(one, AttackTask) and one.attack.get("pgd", {}).get("steps") == 150]
         assert {next(iter(task.victim.data)) for task in far} == {"cifar10", "cifar100"}

@@ -201,11 +201,13 @@ def test_cells_that_read_others_change_with_them():
 def test_levels_are_ranked_on_the_vanilla_model_that_anybody_would_train():
     adaptive = {"ar_adals": {"levels": 3, "robustness": {"carlini_wagner": {"steps": 2, "away_from": "prediction"}}}}
     task = train_task(**BASE | {"method": adaptive})
-    on_train, on_validation = task.needs
+    on_train, on_validation = task.requires
     assert (on_train.part, on_validation.part) == ("train", "validation")
     assert on_train.victim.key == on_validation.victim.key == train_task(**BASE | {"method": "vanilla"}).key
     adaptive["ar_adals"]["alpha"] = 0.01
-    assert [need.key for need in train_task(**BASE | {"method": adaptive}).needs] == [need.key for need in task.needs]
+    assert [need.key for need in train_task(**BASE | {"method": adaptive}).requires] == [
+        need.key for need in task.requires
+    ]
 
 
 def archive(path, seed=0):

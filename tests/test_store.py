@@ -209,7 +209,7 @@ def test_a_list_leads_nowhere_else(tmp_path, name):
 def test_a_damaged_probe_raises_no_flag(tmp_path, monkeypatch):
     store = Store(tmp_path)
     task = SanityCheckTask(train_task("vanilla", {"mlp": {"width": 4}}, "digits", {"recipe": {"epochs": 1}}))
-    execute([*task.needs, task], store, runtime=Runtime("cpu"), quiet=True)
+    execute([*task.requires, task], store, runtime=Runtime("cpu"), quiet=True)
     file = task.path(store) / "probe.json"
     held = file.read_text()
     fresh_process(monkeypatch)
@@ -243,7 +243,7 @@ def test_the_cure_of_a_damaged_artefact_works(tmp_path, monkeypatch):
     shutil.rmtree(answers.path(store))
     with pytest.raises(InputError, match=f"not those that were written. Delete {net.path(store)} and run again"):
         execute([net, answers], store, runtime=cpu, quiet=True)
-    assert not answers.done(store)
+    assert not answers.is_done(store)
     shutil.rmtree(net.path(store))
     assert execute([net, answers], store, runtime=cpu, quiet=True) == 2
     assert answers.result(store).log_p.shape == (10, 10) and weights.read_bytes() == held

@@ -74,7 +74,7 @@ def test_order_and_answers_stay_as_they_were():
 def test_no_example_judges_itself():
     p = drawn(400, 4, 5.0, seed=3)
     whole, fitted = cross_fit_temperature(p)
-    assert fitted == (fit_temperature(p.take(p.i % 2 == 0)), fit_temperature(p.take(p.i % 2 == 1)))
+    assert fitted == (fit_temperature(p.take(p.rows % 2 == 0)), fit_temperature(p.take(p.rows % 2 == 1)))
     assert whole.log_p[0].allclose(temperature_scale(p, fitted[1]).log_p[0])
     order = torch.randperm(400, generator=torch.Generator().manual_seed(0))
     assert cross_fit_temperature(p.take(order))[0].log_p.allclose(whole.log_p[order])

@@ -88,7 +88,7 @@ def test_learnt_labels_are_kept_with_the_history_and_upstream_is_shared(data):
     task, _, history = trained(LEARNT, data, store)
     labels = torch.tensor([entry["soft_labels"] for entry in history])
     assert labels.shape == (2, 3) and bool((labels <= 1).all()) and bool((labels > 1 / 3).all())
-    on_train, on_validation = task.needs
+    on_train, on_validation = task.requires
     assert plan([on_train, on_validation, on_train.victim], store) == []
     # A variant, and the vanilla model itself, find what was made.
     variant = train_task({"ar_adals": {"levels": 2, "robustness": LEARNT["pat_ar_adals"]["robustness"]}},
@@ -109,7 +109,7 @@ def test_rows_that_no_attack_changed_are_the_most_robust(data):
     task, *_ = trained("vanilla", data, store)
     weak = attack_task(task, {"pgd": {"eps": 0.02, "steps": 2, "keep": "nearest"}})
     execute([weak], store, runtime=CPU)
-    found, sizes = weak.result(store)["found"], weak.sizes(store)
+    found, sizes = weak.result(store)["found"], weak.distances(store)
     assert 0 < int(found.sum()) < len(found)
     assert bool(sizes[~found].isinf().all()) and bool(sizes[found].isfinite().all())
     level = levels_of(sizes, levels=4)
@@ -134,7 +134,7 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(data, tmp_path):
 
 def test_what_once_trained_on_the_last_point_has_another_key():
     for perturb, more in (("pgd", False), ("autoattack", True), ("nearest_boundary", True)):
-        assert ("perturb" in train_task({"custom": {"perturb": perturb}}, "mlp", "digits").about()) == more
+        assert ("perturb" in train_task({"custom": {"perturb": perturb}}, "mlp", "digits").arguments()) == more
 
 
 def test_an_epoch_goes_on_with_as_many_steps_as_it_began_with(data, tmp_path, monkeypatch):
@@ -279,7 +279,7 @@ def test_a_loss_that_is_no_number_is_named_and_the_last_good_checkpoint_kept(dat
     text = str(error.value)
     assert ("became" in text or "NaN" in text) and "epoch 1, " in text and "learning rate 1e+38" in text
     assert "step 2" in text or recipe
-    assert not task.done(store)
+    assert not task.is_done(store)
 
 
 def test_a_good_epoch_survives_a_bad_one(data):

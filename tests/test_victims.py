@@ -49,7 +49,7 @@ def test_an_ensemble_and_dropout_are_measured_and_attacked(kept, capsys):
         task = attacking.attacked_cell(
             {}, ["pgd", "--attack.eps", "0.1"], None, find_victim(model, store), "test", 0, 0
         )
-        execute([task, task.probed], store, runtime=CPU, quiet=True)
+        execute([task, task.sanity_check], store, runtime=CPU, quiet=True)
         said = document(capsys, attacking.report_attack, task, store, None, True)
         assert said["n"] == 80 and said["robust_accuracy"]["value"] < 1
         flags = [flag["name"] for flag in said["flags"]]

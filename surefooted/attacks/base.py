@@ -42,7 +42,7 @@ class Attack(Component):
         away_from: the class to leave, the true ``label`` or the model's own ``prediction``.
         clip: keep to the victim's box (pixels in [0, 1]).
         eot: forward passes that each answer is the mean of (expectation over transformations), for random victims.
-        blind: of the passes, those that ask for no gradient.
+        gradient_free: of the passes, those that ask for no gradient.
         proposes: the last point is one of many that were tried, or of the last of several attacks, and not where the
             search has come to: training takes the worst of all, or the nearest that changes the answer where that is
             what the attack keeps.
@@ -59,7 +59,7 @@ class Attack(Component):
     away_from: Literal["label", "prediction"] = "label"
     clip: bool = True
     eot: int = 1
-    blind: int = 0
+    gradient_free: int = 0
     proposes: bool = False
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
@@ -143,7 +143,7 @@ class Attack(Component):
             else:
                 y = points.y
         bar = _Bar(progress, len(y) * self.passes)
-        oracle = self._oracle(victim, Points(x, y, points.i), self.keep, seed, batch, tick=bar.advance)
+        oracle = self._oracle(victim, Points(x, y, points.rows), self.keep, seed, batch, tick=bar.advance)
         for _ in range(self.restarts):
             if oracle.active:
                 self.search(oracle)

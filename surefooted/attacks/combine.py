@@ -50,7 +50,7 @@ def worst_of(*, attacks: tuple[Attack, ...]) -> Attack:
             raise InputError(f"the attacks of worst_of differ in {what}: {', '.join(map(str, seen))}. Make them agree.")
     # The clean points, and what one of them finds, are judged as by the most careful of them.
     eot = max(attack.eot for attack in attacks)
-    passes, blind = _passes(attacks, eot)
+    passes, gradient_free = _passes(attacks, eot)
 
     def search(oracle: Oracle) -> None:
         for turn, attack in enumerate(attacks):
@@ -64,7 +64,7 @@ def worst_of(*, attacks: tuple[Attack, ...]) -> Attack:
         away_from=first.away_from,
         clip=first.clip,
         eot=eot,
-        blind=blind,
+        gradient_free=gradient_free,
         proposes=True,
     )
 
@@ -141,8 +141,10 @@ def autoattack(
                 run(attack, oracle, len(parts) * again + k)
         oracle.records.outlook = inf
 
-    passes, blind = _passes([attack for part in parts for attack in made[part]], mean_of)
-    return Attack(search, stand_in.ball, stand_in.objective, passes, eot=mean_of, blind=blind, proposes=True)
+    passes, gradient_free = _passes([attack for part in parts for attack in made[part]], mean_of)
+    return Attack(
+        search, stand_in.ball, stand_in.objective, passes, eot=mean_of, gradient_free=gradient_free, proposes=True
+    )
 
 
 def run(attack: Attack, oracle: Oracle, turn: int) -> None:
@@ -156,5 +158,5 @@ def run(attack: Attack, oracle: Oracle, turn: int) -> None:
 
 def _passes(attacks: Sequence[Attack], eot: int) -> tuple[int, int]:
     """Of all attacks together, if each answer is the mean of ``eot`` passes: all, and those without gradient."""
-    each = [(a.restarts * eot * a.passes // a.eot, a.restarts * eot * a.blind // a.eot) for a in attacks]
-    return sum(passes for passes, _ in each), sum(blind for _, blind in each)
+    each = [(a.restarts * eot * a.passes // a.eot, a.restarts * eot * a.gradient_free // a.eot) for a in attacks]
+    return sum(passes for passes, _ in each), sum(gradient_free for _, gradient_free in each)

@@ -173,7 +173,7 @@ class Oracle:
     def noise(self) -> Noise:
         """A fresh draw for the active rows, the same for a row whatever else is active."""
         self.draws += 1
-        return Noise(self.seed, self.now.i, self.draws)
+        return Noise(self.seed, self.now.rows, self.draws)
 
     def finish(self, x: Float[Tensor, "a *z"]) -> None:
         """Judge the last iterate too: without it a k-step attack reports only k - 1 of its moves."""

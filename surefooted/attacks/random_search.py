@@ -36,4 +36,4 @@ def random_search(
             oracle.value(oracle.draw("uniform"))
         oracle.finish(oracle.draw("uniform"))
 
-    return Attack(search, ball(norm, eps), cw_margin(), draws, keep, blind=draws, proposes=True)
+    return Attack(search, ball(norm, eps), cw_margin(), draws, keep, gradient_free=draws, proposes=True)

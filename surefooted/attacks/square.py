@@ -81,7 +81,7 @@ def square(
                 s.u = oracle.noise().uniform(BLOCK, draws + channels)
         oracle.finish(s.new)
 
-    return Attack(search, ball(norm, eps), objective, queries, keep, restarts, blind=queries, proposes=True)
+    return Attack(search, ball(norm, eps), objective, queries, keep, restarts, gradient_free=queries, proposes=True)
 
 
 def side_of(p: float, height: int, width: int, *, odd: bool) -> int:

@@ -98,7 +98,9 @@ class Tracker:
         n, device = len(y), x.device
         self.ball, self.keep, self.judging = ball, keep, judging
         self.retiring, self.across, self.roaming, self.rested, self.outlook = retiring, False, False, False, inf
-        self.now = RowState(x0=x, y=y, i=i, target=y if target is None else target, row=torch.arange(n, device=device))
+        self.now = RowState(
+            x0=x, y=y, rows=i, target=y if target is None else target, row=torch.arange(n, device=device)
+        )
         if judging:
             self.now.best = x.clone()
             self.now.found, self.now.idle = (torch.zeros(n, dtype=torch.bool, device=device) for _ in range(2))

@@ -79,8 +79,8 @@ class Audit:
         """From the cheapest to the most expensive."""
         held = [self.held_out] if self.held_out else []
         return [
-            *(self.probed, self.clean, *held, *self.rungs.values(), self.longer, self.huge),
-            *(self.nearest, self.blind, self.strongest, self.moved),
+            *(self.sanity_check, self.clean, *held, *self.rungs.values(), self.longer, self.huge),
+            *(self.nearest, self.gradient_free, self.strongest, self.moved),
         ]
 
     @property
@@ -95,7 +95,7 @@ class Audit:
         return load_splits(given)
 
     @cached_property
-    def probed(self) -> SanityCheckTask:
+    def sanity_check(self) -> SanityCheckTask:
         return SanityCheckTask(self.model, self.part, self.data)
 
     @cached_property
@@ -147,7 +147,7 @@ class Audit:
         return PredictTask(self.model, self.part, self.strongest, self.data, self.images)
 
     @cached_property
-    def blind(self) -> AttackTask:
+    def gradient_free(self) -> AttackTask:
         return self._attack({"square": {**self._ball(self.eps), "queries": self.budget.queries}})
 
     @cached_property

@@ -62,14 +62,14 @@ class Findings:
         at = f"ε = {a.eps:.4g}"
         tasks = {f"APGD-{a.budget.steps}, ε = {eps:.4g}": (eps, task) for eps, task in a.rungs.items()}
         tasks[f"APGD-{2 * a.budget.steps}, {at}"] = (a.eps, a.longer)
-        tasks[f"Square, {a.budget.queries} queries, {at}"] = (a.eps, a.blind)
+        tasks[f"Square, {a.budget.queries} queries, {at}"] = (a.eps, a.gradient_free)
         tasks[f"AutoAttack, {at}"] = (a.eps, a.strongest)
         tasks[f"APGD-{2 * a.budget.steps}, ε = {a.far:.4g}"] = (a.far, a.huge)
         return {name: (eps, task, task.result(self.store)["found"]) for name, (eps, task) in tasks.items()}
 
     @cached_property
     def sizes(self) -> Tensor:
-        return self.audit.nearest.sizes(self.store)
+        return self.audit.nearest.distances(self.store)
 
     @cached_property
     def level(self) -> Tensor:
@@ -79,17 +79,17 @@ class Findings:
     def flags(self) -> list[Flag]:
         a = self.audit
         found = {eps: task.result(self.store)["found"] for eps, task in a.rungs.items()}
-        longer, blind, huge = (task.result(self.store)["found"] for task in (a.longer, a.blind, a.huge))
+        longer, gradient_free, huge = (task.result(self.store)["found"] for task in (a.longer, a.gradient_free, a.huge))
         right = self.clean.top()[1] > 0
         # AutoAttack holds Square: against it a gradient-free attack could never win.
         given = (
             checks.chance(right, self.clean.y, classes=self.clean.log_p.shape[1]),
-            checks.black_box_wins(found[a.eps] | longer, blind, names=("APGD", "Square")),
+            checks.black_box_wins(found[a.eps] | longer, gradient_free, names=("APGD", "Square")),
             checks.huge_eps(huge, eps=a.far),
             checks.not_converged(found[a.eps], longer, steps=a.budget.steps),
             checks.rising_accuracy(found),
         )
-        return [*a.probed.flags(self.store, eot=a.eot), *(flag for flag in given if flag)]
+        return [*a.sanity_check.flags(self.store, eot=a.eot), *(flag for flag in given if flag)]
 
     @cached_property
     def calibration(self) -> dict[str, dict[str, Interval]]:

@@ -149,10 +149,10 @@ def estimate(made: Audit, store: Store, net: nn.Module, x: torch.Tensor) -> Esti
     for task in plan(made.tasks, store):
         if isinstance(task, AttackTask):
             n = len(task.images())
-            unseen = task.blind_work()
-            passes += task.work()
-            for one, rows in ((blind, unseen), (steep, task.work() - unseen)):
-                seconds += rows * one.row + rows / n * task.blocks(x.device.type) * one.step
+            unseen = task.gradient_free_passes()
+            passes += task.total_ticks()
+            for one, rows in ((blind, unseen), (steep, task.total_ticks() - unseen)):
+                seconds += rows * one.row + rows / n * task.chunks(x.device.type) * one.step
     return Estimate(seconds, passes)
 
 

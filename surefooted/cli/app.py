@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from surefooted.errors import InputError
+from surefooted.errors import SurefootedError
 
 app = typer.Typer(
     name="surefooted",
@@ -53,8 +54,8 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             command(*args, **kwargs)
             sys.stdout.flush()  # a pipe that was closed is noticed here, not when the interpreter ends
-        except InputError as error:
-            _fail(str(error), as_json)
+        except SurefootedError as error:
+            _fail(with_flags(str(error)), as_json)
         except KeyboardInterrupt:
             _fail("stopped. Nothing is lost: the same command goes on from here.", as_json, 130)
         except BrokenPipeError:  # the reader, such as head, has seen enough
@@ -62,6 +63,22 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             raise SystemExit(0) from None
 
     return run
+
+
+def with_flags(message: str) -> str:
+    """Arguments that a message names in backquotes, as flags.
+
+    Example:
+        >>> with_flags("Set `data.validation=0.1` or lower `data_root`.")
+        'Set --data.validation 0.1 or lower --data-root.'
+    """
+
+    def flag(found: re.Match[str]) -> str:
+        first, *rest = found["name"].split(".")
+        name = ".".join([first.replace("_", "-"), *rest])  # options of components keep their underscores
+        return f"--{name}" + (f" {found['value']}" if found["value"] else "")
+
+    return re.sub(r"`(?P<name>[a-z_]+(?:\.[a-z_0-9]+)*)(?:=(?P<value>[^`]+))?`", flag, message)
 
 
 def _fail(message: str, as_json: bool, code: int = 2) -> NoReturn:

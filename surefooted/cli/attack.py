@@ -64,5 +64,5 @@ def attack(
     victim = find_network(model, place)
     through = find_network(proxy, place) if proxy else None
     task = attacked_cell({"data": data}, words or [], config, victim, split, limit, seed, proxy=through)
-    execute([task, task.probed], place, runtime=runtime, quiet=quiet)
+    execute([task, task.sanity_check], place, runtime=runtime, quiet=quiet)
     report_attack(task, place, out, as_json)

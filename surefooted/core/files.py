@@ -98,11 +98,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 @contextmanager
 def with_hint(cure: str) -> Iterator[None]:
-    """Add what to do: how to mend a file is known to who asked for it, for it may be one of the user's."""
+    """Append a hint to an error raised in the block: only the caller knows how the file at fault can be made anew."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"{error} {cure}") from None
+        raise type(error)(f"{error} {cure}") from None
 
 
 @contextmanager

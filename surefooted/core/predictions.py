@@ -17,10 +17,10 @@ class Predictions(NamedTuple):
 
     log_p: Float[Tensor, "n k"]
     y: Int[Tensor, " n"]
-    i: Int[Tensor, " n"]
+    rows: Int[Tensor, " n"]
 
     def take(self, rows: Int[Tensor, " m"] | Bool[Tensor, " n"] | slice) -> Predictions:
-        return Predictions(self.log_p[rows], self.y[rows], self.i[rows])
+        return Predictions(self.log_p[rows], self.y[rows], self.rows[rows])
 
     def top(self) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """Per example the probability of the predicted class, and 1 where that class is right, else 0; float64."""
@@ -33,30 +33,30 @@ class Predictions(NamedTuple):
         return no_info_plain_validator_function(_only_predictions)
 
 
-def predictions(log_p: Tensor, y: Tensor, i: Tensor | None = None) -> Predictions:
+def predictions(log_p: Tensor, y: Tensor, rows: Tensor | None = None) -> Predictions:
     """Check the parts of ``Predictions`` and put them together.
 
     Args:
         log_p: (N, K) natural-log probabilities; -inf is probability 0. Rows sum to 1 within 1e-3.
         y: (N,) true classes, 0 to K - 1.
-        i: (N,) rows in the data set, the units of the bootstrap; 0 to N - 1 when left out.
+        rows: (N,) rows in the data set, the units of the bootstrap; 0 to N - 1 when left out.
     """
     check_log_p(log_p, "predictions")
     n, k = log_p.shape
-    i = torch.arange(n, device=log_p.device) if i is None else i
-    for name, rows in (("y", y), ("i", i)):
-        if rows.dtype not in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8):
-            raise InputError(f"predictions needs whole numbers in {name}; got {rows.dtype}. Pass {name}.long().")
-        if rows.shape != (n,):
+    rows = torch.arange(n, device=log_p.device) if rows is None else rows
+    for name, column in (("y", y), ("rows", rows)):
+        if column.dtype not in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8):
+            raise InputError(f"predictions needs whole numbers in {name}; got {column.dtype}. Pass {name}.long().")
+        if column.shape != (n,):
             raise InputError(
-                f"predictions needs one {name} per row of log_p, shape ({n},); got shape {tuple(rows.shape)}."
+                f"predictions needs one {name} per row of log_p, shape ({n},); got shape {tuple(column.shape)}."
             )
     if y.min() < 0 or y.max() >= k:
         raise InputError(
             f"predictions needs classes from 0 to {k - 1} for {k} columns of log_p; "
             f"y runs from {int(y.min())} to {int(y.max())}."
         )
-    return Predictions(log_p, y.long(), i.long())
+    return Predictions(log_p, y.long(), rows.long())
 
 
 def check_log_p(log_p: Tensor, who: str) -> None:

@@ -21,10 +21,10 @@ class Points(NamedTuple):
 
     x: Float[Tensor, "b *d"]
     y: Int[Tensor, " b"]
-    i: Int[Tensor, " b"]
+    rows: Int[Tensor, " b"]
 
     def take(self, rows: Int[Tensor, " n"] | Bool[Tensor, " b"] | slice) -> Points:
-        return Points(self.x[rows], self.y[rows], self.i[rows])
+        return Points(self.x[rows], self.y[rows], self.rows[rows])
 
     def to(self, device: torch.device | str) -> Points:
         """On a device. Only the way from the host is not waited for: what comes back would be read too early."""
@@ -38,13 +38,13 @@ def check_points(points: object) -> None:
     """Refuse what is not one image, one class and one row an example."""
     if not isinstance(points, Points):
         raise InputError(
-            f"images come as Images (data.test) or as Points(x, y, i), pixels, classes and row numbers; got "
+            f"images come as Images (data.test) or as Points(x, y, rows), pixels, classes and row numbers; got "
             f"{type(points).__name__}. Write Points(x, y, torch.arange(len(x)))."
         )
     x = points.x
     if not isinstance(x, Tensor) or x.ndim < 2 or not x.is_floating_point():
         raise InputError(f"x of these points is {_seen(x)}; expected floating-point numbers, an image a row.")
-    for name, column in (("y", points.y), ("i", points.i)):
+    for name, column in (("y", points.y), ("rows", points.rows)):
         if not isinstance(column, Tensor) or column.shape != x.shape[:1] or column.dtype not in LABELS:
             raise InputError(
                 f"{name} of these points is {_seen(column)}; expected a whole number for each of {len(x)} images."
@@ -106,21 +106,21 @@ class Score(Component):
     Scores add, subtract and scale: ``cross_entropy - 2 * entropy`` is the loss of EntM.
 
     Attributes:
-        of: the function of the forward pass, differentiable in its logits.
+        evaluate: the function of the forward pass, differentiable in its logits.
         uses_clean: whether it reads ``Forward.clean``; only then is the clean pass run.
         epistemic: whether it is the same for any prediction of a single sample: what only several can tell.
     """
 
     kind = "score"
 
-    of: Callable[[Forward], Float[Tensor, " b"]]
+    evaluate: Callable[[Forward], Float[Tensor, " b"]]
     name: str = ""
     uses_clean: bool = False
     epistemic: bool = False
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
     def __call__(self, f: Forward) -> Float[Tensor, " b"]:
-        return self.of(f)
+        return self.evaluate(f)
 
     @property
     def called(self) -> str:
@@ -129,7 +129,7 @@ class Score(Component):
 
     def __add__(self, other: Score) -> Score:
         return Score(
-            lambda f: self.of(f) + other.of(f),
+            lambda f: self.evaluate(f) + other.evaluate(f),
             f"{self.name} + {other.name}",
             self.uses_clean or other.uses_clean,
             self.epistemic and other.epistemic,
@@ -141,6 +141,6 @@ class Score(Component):
     def __mul__(self, scale: float) -> Score:
         if not isinstance(scale, int | float):
             raise TypeError(f"a score is scaled by a number; got {type(scale).__name__}")
-        return Score(lambda f: scale * self.of(f), f"{scale:g} ({self.name})", self.uses_clean, self.epistemic)
+        return Score(lambda f: scale * self.evaluate(f), f"{scale:g} ({self.name})", self.uses_clean, self.epistemic)
 
     __rmul__ = __mul__

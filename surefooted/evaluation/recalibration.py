@@ -119,7 +119,7 @@ def cross_fit(p: Predictions, fit: Fit) -> tuple[Predictions, tuple[LogMap, LogM
 
 def _cross_validated(p: Predictions) -> float:
     """The penalty of ``dirichlet_scaling`` with the least held-out loss, from the strongest down to the first rise."""
-    odd = p.i.unique(return_inverse=True)[1] % 2 == 1
+    odd = p.rows.unique(return_inverse=True)[1] % 2 == 1
     if any(len(p.y[half].unique()) < 2 for half in (odd, ~odd)):
         return PENALTIES[0]
     best, least = PENALTIES[0], torch.inf

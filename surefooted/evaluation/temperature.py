@@ -71,7 +71,7 @@ def second_half(p: Predictions) -> Bool[Tensor, " n"]:
     Raises:
         InputError: for fewer than two examples.
     """
-    examples, of = p.i.unique(return_inverse=True)
+    examples, of = p.rows.unique(return_inverse=True)
     if len(examples) < 2:
         raise InputError(f"two examples are needed at least; got {len(examples)}, and one cannot be held out.")
     return of % 2 == 1

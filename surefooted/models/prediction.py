@@ -36,8 +36,7 @@ def predict(
         boxed: refuse points outside [0, 1], where an attack that does not clip may have moved them.
     """
     log_p = torch.cat(map_logits(model, images, log_mean_softmax, batch=batch, seed=seed, boxed=boxed))
-    rows = images.rows if isinstance(images, Images) else images.i
-    return predictions(log_p, images.y.to(log_p.device), rows.to(log_p.device))
+    return predictions(log_p, images.y.to(log_p.device), images.rows.to(log_p.device))
 
 
 def map_logits(

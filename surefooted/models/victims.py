@@ -85,7 +85,7 @@ def check_input(victim: Victim, points: Points, batch: int, *, boxed: bool = Tru
     check_not_empty(len(points.y), batch)
     precision = {w.dtype for net in victim.nets for w in net.parameters()}
     if points.x.dtype == torch.float64 and precision and torch.float64 not in precision:
-        raise InputError("images are float64, and the model is not; give Points(x.float(), y, i).")
+        raise InputError("images are float64, and the model is not; give Points(x.float(), y, rows).")
     if boxed:
         check_pixels(points.x)
 
@@ -103,7 +103,7 @@ def check_not_empty(count: int, batch: int) -> None:
 def to_device_of(victim: Victim, points: Points) -> Points:
     """Points where the victim's weights are, with classes and rows as torch's functions take them."""
     device = device_of(victim)
-    whole = Points(points.x, points.y.long(), points.i.long())
+    whole = Points(points.x, points.y.long(), points.rows.long())
     return whole if device is None else whole.to(device)
 
 

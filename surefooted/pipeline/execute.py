@@ -46,7 +46,7 @@ def execute(
         bars = _Bars(len(todo), quiet)
         with bars:
             if workers == 1 or len(todo) == 1:
-                runtime.settle()
+                runtime.apply_threads()
                 for task in todo:
                     bars.begin(task, here=True)
                     task.run(store, runtime, bars.tick)
@@ -61,8 +61,8 @@ def plan(tasks: Iterable[Task], store: Store) -> list[Task]:
     ordered: dict[str, Task] = {}
 
     def visit(task: Task) -> None:
-        if task.key not in ordered and not task.done(store):
-            for need in task.needs:
+        if task.key not in ordered and not task.is_done(store):
+            for need in task.requires:
                 visit(need)
             ordered[task.key] = task
 
@@ -73,7 +73,7 @@ def plan(tasks: Iterable[Task], store: Store) -> list[Task]:
 
 def _in_processes(todo: list[Task], store: Store, runtime: Runtime, workers: int, bars: _Bars) -> None:
     share = replace(runtime, threads=runtime.threads or max(1, (os.cpu_count() or 1) // workers))
-    beginning = WorkerSetup.here(share.settle)
+    beginning = WorkerSetup.here(share.apply_threads)
     # Spawned, not forked: a forked child hangs in torch's thread pool.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), beginning.begin)
     waiting, running = list(todo), dict[Future[None], Task]()
@@ -81,7 +81,7 @@ def _in_processes(todo: list[Task], store: Store, runtime: Runtime, workers: int
     try:
         with no_orphans():
             while waiting or running:
-                ready = [task for task in waiting if not any(need.key in missing for need in task.needs)]
+                ready = [task for task in waiting if not any(need.key in missing for need in task.requires)]
                 for task in ready[: 2 * workers - len(running)]:
                     waiting.remove(task)
                     bars.begin(task, here=False)
@@ -132,7 +132,7 @@ class _Bars(AbstractContextManager):
     def begin(self, task: Task, *, here: bool) -> None:
         self.progress.update(self.all, description=task.label)
         if here and not self.progress.disable:
-            self.task = self.progress.add_task(f"  {task.label}", total=task.work(), rate="")
+            self.task = self.progress.add_task(f"  {task.label}", total=task.total_ticks(), rate="")
 
     def tick(self, n: int) -> None:
         if self.task is not None:

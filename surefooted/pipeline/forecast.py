@@ -64,7 +64,7 @@ def forecast(todo: Sequence[Task], runtime: Runtime, *, workers: int = 1) -> For
     """
     threads = torch.get_num_threads()
     share = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
-    replace(runtime, threads=runtime.threads or share).settle()  # as they will run
+    replace(runtime, threads=runtime.threads or share).apply_threads()  # as they will run
     pace = _Pace(runtime.device())
     try:
         parts = [pace.of(task) for task in todo]
@@ -91,13 +91,16 @@ class _Pace:
         inner = 0 if method.perturb is None else method.perturb.passes - 1
         kind = canonical([_shape_of(task.method), inner, task.net, recipe.batch, load_splits(task.data).train.shape])
         step = self._once(kind, lambda: _timed_step(task, self.device))
-        return Forecast(task.work() * recipe.batch * (inner + 1) * method.members, task.work() * step)
+        return Forecast(task.total_ticks() * recipe.batch * (inner + 1) * method.members, task.total_ticks() * step)
 
     @of.register
     def _(self, task: AttackTask) -> Forecast:
         lean = ", lean" if parse_spec(task.attack)[1].get("budget") == "lean" else ""
         steep, blind = ASKED.get(f"{base_name(task.attack)}{lean}", (1.0, 1.0))
-        climbed, looked = int(steep * (task.work() - task.blind_work())), int(blind * task.blind_work())
+        climbed, looked = (
+            int(steep * (task.total_ticks() - task.gradient_free_passes())),
+            int(blind * task.gradient_free_passes()),
+        )
         seconds = climbed * self._row(task.victim, gradient=True) + looked * self._row(task.victim, gradient=False)
         return Forecast(climbed + looked, seconds)
 
@@ -110,18 +113,18 @@ class _Pace:
 
     @of.register
     def _(self, task: CorruptedPredictTask) -> Forecast:
-        rows = task.work() * len(task.corrupted.images())
+        rows = task.total_ticks() * len(task.corrupted.images())
         return Forecast(rows, rows * self._row(task.victim, gradient=False))
 
     @of.register
     def _(self, task: LocalAnalysisTask) -> Forecast:
-        rows = 7 * task.work()  # a Jacobian of ten classes (bench/jacobian.py)
+        rows = 7 * task.total_ticks()  # a Jacobian of ten classes (bench/jacobian.py)
         return Forecast(rows, rows * self._row(task.victim, gradient=True))
 
     @of.register
     def _(self, task: CorruptionTask) -> Forecast:
         channels, height, width = task.images().shape
-        return Forecast(0, task.work() * CORRUPTED * channels * height * width / (3 * 32 * 32))
+        return Forecast(0, task.total_ticks() * CORRUPTED * channels * height * width / (3 * 32 * 32))
 
     def _row(self, victim: Source, *, gradient: bool) -> float:
         """Seconds a row of one pass through a victim, as it is before it is trained."""

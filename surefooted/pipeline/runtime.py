@@ -67,9 +67,9 @@ class Runtime:
         fabric = self._fabric(precision)
         if self.devices == 1:
             return function(fabric, *arguments, tick)
-        launch_workers(fabric, self.settle, function, arguments, tick)
+        launch_workers(fabric, self.apply_threads, function, arguments, tick)
 
-    def settle(self) -> None:
+    def apply_threads(self) -> None:
         """Apply what holds for the whole process."""
         import torch
 

@@ -31,7 +31,7 @@ ENDED = (
 
 def launch_workers(
     fabric: Fabric,
-    settle: Callable[[], None],
+    apply_threads: Callable[[], None],
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
     tick: OnProgress | None,
@@ -39,7 +39,7 @@ def launch_workers(
     """Run ``function(fabric, *arguments, tick)`` in all processes of a Fabric that spawns them.
 
     Args:
-        settle: see ``Beginning``; function and arguments have to be picklable, too.
+        apply_threads: see ``Beginning``; function and arguments have to be picklable, too.
         tick: is called in this process with what the first of them tells.
 
     Raises:
@@ -50,7 +50,7 @@ def launch_workers(
     receive, send = multiprocessing.get_context("spawn").Pipe(duplex=False)
     news = _ProgressPipe(receive, tick)
     # One object: Fabric looks into arguments that are collections, and trips over frozen dataclasses.
-    process = partial(_in_process, WorkerSetup.here(settle), send, function, arguments)
+    process = partial(_in_process, WorkerSetup.here(apply_threads), send, function, arguments)
     try:
         with news, no_orphans():
             fabric.launch(process)
@@ -67,16 +67,16 @@ class WorkerSetup:
     """What a spawned process takes over from the one that started it.
 
     Attributes:
-        settle: applies what holds for a whole process, such as its number of threads; picklable.
+        apply_threads: applies what holds for a whole process, such as its number of threads; picklable.
     """
 
     parent: int
     root: Path | None
-    settle: Callable[[], None]
+    apply_threads: Callable[[], None]
 
     @staticmethod
-    def here(settle: Callable[[], None]) -> WorkerSetup:
-        return WorkerSetup(os.getpid(), data_root(), settle)
+    def here(apply_threads: Callable[[], None]) -> WorkerSetup:
+        return WorkerSetup(os.getpid(), data_root(), apply_threads)
 
     def begin(self) -> None:
         """End with the parent, however it ends: a killed study must not go on in the background."""
@@ -84,7 +84,7 @@ class WorkerSetup:
         threading.Thread(target=self._watch, daemon=True).start()
         if self.root is not None and self.root.is_dir():
             set_data_root(self.root)
-        self.settle()
+        self.apply_threads()
 
     def _watch(self) -> None:
         while os.getppid() == self.parent:

@@ -75,7 +75,7 @@ class Batches:
     def _augmented(self, points: Points, epoch: int, member: int) -> Points:
         seed = seed_at(self.seed, 0, member)
         for k, augment in enumerate(self.recipe.augment):
-            points = points._replace(x=augment(points, Noise(seed, points.i, epoch, stream=16 + k)))
+            points = points._replace(x=augment(points, Noise(seed, points.rows, epoch, stream=16 + k)))
         return points
 
 

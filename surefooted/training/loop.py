@@ -185,7 +185,7 @@ class _Run:
             except InputError as error:
                 raise InputError(f"after epoch {at.epoch + 1}, at learning rate {rate:g}: {error} {KEPT}") from None
             entry |= {name: getattr(metrics, name)(p) for name in ("accuracy", "nll", "ece")}
-            at.target = self.method.target.refresh(at.target, p.log_p, Points(p.log_p, p.y, p.i))
+            at.target = self.method.target.refresh(at.target, p.log_p, Points(p.log_p, p.y, p.rows))
             if "p" in at.target:
                 entry["soft_labels"] = at.target["p"].tolist()
         return entry

@@ -50,7 +50,7 @@ def first_levels(method: Method, data: Splits, given: Levels | None) -> Levels:
         return Levels.single(data.train.rows, data.validation.rows)
     if method.target.every:  # ranked before the first step
         rows = data.train.rows, data.validation.rows
-        return Levels.of(rows[0], rows[0].double(), rows[1], rows[1].double(), levels=method.target.levels)
+        return Levels.from_ranking(rows[0], rows[0].double(), rows[1], rows[1].double(), levels=method.target.levels)
     if given is None:
         raise InputError("this method needs the robustness level of every example; train it through surefooted.train.")
     return given
@@ -64,4 +64,4 @@ def own_levels(method: Method, net: nn.Module, data: Splits, device: torch.devic
     for images in (data.train, data.validation):
         found = [attack(net, images.points(slice(a, a + RANKED), device)) for a in range(0, len(images), RANKED)]
         ranked += [images.rows, torch.cat([f.distance for f in found]).cpu()]
-    return Levels.of(*ranked, levels=method.target.levels).to(device)
+    return Levels.from_ranking(*ranked, levels=method.target.levels).to(device)

@@ -55,7 +55,7 @@ from surefooted.pipeline.store import Store
         ("train vanilla --accelerator gpu", "accelerator is 'gpu'. Did you mean 'cpu'?"),
         ("train vanilla --devices 0", "--devices"),
         ("train vanilla --config absent.toml", "absent.toml cannot be read: No such file"),
-        ("train vanilla --bogus 3", "there is no option --bogus. There are: data, method, net, recipe, record."),
+        ("train vanilla --bogus 3", "there is no option --bogus. Available: data, method, net, recipe, record."),
         ("train vanilla --epochs 3", "Arguments of components follow their slot: --SLOT.epochs VALUE."),
         ("train vanilla --store /dev/null/x", "a part of its path is a file"),
         ("train vanilla --out /dev/null/x.safetensors", "a file is in its place"),
@@ -167,7 +167,7 @@ def test_a_key_that_is_short_or_of_a_damaged_artefact(refused, kept, tmp_path):
     (store.path("train", "aa11") / "spec.json").write_text("{")
     assert "cannot be read as JSON" in refused("attack", "pgd", "--model", "aa11", *place)
     # The same words with other data are another network: it is not trained in silence.
-    (store.path("train", "aa22") / "spec.json").write_text(json.dumps(task.about()))
+    (store.path("train", "aa22") / "spec.json").write_text(json.dumps(task.arguments()))
     assert "no longer those that aa22 was trained with" in refused("attack", "pgd", "--model", "aa22", *place)
 
 

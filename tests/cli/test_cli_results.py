@@ -61,7 +61,7 @@ def test_what_a_training_is_told_is_what_is_trained(document, tmp_path):
     said = document("train", "vanilla", *words, "--store", tmp_path)
     recipe, record = {"recipe": {"epochs": 1, "batch": 256}}, {"robustness": {"images": 20}}
     task = train_task("vanilla", {"mlp": {"width": 4}}, "digits", recipe, seed=3, precision="bf16", record=record)
-    assert said["key"] == task.key and said["seed"] == 3 and task.done(Store(tmp_path))
+    assert said["key"] == task.key and said["seed"] == 3 and task.is_done(Store(tmp_path))
     assert "pgd" in task.recorded(Store(tmp_path))
 
 

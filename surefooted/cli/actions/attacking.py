@@ -43,7 +43,7 @@ def attacked_cell(
 
 def report_attack(task: AttackTask | TransferTask, store: Store, out: Path | None, as_json: bool) -> None:
     found = task.result(store)
-    flags = task.probed.flags(store, eot=task.eot)
+    flags = task.sanity_check.flags(store, eot=task.eot)
     if out is not None:
         copy_file(task.path(store) / "attacked.safetensors", out)
     name, arguments = base_name(task.attack), parse_spec(task.attack)[1]
@@ -71,7 +71,7 @@ def report_attack(task: AttackTask | TransferTask, store: Store, out: Path | Non
         table.add_row("smallest size that breaks 25, 50, 75 %", ", ".join(f"{v:.4g}" for v in sizes))
     table.add_row("mean queries an image", f"{document['mean_queries']:.1f}")
     through = ", crafted on the proxy" if isinstance(task, TransferTask) else ""
-    data = task.probed.data or training_data(task.victim)
+    data = task.sanity_check.data or training_data(task.victim)
     of = f" of {load_splits(data).title}" if data else ""
     heading = f"[bold]{name}{through} on {task.victim}, {task.part} split{escape(of)}, n = {len(found['y'])}[/]"
     say(heading, table, f"[dim]{escape(format_options(arguments))}; 95 % Wilson interval[/]")

@@ -91,7 +91,7 @@ def measured(
     document: dict[str, Any] = {"n": len(p.y), "split": on, "attack": first.moved and first.moved.attack}
     document["metrics"] = {name: {**value._asdict(), "options": given[name][name]} for name, value in values.items()}
     if ranked:
-        level = levels_of(ranked.sizes(store), levels=levels)
+        level = levels_of(ranked.distances(store), levels=levels)
         document["by_level"] = {name: by_level(metric, p, level).tolist() for name, metric in bound.items()}
     if decompose:
         document["decompositions"] = {"brier": brier_decomposition(p)._asdict(), "nll": nll_decomposition(p)._asdict()}

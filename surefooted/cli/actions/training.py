@@ -32,7 +32,7 @@ def report_training(task: TrainTask, store: Store, out: Path | None, as_json: bo
     last = task.history(store)[-1]  # first: it sees to it that the artefact is whole
     if out is not None:
         copy_file(weights, out)
-    document = {"key": task.key, "weights": str(out or weights), "last_epoch": last, **task.about()}
+    document = {"key": task.key, "weights": str(out or weights), "last_epoch": last, **task.arguments()}
     recorded = str(task.path(store) / "recorded.safetensors") if task.record else None
     if recorded:
         document["recorded"] = recorded

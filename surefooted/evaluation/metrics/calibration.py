@@ -101,7 +101,7 @@ def debiased_ece(
 
     From the square of a bin's gap the estimated variance of the gap is subtracted, so that the sum over the bins
     is unbiased for Σ_b (n_b / n) · E[gap in b]². It sees what bins see: faults that cancel within a bin stay hidden.
-    Rows with equal ``p.i`` are one example, however correlated. A bin with one example says nothing and counts 0.
+    Rows with equal ``p.rows`` are one example, however correlated. A bin with one example says nothing and counts 0.
 
     Args:
         norm: ``l2`` is the root of the sum, 0 where the sum is below 0 (near calibration it often is);
@@ -116,7 +116,7 @@ def debiased_ece(
     confidence, correct = p.top()
     gap = confidence - correct
     of_bins = binned(confidence, bins=bins, edges=edges, closed=closed)
-    unit = p.i.unique(return_inverse=True)[1]
+    unit = p.rows.unique(return_inverse=True)[1]
 
     def of(weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:
         mean, variance, mass = _gaps(of_bins, gap, unit, weights.T.contiguous())

@@ -45,7 +45,8 @@ def bootstrap(
 ) -> Interval:
     """Bootstrap interval of a metric over examples, the same for the same seed and for any order of the rows.
 
-    Rows with equal ``p.i`` are one example seen several times (a corruption at five severities) and are drawn together.
+    Entries with equal ``p.rows`` are one example seen several times (a corruption at five severities) and are drawn
+    together.
 
     A calibration error is biased upward, and its resamples once more: repeated examples make chance gaps larger. So
     the percentile interval of ``ece``, ``classwise_ece`` and ``max_calibration_error`` lies too high, and near
@@ -62,7 +63,7 @@ def bootstrap(
 
     Reference: Davison & Hinkley 1997, chapter 5.
     """
-    examples, unit = p.i.unique(return_inverse=True)
+    examples, unit = p.rows.unique(return_inverse=True)
     n, value = len(examples), float(metric(p))
     if n == 1:
         return Interval(value, nan, nan, n)

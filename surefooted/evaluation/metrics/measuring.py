@@ -33,7 +33,7 @@ def interval_of(
     adds to a calibration error what chance adds: the basic interval takes it off again, and covers far better near 0;
     no such error lies outside [0, 1].
     """
-    if name == "accuracy" and len(p.i.unique()) == len(p.i):
+    if name == "accuracy" and len(p.rows.unique()) == len(p.rows):
         return binomial_interval(int(p.top()[1].sum()), len(p.y), level=level)
     resampled = partial(bootstrap, metric, p, draws=draws, level=level, seed=seed)
     if name not in ("ece", "classwise_ece", "max_calibration_error"):

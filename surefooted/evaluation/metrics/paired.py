@@ -60,7 +60,7 @@ def paired_bootstrap(
     Reference: Davison & Hinkley 1997, chapters 4 and 5.
     """
     _check_same(first, second, "paired_bootstrap")
-    examples, unit = first.i.unique(return_inverse=True)
+    examples, unit = first.rows.unique(return_inverse=True)
     n, value = len(examples), float(metric(first)) - float(metric(second))
     if n == 1:
         return Difference(value, nan, nan, nan, n)
@@ -79,10 +79,10 @@ def mcnemar(first: Predictions, second: Predictions) -> McNemar:
     Reference: McNemar 1947; the binomial form is exact for any count.
     """
     _check_same(first, second, "mcnemar")
-    repeated = len(first.i) - len(first.i.unique())
+    repeated = len(first.rows) - len(first.rows.unique())
     if repeated:
         raise InputError(
-            f"mcnemar needs every example once; {repeated} of {len(first.i)} rows repeat one. "
+            f"mcnemar needs every example once; {repeated} of {len(first.rows)} rows repeat one. "
             "Take one row per example, or use paired_bootstrap(accuracy, ...), which draws them together."
         )
     from scipy.stats import binomtest
@@ -123,13 +123,13 @@ def _check_same(first: Predictions, second: Predictions, who: str) -> None:
         raise InputError(
             f"{who} needs the same examples and classes of both; got log_p of {shapes[0]} and {shapes[1]}."
         )
-    if not torch.equal(first.i, second.i):
-        if torch.equal(first.i.sort().values, second.i.sort().values):
-            cure = "They are the same in another order: take(p.i.argsort()) of both"
+    if not torch.equal(first.rows, second.rows):
+        if torch.equal(first.rows.sort().values, second.rows.sort().values):
+            cure = "They are the same in another order: take(p.rows.argsort()) of both"
         else:
             cure = "Predict both on the same split"
-        differ = int((first.i != second.i).sum())
-        raise InputError(f"{who} needs the same rows of the data set; {differ} of {len(first.i)} differ. {cure}.")
+        differ = int((first.rows != second.rows).sum())
+        raise InputError(f"{who} needs the same rows of the data set; {differ} of {len(first.rows)} differ. {cure}.")
     if not torch.equal(first.y, second.y):
         differ = int((first.y != second.y).sum())
         raise InputError(

@@ -51,7 +51,7 @@ class LocalAnalysisTask(Task):
         if self.moved is not None and not self.moved.keep_points:
             raise InputError("non-linearity is read at the points that an attack moved, and it keeps none.")
 
-    def about(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {
             "victim": self.victim.key,
             "part": self.part,
@@ -62,7 +62,7 @@ class LocalAnalysisTask(Task):
         }
 
     @property
-    def needs(self) -> tuple[Task, ...]:
+    def requires(self) -> tuple[Task, ...]:
         return (*trainings_of(self.victim), *((self.moved,) if self.moved else ()))
 
     @property
@@ -72,7 +72,7 @@ class LocalAnalysisTask(Task):
     def images(self) -> Images:
         return eval_images(self.victim, self.data, self.part, self.limit)
 
-    def work(self) -> int:
+    def total_ticks(self) -> int:
         return len(self.images())
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
@@ -138,7 +138,7 @@ class LossSurfaceTask(Task):
 
     kind = "surface"
 
-    def about(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {
             "victim": self.victim.key,
             "part": self.part,
@@ -151,7 +151,7 @@ class LossSurfaceTask(Task):
         }
 
     @property
-    def needs(self) -> tuple[Task, ...]:
+    def requires(self) -> tuple[Task, ...]:
         return trainings_of(self.victim)
 
     @property
@@ -161,7 +161,7 @@ class LossSurfaceTask(Task):
     def images(self) -> Images:
         return eval_images(self.victim, self.data, self.part, self.limit)
 
-    def work(self) -> int:
+    def total_ticks(self) -> int:
         return len(self.images())
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:

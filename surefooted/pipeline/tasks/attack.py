@@ -39,7 +39,7 @@ class AttackTask(Task):
 
     kind = "attacked"
 
-    def about(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {
             "victim": self.victim.key,
             "attack": self.attack,
@@ -53,7 +53,7 @@ class AttackTask(Task):
         }
 
     @property
-    def needs(self) -> tuple[Task, ...]:
+    def requires(self) -> tuple[Task, ...]:
         return trainings_of(self.victim)
 
     @property
@@ -64,33 +64,33 @@ class AttackTask(Task):
         return eval_images(self.victim, self.data, self.part, self.limit)
 
     @property
-    def built(self) -> Attack:
+    def component(self) -> Attack:
         """Built anew each time: an attack holds functions, which do not travel to other processes."""
         return build("attack", self.attack)
 
-    def work(self) -> int:
-        attack = self.built
+    def total_ticks(self) -> int:
+        attack = self.component
         return len(self.images()) * attack.restarts * attack.passes
 
-    def blind_work(self) -> int:
+    def gradient_free_passes(self) -> int:
         """What of it asks for no gradient."""
-        attack = self.built
-        return len(self.images()) * attack.restarts * attack.blind
+        attack = self.component
+        return len(self.images()) * attack.restarts * attack.gradient_free
 
-    def blocks(self, device: str) -> int:
+    def chunks(self, device: str) -> int:
         """Parts that are attacked one after another, and written down."""
-        return -(-len(self.images()) // _block(self.built, torch.device(device)))
+        return -(-len(self.images()) // _block(self.component, torch.device(device)))
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         device = runtime.device()
         net, images = load_for_eval(self.victim, store, device), self.images()
-        attack = self.built
+        attack = self.component
 
         def run(rows: slice) -> dict[str, Tensor]:
             points = images.points(rows, device)
             found = attack(net, points, seed=self.seed, progress=tick)
             tensors = {
-                "rows": points.i,
+                "rows": points.rows,
                 "y": points.y,
                 "found": found.found,
                 "size": found.size,
@@ -107,16 +107,16 @@ class AttackTask(Task):
         return self.tensors(store, "attacked.safetensors")
 
     @property
-    def probed(self) -> SanityCheckTask:
+    def sanity_check(self) -> SanityCheckTask:
         """The checks of the same victim on the same data, whose flags go with the robust accuracy."""
         return SanityCheckTask(self.victim, self.part, self.data)
 
     @property
     def eot(self) -> int:
         """Forward passes that each answer is the mean of."""
-        return self.built.eot
+        return self.component.eot
 
-    def sizes(self, store: Store) -> Tensor:
+    def distances(self, store: Store) -> Tensor:
         """How far each answer is from another: the size of what changed it, infinite where nothing did."""
         found = self.result(store)
         return torch.where(found["found"], found["size"], torch.inf)

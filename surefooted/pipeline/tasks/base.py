@@ -31,7 +31,7 @@ class Task(ABC):
     version: ClassVar[int] = 1
 
     @abstractmethod
-    def about(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """Everything that the artefact depends on, as plain data."""
 
     @abstractmethod
@@ -39,11 +39,11 @@ class Task(ABC):
         """Write the artefact's files; what it needs is in the store by then."""
 
     @abstractmethod
-    def work(self) -> int:
+    def total_ticks(self) -> int:
         """How often ``tick`` is told of one more: steps, or row-passes."""
 
     @property
-    def needs(self) -> tuple[Task, ...]:
+    def requires(self) -> tuple[Task, ...]:
         return ()
 
     @property
@@ -53,7 +53,7 @@ class Task(ABC):
 
     @cached_property
     def key(self) -> str:
-        about = self.about()
+        about = self.arguments()
         if about.get("data"):  # where a data set lies is not what it holds; the checksum says that
             about["data"] = without_location(about["data"])
         moved = {"version": self.version} if self.version > 1 else {}
@@ -67,14 +67,14 @@ class Task(ABC):
         with store.reading(self.kind, self.key) as place:
             return read_tensors(place / name)[0]
 
-    def done(self, store: Store) -> bool:
+    def is_done(self, store: Store) -> bool:
         return store.has(self.kind, self.key)
 
     def run(self, store: Store, runtime: Runtime, tick: OnProgress = lambda n: None) -> None:
         """Make the artefact, unless it is there."""
-        if self.done(store):
+        if self.is_done(store):
             return
-        with store.making(self.kind, self.key, {"kind": self.kind, **self.about()}) as place:
+        with store.making(self.kind, self.key, {"kind": self.kind, **self.arguments()}) as place:
             if place is not None:
                 into, work = place
                 began = time.monotonic()

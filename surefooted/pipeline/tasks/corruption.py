@@ -46,7 +46,7 @@ class CorruptionTask(Task):
 
     kind: ClassVar[str] = "corrupted"
 
-    def about(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {
             "data": self.data,
             "checksum": load_splits(self.data).checksum,
@@ -63,7 +63,7 @@ class CorruptionTask(Task):
     def images(self) -> Images:
         return images_in(self.data, self.part, self.limit)
 
-    def work(self) -> int:
+    def total_ticks(self) -> int:
         return len(INTENSITIES) * len(self.images())
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
@@ -78,7 +78,7 @@ class CorruptionTask(Task):
         parts = []
         for a in range(0, len(images), STEP):
             points = images.points(slice(a, a + STEP), device)
-            x = corrupt(points.x, points.i, seed=self.seed)
+            x = corrupt(points.x, points.rows, seed=self.seed)
             parts.append((x * 255).round().to(torch.uint8).cpu())
             tick(len(points.y))
         return torch.cat(parts)
@@ -100,18 +100,18 @@ class CorruptedPredictTask(Task):
 
     kind: ClassVar[str] = "shifted"
 
-    def about(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"victim": self.victim.key, "corrupted": self.corrupted.key}
 
     @property
-    def needs(self) -> tuple[Task, ...]:
+    def requires(self) -> tuple[Task, ...]:
         return (*trainings_of(self.victim), self.corrupted)
 
     @property
     def label(self) -> str:
         return f"predict under {self.corrupted.type}"
 
-    def work(self) -> int:
+    def total_ticks(self) -> int:
         return len(INTENSITIES)
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:

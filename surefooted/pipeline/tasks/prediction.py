@@ -42,7 +42,7 @@ class PredictTask(Task):
             if self.part != self.moved.part:
                 raise InputError(f"the attack moved points of the {self.moved.part} split, not of {self.part}.")
 
-    def about(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {
             "victim": self.victim.key,
             "part": self.part,
@@ -53,14 +53,14 @@ class PredictTask(Task):
         }
 
     @property
-    def needs(self) -> tuple[Task, ...]:
+    def requires(self) -> tuple[Task, ...]:
         return (*trainings_of(self.victim), *((self.moved,) if self.moved else ()))
 
     @property
     def label(self) -> str:
         return f"predict {'attacked' if self.moved else 'clean'} {self.part}"
 
-    def work(self) -> int:
+    def total_ticks(self) -> int:
         return 1
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
@@ -69,13 +69,15 @@ class PredictTask(Task):
             p = predict(net, eval_images(self.victim, self.data, self.part, self.limit), seed=self.seed)
         else:
             found = self.moved.result(store)
-            boxed = self.moved.built.clip
+            boxed = self.moved.component.clip
             p = predict(net, Points(found["x"], found["y"], found["rows"]), seed=self.seed, boxed=boxed)
         tick(1)
-        write_tensors(into / "predictions.safetensors", p._asdict(), {})
+        # "i", not "rows": files of older stores have that name.
+        write_tensors(into / "predictions.safetensors", {"log_p": p.log_p, "y": p.y, "i": p.rows}, {})
 
     def result(self, store: Store) -> Predictions:
-        return Predictions(**self.tensors(store, "predictions.safetensors"))
+        stored = self.tensors(store, "predictions.safetensors")
+        return Predictions(stored["log_p"], stored["y"], stored["i"])
 
 
 def check_not_trained_on(victim: Source, moved: AttackTask) -> None:

@@ -40,5 +40,5 @@ def _all_of(tasks: Iterable[Task]) -> Iterator[Task]:
         task = waiting.pop()
         if task.key not in seen:
             seen.add(task.key)
-            waiting += task.needs
+            waiting += task.requires
             yield task

@@ -30,8 +30,8 @@ class ReleasedCorruptionTask(CorruptionTask):
     folder: str = "CIFAR-10-C"
     first: int = 50_000
 
-    def about(self) -> dict[str, Any]:
-        about = super().about()
+    def arguments(self) -> dict[str, Any]:
+        about = super().arguments()
         del about["corruptions"], about["seed"]
         file = find_release(directory(locate(self.folder)), f"{self.type}.npy", "type of corruption")
         return about | {"released": self.type, "file": sha256_of(file), "first": self.first}

@@ -24,14 +24,14 @@ class SanityCheckTask(Task):
 
     kind = "probed"
 
-    def about(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"victim": self.victim.key, "part": self.part, **data_fields(self.data)}
 
     @property
-    def needs(self) -> tuple[Task, ...]:
+    def requires(self) -> tuple[Task, ...]:
         return trainings_of(self.victim)
 
-    def work(self) -> int:
+    def total_ticks(self) -> int:
         return 1
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:

@@ -49,8 +49,8 @@ class TrainTask(TrainTaskBase):
     # 2: every epoch has an order of its own, every step its dropout masks, every member its first weights.
     version = 2
 
-    def about(self) -> dict[str, Any]:
-        method = self._built
+    def arguments(self) -> dict[str, Any]:
+        method = self._component
         return {
             "method": self.method,
             "net": self.net,
@@ -60,23 +60,23 @@ class TrainTask(TrainTaskBase):
             "precision": self.precision,
             "checksum": load_splits(self.data).checksum,
             **({"column": read_column(column).checksum} if (column := method.target.column) else {}),
-            "needs": [task.key for task in self.needs],
+            "needs": [task.key for task in self.requires],
             **({"record": self.record} if self.record else {}),
             # 2: an attack that proposes hands on its best, no longer its last point.
             **({"perturb": 2} if method.perturb is not None and method.perturb.proposes else {}),
         }
 
     @property
-    def _built(self) -> Method:
+    def _component(self) -> Method:
         """Built anew each time: a method holds functions, which do not travel to other processes."""
         return build("method", self.method)
 
     @property
     def _target(self) -> Target:
-        return self._built.target
+        return self._component.target
 
     @cached_property
-    def needs(self) -> tuple[Task, ...]:  # type: ignore[override]
+    def requires(self) -> tuple[Task, ...]:  # type: ignore[override]
         """The robustness of every example, where the method's labels ask for it: a vanilla model, attacked."""
         target = self._target
         if target.robustness is None or target.every or target.column:
@@ -95,7 +95,7 @@ class TrainTask(TrainTaskBase):
     def __str__(self) -> str:
         return f"{base_name(self.method)}, seed {self.seed}"
 
-    def work(self) -> int:
+    def total_ticks(self) -> int:
         return steps_of(build("recipe", self.recipe), len(load_splits(self.data).train))
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
@@ -126,13 +126,13 @@ class TrainTask(TrainTaskBase):
             values = read_column(target.column)
             for rows in (data.train.rows, data.validation.rows):
                 ranked += [rows, column_at(values, rows, target.column)]
-        for task in self.needs:
+        for task in self.requires:
             if isinstance(task, AttackTask):
-                ranked += [task.result(store)["rows"], task.sizes(store)]
+                ranked += [task.result(store)["rows"], task.distances(store)]
             elif isinstance(task, PredictTask) and target.by:
                 p = task.result(store)
-                ranked += [p.i, -target.by(Forward(p.log_p[None], p.y))]
-        return Levels.of(*ranked, levels=target.levels) if ranked else None
+                ranked += [p.rows, -target.by(Forward(p.log_p[None], p.y))]
+        return Levels.from_ranking(*ranked, levels=target.levels) if ranked else None
 
 
 @component
@@ -175,7 +175,7 @@ def train_task(
     how = build("method", chosen)
     # What would else be found out when the training begins, in a study perhaps after hours.
     rough = build_on_meta(network, splits.train.shape, len(splits.train.classes), how.members)
-    how.view.of(rough)
+    how.view.victim(rough)
     check_bound(how, rough)
     if watched:
         build("recorder", watched).init(splits)
@@ -204,7 +204,7 @@ def _train(fabric: Fabric, task: TrainTask, root: Path, into: Path, work: Path, 
         tick=tick,
     )
     if fabric.global_rank == 0:
-        about = task.about() | {"shape": data.train.shape, "classes": data.train.classes}
+        about = task.arguments() | {"shape": data.train.shape, "classes": data.train.classes}
         about["members"] = len(net.members) if isinstance(net, Ensemble) else 1
         write_tensors(into / "weights.safetensors", net.state_dict(), about)
         write_json(into / "history.json", at.history)

@@ -34,27 +34,27 @@ class TransferTask(Task):
         check_keeps_points(self.moved)
         check_not_trained_on(self.victim, self.moved)
 
-    def about(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         kept = {} if self.keep_points else {"keep_points": False}
         return {"victim": self.victim.key, "moved": self.moved.key, **kept}
 
     @property
-    def needs(self) -> tuple[Task, ...]:
+    def requires(self) -> tuple[Task, ...]:
         return (*trainings_of(self.victim), self.moved)
 
     @property
     def label(self) -> str:
         return f"judge {self.moved.label}"
 
-    def work(self) -> int:
+    def total_ticks(self) -> int:
         return 1
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         device = runtime.device()
         net, points = load_for_eval(self.victim, store, device), self.moved.images().points(device=device)
         moved = self.moved.result(store)["x"].to(device)
-        found = evaluate_transfer(net, points, moved, self.moved.built)
-        tensors = {"rows": points.i, "y": points.y, **found._asdict()}
+        found = evaluate_transfer(net, points, moved, self.moved.component)
+        tensors = {"rows": points.rows, "y": points.y, **found._asdict()}
         if not self.keep_points:
             del tensors["x"]
         write_tensors(into / "attacked.safetensors", tensors, {})
@@ -77,5 +77,5 @@ class TransferTask(Task):
         return 1
 
     @property
-    def probed(self) -> SanityCheckTask:
+    def sanity_check(self) -> SanityCheckTask:
         return SanityCheckTask(self.victim, self.moved.part, self.moved.data or training_data(self.moved.victim))

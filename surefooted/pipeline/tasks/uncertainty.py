@@ -34,19 +34,19 @@ class UncertaintyTask(Task):
 
     kind = "unsure"
 
-    def about(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         drawn = {"seed": self.seed} if self.seed else {}
         return {"victim": self.victim.key, "part": self.part, "limit": self.limit, **drawn, **data_fields(self.data)}
 
     @property
-    def needs(self) -> tuple[Task, ...]:
+    def requires(self) -> tuple[Task, ...]:
         return trainings_of(self.victim)
 
     @property
     def label(self) -> str:
         return f"uncertainty of {self.victim} ({self.part})"
 
-    def work(self) -> int:
+    def total_ticks(self) -> int:
         return 1
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:

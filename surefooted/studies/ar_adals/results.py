@@ -59,7 +59,7 @@ class ShiftResults:
     @cached_property
     def level(self) -> list[Tensor]:
         """For each seed the robustness level of every test image."""
-        return [levels_of(task.sizes(self.store), levels=self.made.levels) for task in self.made.ranked]
+        return [levels_of(task.distances(self.store), levels=self.made.levels) for task in self.made.ranked]
 
     def single(self, metric: Metric, name: str) -> Float[Tensor, "m i"]:
         """A metric of each network: on clean images, then the mean over types at each intensity."""

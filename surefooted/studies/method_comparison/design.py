@@ -116,7 +116,7 @@ class Results:
 
     def sizes(self, name: str) -> list[Tensor]:
         """Smallest L2 perturbations that change the model's answer; infinite where none was found."""
-        return [run.nearest.sizes(self.store) for run in self.comparison.runs[name]]
+        return [run.nearest.distances(self.store) for run in self.comparison.runs[name]]
 
     @cached_property
     def level(self) -> list[Tensor]:

@@ -66,18 +66,18 @@ class GridPredictTask(Task):
 
     kind = "surveyed"
 
-    def about(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"victim": self.victim.key, "grid": self.grid, "draws": self.draws}
 
     @property
-    def needs(self) -> tuple[Task, ...]:
+    def requires(self) -> tuple[Task, ...]:
         return trainings_of(self.victim)
 
     @property
     def label(self) -> str:
         return f"survey {self.victim}"
 
-    def work(self) -> int:
+    def total_ticks(self) -> int:
         return 1
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:

@@ -59,7 +59,7 @@ class Method(Component):
         if self.perturb is None:
             return points.x
         return self.perturb.perturb(
-            self.view.of(net), points, target=target, seed=seed, mode=self.mode, displacement=self.view.inside
+            self.view.victim(net), points, target=target, seed=seed, mode=self.mode, displacement=self.view.inside
         )
 
     def objective(self, net: nn.Module, x: Tensor, clean: Tensor, target: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class Method(Component):
             logits = as_victim(net)(x)
             return self.loss(Forward(logits, target, logits)).mean()
         if self.view.inside:
-            victim = self.view.of(net)
+            victim = self.view.victim(net)
             clean = victim.lift(clean)
             x = clean + x  # the encoder learns too: gradients reach it through the clean features
         else:

@@ -72,7 +72,9 @@ class Levels:
     validation: Int[Tensor, " m"]
 
     @staticmethod
-    def of(train_rows: Tensor, train: Tensor, validation_rows: Tensor, validation: Tensor, *, levels: int) -> Levels:
+    def from_ranking(
+        train_rows: Tensor, train: Tensor, validation_rows: Tensor, validation: Tensor, *, levels: int
+    ) -> Levels:
         """Rank each set by a number per example, least first."""
         first, second = (levels_of(sizes, levels=levels) for sizes in (train, validation))
         return Levels(train_rows, first, validation_rows, second)
@@ -161,13 +163,13 @@ def adaptive(
         return {"p": p, "level": given.by_row(), "epoch": torch.zeros((), dtype=torch.int64)}
 
     def apply(state: LabelState, points: Points, classes: int) -> Tensor:
-        p = state["p"][state["level"][points.i]]
+        p = state["p"][state["level"][points.rows]]
         return smooth(points.y, eps_of(p, classes).float(), classes)
 
     def refresh(state: LabelState, log_p: Tensor, validation: Points) -> LabelState:
         confidence, answer = log_p.double().max(-1)
         gap = confidence.exp() - (answer == validation.y).double()
-        level = state["level"][validation.i]
+        level = state["level"][validation.rows]
         total = torch.zeros_like(state["p"]).index_add_(0, level, gap)
         floor = 1 / log_p.shape[-1] + ABOVE_UNIFORM
         epoch = state["epoch"] + 1

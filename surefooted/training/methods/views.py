@@ -20,14 +20,14 @@ class View(Component):
     """From a network to the victim that is attacked in training.
 
     Attributes:
-        of: makes it.
+        victim: makes the victim of a network.
         inside: the perturbation is added to features, so encoder and classifier both learn from the perturbed pass.
         samples: predictions of each network.
     """
 
     kind = "view"
 
-    of: Callable[[nn.Module], Victim]
+    victim: Callable[[nn.Module], Victim]
     inside: bool = False
     samples: int = 1
     spec: Spec | None = field(default=None, compare=False, repr=False)
