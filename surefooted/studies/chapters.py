@@ -56,6 +56,6 @@ def chosen(chapters: Sequence[Chapter], only: Sequence[str]) -> list[Chapter]:
     for name in only:
         if name not in names:
             raise InputError(
-                f"no chapter {name!r} in this size.{did_you_mean(name, names)} There are: {', '.join(names)}."
+                f"no chapter {name!r} in this size.{did_you_mean(name, names)} Available: {', '.join(names)}."
             )
     return [one for one in chapters if not only or one.name in only]
