@@ -9,7 +9,7 @@ from surefooted.components.spec import base_name
 from surefooted.evaluation import checks
 from surefooted.evaluation.metrics import accuracy
 from surefooted.evaluation.metrics.robustness import robust_accuracy
-from surefooted.pipeline.tasks import made_by
+from surefooted.pipeline.tasks import collect_provenance
 from surefooted.report import Column, Figure, Page, Panel, Section, Table
 from surefooted.report import figures as draw
 from surefooted.studies.method_comparison.design import NORMS
@@ -35,7 +35,10 @@ def page(f: Findings) -> Page:
                 (_level_figure(f), _size_figure(f)),
             ),
         ),
-        {"attacks": {name: task.attack for name, (_, task, _) in f.attacks.items()}, **made_by(a.tasks, f.store)},
+        {
+            "attacks": {name: task.attack for name, (_, task, _) in f.attacks.items()},
+            **collect_provenance(a.tasks, f.store),
+        },
     )
 
 
