@@ -16,12 +16,13 @@ from surefooted.errors import ArgumentError, DataError
 from surefooted.evaluation.analysis.jacobian import sensitivity
 from surefooted.evaluation.analysis.linearity import nonlinearity
 from surefooted.evaluation.analysis.surfaces import loss_surface
-from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.attack import AttackTask
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
 from surefooted.pipeline.tasks.datasets import data_fields
 from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval, run_in_chunks
+from surefooted.pipeline.workers import OnProgress
 
 # Images between two writings: the most that a kill loses.
 CHUNK = {"cpu": 128, "cuda": 2048}

@@ -17,7 +17,7 @@ from surefooted.core.files import read_json, write_json, write_tensors
 from surefooted.data.images import Images
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.checks import PROBED, Flag, Probe, probe, probe_flags
-from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.base import (
     ComponentSpec,
@@ -29,6 +29,7 @@ from surefooted.pipeline.tasks.base import (
 )
 from surefooted.pipeline.tasks.datasets import data_fields, training_data
 from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval, run_in_chunks
+from surefooted.pipeline.workers import OnProgress
 
 # Forward passes × images between two chunks, and the fewest images that keep a device busy.
 CHUNK_PASSES, SMALLEST_CHUNK = 2**18, {"cpu": 256, "cuda": 2048}
@@ -72,7 +73,8 @@ class AttackTask(Task):
     @cached_property
     def component(self) -> Attack:
         """The attack itself."""
-        return component_of("attack", self.attack)
+        attack: Attack = component_of("attack", self.attack)
+        return attack
 
     @property
     def eot(self) -> int:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from surefooted.components.spec import build, canonical, digest
 from surefooted.core.files import read_tensors, write_json
-from surefooted.pipeline.runtime import OnProgress, Runtime, provenance
+from surefooted.pipeline.runtime import Runtime, provenance
 from surefooted.pipeline.store import Store
+from surefooted.pipeline.workers import OnProgress
 
 ComponentSpec = dict[str, Any]
 SplitName = Literal["train", "validation", "test"]

@@ -17,11 +17,12 @@ from surefooted.core.predictions import Predictions
 from surefooted.core.types import Points
 from surefooted.data.images import Images
 from surefooted.models.prediction import predict
-from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
 from surefooted.pipeline.tasks.datasets import load_splits, split_images
 from surefooted.pipeline.tasks.evaluation import load_for_eval
+from surefooted.pipeline.workers import OnProgress
 
 INTENSITIES: tuple[int, ...] = (1, 2, 3, 4, 5)
 # Images corrupted between two updates of the progress bar.

@@ -11,12 +11,13 @@ from surefooted.core.predictions import Predictions
 from surefooted.core.types import Points
 from surefooted.errors import ArgumentError
 from surefooted.models.prediction import predict
-from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.attack import AttackTask
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
 from surefooted.pipeline.tasks.datasets import data_fields
 from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval
+from surefooted.pipeline.workers import OnProgress
 
 
 @dataclass(frozen=True, eq=False)

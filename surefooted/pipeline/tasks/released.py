@@ -14,8 +14,8 @@ from surefooted.core.files import sha256_of
 from surefooted.data.corruption_releases import cifar_c, find_release
 from surefooted.data.images import Images
 from surefooted.data.paths import directory, locate
-from surefooted.pipeline.runtime import OnProgress
 from surefooted.pipeline.tasks.corruption import CorruptionTask
+from surefooted.pipeline.workers import OnProgress
 
 
 @dataclass(frozen=True, eq=False)

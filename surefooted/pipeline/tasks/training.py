@@ -18,12 +18,13 @@ from surefooted.data.column import column_at, read_column
 from surefooted.errors import ArgumentError, DataError, InputError, StoreError
 from surefooted.models.ensembles import Ensemble
 from surefooted.models.weights import build_on_meta, load_model, network_spec, seeded_network
-from surefooted.pipeline.runtime import OnProgress, Precision, Runtime
+from surefooted.pipeline.runtime import Precision, Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.attack import AttackTask
 from surefooted.pipeline.tasks.base import ComponentSpec, SplitName, Task, TrainTaskBase, component_of
 from surefooted.pipeline.tasks.datasets import load_splits, resolve_data
 from surefooted.pipeline.tasks.prediction import PredictTask
+from surefooted.pipeline.workers import OnProgress
 from surefooted.training.batches import Seed, steps_of
 from surefooted.training.loop import fit
 from surefooted.training.methods.base import Method
@@ -80,10 +81,11 @@ class TrainTask(TrainTaskBase):
     @cached_property
     def method_component(self) -> Method:
         """The method itself."""
-        return component_of("method", self.method)
+        method: Method = component_of("method", self.method)
+        return method
 
     @cached_property
-    def requires(self) -> tuple[Task, ...]:  # type: ignore[override]  # a property, computed once
+    def requires(self) -> tuple[Task, ...]:
         """The robustness of every example, if the method's labels depend on it: a vanilla network, attacked."""
         target = self.method_component.target
         if target.robustness is None or target.every or target.column:

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from surefooted.attacks.transfer import evaluate_transfer
 from surefooted.core.files import write_tensors
-from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.attack import AttackTask, SanityCheckTask
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
 from surefooted.pipeline.tasks.datasets import training_data
 from surefooted.pipeline.tasks.evaluation import load_for_eval
+from surefooted.pipeline.workers import OnProgress
 
 
 @dataclass(frozen=True, eq=False)

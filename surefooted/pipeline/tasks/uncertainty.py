@@ -12,11 +12,12 @@ from torch import Tensor
 from surefooted.core.files import write_tensors
 from surefooted.evaluation.metrics.uncertainty import uncertainties
 from surefooted.models.prediction import map_logits
-from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
 from surefooted.pipeline.tasks.datasets import data_fields
 from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval
+from surefooted.pipeline.workers import OnProgress
 
 
 @dataclass(frozen=True, eq=False)
