@@ -14,7 +14,7 @@ from surefooted.cli.actions import studying
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.intervals import Interval
 from surefooted.pipeline.execute import execute, plan
-from surefooted.pipeline.forecast import _Pace, forecast
+from surefooted.pipeline.forecast import _Stopwatch, forecast
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import MCDropout, MemberOf, PredictTask, TrainTask, train_task
@@ -266,7 +266,7 @@ def test_a_forecast_counts_what_is_asked():
     """Of a limit no more than it, of dropout masks each, of a member one."""
     net = train_task("vanilla", {"mlp": {"dropout": 0.2}}, "digits", {"recipe": {"epochs": 1}})
     assert forecast([PredictTask(net, limit=10)], CPU).passes == 10
-    pace = _Pace(torch.device("cpu"))
+    pace = _Stopwatch(torch.device("cpu"))
     once = pace._row(net, gradient=False)
     assert pace._row(MCDropout(net, 50), gradient=False) == 50 * once
     together = train_task({"ensemble": {"members": 3}}, "mlp", "digits", {"recipe": {"epochs": 1}})

@@ -87,7 +87,7 @@ def test_a_seed_draws_other_masks(kept, capsys):
 def test_networks_of_other_data_are_not_put_together(kept):
     store, tasks = kept
     other = train_task("vanilla", tasks[0].net, {"digits": {"test_limit": 80, "split_seed": 1}}, tasks[0].recipe)
-    with pytest.raises(InputError, match="what tests one may have trained the other"):
+    with pytest.raises(InputError, match="test images of one may be training images of the other"):
         DeepEnsemble((tasks[0], other))
     given = ({}, [], None, tasks[0], ["nll"], store, CPU, True, True)
     with pytest.raises(InputError, match="trained on different data"):
@@ -103,7 +103,7 @@ def test_options_of_data_are_on_top_of_those_that_a_network_was_trained_with(kep
     assert attacking.attacked_cell({}, ["pgd", "--data.test_limit", "80"], None, tasks[0], "test", 0, 0).data is None
     assert attacking.attacked_cell({"data": "digits"}, ["pgd"], None, tasks[0], "test", 0, 0).data is None
     other = attacking.attacked_cell({"data": "digits"}, ["pgd", "--data.split_seed", "1"], None, tasks[0], "test", 0, 0)
-    with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split were trained on"):
+    with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split are training images"):
         other.images()
 
 
@@ -117,7 +117,7 @@ def test_weights_say_what_they_were_trained_on(kept, tmp_path):
     assert torch.equal(attacking.attacked_cell({}, ["pgd"], None, weights, "test", 0, 0).images().rows,
                        sf.digits(test_limit=80).test.rows)  # fmt: skip
     other = attacking.attacked_cell({"data": "digits"}, ["pgd", "--data.split_seed", "1"], None, weights, "test", 0, 0)
-    with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split were trained on"):
+    with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split are training images"):
         other.images()
     tensors, about = read_tensors(file)
     lies = [{"checksum": "0"}, {"data": {"npz": {"path": "d.npz"}}}, {"data": {"digits": 3}}, {"data": "digits"}]
@@ -139,7 +139,7 @@ def test_weights_of_data_in_a_file_know_the_split_of_that_file(tmp_path):
     words = ["fgsm", "--data.path", data["npz"]["path"]]
     assert len(attacking.attacked_cell({"data": "npz"}, words, None, weights, "test", 0, 0).images())
     words += ["--data.split_seed", "1"]
-    with pytest.raises(InputError, match="images of the test split were trained on"):
+    with pytest.raises(InputError, match="images of the test split are training images"):
         attacking.attacked_cell({"data": "npz"}, words, None, weights, "test", 0, 0).images()
 
 
@@ -148,7 +148,7 @@ def test_a_proxy_of_another_data_set_is_refused(kept):
     net = {"mlp": {"width": 4}}
     foreign = train_task("vanilla", net, {"plane": {"examples": 80}}, {"recipe": {"epochs": 1}})
     split = train_task("vanilla", net, {"digits": {"split_seed": 1}}, {"recipe": {"epochs": 1}})
-    with pytest.raises(InputError, match="take a proxy that was trained on the same data set"):
+    with pytest.raises(InputError, match="Use a surrogate trained on the same data set"):
         attacking.attacked_cell({}, ["pgd"], None, tasks[0], "test", 0, 0, proxy=foreign)
     attacking.attacked_cell({}, ["pgd"], None, tasks[0], "test", 0, 0, proxy=split)
 
@@ -171,7 +171,7 @@ def test_what_a_model_may_be(kept, tmp_path):
     for model, said in (
         (f"{key}@0", "dropout masks"),
         (f"{key}@x", "dropout masks"),
-        (f"{key},zz", "no train artefact"),
+        (f"{key},zz", "No key of a train artifact"),
     ):
         with pytest.raises(InputError, match=said):
             find_victim(model, store)
