@@ -267,11 +267,11 @@ def test_a_forecast_counts_what_is_asked():
     net = train_task("vanilla", {"mlp": {"dropout": 0.2}}, "digits", {"recipe": {"epochs": 1}})
     assert forecast([PredictTask(net, limit=10)], CPU).passes == 10
     pace = _Stopwatch(torch.device("cpu"))
-    once = pace._row(net, gradient=False)
-    assert pace._row(MCDropout(net, 50), gradient=False) == 50 * once
+    once = pace._pass(net, gradient=False)
+    assert pace._pass(MCDropout(net, 50), gradient=False) == 50 * once
     together = train_task({"ensemble": {"members": 3}}, "mlp", "digits", {"recipe": {"epochs": 1}})
-    a_third = pytest.approx(pace._row(together, gradient=True) / 3)  # 1/3 of a time and the time / 3: an ulp apart
-    assert pace._row(MemberOf(together, 0), gradient=True) == a_third
+    a_third = pytest.approx(pace._pass(together, gradient=True) / 3)  # 1/3 of a time and the time / 3: an ulp apart
+    assert pace._pass(MemberOf(together, 0), gradient=True) == a_third
 
 
 def test_the_command_says_its_plan_before_it_begins(tmp_path, capsys, monkeypatch):
