@@ -16,7 +16,7 @@ from surefooted import data
 from surefooted.data import images as images_module
 from surefooted.data.images import Images, MappedImages, Splits
 from surefooted.data.paths import set_data_root
-from surefooted.data.split import shuffled
+from surefooted.data.split import shuffled_rows
 from surefooted.errors import InputError
 
 
@@ -205,7 +205,7 @@ def test_the_shuffle_is_even():
     """Every row is equally likely at every place: chi-square over 2,000 seeds, 25 cells, 16 degrees of freedom."""
     counts = np.zeros((5, 5))
     for seed in range(2000):
-        counts[np.arange(5), shuffled(5, seed, stream=0).numpy()] += 1
+        counts[np.arange(5), shuffled_rows(5, seed, stream=0).numpy()] += 1
     assert ((counts - 400) ** 2 / 400).sum() < 39.3  # 0.1 % of the distribution lies beyond
 
 

@@ -26,7 +26,7 @@ def test_images_are_decoded_once(tmp_path, cache, monkeypatch):
     root = write_parquet_set(tmp_path / "a", drawn(8, 0), drawn(3, 1))
     first = data.parquet(root)
     assert len(entries(cache)) == 2 and all(len(name) == 68 and name.endswith(".npy") for name in entries(cache))
-    monkeypatch.setattr(decode, "opened", None)  # decoding anything would fail
+    monkeypatch.setattr(decode, "open_image", None)  # decoding anything would fail
     assert data.parquet(root).checksum == first.checksum
 
 

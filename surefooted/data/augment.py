@@ -21,7 +21,7 @@ __all__ = ["crop", "flip", "shift"]
 Augmentation = Callable[[Points, Noise], Float[Tensor, "b c h w"]]
 
 # Streams that keep the augmentations independent of each other, and of what else is drawn for a row.
-CROP, FLIP, SHIFT = 0x100, 0x200, 0x300
+CROP_STREAM, FLIP_STREAM, SHIFT_STREAM = 0x100, 0x200, 0x300
 
 
 @component
@@ -34,10 +34,10 @@ def crop(*, pad: Count = 4) -> Augmentation:
 
     def augment(points: Points, noise: Noise) -> Float[Tensor, "b c h w"]:
         height, width = points.x.shape[2:]
-        moves = (draws(noise, CROP) * (2 * pad + 1)).long()
+        moves = (uniform_pair(noise, CROP_STREAM) * (2 * pad + 1)).long()
         padded = torch.nn.functional.pad(points.x, (pad, pad, pad, pad))
-        tall = along(padded, 2, moves[:, :1] + torch.arange(height, device=moves.device))
-        return along(tall, 3, moves[:, 1:] + torch.arange(width, device=moves.device))
+        tall = _gather_axis(padded, 2, moves[:, :1] + torch.arange(height, device=moves.device))
+        return _gather_axis(tall, 3, moves[:, 1:] + torch.arange(width, device=moves.device))
 
     return augment
 
@@ -47,7 +47,7 @@ def flip() -> Augmentation:
     """Random horizontal flip: left and right change places with probability 1/2."""
 
     def augment(points: Points, noise: Noise) -> Float[Tensor, "b c h w"]:
-        chosen = draws(noise, FLIP)[:, 0] < 0.5
+        chosen = uniform_pair(noise, FLIP_STREAM)[:, 0] < 0.5
         return torch.where(chosen[:, None, None, None], points.x.flip(3), points.x)
 
     return augment
@@ -65,18 +65,18 @@ def shift(*, fraction: Share = 0.1) -> Augmentation:
     """
 
     def augment(points: Points, noise: Noise) -> Float[Tensor, "b c h w"]:
-        amounts = (2 * draws(noise, SHIFT) - 1) * fraction
+        amounts = (2 * uniform_pair(noise, SHIFT_STREAM) - 1) * fraction
         # Bilinear interpolation at points of a shifted grid is linear interpolation in one axis, then in the other.
-        return moved(moved(points.x, 2, amounts[:, 0]), 3, amounts[:, 1])
+        return _shift_axis(_shift_axis(points.x, 2, amounts[:, 0]), 3, amounts[:, 1])
 
     return augment
 
 
-def draws(noise: Noise, stream: int) -> Float[Tensor, "b 2"]:
+def uniform_pair(noise: Noise, stream: int) -> Float[Tensor, "b 2"]:
     return replace(noise, stream=noise.stream ^ stream).uniform(2)
 
 
-def moved(x: Float[Tensor, "b c h w"], axis: int, share: Float[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+def _shift_axis(x: Float[Tensor, "b c h w"], axis: int, share: Float[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
     """Shift each image along an axis by its share of the size, with linear interpolation."""
     size = x.shape[axis]
     places = (torch.arange(size, device=x.device) - share[:, None] * size).clamp(0, size - 1)
@@ -86,10 +86,10 @@ def moved(x: Float[Tensor, "b c h w"], axis: int, share: Float[Tensor, " b"]) ->
     weight = (places - below).view(shape)
     low = below.long()
     high = (low + 1).clamp(max=size - 1)
-    return torch.lerp(along(x, axis, low), along(x, axis, high), weight)
+    return torch.lerp(_gather_axis(x, axis, low), _gather_axis(x, axis, high), weight)
 
 
-def along(x: Float[Tensor, "b c m n"], axis: int, places: Int[Tensor, "b k"]) -> Float[Tensor, "b c p q"]:
+def _gather_axis(x: Float[Tensor, "b c m n"], axis: int, places: Int[Tensor, "b k"]) -> Float[Tensor, "b c p q"]:
     """For each image its own rows (axis 2) or columns (axis 3), in the order of ``places``."""
     shape = list(x.shape)
     shape[axis] = places.shape[1]

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from surefooted.data.decode import DECODER, Encoded, pixels, progress, shape_of
+from surefooted.data.decode import DECODER, Encoded, common_shape, decode_image, progress_bar
 from surefooted.data.paths import cache_root
 
 
-def decoded(images: Callable[[], Iterator[Encoded]], count: int, key: str, title: str) -> np.ndarray:
+def decode_cached(images: Callable[[], Iterator[Encoded]], count: int, key: str, title: str) -> np.ndarray:
     """Pixels (N, C, H, W) as uint8: from the cache, or decoded and put there.
 
     Args:
@@ -23,28 +23,28 @@ def decoded(images: Callable[[], Iterator[Encoded]], count: int, key: str, title
         key: digest of the encoded images, from ``digest``.
     """
     path = cache_root() / f"{key}.npy"
-    found = read_cached(path, count)
+    found = _read_entry(path, count)
     if found is not None:
         return found
-    channels, height, width = shape_of(images())
+    channels, height, width = common_shape(images())
     shape = (count, channels, height, width)
 
     def arrays() -> Iterator[np.ndarray]:
-        with progress(f"Decoding {title}", count) as done:
+        with progress_bar(f"Decoding {title}", count) as done:
             for where, data in images():
-                yield pixels(where, data, channels)
+                yield decode_image(where, data, channels)
                 done()
 
     try:
-        write_cached(path, shape, arrays())
+        _write_entry(path, shape, arrays())
     except OSError:
         # A cache that cannot be written costs time, not the result.
         return np.stack(list(arrays()))
-    found = read_cached(path, count)
+    found = _read_entry(path, count)
     return np.stack(list(arrays())) if found is None else found
 
 
-def file_digest(parts: Iterable[bytes]) -> str:
+def cache_key(parts: Iterable[bytes]) -> str:
     """Key of the images that these bytes hold: changes with any of them, their order, or the decoder."""
     total = hashlib.sha256(DECODER.encode())
     for part in parts:
@@ -52,7 +52,7 @@ def file_digest(parts: Iterable[bytes]) -> str:
     return total.hexdigest()
 
 
-def read_cached(path: Path, count: int) -> np.ndarray | None:
+def _read_entry(path: Path, count: int) -> np.ndarray | None:
     """The entry, or nothing if there is none that is whole."""
     try:
         # Mapped copy-on-write: nothing reaches the file, and torch takes no read-only arrays.
@@ -63,7 +63,7 @@ def read_cached(path: Path, count: int) -> np.ndarray | None:
     return array if whole and array.flags.c_contiguous else None
 
 
-def write_cached(path: Path, shape: tuple[int, ...], arrays: Iterable[np.ndarray]) -> None:
+def _write_entry(path: Path, shape: tuple[int, ...], arrays: Iterable[np.ndarray]) -> None:
     """Write one image after the other (a mapped file would crash on a full disk), then rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part")

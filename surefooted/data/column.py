@@ -16,7 +16,7 @@ from surefooted.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
-class Values:
+class Column:
     """A column that was read."""
 
     values: Float64[Tensor, " n"]
@@ -26,7 +26,7 @@ class Values:
         return hashlib.sha256(self.values.numpy().tobytes()).hexdigest()
 
 
-def read_column(path: str) -> Values:
+def read_column(path: str) -> Column:
     """A .npy file of one number per row; a relative path is looked up here, then under the data root."""
     file = locate(path)
     try:
@@ -36,10 +36,10 @@ def read_column(path: str) -> Values:
     if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "biuf":
         seen = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "an archive"
         raise InputError(f"{file} holds {seen}; expected one number for each row of the data set.")
-    return Values(torch.from_numpy(values.astype(np.float64)))
+    return Column(torch.from_numpy(values.astype(np.float64)))
 
 
-def column_at(column: Values, rows: Int64[Tensor, " b"], path: str) -> Float64[Tensor, " b"]:
+def column_at(column: Column, rows: Int64[Tensor, " b"], path: str) -> Float64[Tensor, " b"]:
     """The numbers of these rows."""
     if int(rows.max()) >= len(column.values):
         raise InputError(

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from surefooted.data import images
-from surefooted.data.cache import decoded, file_digest
+from surefooted.data.cache import cache_key, decode_cached
 from surefooted.data.decode import Encoded
-from surefooted.data.folder import contents, directories, image_files
+from surefooted.data.folder import class_folders, image_files, read_file
 from surefooted.data.images import Images, MappedImages
-from surefooted.data.paths import contained, directory, locate
+from surefooted.data.paths import directory, locate, path_within
 from surefooted.errors import InputError, did_you_mean
 
-SEVERITIES = range(1, 6)
+_SEVERITIES = range(1, 6)
 
 
 def cifar_c(path: str | Path, corruption: str, severity: int, test: Images, *, first: int = 50_000) -> Images:
@@ -35,8 +35,8 @@ def cifar_c(path: str | Path, corruption: str, severity: int, test: Images, *, f
     """
     folder = directory(locate(path))
     file = find_release(folder, f"{corruption}.npy", "type of corruption")
-    table, labels = map_release(file), map_release(find_release(folder, "labels.npy", "array of labels"))
-    check_severity(severity)
+    table, labels = _map_array(file), _map_array(find_release(folder, "labels.npy", "array of labels"))
+    _check_severity(severity)
     if table.dtype != np.uint8 or table.ndim != 4 or table.shape[3] != 3 or len(table) % 5 or len(table) == 0:
         raise InputError(
             f"{str(file)!r} is {table.dtype} {table.shape}; five times the test set, uint8 (5 n, height, width, 3), is "
@@ -94,9 +94,9 @@ def imagenet_c(
         InputError: where a folder is missing, classes differ from those given, or the count does.
     """
     root = directory(locate(path))
-    check_severity(severity)
+    _check_severity(severity)
     part = find_release(find_release(root, corruption, "type of corruption"), str(severity), "severity")
-    there = sorted(directories(part, root))
+    there = sorted(class_folders(part, root))
     names = tuple(there) if classes is None else classes
     missing, unknown = sorted(set(names) - set(there)), sorted(set(there) - set(names))
     if missing or unknown or not names:
@@ -114,18 +114,18 @@ def imagenet_c(
         )
 
     def encoded() -> Iterator[Encoded]:
-        return ((str(file), contents(file)) for several in files for file in several)
+        return ((str(file), read_file(file)) for several in files for file in several)
 
     table = torch.from_numpy(
-        decoded(encoded, total, file_digest(data for _, data in encoded()), f"{corruption} {severity}")
+        decode_cached(encoded, total, cache_key(data for _, data in encoded()), f"{corruption} {severity}")
     )
     y = torch.tensor([label for label, several in enumerate(files) for _ in several])
     rows = torch.arange(total)
     return Images(MappedImages(table, rows) if table.nbytes > images.RESIDENT_LIMIT else table, y, rows, 255.0, names)
 
 
-def check_severity(severity: int) -> None:
-    if severity not in SEVERITIES:
+def _check_severity(severity: int) -> None:
+    if severity not in _SEVERITIES:
         raise InputError(f"severity = {severity!r}; 1, 2, 3, 4 or 5 is expected.")
 
 
@@ -135,10 +135,10 @@ def find_release(folder: Path, name: str, what: str) -> Path:
         there = [entry.name for entry in folder.iterdir() if entry.name[0] != "."]
         hint = did_you_mean(name, there) if there else " It is empty."
         raise InputError(f"{str(folder)!r} has no {what} {name!r}.{hint}")
-    return contained(folder / name, folder)
+    return path_within(folder / name, folder)
 
 
-def map_release(file: Path) -> np.ndarray:
+def _map_array(file: Path) -> np.ndarray:
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.ndarray):

@@ -6,7 +6,7 @@ import numpy as np
 
 from surefooted.components.component import Share, Whole, component
 from surefooted.data.images import Splits
-from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_table
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_source
 
 
 @component
@@ -37,4 +37,4 @@ def digits(
     table = ImageTable(bunch.images.astype(np.uint8)[:, None], bunch.target.astype(np.int64))
     source = ImageSource(table, None, None, tuple("0123456789"), scale=16.0)
     cut = SplitOptions(validation, split_seed, train_limit, test_limit, test)
-    return split_table(source, cut, name="digits", title="Digits (scikit-learn, 8×8)")
+    return split_source(source, cut, name="digits", title="Digits (scikit-learn, 8×8)")

@@ -8,14 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from surefooted.components.component import Share, Whole, component
-from surefooted.data.cache import decoded, file_digest
-from surefooted.data.decode import Encoded
+from surefooted.data.cache import cache_key, decode_cached
+from surefooted.data.decode import IMAGE_SUFFIXES, Encoded
 from surefooted.data.images import Splits
-from surefooted.data.paths import contained, directory, locate
-from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_table
+from surefooted.data.paths import directory, locate, path_within
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_source
 from surefooted.errors import InputError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 @component
@@ -45,50 +43,52 @@ def folder(
     root = directory(locate(path))
     if not (root / "train").is_dir():
         raise InputError(f"There is no folder {str(root / 'train')!r}; train/<class>/*.png is expected.")
-    classes = tuple(sorted(directories(root / "train", root)))
+    classes = tuple(sorted(class_folders(root / "train", root)))
     parts = [part for part in ("train", "validation", "test") if (root / part).is_dir()]
-    tables = {part: read_table(root / part, root, classes) for part in parts}
+    tables = {part: _read_table(root / part, root, classes) for part in parts}
     source = ImageSource(tables["train"], tables.get("validation"), tables.get("test"), classes)
     name = root.resolve().name
-    return split_table(
+    return split_source(
         source, SplitOptions(validation, split_seed, train_limit, test_limit, test), name=name, title=name
     )
 
 
-def directories(part: Path, root: Path) -> set[str]:
-    return {entry.name for entry in contained(part, root).iterdir() if entry.is_dir() and entry.name[0] != "."}
+def class_folders(part: Path, root: Path) -> set[str]:
+    return {entry.name for entry in path_within(part, root).iterdir() if entry.is_dir() and entry.name[0] != "."}
 
 
-def read_table(part: Path, root: Path, classes: tuple[str, ...]) -> ImageTable:
-    unknown = sorted(directories(part, root) - set(classes))
+def _read_table(part: Path, root: Path, classes: tuple[str, ...]) -> ImageTable:
+    unknown = sorted(class_folders(part, root) - set(classes))
     if unknown:
         raise InputError(f"{str(part / unknown[0])!r} is none of the classes in train: {', '.join(classes)}.")
     files, labels = [], []
     for label, name in enumerate(classes):
         found = image_files(part / name, root)
         if not found and part.name == "train":
-            raise InputError(f"{str(part / name)!r} holds no images ({', '.join(SUFFIXES)}). Fill it or remove it.")
+            raise InputError(
+                f"{str(part / name)!r} holds no images ({', '.join(IMAGE_SUFFIXES)}). Fill it or remove it."
+            )
         files += found
         labels += [label] * len(found)
     if not files:
         raise InputError(f"{str(part)!r} holds no images; {part.name}/<class>/*.png is expected.")
 
     def images() -> Iterator[Encoded]:
-        return ((str(file), contents(file)) for file in files)
+        return ((str(file), read_file(file)) for file in files)
 
-    key = file_digest(data for _, data in images())
-    return ImageTable(decoded(images, len(files), key, str(part)), np.array(labels, np.int64))
+    key = cache_key(data for _, data in images())
+    return ImageTable(decode_cached(images, len(files), key, str(part)), np.array(labels, np.int64))
 
 
 def image_files(kind: Path, root: Path) -> list[Path]:
     if not kind.is_dir():
         return []
-    entries = (entry for entry in contained(kind, root).iterdir() if entry.name[0] != ".")
-    files = [contained(entry, root) for entry in entries if entry.suffix.lower() in SUFFIXES]
+    entries = (entry for entry in path_within(kind, root).iterdir() if entry.name[0] != ".")
+    files = [path_within(entry, root) for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES]
     return sorted(file for file in files if file.is_file())
 
 
-def contents(file: Path) -> bytes:
+def read_file(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from surefooted.components.component import Share, Whole, component
-from surefooted.data.cache import decoded, file_digest
+from surefooted.data.cache import cache_key, decode_cached
 from surefooted.data.decode import Encoded
 from surefooted.data.images import Splits
-from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_table
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_source
 from surefooted.errors import InputError
 
 
@@ -49,18 +49,18 @@ def hub(
         train_limit: train on the first so many only; 0 for all.
         test_limit: test on the first so many only; 0 for all.
     """
-    found = load(name, config, revision)
+    found = _load(name, config, revision)
     for split in filter(None, (train_split, test_split)):
         if split not in found:
             raise InputError(f"{name} has no split {split!r}; it has {', '.join(found)}. Name one with train_split.")
-    classes = class_names(found[train_split], name, image, label)
-    train = read_table(found[train_split], image, label, f"{name}, {train_split}")
-    tests = read_table(found[test_split], image, label, f"{name}, {test_split}") if test_split else None
+    classes = _class_names(found[train_split], name, image, label)
+    train = _read_table(found[train_split], image, label, f"{name}, {train_split}")
+    tests = _read_table(found[test_split], image, label, f"{name}, {test_split}") if test_split else None
     cut = SplitOptions(validation, split_seed, train_limit, test_limit, test)
-    return split_table(ImageSource(train, None, tests, classes), cut, name=name, title=name)
+    return split_source(ImageSource(train, None, tests, classes), cut, name=name, title=name)
 
 
-def load(name: str, config: str, revision: str) -> Any:
+def _load(name: str, config: str, revision: str) -> Any:
     try:
         import datasets
     except ImportError:
@@ -77,7 +77,7 @@ def load(name: str, config: str, revision: str) -> Any:
         ) from None
 
 
-def class_names(split: Any, name: str, image: str, label: str) -> tuple[str, ...]:
+def _class_names(split: Any, name: str, image: str, label: str) -> tuple[str, ...]:
     features = split.features
     names = getattr(features.get(label), "names", None)
     if type(features.get(image)).__name__ != "Image" or names is None:
@@ -89,7 +89,7 @@ def class_names(split: Any, name: str, image: str, label: str) -> tuple[str, ...
     return tuple(names)
 
 
-def read_table(split: Any, image: str, label: str, title: str) -> ImageTable:
+def _read_table(split: Any, image: str, label: str, title: str) -> ImageTable:
     from datasets import Image
 
     raw = split.select_columns([image]).cast_column(image, Image(decode=False))
@@ -103,5 +103,7 @@ def read_table(split: Any, image: str, label: str, title: str) -> ImageTable:
                 yield f"{title}, row {row}", item["bytes"]
                 row += 1
 
-    key = file_digest(data for _, data in images())
-    return ImageTable(decoded(images, len(raw), key, title), np.asarray(split.with_format("numpy")[label][:], np.int64))
+    key = cache_key(data for _, data in images())
+    return ImageTable(
+        decode_cached(images, len(raw), key, title), np.asarray(split.with_format("numpy")[label][:], np.int64)
+    )

@@ -15,7 +15,7 @@ from surefooted.core.types import Points
 # the device. Set it before a data set is made.
 RESIDENT_LIMIT = 4 << 30
 
-EVERY = slice(None)
+_ALL = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,18 +73,18 @@ class Images:
         return channels, height, width
 
     def points(
-        self, index: Int[Tensor, " b"] | Bool[Tensor, " n"] | slice = EVERY, device: torch.device | str | None = None
+        self, index: Int[Tensor, " b"] | Bool[Tensor, " n"] | slice = _ALL, device: torch.device | str | None = None
     ) -> Points:
         """Points in [0, 1] as float32. Pixels travel as uint8 and become floats on the target device."""
         device = self.y.device if device is None else device
-        x = send(pick(self.x, index), device).float()
+        x = _send(_pick(self.x, index), device).float()
         # By a tensor: CUDA replaces division by a number with a product, which rounds differently from the CPU's.
         x = x / torch.full((), self.scale, device=x.device)
-        return Points(x, send(pick(self.y, index), device), send(pick(self.rows, index), device))
+        return Points(x, _send(_pick(self.y, index), device), _send(_pick(self.rows, index), device))
 
     def take(self, index: Int[Tensor, " b"] | Bool[Tensor, " n"] | slice) -> Images:
-        x = self.x.take(index) if isinstance(self.x, MappedImages) else pick(self.x, index)
-        return replace(self, x=x, y=pick(self.y, index), rows=pick(self.rows, index))
+        x = self.x.take(index) if isinstance(self.x, MappedImages) else _pick(self.x, index)
+        return replace(self, x=x, y=_pick(self.y, index), rows=_pick(self.rows, index))
 
     def to(self, device: torch.device | str) -> Images:
         """The same images on the device; mapped pixels stay where they are and travel batch by batch."""
@@ -114,12 +114,12 @@ class Splits(Component):
     spec: Spec | None = field(default=None, repr=False)
 
 
-def pick(table: Tensor | MappedImages, index: Tensor | slice) -> Tensor:
+def _pick(table: Tensor | MappedImages, index: Tensor | slice) -> Tensor:
     if isinstance(index, slice):
         return table[index]
-    return table[send(index, "cpu" if isinstance(table, MappedImages) else table.device)]
+    return table[_send(index, "cpu" if isinstance(table, MappedImages) else table.device)]
 
 
-def send(tensor: Tensor, device: torch.device | str) -> Tensor:
+def _send(tensor: Tensor, device: torch.device | str) -> Tensor:
     # Only the way from the host need not be waited for; what comes back would be read before it is there.
     return tensor.to(device, non_blocking=tensor.device.type == "cpu")

@@ -12,7 +12,7 @@ from surefooted.data.decode import encoding
 from surefooted.data.images import Splits
 from surefooted.data.parquet import find_shards, read_images, read_source
 from surefooted.data.paths import data_root, directory
-from surefooted.data.split import SplitOptions, split_table
+from surefooted.data.split import SplitOptions, split_source
 from surefooted.errors import InputError
 
 ON_THE_HUB = {
@@ -125,7 +125,7 @@ def known(name: str, title: str, cut: SplitOptions, *, image: str = "image", lab
         raise InputError(f"No test-*.parquet in {str(folder)!r}: the copy of {title} is not complete. Copy it again.")
     _, first = next(read_images(find_shards(folder, "train")[0], image))
     found = encoding(first)
-    return split_table(source, cut, name=name, title=f"{title} ({found})" if found.startswith("JPEG") else title)
+    return split_source(source, cut, name=name, title=f"{title} ({found})" if found.startswith("JPEG") else title)
 
 
 def folder_of(name: str, title: str) -> Path:

@@ -12,10 +12,10 @@ import numpy as np
 from surefooted.components.component import Share, Whole, component
 from surefooted.data.images import Splits
 from surefooted.data.paths import locate
-from surefooted.data.split import ImageSource, ImageTable, SplitOptions, class_numbers, split_table
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, class_numbers, split_source
 from surefooted.errors import InputError
 
-CHANNELS = (1, 3)
+_CHANNELS = (1, 3)
 
 
 @component
@@ -44,16 +44,16 @@ def npz(
         test_limit: test on the first so many only; 0 for all.
     """
     file = locate(path)
-    arrays = read_arrays(file)
-    train = table(arrays, "train", layout, file)
-    tests = table(arrays, "test", layout, file) if {"x_test", "y_test"} & set(arrays) else None
-    classes = class_names(arrays, [part.y for part in (train, tests) if part])
+    arrays = _read_arrays(file)
+    train = _read_table(arrays, "train", layout, file)
+    tests = _read_table(arrays, "test", layout, file) if {"x_test", "y_test"} & set(arrays) else None
+    classes = _class_names(arrays, [part.y for part in (train, tests) if part])
     source = ImageSource(train, None, tests, classes, 255.0 if train.x.dtype == np.uint8 else 1.0)
     cut = SplitOptions(validation, split_seed, train_limit, test_limit, test)
-    return split_table(source, cut, name=file.stem, title=file.stem)
+    return split_source(source, cut, name=file.stem, title=file.stem)
 
 
-def read_arrays(file: Path) -> dict[str, np.ndarray]:
+def _read_arrays(file: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(file):  # Before NumPy opens it: a single array or a pickle is no archive.
             pass
@@ -66,7 +66,7 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
         ) from None
 
 
-def table(arrays: dict[str, np.ndarray], part: str, layout: str, file: Path) -> ImageTable:
+def _read_table(arrays: dict[str, np.ndarray], part: str, layout: str, file: Path) -> ImageTable:
     x_name, y_name = f"x_{part}", f"y_{part}"
     for name in (x_name, y_name):
         if name not in arrays:
@@ -80,17 +80,17 @@ def table(arrays: dict[str, np.ndarray], part: str, layout: str, file: Path) -> 
         raise InputError(f"{x_name} has {len(x)} images, {y_name} {len(y)} labels; one label per image is expected.")
     if len(y) == 0:
         raise InputError(f"{x_name} is empty. At least one image is needed.")
-    pixels = channels_first(x, layout, x_name)
-    return ImageTable(np.ascontiguousarray(values(pixels, x_name)), y.astype(np.int64))
+    pixels = _channels_first(x, layout, x_name)
+    return ImageTable(np.ascontiguousarray(_check_values(pixels, x_name)), y.astype(np.int64))
 
 
-def channels_first(x: np.ndarray, layout: str, name: str) -> np.ndarray:
+def _channels_first(x: np.ndarray, layout: str, name: str) -> np.ndarray:
     if x.ndim == 3:
         return x[:, None]
     if x.ndim != 4:
         raise InputError(f"{name} is {x.shape}; (N, H, W), (N, H, W, C) or (N, C, H, W) is expected.")
     if layout == "auto":
-        last, second = x.shape[3] in CHANNELS, x.shape[1] in CHANNELS
+        last, second = x.shape[3] in _CHANNELS, x.shape[1] in _CHANNELS
         if last == second:
             raise InputError(
                 f"{name} is {x.shape}: {'two axes' if last else 'no axis'} of 1 or 3 that may be the channels. "
@@ -100,7 +100,7 @@ def channels_first(x: np.ndarray, layout: str, name: str) -> np.ndarray:
     return x.transpose(0, 3, 1, 2) if layout == "nhwc" else x
 
 
-def values(x: np.ndarray, name: str) -> np.ndarray:
+def _check_values(x: np.ndarray, name: str) -> np.ndarray:
     if x.dtype == np.uint8:
         return x
     if not np.issubdtype(x.dtype, np.floating):
@@ -115,7 +115,7 @@ def values(x: np.ndarray, name: str) -> np.ndarray:
     return x.astype(np.float32)
 
 
-def class_names(arrays: dict[str, np.ndarray], labels: list[np.ndarray]) -> tuple[str, ...]:
+def _class_names(arrays: dict[str, np.ndarray], labels: list[np.ndarray]) -> tuple[str, ...]:
     if "classes" not in arrays:
         return class_numbers(*labels)
     names = arrays["classes"]

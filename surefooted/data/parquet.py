@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from surefooted.components.component import Share, Whole, component
-from surefooted.data.cache import decoded, file_digest
+from surefooted.data.cache import cache_key, decode_cached
 from surefooted.data.decode import Encoded
 from surefooted.data.images import Splits
-from surefooted.data.paths import contained, directory, locate
-from surefooted.data.split import ImageSource, ImageTable, SplitOptions, class_numbers, split_table
+from surefooted.data.paths import directory, locate, path_within
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, class_numbers, split_source
 from surefooted.errors import InputError
 
-BATCH = 256  # encoded images held at a time
+_BATCH = 256  # encoded images held at a time
 
 
 @component
@@ -54,28 +54,28 @@ def parquet(
     source = read_source(folder, image, label)
     cut = SplitOptions(validation, split_seed, train_limit, test_limit, test)
     name = folder.resolve().name
-    return split_table(source, cut, name=name, title=name)
+    return split_source(source, cut, name=name, title=name)
 
 
 def read_source(folder: Path, image: str = "image", label: str = "label") -> ImageSource:
     shards = {part: find_shards(folder, part) for part in ("train", "validation", "test")}
     if not shards["train"]:
         raise InputError(f"No train-*.parquet in {str(folder)!r}. Check the path, or name the files so.")
-    names = {file: read_names(file, image, label) for files in shards.values() for file in files}
+    names = {file: _read_names(file, image, label) for files in shards.values() for file in files}
     if len(set(names.values())) > 1:
         (one, some), (other, others) = next(
             ((a, x), (b, y)) for a, x in names.items() for b, y in names.items() if x != y
         )
         raise InputError(f"Class names differ: {one.name} has {some}, {other.name} has {others}. Make them the same.")
 
-    labels = {part: read_labels(files, label) for part, files in shards.items() if files}
+    labels = {part: _read_labels(files, label) for part, files in shards.items() if files}
     classes = names[shards["train"][0]] or class_numbers(*labels.values())
-    tables = {part: ImageTable(read_pixels(shards[part], image, len(y)), y) for part, y in labels.items()}
+    tables = {part: ImageTable(_read_pixels(shards[part], image, len(y)), y) for part, y in labels.items()}
     return ImageSource(tables["train"], tables.get("validation"), tables.get("test"), classes)
 
 
 def find_shards(folder: Path, part: str) -> list[Path]:
-    files = [contained(file, folder) for file in sorted(folder.glob(f"{part}-*.parquet"))]
+    files = [path_within(file, folder) for file in sorted(folder.glob(f"{part}-*.parquet"))]
     # A copy that broke off between two shards would otherwise pass for a smaller data set.
     for file in files:
         numbers = re.search(r"-of-(\d+)\.parquet$", file.name)
@@ -87,12 +87,12 @@ def find_shards(folder: Path, part: str) -> list[Path]:
     return files
 
 
-def read_names(file: Path, image: str, label: str) -> tuple[str, ...]:
+def _read_names(file: Path, image: str, label: str) -> tuple[str, ...]:
     """Class names from the metadata (none if there are none), once the columns are known to be right."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with readable(file), pq.ParquetFile(file) as table:
+    with _readable(file), pq.ParquetFile(file) as table:
         schema = table.schema_arrow
     kinds = {field.name: field.type for field in schema}
     seen = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
@@ -105,10 +105,10 @@ def read_names(file: Path, image: str, label: str) -> tuple[str, ...]:
     kind = picture.field("bytes").type
     if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
         raise InputError(f"{expected}; 'bytes' is {kind}, not binary. Store the encoded image files there.")
-    return class_names(file, (schema.metadata or {}).get(b"huggingface"), label)
+    return _class_names(file, (schema.metadata or {}).get(b"huggingface"), label)
 
 
-def class_names(file: Path, metadata: bytes | None, label: str) -> tuple[str, ...]:
+def _class_names(file: Path, metadata: bytes | None, label: str) -> tuple[str, ...]:
     if metadata is None:
         return ()
     try:
@@ -122,12 +122,12 @@ def class_names(file: Path, metadata: bytes | None, label: str) -> tuple[str, ..
     return tuple(names)
 
 
-def read_labels(files: list[Path], label: str) -> np.ndarray:
+def _read_labels(files: list[Path], label: str) -> np.ndarray:
     import pyarrow.parquet as pq
 
     parts = []
     for file in files:
-        with readable(file), pq.ParquetFile(file) as table:
+        with _readable(file), pq.ParquetFile(file) as table:
             column = table.read(columns=[label])[label]
             if column.null_count:
                 raise InputError(f"{file}: {column.null_count} rows have no label. Use a labelled set.")
@@ -135,24 +135,24 @@ def read_labels(files: list[Path], label: str) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def read_pixels(files: list[Path], image: str, count: int) -> np.ndarray:
+def _read_pixels(files: list[Path], image: str, count: int) -> np.ndarray:
     def images() -> Iterator[Encoded]:
         return (encoded for file in files for encoded in read_images(file, image))
 
     if count == 0:
         raise InputError(f"{files[0]}: no images. At least one is needed.")
-    with readable(files[0]):
-        key = file_digest(file.read_bytes() for file in files)
+    with _readable(files[0]):
+        key = cache_key(file.read_bytes() for file in files)
     part, _, _ = files[0].name.partition("-")
-    return decoded(images, count, key, f"{files[0].parent.name} ({part})")
+    return decode_cached(images, count, key, f"{files[0].parent.name} ({part})")
 
 
 def read_images(file: Path, image: str) -> Iterator[Encoded]:
     import pyarrow.parquet as pq
 
     row = 0
-    with readable(file), pq.ParquetFile(file) as table:
-        for batch in table.iter_batches(batch_size=BATCH, columns=[f"{image}.bytes"]):
+    with _readable(file), pq.ParquetFile(file) as table:
+        for batch in table.iter_batches(batch_size=_BATCH, columns=[f"{image}.bytes"]):
             for data in batch.column(0).field("bytes"):
                 if not data.is_valid:
                     raise InputError(f"{file}, row {row}: no image bytes. Paths to files are not followed: embed them.")
@@ -161,7 +161,7 @@ def read_images(file: Path, image: str) -> Iterator[Encoded]:
 
 
 @contextmanager
-def readable(file: Path) -> Iterator[None]:
+def _readable(file: Path) -> Iterator[None]:
     import pyarrow as pa
 
     try:

@@ -51,7 +51,7 @@ def directory(path: Path) -> Path:
     return path
 
 
-def contained(path: Path, root: Path) -> Path:
+def path_within(path: Path, root: Path) -> Path:
     """The path, unless a link leads it out of the root: files from elsewhere must not come in by a data set."""
     if not path.resolve().is_relative_to(root.resolve()):
         raise InputError(f"{str(path)!r} is a link out of {str(root)!r}. Put a copy of the file in its place.")

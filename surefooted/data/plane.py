@@ -10,7 +10,7 @@ from torch import Tensor
 from surefooted.components.component import NonNegative, Share, Whole, component
 from surefooted.core.rng import Noise
 from surefooted.data.images import Splits
-from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_table
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_source
 from surefooted.errors import InputError
 
 # The square of side 5 around the origin of the paper's plane is our unit square.
@@ -18,9 +18,9 @@ SIDE = 5.0
 # Where the examples lie, along p; the gap begins to widen and has widened at minus and plus a third of it.
 REACH = 1.5
 # Height of the boundary's wave, and of a band of examples.
-WAVE, BAND = 0.2, 0.5
+_WAVE, BAND = 0.2, 0.5
 # Not those that the split sorts by: a held-out example would lie left or right by them.
-STREAM = 2
+_STREAM = 2
 
 
 @component
@@ -68,7 +68,7 @@ def plane(
         raise InputError(f"examples = {examples}: the plane has two classes; draw 2 at least.")
     rows = torch.arange(examples)
     y = rows % 2
-    draws = Noise(seed, rows, stream=STREAM)
+    draws = Noise(seed, rows, stream=_STREAM)
     side, along, across = draws.uniform(3).unbind(-1)
     p = REACH * torch.where(side < narrow, -along, along)
     q = boundary(p) + (2 * y - 1) * (gap(p, small, large) / 2 + BAND * across)
@@ -80,7 +80,7 @@ def plane(
         )
     table = ImageTable(x.view(-1, 1, 1, 2).numpy().astype(np.float32), y.numpy())
     cut = SplitOptions(validation, split_seed, train_limit, test_limit, test)
-    return split_table(
+    return split_source(
         ImageSource(table, None, None, ("below", "above"), scale=1.0), cut, name="plane", title="Plane (drawn)"
     )
 
@@ -98,7 +98,7 @@ def height(x: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n"]:
 
 def boundary(p: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """The q of the true boundary over p, in the paper's units."""
-    return WAVE * (2 * p).sin()
+    return _WAVE * (2 * p).sin()
 
 
 def gap(p: Float[Tensor, "*n"], small: float, large: float) -> Float[Tensor, "*n"]:

@@ -46,40 +46,40 @@ class SplitOptions:
     test: float = 0.0
 
 
-def split_table(source: ImageSource, cut: SplitOptions, *, name: str, title: str) -> Splits:
+def split_source(source: ImageSource, cut: SplitOptions, *, name: str, title: str) -> Splits:
     """Split a source by seed.
 
     Each table is put into a random order that depends on ``split_seed`` alone. From the end of the training table's
     order come the test and then the validation images, where the source has none of its own; the limits cut off
     behind the first so many. So a smaller limit gives a prefix of a larger one.
     """
-    check_source(source, name)
-    order, tests = shuffled(len(source.train.y), cut.split_seed, stream=0), source.train
+    _check_source(source, name)
+    order, tests = shuffled_rows(len(source.train.y), cut.split_seed, stream=0), source.train
     offset = 0
     if source.test is None:
-        order, held = hold_out(order, cut.test, "test")
+        order, held = _hold_out(order, cut.test, "test")
     else:
-        held, tests = shuffled(len(source.test.y), cut.split_seed, stream=1), source.test
+        held, tests = shuffled_rows(len(source.test.y), cut.split_seed, stream=1), source.test
         offset = len(source.train.y) + (len(source.validation.y) if source.validation else 0)
-    test = select(source, tests, limited(held, cut.test_limit), offset)
+    test = _select(source, tests, _limit(held, cut.test_limit), offset)
 
     if source.validation is None:
-        order, held = hold_out(order, cut.validation, "validation")
-        validation = select(source, source.train, held)
+        order, held = _hold_out(order, cut.validation, "validation")
+        validation = _select(source, source.train, held)
     else:
         held = torch.arange(len(source.validation.y))
-        validation = select(source, source.validation, held, len(source.train.y))
-    train = select(source, source.train, limited(order, cut.train_limit))
-    return Splits(name, title, train, validation, test, checksum(source))
+        validation = _select(source, source.validation, held, len(source.train.y))
+    train = _select(source, source.train, _limit(order, cut.train_limit))
+    return Splits(name, title, train, validation, test, _checksum(source))
 
 
-def shuffled(n: int, seed: int, *, stream: int) -> Tensor:
+def shuffled_rows(n: int, seed: int, *, stream: int) -> Tensor:
     """Rows in random order: sorted by 48 bits drawn for each of them."""
     draws = Noise(seed, torch.arange(n), stream=stream).uniform(2).double()
     return (draws[:, 0] + draws[:, 1] * 2**-24).argsort(stable=True)
 
 
-def hold_out(order: Tensor, share: float, option: str) -> tuple[Tensor, Tensor]:
+def _hold_out(order: Tensor, share: float, option: str) -> tuple[Tensor, Tensor]:
     """What stays, and the share held out."""
     held = round(share * len(order))
     if share > 0 and held == 0:
@@ -92,17 +92,17 @@ def hold_out(order: Tensor, share: float, option: str) -> tuple[Tensor, Tensor]:
     return order[: len(order) - held], order[len(order) - held :]
 
 
-def limited(order: Tensor, limit: int) -> Tensor:
+def _limit(order: Tensor, limit: int) -> Tensor:
     return order[:limit] if limit else order
 
 
-def select(source: ImageSource, table: ImageTable, rows: Tensor, offset: int = 0) -> Images:
+def _select(source: ImageSource, table: ImageTable, rows: Tensor, offset: int = 0) -> Images:
     pixels = torch.from_numpy(table.x)
     x = pixels[rows] if table.x.nbytes <= images.RESIDENT_LIMIT else MappedImages(pixels, rows)
     return Images(x, torch.from_numpy(table.y)[rows], rows + offset, source.scale, source.classes)
 
 
-def check_source(source: ImageSource, name: str) -> None:
+def _check_source(source: ImageSource, name: str) -> None:
     """What all sources must keep: images at all, of one shape and kind, labels within the classes."""
     tables = {"train": source.train, "validation": source.validation, "test": source.test}
     expected = source.train.x
@@ -115,7 +115,7 @@ def check_source(source: ImageSource, name: str) -> None:
             raise InputError(f"{name}, {part}: no images. At least one is needed.")
         if table.x.shape[1:] != expected.shape[1:] or table.x.dtype != expected.dtype:
             raise InputError(
-                f"{name}: {part} images are {describe_images(table.x)}, training images {describe_images(expected)}. "
+                f"{name}: {part} images are {_describe(table.x)}, training images {_describe(expected)}. "
                 "All parts need the same shape and type."
             )
         wrong = np.flatnonzero((table.y < 0) | (table.y >= len(source.classes)))
@@ -128,7 +128,7 @@ def check_source(source: ImageSource, name: str) -> None:
             )
 
 
-def describe_images(x: np.ndarray) -> str:
+def _describe(x: np.ndarray) -> str:
     _, channels, height, width = x.shape
     return f"{height}×{width} with {channels} channel{'s' * (channels != 1)} of {x.dtype}"
 
@@ -145,7 +145,7 @@ def class_numbers(*labels: np.ndarray) -> tuple[str, ...]:
     return tuple(str(label) for label in range(top + 1))
 
 
-def checksum(source: ImageSource) -> str:
+def _checksum(source: ImageSource) -> str:
     digest = hashlib.sha256(json.dumps([source.scale, source.classes]).encode())
     for table in (source.train, source.validation, source.test):
         if table is not None:
