@@ -79,7 +79,10 @@ def pickled(folder):
         (lambda f: np.save(f / "fog.npy", np.zeros((5 * N, 8, 10, 3))), "float64"),
         (lambda f: np.save(f / "fog.npy", np.zeros((5 * N + 1, 8, 10, 3), np.uint8)), "five times the test set"),
         (lambda f: np.save(f / "fog.npy", np.zeros((5 * N, 9, 9, 3), np.uint8)), "9×9 pixels, the test set of 8×10"),
-        (lambda f: np.save(f / "fog.npy", np.zeros((50, 8, 10, 3), np.uint8)), "50 images; one class index for each"),
+        (
+            lambda f: np.save(f / "fog.npy", np.zeros((50, 8, 10, 3), np.uint8)),
+            "50 images; expected one class index per image",
+        ),
         (lambda f: np.save(f / "labels.npy", np.zeros(5 * N, np.uint8)), "differ in 8 of 12 labels, first at row 1"),
         (lambda f: np.save(f / "labels.npy", np.zeros(5 * N)), "float64"),
     ],
@@ -121,8 +124,8 @@ def test_imagenet_c_is_in_the_order_of_classes_and_names(folders):
 
 def test_faults_of_folders_are_said(folders):
     for options, said in (
-        ({"count": 50_000}, "holds 6 images; 50000 are expected"),
-        ({"classes": ("ape", "cat", "dog")}, "missing: dog"),
+        ({"count": 50_000}, "has 6 images; expected 50000"),
+        ({"classes": ("ape", "cat", "dog")}, "Missing: dog"),
         ({"classes": ("ape",)}, "unknown: cat"),
     ):
         with pytest.raises(InputError, match=said):

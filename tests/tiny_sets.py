@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from surefooted import data
+
 CLASSES = ("cat", "dog", "eel")
 
 
@@ -62,13 +64,21 @@ def parts(splits):
     return splits.train, splits.validation, splits.test
 
 
+def named_sets():
+    """Facts of the data sets that are known by name."""
+    components = {name: getattr(data, name) for name in data.__all__}
+    return {name: component.facts for name, component in components.items() if hasattr(component, "facts")}
+
+
 def write_known_sets(root):
     """Stand-ins for the sets that are known by name, 200 images to train on and 100 to test on each."""
-    rng = np.random.default_rng(0)
-    colour, fine = (32, 32, 3), {"columns": ("img", "fine_label")}
-    kinds = {"mnist": (10, (28, 28), {}), "fashion_mnist": (10, (28, 28), {})}
-    kinds |= {"cifar10": (10, colour, {}), "cifar100": (100, colour, fine), "svhn": (10, colour, {})}
-    for name, (classes, shape, options) in kinds.items():
-        train, test = ((rng.integers(0, 256, (n, *shape), dtype=np.uint8), np.arange(n) % classes) for n in (200, 100))
-        write_parquet_set(root / name, train, test, names=[f"{k}" for k in range(classes)], **options)
+    for name, facts in named_sets().items():
+        rng = np.random.default_rng(0)
+        channels, height, width = facts.shape
+        shape = (height, width) if channels == 1 else (height, width, channels)
+        train, test = (
+            (rng.integers(0, 256, (n, *shape), dtype=np.uint8), np.arange(n) % facts.classes) for n in (200, 100)
+        )
+        names = [f"{k}" for k in range(facts.classes)]
+        write_parquet_set(root / name, train, test, names=names, columns=(facts.image, facts.label))
     return root

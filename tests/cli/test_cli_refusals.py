@@ -29,8 +29,7 @@ from surefooted.pipeline.store import Store
         ("train vanilla --net.width 10000000000000000000000", "cannot be built"),
         ("train vanilla --net cnn4", "cnn4 needs images of at least"),
         ("train vanilla --data digit", "Did you mean 'digits'?"),
-        ("train vanilla --data mnist", "Give --data-root, or set SUREFOOTED_DATA"),
-        ("train vanilla --data-root /nowhere", "There is no '/nowhere'"),
+        ("train vanilla --data mnist", "Set --data-root or SUREFOOTED_DATA"),
         ("train vanilla --data.validation 2", "validation = '2': input should be less than or equal to 1"),
         ("train vanilla --data.validation 0.0001", "less than one image"),
         ("train adals --data.validation 0", "the validation set has 0 images"),
@@ -90,6 +89,10 @@ def test_bad_words(refused, words, said):
         default = {"--net": "mlp", "--recipe.epochs": "1", "--accelerator": "cpu"}
         given += [word for option, value in default.items() if option not in given for word in (option, value)]
     assert said in refused(*given)
+
+
+def test_a_data_root_that_is_not_there(refused, tmp_path):
+    assert f"There is no '{tmp_path}/nowhere'" in refused("train", "vanilla", "--data-root", tmp_path / "nowhere")
 
 
 def test_all_faults_are_said_at_once(refused):
