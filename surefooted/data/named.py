@@ -13,7 +13,8 @@ mnist = named_set(
         shape=(1, 28, 28),
         classes=10,
         reference="Y. LeCun, C. Cortes, C. Burges. The MNIST database of handwritten digits, 1998.",
-    )
+    ),
+    __name__,
 )
 
 fashion_mnist = named_set(
@@ -26,7 +27,8 @@ fashion_mnist = named_set(
         classes=10,
         reference="H. Xiao, K. Rasul, R. Vollgraf. Fashion-MNIST: a Novel Image Dataset, 2017, "
         "https://arxiv.org/abs/1708.07747.",
-    )
+    ),
+    __name__,
 )
 
 cifar10 = named_set(
@@ -38,7 +40,8 @@ cifar10 = named_set(
         shape=(3, 32, 32),
         classes=10,
         reference="A. Krizhevsky. Learning Multiple Layers of Features from Tiny Images, 2009.",
-    )
+    ),
+    __name__,
 )
 
 cifar100 = named_set(
@@ -52,7 +55,8 @@ cifar100 = named_set(
         reference="A. Krizhevsky. Learning Multiple Layers of Features from Tiny Images, 2009.",
         image="img",
         label="fine_label",
-    )
+    ),
+    __name__,
 )
 
 svhn = named_set(
@@ -65,5 +69,6 @@ svhn = named_set(
         classes=10,
         reference="Y. Netzer et al. Reading Digits in Natural Images with Unsupervised Feature Learning, 2011.",
         config="cropped_digits",
-    )
+    ),
+    __name__,
 )

@@ -87,11 +87,12 @@ class NamedSetComponent(Protocol):
     ) -> Splits: ...
 
 
-def named_set(facts: NamedSet) -> NamedSetComponent:
+def named_set(facts: NamedSet, module: str) -> NamedSetComponent:
     """Make the component that loads a named data set.
 
     Args:
-        facts: what distinguishes this data set; kept as the attribute ``facts`` of the component.
+        facts: facts of the data set; kept as the attribute ``facts`` of the component.
+        module: ``__name__`` of the module that defines the component, where its example is found and tested.
 
     Example:
         >>> from surefooted.data import mnist
@@ -107,7 +108,7 @@ def named_set(facts: NamedSet) -> NamedSetComponent:
     load.__name__ = load.__qualname__ = facts.name
     load.__doc__ = _DOCSTRING.format(facts=facts)
     loader = cast(NamedSetComponent, component(load))
-    loader.facts = facts
+    loader.facts, loader.__module__ = facts, module
     return loader
 
 

@@ -177,10 +177,10 @@ def test_a_key_that_is_short_or_of_a_damaged_artefact(refused, kept, tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"x_train": np.zeros((40, 4, 4), np.uint8)}, "has no 'y_train'"),
-        ({"x_train": np.zeros((40, 4, 4), np.int32), "y_train": np.zeros(40, int)}, "x_train is int32; uint8"),
+        ({"x_train": np.zeros((40, 4, 4), np.uint8)}, "has no array 'y_train'"),
+        ({"x_train": np.zeros((40, 4, 4), np.int32), "y_train": np.zeros(40, int)}, "x_train is int32; expected uint8"),
         ({"x_train": np.full((40, 4, 4), 7.0), "y_train": np.zeros(40, int)}, "floats from 7 to 7"),
-        ({"x_train": np.full((40, 4, 4), np.nan), "y_train": np.zeros(40, int)}, "40 image(s) with NaN"),
+        ({"x_train": np.full((40, 4, 4), np.nan), "y_train": np.zeros(40, int)}, "NaN or infinity in 40 image(s)"),
         ({"x_train": np.zeros((40, 4, 4), np.uint8), "y_train": np.zeros(40)}, "y_train is float64"),
         ({"x_train": np.zeros((40, 4, 4), np.uint8), "y_train": np.full(40, -1)}, "label -1 is outside"),
         ({"x_train": np.zeros((40, 4, 4), np.uint8), "y_train": np.full(40, 9), "classes": np.array(["a"])}, "label 9"),
