@@ -28,7 +28,7 @@ from surefooted.data import images as images_module
 from surefooted.data.images import Images, MappedImages, Splits
 from surefooted.data.paths import set_data_root
 from surefooted.data.split import shuffled_rows
-from surefooted.errors import DataError, InputError
+from surefooted.errors import ArgumentError, DataError, DependencyError, InputError
 
 
 @pytest.fixture(autouse=True)
@@ -157,9 +157,9 @@ def test_faulty_options_are_named(source, options):
 
 
 def test_shares_that_leave_nothing_are_refused(source):
-    with pytest.raises(InputError, match="leaves none to train on"):
+    with pytest.raises(ArgumentError, match="leaves none to train on"):
         source(validation=1.0)
-    with pytest.raises(InputError, match=r"less than one image.*`data.validation=0` to hold out none"):
+    with pytest.raises(ArgumentError, match=r"less than one image.*`data.validation=0` to hold out none"):
         source(validation=0.0001)
 
 
@@ -344,7 +344,7 @@ def test_so_do_the_titles_of_the_others(tmp_path):
 
 def test_the_hub_without_its_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(InputError, match=r"pip install 'surefooted\[hub\]'"):
+    with pytest.raises(DependencyError, match=r"pip install 'surefooted\[hub\]'"):
         data.hub("uoft-cs/cifar10")
 
 
@@ -353,16 +353,16 @@ def test_the_hub_without_a_network(monkeypatch):
         raise ConnectionError("no route")
 
     fake_hub(monkeypatch, load)
-    with pytest.raises(InputError, match=r"could not be loaded \(ConnectionError: no route\).*network"):
+    with pytest.raises(DataError, match=r"could not be loaded \(ConnectionError: no route\).*network"):
         data.hub("uoft-cs/cifar10")
 
 
 def test_the_hub_with_other_columns_or_splits(monkeypatch):
     split = HubSplit(*drawn(5, 0))
     fake_hub(monkeypatch, lambda *_, **__: {"train": split})
-    with pytest.raises(InputError, match=r"no split 'test'; it has train\. Set `data\.test_split`"):
+    with pytest.raises(ArgumentError, match=r"no split 'test'; it has train\. Set `data\.test_split`"):
         data.hub("a/b")
-    with pytest.raises(InputError, match=r"no split ''; it has train\. Set `data\.train_split`"):
+    with pytest.raises(ArgumentError, match=r"no split ''; it has train\. Set `data\.train_split`"):
         data.hub("a/b", train_split="", test_split="")
     with pytest.raises(InputError, match=r"the columns are image \(Image\), label"):
         data.hub("a/b", test_split="", image="img")

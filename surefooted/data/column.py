@@ -16,7 +16,7 @@ from surefooted.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class ColumnValues:
     """Numbers of all rows of a data set.
 
     Attributes:
@@ -31,7 +31,7 @@ class Column:
         return hashlib.sha256(self.values.numpy().tobytes()).hexdigest()
 
 
-def read_column(path: str) -> Column:
+def read_column(path: str) -> ColumnValues:
     """Read a .npy file of one number per row.
 
     Args:
@@ -55,10 +55,10 @@ def read_column(path: str) -> Column:
     if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "biuf":
         content = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "an archive"
         raise DataError(f"{file} holds {content}; expected one number per row of the data set.")
-    return Column(torch.from_numpy(values.astype(np.float64)))
+    return ColumnValues(torch.from_numpy(values.astype(np.float64)))
 
 
-def column_at(column: Column, rows: Int64[Tensor, " b"], path: str) -> Float64[Tensor, " b"]:
+def column_at(column: ColumnValues, rows: Int64[Tensor, " b"], path: str) -> Float64[Tensor, " b"]:
     """The numbers of given rows.
 
     Args:

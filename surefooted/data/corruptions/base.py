@@ -18,7 +18,7 @@ from surefooted.errors import ArgumentError
 
 Severity = Annotated[int, Field(ge=1, le=5, description="1, 2, 3, 4 or 5")]
 Scale = Literal["auto", "cifar", "imagenet"]
-Levels = Float64[Tensor, "b c h w"]
+PixelLevels = Float64[Tensor, "b c h w"]
 GreyLevels = Float64[Tensor, "b 1 h w"]
 
 # Largest side, in pixels, for which the scale "auto" takes the constants of CIFAR-10-C.
@@ -74,7 +74,7 @@ class Corruption(Component):
 
     kind: ClassVar[str] = "corruption"
 
-    change: Callable[[Levels, Noise, Any], Levels]
+    change: Callable[[PixelLevels, Noise, Any], PixelLevels]
     cifar: tuple[Any, ...]
     imagenet: tuple[Any, ...]
     options: CorruptionOptions
@@ -119,7 +119,7 @@ class Corruption(Component):
         large = scale == "imagenet" or (scale == "auto" and side > SMALL_SIDE)
         return (self.imagenet if large else self.cifar)[self.options.severity - 1]
 
-    def _corrupt(self, x: Tensor, noise: Noise, constant: Any) -> Levels:
+    def _corrupt(self, x: Tensor, noise: Noise, constant: Any) -> PixelLevels:
         levels = x.double() * 255
         if self.options.quantise:
             levels = levels.round()

@@ -9,7 +9,7 @@ import numpy as np
 
 from surefooted.components.component import component
 from surefooted.core.rng import Noise
-from surefooted.data.corruptions.base import Corruption, CorruptionOptions, Levels, Scale, Severity
+from surefooted.data.corruptions.base import Corruption, CorruptionOptions, PixelLevels, Scale, Severity
 from surefooted.data.corruptions.filters import (
     correlate,
     correlation_matrix,
@@ -43,7 +43,7 @@ def defocus_blur(*, severity: Severity = 1, scale: Scale = "auto", quantise: boo
         Hendrycks and Dietterich, ICLR 2019.
     """
 
-    def change(x: Levels, _: Noise, constant: tuple[float, float]) -> Levels:
+    def change(x: PixelLevels, _: Noise, constant: tuple[float, float]) -> PixelLevels:
         return correlate(x, disk_kernel(*constant))
 
     cifar = ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1))
@@ -74,7 +74,7 @@ def zoom_blur(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool =
         Hendrycks and Dietterich, ICLR 2019.
     """
 
-    def change(x: Levels, _: Noise, constant: tuple[float, float]) -> Levels:
+    def change(x: PixelLevels, _: Noise, constant: tuple[float, float]) -> PixelLevels:
         factors = np.arange(1, *constant)  # As in the original: rounding decides whether the last factor is included.
         # On few pixels, many factors give the same sizes and so the same matrices.
         counts = Counter(tuple(zoom_sizes(n, factor) for n in x.shape[2:]) for factor in factors)
@@ -108,7 +108,7 @@ def gaussian_blur(*, severity: Severity = 1, scale: Scale = "auto", quantise: bo
         Hendrycks and Dietterich, ICLR 2019; one of the four extra types.
     """
 
-    def change(x: Levels, _: Noise, sigma: float) -> Levels:
+    def change(x: PixelLevels, _: Noise, sigma: float) -> PixelLevels:
         return gaussian_filter(x, sigma)
 
     cifar, imagenet = (0.4, 0.6, 0.7, 0.8, 1.0), (1.0, 2.0, 3.0, 4.0, 6.0)

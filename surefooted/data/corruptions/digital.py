@@ -10,7 +10,7 @@ from PIL import Image
 
 from surefooted.components.component import component
 from surefooted.core.rng import Noise
-from surefooted.data.corruptions.base import Corruption, CorruptionOptions, Levels, Scale, Severity
+from surefooted.data.corruptions.base import Corruption, CorruptionOptions, PixelLevels, Scale, Severity
 from surefooted.data.corruptions.colour import scale_saturation
 from surefooted.data.corruptions.filters import box_resize_matrix
 
@@ -36,7 +36,7 @@ def contrast(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = 
         Hendrycks and Dietterich, ICLR 2019.
     """
 
-    def change(x: Levels, _: Noise, factor: float) -> Levels:
+    def change(x: PixelLevels, _: Noise, factor: float) -> PixelLevels:
         mean = x.mean((2, 3), keepdim=True)
         return (x - mean) * factor + mean
 
@@ -68,7 +68,7 @@ def saturate(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = 
         Hendrycks and Dietterich, ICLR 2019; one of the four extra types.
     """
 
-    def change(x: Levels, _: Noise, constant: tuple[float, float]) -> Levels:
+    def change(x: PixelLevels, _: Noise, constant: tuple[float, float]) -> PixelLevels:
         return scale_saturation(x, *constant)
 
     cifar = ((0.3, 0.0), (0.1, 0.0), (1.5, 0.0), (2.0, 0.1), (2.5, 0.2))
@@ -101,7 +101,7 @@ def pixelate(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = 
         Hendrycks and Dietterich, ICLR 2019.
     """
 
-    def change(x: Levels, _: Noise, share: float) -> Levels:
+    def change(x: PixelLevels, _: Noise, share: float) -> PixelLevels:
         small_height, small_width = (int(n * share) for n in x.shape[2:])
         height, width = x.shape[2:]
         small = _round_half_up(x.round() @ box_resize_matrix(width, small_width).T.to(x.device))
@@ -137,7 +137,7 @@ def jpeg_compression(*, severity: Severity = 1, scale: Scale = "auto", quantise:
         Hendrycks and Dietterich, ICLR 2019.
     """
 
-    def change(x: Levels, _: Noise, quality: int) -> Levels:
+    def change(x: PixelLevels, _: Noise, quality: int) -> PixelLevels:
         channels_last = x.round().byte().permute(0, 2, 3, 1).cpu().numpy()
         decoded = np.stack([_jpeg_round_trip(image, quality) for image in channels_last])
         return torch.from_numpy(decoded).to(x.device).permute(0, 3, 1, 2).to(x.dtype)
@@ -146,7 +146,7 @@ def jpeg_compression(*, severity: Severity = 1, scale: Scale = "auto", quantise:
     return Corruption(change, cifar, imagenet, CorruptionOptions(severity, scale, quantise), stream=14, random=False)
 
 
-def _round_half_up(x: Levels) -> Levels:
+def _round_half_up(x: PixelLevels) -> PixelLevels:
     return x.add(0.5).floor()
 
 

@@ -11,7 +11,7 @@ from torch.nn.functional import grid_sample
 
 from surefooted.components.component import component
 from surefooted.core.rng import Noise
-from surefooted.data.corruptions.base import Corruption, CorruptionOptions, Levels, Scale, Severity
+from surefooted.data.corruptions.base import Corruption, CorruptionOptions, PixelLevels, Scale, Severity
 from surefooted.data.corruptions.filters import gaussian_filter
 
 Coordinates = Float64[Tensor, "b h w"]
@@ -43,7 +43,7 @@ def elastic_transform(*, severity: Severity = 1, scale: Scale = "auto", quantise
         Networks, 2003.
     """
 
-    def change(x: Levels, noise: Noise, constant: tuple[float, float, float]) -> Levels:
+    def change(x: PixelLevels, noise: Noise, constant: tuple[float, float, float]) -> PixelLevels:
         height, width = x.shape[2:]
         strength, sigma, reach = (share * min(height, width) for share in constant)
         x = sample_bilinear(x, *random_affine(height, width, reach, noise), reflect_about="centres")
@@ -79,8 +79,8 @@ def random_affine(height: int, width: int, reach: float, noise: Noise) -> tuple[
 
 
 def sample_bilinear(
-    x: Levels, y_from: Coordinates, x_from: Coordinates, *, reflect_about: Literal["centres", "edges"]
-) -> Levels:
+    x: PixelLevels, y_from: Coordinates, x_from: Coordinates, *, reflect_about: Literal["centres", "edges"]
+) -> PixelLevels:
     """Bilinear interpolation at given coordinates, which are reflected at the border of the image.
 
     Args:

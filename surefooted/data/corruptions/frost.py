@@ -11,7 +11,7 @@ from torch import Tensor
 
 from surefooted.components.component import component
 from surefooted.core.rng import Noise
-from surefooted.data.corruptions.base import Corruption, CorruptionOptions, Levels, Scale, Severity
+from surefooted.data.corruptions.base import Corruption, CorruptionOptions, PixelLevels, Scale, Severity
 from surefooted.data.corruptions.colour import LUMA
 from surefooted.data.corruptions.motion import motion_filter, random_angles
 from surefooted.data.corruptions.weather import plasma_fractal
@@ -69,7 +69,7 @@ def frost(
     """
     given = None if photographs is None else _read_photographs(directory(locate(photographs)))
 
-    def change(x: Levels, noise: Noise, constant: tuple[float, float, int]) -> Levels:
+    def change(x: PixelLevels, noise: Noise, constant: tuple[float, float, int]) -> PixelLevels:
         image, ice, stride = constant
         layer = _grow_frost(noise, *x.shape[2:]) if given is None else _crop(given, stride, noise, *x.shape[2:])
         if x.shape[1] == 1:
@@ -99,7 +99,7 @@ def _grow_frost(noise: Noise, height: int, width: int) -> Float64[Tensor, "b 3 h
     return (mean + spread * relief).clamp(0, 255).floor()
 
 
-def _standardise(x: Levels) -> Levels:
+def _standardise(x: PixelLevels) -> PixelLevels:
     """Scale each image to mean 0 and standard deviation 1."""
     centred = x - x.mean((1, 2, 3), keepdim=True)
     return centred / centred.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-9)

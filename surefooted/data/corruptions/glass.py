@@ -8,7 +8,7 @@ from torch import Tensor
 
 from surefooted.components.component import component
 from surefooted.core.rng import Noise
-from surefooted.data.corruptions.base import Corruption, CorruptionOptions, Levels, Scale, Severity
+from surefooted.data.corruptions.base import Corruption, CorruptionOptions, PixelLevels, Scale, Severity
 from surefooted.data.corruptions.filters import gaussian_filter
 
 
@@ -39,7 +39,7 @@ def glass_blur(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool 
         Hendrycks and Dietterich, ICLR 2019.
     """
 
-    def change(x: Levels, noise: Noise, constant: tuple[float, int, int]) -> Levels:
+    def change(x: PixelLevels, noise: Noise, constant: tuple[float, int, int]) -> PixelLevels:
         sigma, reach, passes = constant
         x = gaussian_filter(x, sigma).floor()
         for turn in range(passes):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from surefooted.components.component import component
 from surefooted.core.rng import Noise
-from surefooted.data.corruptions.base import Corruption, CorruptionOptions, Levels, Scale, Severity
+from surefooted.data.corruptions.base import Corruption, CorruptionOptions, PixelLevels, Scale, Severity
 from surefooted.data.corruptions.filters import exact_weights
 
 
@@ -38,7 +38,7 @@ def motion_blur(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool
         Hendrycks and Dietterich, ICLR 2019.
     """
 
-    def change(x: Levels, noise: Noise, constant: tuple[int, float]) -> Levels:
+    def change(x: PixelLevels, noise: Noise, constant: tuple[int, float]) -> PixelLevels:
         return motion_filter(x.round(), random_angles(noise, -45, 45), *constant)
 
     cifar = ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5))
@@ -51,7 +51,7 @@ def random_angles(noise: Noise, low: float, high: float) -> Float[Tensor, " b"]:
     return (low + (high - low) * noise.uniform(1)[:, 0].double()) * (pi / 180)
 
 
-def motion_filter(x: Levels, angle: Float[Tensor, " b"], radius: int, sigma: float) -> Levels:
+def motion_filter(x: PixelLevels, angle: Float[Tensor, " b"], radius: int, sigma: float) -> PixelLevels:
     """Mean over 2r + 1 pixels that start at each pixel and follow a line, weighted by half a Gaussian.
 
     Pixels are the nearest to the line; the border is repeated. The mean is reduced to whole levels as in ImageMagick's

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from surefooted.components.component import component
 from surefooted.core.rng import Noise
-from surefooted.data.corruptions.base import Corruption, CorruptionOptions, Levels, Scale, Severity
+from surefooted.data.corruptions.base import Corruption, CorruptionOptions, PixelLevels, Scale, Severity
 
 _GUIDES = 256  # equal parts of [0, 1) for which the first count is tabulated
 
@@ -38,7 +38,7 @@ def gaussian_noise(*, severity: Severity = 1, scale: Scale = "auto", quantise: b
         ICLR 2019.
     """
 
-    def change(x: Levels, noise: Noise, sigma: float) -> Levels:
+    def change(x: PixelLevels, noise: Noise, sigma: float) -> PixelLevels:
         return x + 255 * sigma * noise.normal(*x.shape[1:])
 
     cifar, imagenet = (0.04, 0.06, 0.08, 0.09, 0.10), (0.08, 0.12, 0.18, 0.26, 0.38)
@@ -68,7 +68,7 @@ def shot_noise(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool 
         Hendrycks and Dietterich, ICLR 2019.
     """
 
-    def change(x: Levels, noise: Noise, rate: int) -> Levels:
+    def change(x: PixelLevels, noise: Noise, rate: int) -> PixelLevels:
         return poisson_counts(x, noise, rate) * (255 / rate)
 
     cifar, imagenet = (500, 250, 100, 75, 50), (60, 25, 12, 5, 3)
@@ -96,7 +96,7 @@ def impulse_noise(*, severity: Severity = 1, scale: Scale = "auto", quantise: bo
         Hendrycks and Dietterich, ICLR 2019.
     """
 
-    def change(x: Levels, noise: Noise, share: float) -> Levels:
+    def change(x: PixelLevels, noise: Noise, share: float) -> PixelLevels:
         u = noise.uniform(*x.shape[1:])
         return torch.where(u < share, torch.where(u < share / 2, 0.0, 255.0), x)
 
@@ -125,14 +125,14 @@ def speckle_noise(*, severity: Severity = 1, scale: Scale = "auto", quantise: bo
         Hendrycks and Dietterich, ICLR 2019; one of the four extra types.
     """
 
-    def change(x: Levels, noise: Noise, sigma: float) -> Levels:
+    def change(x: PixelLevels, noise: Noise, sigma: float) -> PixelLevels:
         return x + x * sigma * noise.normal(*x.shape[1:])
 
     cifar, imagenet = (0.06, 0.10, 0.12, 0.16, 0.20), (0.15, 0.20, 0.35, 0.45, 0.60)
     return Corruption(change, cifar, imagenet, CorruptionOptions(severity, scale, quantise), stream=15)
 
 
-def poisson_counts(x: Levels, noise: Noise, rate: int) -> Levels:
+def poisson_counts(x: PixelLevels, noise: Noise, rate: int) -> PixelLevels:
     """Counts of mean rate × level / 255 by inversion of their distribution function, with one draw each."""
     table, guide = (t.to(x.device) for t in _poisson_table(rate))
     level, u = x.round().long().clamp(0, 255), noise.uniform(*x.shape[1:]).double()

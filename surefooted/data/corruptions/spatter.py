@@ -6,7 +6,7 @@ import torch
 
 from surefooted.components.component import component
 from surefooted.core.rng import Noise
-from surefooted.data.corruptions.base import Corruption, CorruptionOptions, GreyLevels, Levels, Scale, Severity
+from surefooted.data.corruptions.base import Corruption, CorruptionOptions, GreyLevels, PixelLevels, Scale, Severity
 from surefooted.data.corruptions.colour import colour_levels
 from surefooted.data.corruptions.contours import box_mean, canny_edges, chamfer_distance, emboss, equalise_histogram
 from surefooted.data.corruptions.filters import gaussian_filter
@@ -41,7 +41,7 @@ def spatter(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = T
         Hendrycks and Dietterich, ICLR 2019; one of the four extra types.
     """
 
-    def change(x: Levels, noise: Noise, constant: tuple[float, ...]) -> Levels:
+    def change(x: PixelLevels, noise: Noise, constant: tuple[float, ...]) -> PixelLevels:
         mean, deviation, blur, threshold, strength = constant
         liquid = gaussian_filter(mean + deviation * noise.normal(1, *x.shape[2:]).double(), blur)
         liquid = torch.where(liquid < threshold, 0, liquid)

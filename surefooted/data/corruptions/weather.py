@@ -8,7 +8,7 @@ from torch import Tensor
 
 from surefooted.components.component import component
 from surefooted.core.rng import Noise
-from surefooted.data.corruptions.base import Corruption, CorruptionOptions, Levels, Scale, Severity
+from surefooted.data.corruptions.base import Corruption, CorruptionOptions, PixelLevels, Scale, Severity
 from surefooted.data.corruptions.colour import luma, set_value
 from surefooted.data.corruptions.filters import filter_axes, zoom_matrix, zoom_sizes
 from surefooted.data.corruptions.motion import motion_filter, random_angles
@@ -39,7 +39,7 @@ def snow(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True
         Hendrycks and Dietterich, ICLR 2019.
     """
 
-    def change(x: Levels, noise: Noise, constant: tuple[float, ...]) -> Levels:
+    def change(x: PixelLevels, noise: Noise, constant: tuple[float, ...]) -> PixelLevels:
         mean, deviation, zoom, threshold, radius, blur, mix = constant
         flakes = mean + deviation * noise.normal(1, *x.shape[2:]).double()
         flakes = filter_axes(flakes, *(zoom_matrix(*zoom_sizes(n, zoom)) for n in x.shape[2:]))
@@ -86,7 +86,7 @@ def fog(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool = True)
         Hendrycks and Dietterich, ICLR 2019.
     """
 
-    def change(x: Levels, noise: Noise, constant: tuple[float, float]) -> Levels:
+    def change(x: PixelLevels, noise: Noise, constant: tuple[float, float]) -> PixelLevels:
         amount, decay = constant
         highest = x.amax((1, 2, 3), keepdim=True)
         thick = plasma_fractal(noise, max(x.shape[2:]), decay)[:, None, : x.shape[2], : x.shape[3]]
@@ -117,7 +117,7 @@ def brightness(*, severity: Severity = 1, scale: Scale = "auto", quantise: bool 
         Hendrycks and Dietterich, ICLR 2019.
     """
 
-    def change(x: Levels, _: Noise, added: float) -> Levels:
+    def change(x: PixelLevels, _: Noise, added: float) -> PixelLevels:
         return set_value(x, (x.amax(1, keepdim=True) + 255 * added).clamp(max=255))
 
     cifar, imagenet = (0.05, 0.1, 0.15, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4, 0.5)
