@@ -1,4 +1,4 @@
-"""The laws of all corruptions, each against an independent implementation, and all against the original's numbers."""
+"""Laws of all corruptions, each type against an independent implementation, published types against the originals."""
 
 import io
 import json
@@ -77,7 +77,7 @@ def test_a_row_does_not_depend_on_its_batch(name, part, severity):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_nor_on_how_the_batch_is_worked_off(name, monkeypatch):
+def test_results_do_not_depend_on_the_chunks_of_a_batch(name, monkeypatch):
     x, rows = blocks(7, 3, 16, 20)
     whole = make(name, 5)(x, rows)
     monkeypatch.setattr(base, "CPU_CHUNK", 2 * x[0].numel())
@@ -104,7 +104,7 @@ def test_large_images_have_the_constants_of_imagenet_c(name):
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize(
-    ("x", "rows", "said"),
+    ("x", "rows", "message"),
     [
         (torch.zeros(2, 4, 16, 16), torch.arange(2), "4 channels; expected 1"),
         (torch.zeros(3, 16, 16), torch.arange(3), r"x\[None\]"),
@@ -116,19 +116,23 @@ def test_large_images_have_the_constants_of_imagenet_c(name):
         (torch.zeros(2, 3, 16, 16), torch.zeros(2), "`rows` is torch.float32"),
     ],
 )
-def test_what_is_no_image_is_refused(name, x, rows, said):
-    # What the annotations say is checked in tests only, and first: this is the check that users have.
-    with pytest.raises(InputError, match=said):
+def test_inputs_that_are_not_images_are_refused(name, x, rows, message):
+    # The checks of annotations run in tests only, and first; users have this one.
+    with pytest.raises(InputError, match=message):
         make(name)._check(x, rows)
 
 
-def test_options_are_checked_and_written_down():
+def test_options_are_checked_and_written_into_the_spec():
     assert sorted(ALL) == names("corruption") and len(set(ALL)) == len(ALL)
     for name in ALL:
         spec = complete("corruption", {name: {"severity": 4}})
         assert spec[name]["severity"] == 4 and build("corruption", spec).spec.json() == spec
-    for options, said in (({"severity": 6}, "severity = 6"), ({"scale": "mnist"}, "scale"), ({"sigma": 1}, "'sigma'")):
-        with pytest.raises(InputError, match=said):
+    for options, message in (
+        ({"severity": 6}, "severity = 6"),
+        ({"scale": "mnist"}, "scale"),
+        ({"sigma": 1}, "'sigma'"),
+    ):
+        with pytest.raises(InputError, match=message):
             corruptions.fog(**options)
 
 
@@ -224,7 +228,7 @@ def test_mean_change_is_the_original_generators(name):
 
 
 def compared(name, severity, expected, most=1, share=0.01):
-    """Within one level everywhere, and the same nearly everywhere."""
+    """Compare a type with an expected image: equal within ``most`` levels, and unequal in at most a share of pixels."""
     x, rows = blocks(5, 3, 32, 32)
     got = (make(name, severity)(x, rows) * 255).round().permute(0, 2, 3, 1).numpy()
     levels = (x * 255).round().permute(0, 2, 3, 1).numpy().astype(np.float64)
@@ -303,7 +307,7 @@ def test_saturate_against_colorsys(severity, constant):
 
 @pytest.mark.parametrize(("severity", "constant"), numbered(ELASTIC))
 def test_the_whole_of_elastic_transform_against_scipy(severity, constant):
-    """The same draws; points moved by a linear map that is solved for, and fields blurred and read by scipy."""
+    """The same draws, with the affine map from a linear system, and fields blurred and interpolated by scipy."""
     x, rows = blocks(5, 3, 32, 32)
     made = make("elastic_transform", severity)
     strength, smooth, reach = (32 * share for share in constant)
@@ -432,6 +436,6 @@ def test_frost_is_cut_out_of_photographs_where_there_are_any(tmp_path):
     with pytest.raises(InputError, match="too small to crop 36×36"):
         frosted(torch.zeros(1, 3, 36, 36), torch.arange(1))
     (tmp_path / "none").mkdir()
-    for place, said in ((tmp_path / "none", "has no photographs"), (tmp_path / "nowhere", "There is no")):
-        with pytest.raises(InputError, match=said):
+    for place, message in ((tmp_path / "none", "has no photographs"), (tmp_path / "nowhere", "There is no")):
+        with pytest.raises(InputError, match=message):
             make("frost", photographs=place)

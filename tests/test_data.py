@@ -1,4 +1,4 @@
-"""Images, splits and the sources: what holds for every one of them."""
+"""Laws of images, splits and all data sets."""
 
 import dataclasses
 import inspect
@@ -40,7 +40,7 @@ def places(tmp_path, monkeypatch):
 
 
 class HubSplit:
-    """As much of a ``datasets.Dataset`` as the source reads."""
+    """The part of a ``datasets.Dataset`` that ``hub`` uses."""
 
     def __init__(self, pictures, labels):
         self.pictures, self.labels = pictures, labels
@@ -73,7 +73,7 @@ def fake_hub(monkeypatch, load):
 
 @pytest.fixture(params=data.__all__)
 def source(request, tmp_path, monkeypatch):
-    """Every source, on the same tiny set where it reads one."""
+    """Every data set; those that read files read the same tiny set."""
     name = request.param
     train, test = drawn(40, 0), drawn(12, 1)
     root = tmp_path / "root"
@@ -95,7 +95,7 @@ def source(request, tmp_path, monkeypatch):
     return lambda **options: getattr(data, name)(path, **options)
 
 
-# Laws that every source keeps
+# Laws of every data set
 
 
 def test_every_source_gives_whole_images_in_range(source):
@@ -212,7 +212,7 @@ def test_the_checksum_sees_every_change(tmp_path, change):
 
 
 def test_the_shuffle_is_even():
-    """Every row is equally likely at every place: chi-square over 2,000 seeds, 25 cells, 16 degrees of freedom."""
+    """Every row is equally likely at every place: chi-square over 2,000 seeds, 25 entries, 16 degrees of freedom."""
     counts = np.zeros((5, 5))
     for seed in range(2000):
         counts[np.arange(5), shuffled_rows(5, seed, stream=0).numpy()] += 1
@@ -317,7 +317,7 @@ def test_set_data_root_goes_before_the_environment(tmp_path, monkeypatch):
         ("JPEG", {"qtables": [[7] * 64, [9] * 64]}, "CIFAR-10 (JPEG)"),
     ],
 )
-def test_the_title_of_cifar10_tells_a_lossy_copy(tmp_path, kind, options, title):
+def test_the_title_of_cifar10_names_a_lossy_encoding(tmp_path, kind, options, title):
     write_parquet_set(
         tmp_path / "cifar10",
         drawn(10, 0, (8, 8, 3)),
@@ -328,7 +328,7 @@ def test_the_title_of_cifar10_tells_a_lossy_copy(tmp_path, kind, options, title)
     assert data.cifar10().title == title
 
 
-def test_so_do_the_titles_of_the_others(tmp_path):
+def test_the_titles_of_other_sets_name_a_lossy_encoding(tmp_path):
     write_parquet_set(
         tmp_path / "mnist",
         drawn(10, 0, (8, 8, 3)),

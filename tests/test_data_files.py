@@ -1,4 +1,4 @@
-"""Files on disk: what is read, and what is refused."""
+"""Data sets in files: which files are read and which are refused."""
 
 import numpy as np
 import pyarrow as pa
@@ -282,7 +282,7 @@ def test_an_archive_with_test_arrays(tmp_path):
     assert len(splits.train) == 10 and sorted(splits.test.rows.tolist()) == [10, 11, 12, 13]
 
 
-def test_channels_that_cannot_be_told_must_be_given(tmp_path):
+def test_ambiguous_channels_must_be_given(tmp_path):
     file = saved(tmp_path, x_train=np.zeros((10, 3, 4, 3), np.uint8))
     refused("two axes have length 1 or 3.*`data.layout=nhwc`", data.npz, file)
     assert data.npz(file, layout="nchw").train.shape == (3, 4, 3)
@@ -324,7 +324,7 @@ def test_faulty_arrays_are_refused(tmp_path, arrays, text):
     refused(text, data.npz, saved(tmp_path, **arrays))
 
 
-def test_what_is_no_archive_is_refused(tmp_path):
+def test_files_that_are_not_archives_are_refused(tmp_path):
     x, _ = drawn(4, 0)
     np.save(tmp_path / "a.npy", x)
     whole = saved(tmp_path).read_bytes()

@@ -1,4 +1,4 @@
-"""Small data sets on disk, in every form that is read."""
+"""Small data sets on disk, in every supported format."""
 
 import io
 import json
@@ -20,7 +20,7 @@ def png(array, kind="PNG", **options):
 
 
 def drawn(n, seed, shape=(5, 6)):
-    """Pictures and sorted labels, as an image folder would number them."""
+    """Random images and sorted labels, in the order of an image folder."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (n, *shape), dtype=np.uint8), np.sort(rng.integers(0, len(CLASSES), n))
 
@@ -65,13 +65,13 @@ def parts(splits):
 
 
 def named_sets():
-    """Facts of the data sets that are known by name."""
+    """Facts of all named data sets, as stated by their components."""
     components = {name: getattr(data, name) for name in data.__all__}
     return {name: component.facts for name, component in components.items() if hasattr(component, "facts")}
 
 
 def write_known_sets(root):
-    """Stand-ins for the sets that are known by name, 200 images to train on and 100 to test on each."""
+    """Write a stand-in for each named data set: 200 training and 100 test images of its shape and classes."""
     for name, facts in named_sets().items():
         rng = np.random.default_rng(0)
         channels, height, width = facts.shape

@@ -76,7 +76,7 @@ class NamedSet:
         return f"{self.hub}, configuration {self.config}" if self.config else self.hub
 
 
-@runtime_checkable
+@runtime_checkable  # tests check annotations at run time
 class NamedSetComponent(Protocol):
     """Component that loads a named data set."""
 
