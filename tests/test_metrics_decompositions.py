@@ -13,7 +13,7 @@ from test_metrics import OPTIONS, of_probabilities, sample
 from surefooted.core.predictions import Predictions, predictions
 from surefooted.evaluation.metrics import brier, debiased_ece, ece, nll
 from surefooted.evaluation.metrics.decompositions import brier_decomposition, nll_decomposition
-from surefooted.evaluation.metrics.functional import functional_of
+from surefooted.evaluation.metrics.functional import as_functional
 from surefooted.evaluation.metrics.intervals import bootstrap, resamples
 
 every_option = pytest.mark.parametrize("options", OPTIONS, ids=lambda o: f"{o['edges']}-{o['closed']}")
@@ -169,7 +169,7 @@ def test_resamples_of_the_debiased_square_are_centred_on_it():
     p = world(1000, 0, FALSE)
     metric = partial(debiased_ece, norm="squared", bins=10)
     weights = torch.cat(list(resamples(1000, 2000, 0, torch.device("cpu"))))
-    draws = functional_of(metric, p)(weights)
+    draws = as_functional(metric, p)(weights)
     assert float(draws.mean()) == pytest.approx(metric(p), abs=4 * float(draws.std()) / 2000**0.5 + 2e-5)
 
 

@@ -17,7 +17,7 @@ from surefooted.evaluation import metrics
 from surefooted.evaluation.metrics import uncertainty as u
 from surefooted.evaluation.metrics.stability import variance, variance_by_level, variance_shares
 
-every_measure = pytest.mark.parametrize("measure", u.MEASURES.values(), ids=u.MEASURES)
+every_measure = pytest.mark.parametrize("measure", u.SAMPLE_MEASURES.values(), ids=u.SAMPLE_MEASURES)
 
 
 def logits(s: int = 4, n: int = 30, k: int = 5, seed: int = 0) -> torch.Tensor:
@@ -65,7 +65,7 @@ def test_means_agree_with_what_else_computes_them():
     z = logits()
     log_ps = list(z.log_softmax(-1))
     means = u.mean_uncertainty(z)
-    assert list(means) == list(u.MEASURES)
+    assert list(means) == list(u.SAMPLE_MEASURES)
     assert means["sample_variance"] == pytest.approx(variance(log_ps))
     mean = predictions(z.double().log_softmax(-1).logsumexp(0) - log(4), torch.zeros(30, dtype=torch.int64))
     assert means["total_entropy"] == pytest.approx(metrics.entropy(mean))

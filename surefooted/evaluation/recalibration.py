@@ -21,15 +21,15 @@ from surefooted.components.component import NonNegative, component
 from surefooted.core.predictions import Predictions
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.pointwise import nll
-from surefooted.evaluation.temperature import fit_temperature, second_half
+from surefooted.evaluation.temperature import fit_temperature, second_fold
 
-FLOOR = -100.0  # ln p below which a probability counts as e^-100: 0 times its logarithm would be nan
-STEPS = 500
-PENALTIES = (1e4, 1e3, 1e2, 10.0, 1.0, 0.1, 0.01)
+_MIN_LOG_P = -100.0  # ln p below which a probability counts as e^-100: 0 times its logarithm would be nan
+_MAX_ITERATIONS = 500
+_PENALTIES = (1e4, 1e3, 1e2, 10.0, 1.0, 0.1, 0.01)
 
 
 @dataclass(frozen=True, eq=False)
-class LogMap:
+class CalibrationMap:
     """softmax(W · ln p + b): what a fit returns. ``recalibrated`` applies it."""
 
     weight: Float[Tensor, "k k"]
@@ -43,7 +43,7 @@ class LogMap:
             )
         if self.is_identity:
             return p
-        z = p.log_p.double().clamp(min=FLOOR) @ self.weight.to(p.log_p.device).T + self.bias.to(p.log_p.device)
+        z = p.log_p.double().clamp(min=_MIN_LOG_P) @ self.weight.to(p.log_p.device).T + self.bias.to(p.log_p.device)
         return p._replace(log_p=z.log_softmax(-1).to(p.log_p.dtype))
 
     @property
@@ -51,19 +51,19 @@ class LogMap:
         return bool((self.weight == torch.eye(len(self.bias), device=self.bias.device)).all() and not self.bias.any())
 
 
-Fit = Callable[[Predictions], LogMap]
+FitMethod = Callable[[Predictions], CalibrationMap]
 
 
 @component
-def temperature_scaling(p: Predictions, /) -> LogMap:
+def temperature_scaling(p: Predictions, /) -> CalibrationMap:
     """One number divides the log-probabilities; the ranking of the classes stays. See ``fit_temperature``."""
     _check_classes(p, "temperature_scaling")
     k = p.log_p.shape[1]
-    return LogMap(torch.eye(k, dtype=torch.float64) / fit_temperature(p), torch.zeros(k, dtype=torch.float64))
+    return CalibrationMap(torch.eye(k, dtype=torch.float64) / fit_temperature(p), torch.zeros(k, dtype=torch.float64))
 
 
 @component
-def vector_scaling(p: Predictions, /, *, penalty: NonNegative = 1e-4) -> LogMap:
+def vector_scaling(p: Predictions, /, *, penalty: NonNegative = 1e-4) -> CalibrationMap:
     """A scale and an offset for each class's log-probability. 2K numbers; predicted classes may change.
 
     Args:
@@ -73,13 +73,15 @@ def vector_scaling(p: Predictions, /, *, penalty: NonNegative = 1e-4) -> LogMap:
     Reference: Guo et al. 2017 (on logits, without a penalty; here on log-probabilities, all that predictions hold).
     """
     k = p.log_p.shape[1]
-    return _fitted(p, torch.eye(k, dtype=torch.bool), _quadratic(penalty / k, 0.0, penalty / k), "vector_scaling")
+    return _fit_map(
+        p, torch.eye(k, dtype=torch.bool), _quadratic_penalty(penalty / k, 0.0, penalty / k), "vector_scaling"
+    )
 
 
 @component
 def dirichlet_scaling(
     p: Predictions, /, *, off_diagonal: NonNegative | None = None, intercept: NonNegative | None = None
-) -> LogMap:
+) -> CalibrationMap:
     """Dirichlet calibration: any affine map of the log-probabilities, its off-diagonal and intercept penalised (ODIR).
 
     K² + K numbers: with weak penalties it overfits where K² is not small beside the examples, and with both 0 it is
@@ -94,14 +96,14 @@ def dirichlet_scaling(
     """
     _check_classes(p, "dirichlet_scaling")
     if off_diagonal is None or intercept is None:
-        chosen = _cross_validated(p)
+        chosen = _choose_penalty(p)
         off_diagonal, intercept = (chosen if given is None else given for given in (off_diagonal, intercept))
     k = p.log_p.shape[1]
-    penalty = _quadratic(0.0, off_diagonal / max(1, k * (k - 1)), intercept / k)
-    return _fitted(p, torch.ones(k, k, dtype=torch.bool), penalty, "dirichlet_scaling")
+    penalty = _quadratic_penalty(0.0, off_diagonal / max(1, k * (k - 1)), intercept / k)
+    return _fit_map(p, torch.ones(k, k, dtype=torch.bool), penalty, "dirichlet_scaling")
 
 
-def cross_fit(p: Predictions, fit: Fit) -> tuple[Predictions, tuple[LogMap, LogMap]]:
+def cross_fit(p: Predictions, fit: FitMethod) -> tuple[Predictions, tuple[CalibrationMap, CalibrationMap]]:
     """Recalibrate each half of the examples by the map fitted on the other: no example judges itself.
 
     The halves take alternate examples in the order of their rows, as for the temperature.
@@ -112,18 +114,18 @@ def cross_fit(p: Predictions, fit: Fit) -> tuple[Predictions, tuple[LogMap, LogM
     Returns:
         The recalibrated predictions, in the given order, and the maps fitted on either half.
     """
-    odd = second_half(p)
+    odd = second_fold(p)
     maps = fit(p.take(~odd)), fit(p.take(odd))
     return p._replace(log_p=torch.where(odd[:, None], maps[0](p).log_p, maps[1](p).log_p)), maps
 
 
-def _cross_validated(p: Predictions) -> float:
+def _choose_penalty(p: Predictions) -> float:
     """The penalty of ``dirichlet_scaling`` with the least held-out loss, from the strongest down to the first rise."""
     odd = p.rows.unique(return_inverse=True)[1] % 2 == 1
     if any(len(p.y[half].unique()) < 2 for half in (odd, ~odd)):
-        return PENALTIES[0]
-    best, least = PENALTIES[0], torch.inf
-    for penalty in PENALTIES:
+        return _PENALTIES[0]
+    best, least = _PENALTIES[0], torch.inf
+    for penalty in _PENALTIES:
         fit = functools.partial(dirichlet_scaling, off_diagonal=penalty, intercept=penalty)
         held_out = nll(cross_fit(p, fit)[0])
         if not held_out < least:
@@ -132,10 +134,10 @@ def _cross_validated(p: Predictions) -> float:
     return best
 
 
-Penalty = Callable[[Float[Tensor, "k k"], Float[Tensor, " k"]], tuple[float, Tensor, Tensor]]
+_Penalty = Callable[[Float[Tensor, "k k"], Float[Tensor, " k"]], tuple[float, Tensor, Tensor]]
 
 
-def _quadratic(diagonal: float, off_diagonal: float, bias: float) -> Penalty:
+def _quadratic_penalty(diagonal: float, off_diagonal: float, bias: float) -> _Penalty:
     """Sum of squares of W - 1 and b with these factors; value and both gradients."""
 
     def of(weight: Float[Tensor, "k k"], offset: Float[Tensor, " k"]) -> tuple[float, Tensor, Tensor]:
@@ -147,7 +149,7 @@ def _quadratic(diagonal: float, off_diagonal: float, bias: float) -> Penalty:
     return of
 
 
-def _fitted(p: Predictions, free: Bool[Tensor, "k k"], penalty: Penalty, who: str) -> LogMap:
+def _fit_map(p: Predictions, free: Bool[Tensor, "k k"], penalty: _Penalty, who: str) -> CalibrationMap:
     """The map of least penalised loss, from the identity; entries that are not ``free`` stay those of the identity."""
     _check_classes(p, who)
     from scipy.optimize import minimize
@@ -159,19 +161,25 @@ def _fitted(p: Predictions, free: Bool[Tensor, "k k"], penalty: Penalty, who: st
     if bool((p.log_p.argmax(-1) == p.y).all()):
         found = identity
     else:
-        limits: dict[str, Any] = {"maxiter": STEPS, "maxfun": 2 * STEPS, "ftol": 1e-13, "gtol": 1e-8, "maxcor": 20}
+        limits: dict[str, Any] = {
+            "maxiter": _MAX_ITERATIONS,
+            "maxfun": 2 * _MAX_ITERATIONS,
+            "ftol": 1e-13,
+            "gtol": 1e-8,
+            "maxcor": 20,
+        }
         result = minimize(objective, identity.numpy(), jac=True, method="L-BFGS-B", options=limits)
         found = torch.from_numpy(result.x)
         if not result.fun < objective(identity.numpy())[0]:
             found = identity
     weight = torch.eye(k, dtype=torch.float64)
     weight[free] = found[:-k]
-    return LogMap(weight, found[-k:])
+    return CalibrationMap(weight, found[-k:])
 
 
-def _objective(p: Predictions, free: Bool[Tensor, "k k"], penalty: Penalty) -> Callable[[Any], tuple[float, Any]]:
+def _objective(p: Predictions, free: Bool[Tensor, "k k"], penalty: _Penalty) -> Callable[[Any], tuple[float, Any]]:
     """Penalised mean negative log-likelihood and its gradient in the free entries of W and in b, as numpy arrays."""
-    z, y, k = p.log_p.double().clamp(min=FLOOR).cpu(), p.y.cpu(), p.log_p.shape[1]
+    z, y, k = p.log_p.double().clamp(min=_MIN_LOG_P).cpu(), p.y.cpu(), p.log_p.shape[1]
     onehot = torch.nn.functional.one_hot(y, k).double()
 
     def of(parameters: Any) -> tuple[float, Any]:

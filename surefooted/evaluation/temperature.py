@@ -9,7 +9,7 @@ from torch import Tensor
 from surefooted.core.predictions import Predictions
 from surefooted.errors import InputError
 
-LEAST, MOST = 1 / 20, 1e3
+_MIN_TEMPERATURE, _MAX_TEMPERATURE = 1 / 20, 1e3
 
 
 def fit_temperature(p: Predictions) -> float:
@@ -29,11 +29,11 @@ def fit_temperature(p: Predictions) -> float:
     z, y = z[able], y[able]
     if bool((z.argmax(-1) == y).all()):
         return 1.0
-    cold, hot = 1 / LEAST, 1 / MOST
+    cold, hot = 1 / _MIN_TEMPERATURE, 1 / _MAX_TEMPERATURE
     if _slope(z, y, hot) >= 0:
-        return _kept(z, y, hot)
+        return _unless_worse(z, y, hot)
     if _slope(z, y, cold) <= 0:
-        return _kept(z, y, cold)
+        return _unless_worse(z, y, cold)
     for _ in range(200):
         middle = (cold * hot) ** 0.5
         if _slope(z, y, middle) > 0:
@@ -42,7 +42,7 @@ def fit_temperature(p: Predictions) -> float:
             hot = middle
         if cold - hot <= 1e-12 * cold:
             break
-    return _kept(z, y, (cold * hot) ** 0.5)
+    return _unless_worse(z, y, (cold * hot) ** 0.5)
 
 
 def temperature_scale(p: Predictions, temperature: float) -> Predictions:
@@ -59,13 +59,13 @@ def cross_fit_temperature(p: Predictions) -> tuple[Predictions, tuple[float, flo
     Returns:
         The scaled predictions, in the given order, and the temperatures fitted on either half.
     """
-    odd = second_half(p)
+    odd = second_fold(p)
     fitted = fit_temperature(p.take(~odd)), fit_temperature(p.take(odd))
     halves = temperature_scale(p, fitted[1]).log_p, temperature_scale(p, fitted[0]).log_p
     return p._replace(log_p=torch.where(odd[:, None], halves[1], halves[0])), fitted
 
 
-def second_half(p: Predictions) -> Bool[Tensor, " n"]:
+def second_fold(p: Predictions) -> Bool[Tensor, " n"]:
     """Which predictions are of the second half: alternate examples in the order of their rows, whatever that of p.
 
     Raises:
@@ -87,6 +87,6 @@ def _loss(z: Float[Tensor, "n k"], y: Int[Tensor, " n"], inverse: float) -> floa
     return float(-(inverse * z).log_softmax(-1).gather(1, y[:, None]).mean())
 
 
-def _kept(z: Float[Tensor, "n k"], y: Int[Tensor, " n"], inverse: float) -> float:
+def _unless_worse(z: Float[Tensor, "n k"], y: Int[Tensor, " n"], inverse: float) -> float:
     """The temperature, unless rounding made it worse than none."""
     return 1 / inverse if _loss(z, y, inverse) < _loss(z, y, 1.0) else 1.0

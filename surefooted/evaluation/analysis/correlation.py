@@ -11,7 +11,7 @@ from torch import Tensor
 from surefooted.components.component import Count, Whole, component
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.functional import Functional
-from surefooted.evaluation.metrics.intervals import Level, central, resamples
+from surefooted.evaluation.metrics.intervals import ConfidenceLevel, central_quantiles, resamples
 
 
 class Correlation(NamedTuple):
@@ -31,7 +31,7 @@ def correlation(
     *,
     kind: Literal["pearson", "spearman"] = "pearson",
     draws: Count = 1000,
-    level: Level = 0.95,
+    level: ConfidenceLevel = 0.95,
     seed: Whole = 0,
 ) -> Correlation:
     """Correlation of two numbers per example, with the percentile interval of a bootstrap over the examples.
@@ -60,18 +60,18 @@ def correlation(
     values = torch.cat([functional(w) for w in resamples(n, draws, seed, x.device)])
     if n < 3 or values.isnan().any():  # a draw of one example over and over has no correlation
         return Correlation(value, torch.nan, torch.nan, n, left_out)
-    return Correlation(value, *central(values, level), n, left_out)
+    return Correlation(value, *central_quantiles(values, level), n, left_out)
 
 
 def _pearson(x: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Functional:
-    return lambda w: _weighted(w, x, y, x, y)
+    return lambda w: _weighted_pearson(w, x, y, x, y)
 
 
 def _spearman(x: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Functional:
-    return lambda w: _weighted(w, x, y, _ranks(x, w), _ranks(y, w))
+    return lambda w: _weighted_pearson(w, x, y, _ranks(x, w), _ranks(y, w))
 
 
-def _weighted(
+def _weighted_pearson(
     w: Float[Tensor, "d n"], x: Float[Tensor, " n"], y: Float[Tensor, " n"], of_x: Tensor, of_y: Tensor
 ) -> Float[Tensor, " d"]:
     """Pearson's coefficient of what is made of x and of y, in each draw; nan where a draw holds one value only."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from surefooted.core.types import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError
-from surefooted.evaluation.analysis.margins import answer, margin_of
+from surefooted.evaluation.analysis.margins import mean_logits, logit_margin
 from surefooted.models.prediction import count_classes, in_batches
 from surefooted.models.victims import Victim, as_victim, channels_last, untouched
 
@@ -61,7 +61,7 @@ def sensitivity(model: nn.Module | Victim, images: Images | Points, *, batch: in
         for points in in_batches(victim, images, min(batch, max(1, JACOBIAN_BYTES // each))):
             with untouched(victim, seed=seed):
                 f, j = jacobian(victim, victim.lift(points.x))
-            parts.append((margin_of(f, points.y), spectral_norm(j), f.argmax(-1) == points.y))
+            parts.append((logit_margin(f, points.y), spectral_norm(j), f.argmax(-1) == points.y))
     return Sensitivity(*(torch.cat(column) for column in zip(*parts)))
 
 
@@ -103,7 +103,7 @@ def jacobian(victim: Victim, z: Float[Tensor, "b *z"]) -> tuple[Float[Tensor, "b
     """
     z = z.detach().requires_grad_()
     with torch.enable_grad():
-        f = answer(victim, z)
+        f = mean_logits(victim, z)
         if not f.requires_grad:
             raise InputError("the model's logits have no gradient at the images; a Jacobian needs one.")
         of_class = f.sum(0)

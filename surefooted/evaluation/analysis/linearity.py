@@ -15,7 +15,7 @@ from torch.func import jvp
 from surefooted.core.types import Points
 from surefooted.data.images import Images
 from surefooted.errors import InputError
-from surefooted.evaluation.analysis.margins import answer
+from surefooted.evaluation.analysis.margins import mean_logits
 from surefooted.models.prediction import in_batches
 from surefooted.models.victims import Victim, as_victim, channels_last, untouched
 
@@ -53,9 +53,9 @@ def nonlinearity(
         for points in in_batches(victim, images, batch):
             x, there = victim.lift(points.x), victim.lift(moved[at : at + len(points.y)].to(points.x))
             at += len(points.y)
-            f, along = derivative_along(victim, x, there - x, seed)
+            f, along = directional_derivative(victim, x, there - x, seed)
             with untouched(victim, seed=seed):
-                change = answer(victim, there) - f
+                change = mean_logits(victim, there) - f
             q = (change - along).norm(dim=1) / along.norm(dim=1)
             # Two passes of a random victim may differ at one and the same point: that is no non-linearity.
             parts.append(q.masked_fill((there == x).flatten(1).all(1), torch.nan))
@@ -63,11 +63,11 @@ def nonlinearity(
     return Nonlinearity(q, int(q.isnan().sum()))
 
 
-def derivative_along(
+def directional_derivative(
     victim: Victim, x: Float[Tensor, "b *z"], d: Float[Tensor, "b *z"], seed: int = 0
 ) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]:
     """f(x) and J d, each row along its own direction: rows do not mix, so that one tangent serves for all."""
-    f = partial(answer, victim)
+    f = partial(mean_logits, victim)
     try:
         with untouched(victim, seed=seed), warnings.catch_warnings():
             # torch compiles its own rules at the first use of forward mode, in a way that it has deprecated.

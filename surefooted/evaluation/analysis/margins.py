@@ -31,17 +31,17 @@ def decision_margin(
     with channels_last(victim), torch.no_grad():
         for points in in_batches(victim, images, batch):
             with untouched(victim, seed=seed):
-                parts.append(margin_of(answer(victim, victim.lift(points.x)), points.y))
+                parts.append(logit_margin(mean_logits(victim, victim.lift(points.x)), points.y))
     return torch.cat(parts)
 
 
-def margin_of(f: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+def logit_margin(f: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
     """f_y − max_{i≠y} f_i, row by row."""
     true = f.gather(-1, y[:, None])[:, 0]
     return true - f.masked_fill(one_hot(y, f.shape[-1]).bool(), -torch.inf).amax(-1)
 
 
-def answer(victim: Victim, z: Float[Tensor, "b *z"]) -> Float[Tensor, "b k"]:
+def mean_logits(victim: Victim, z: Float[Tensor, "b *z"]) -> Float[Tensor, "b k"]:
     """The f that is analysed: logits where S = 1, else the logarithm of the mean prediction."""
     logits = victim(z)
     return logits[0] if len(logits) == 1 else log_mean_softmax(logits)

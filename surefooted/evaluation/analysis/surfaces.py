@@ -15,12 +15,12 @@ from surefooted.core.scores import cross_entropy
 from surefooted.core.types import Forward, Points, Score, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
-from surefooted.evaluation.analysis.margins import margin_of
+from surefooted.evaluation.analysis.margins import logit_margin
 from surefooted.models.prediction import count_classes, in_batches
 from surefooted.models.victims import Victim, as_victim, channels_last, untouched
 
 # Apart from what attacks draw under the same seed.
-STREAM = 64
+_NOISE_STREAM = 64
 
 
 class LossSurface(NamedTuple):
@@ -73,13 +73,13 @@ def loss_surface(
         count_classes(victim, images)  # refuses labels that the victim has no class for
         for points in in_batches(victim, images, min(batch, max(1, batch // grid**2))):
             offsets = reach * torch.arange(-half, half + 1, device=points.x.device) / half
-            values = _around(victim, points, score, offsets, batch, seed)
+            values = _evaluate_grid(victim, points, score, offsets, batch, seed)
             scores.append(values[0])
             margins.append(values[1])
     return LossSurface(offsets, torch.cat(scores), torch.cat(margins))
 
 
-def steepest_sign(victim: Victim, z: Float[Tensor, "b *z"], y: Tensor) -> Float[Tensor, "b *z"]:
+def gradient_sign(victim: Victim, z: Float[Tensor, "b *z"], y: Tensor) -> Float[Tensor, "b *z"]:
     """Sign of the gradient of the cross-entropy.
 
     Taken of u = log (1 − p_y) − log p_y, of which the cross-entropy is the softplus: the same sign, also where the
@@ -93,14 +93,14 @@ def steepest_sign(victim: Victim, z: Float[Tensor, "b *z"], y: Tensor) -> Float[
         return input_gradient(u.sum(), z).sign()
 
 
-def _around(
+def _evaluate_grid(
     victim: Victim, points: Points, score: Score, offsets: Tensor, batch: int, seed: int
 ) -> tuple[Float[Tensor, "b g g"], Float[Tensor, "b g g"]]:
     z, (_, y, i) = victim.lift(points.x), points
     grid = len(offsets)
     with untouched(victim, seed=seed):
-        d1 = steepest_sign(victim, z, y)
-    d2 = Noise(seed, i, stream=STREAM).sign(*z.shape[1:]).to(z)
+        d1 = gradient_sign(victim, z, y)
+    d2 = Noise(seed, i, stream=_NOISE_STREAM).sign(*z.shape[1:]).to(z)
     with untouched(victim, seed=seed), torch.no_grad():
         clean = victim(z) if score.uses_clean else None
     scores, margins = [], []
@@ -112,5 +112,5 @@ def _around(
             logits = victim(there)
         f = Forward(logits, y[row], None if clean is None else clean[:, row])
         scores.append(score(f))
-        margins.append(margin_of(logits[0] if len(logits) == 1 else f.log_p, y[row]))
+        margins.append(logit_margin(logits[0] if len(logits) == 1 else f.log_p, y[row]))
     return torch.cat(scores).view(-1, grid, grid), torch.cat(margins).view(-1, grid, grid)

@@ -8,14 +8,14 @@ Source of the symptoms: Carlini et al., *On evaluating adversarial robustness*, 
 gradients give a false sense of security*, ICML 2018.
 """
 
-from surefooted.evaluation.checks.admission import admit, admit_probabilities
-from surefooted.evaluation.checks.attack_results import black_box_wins, chance, huge_eps, not_converged, rising_accuracy
+from surefooted.evaluation.checks.interface import check_classifier, check_probabilities
+from surefooted.evaluation.checks.attack_flags import black_box_wins, chance, huge_eps, not_converged, rising_accuracy
 from surefooted.evaluation.checks.flags import FLAGS, Flag, allowed_difference, flag_names
-from surefooted.evaluation.checks.probe import (
-    PROBED,
-    Probe,
-    probe,
-    probe_flags,
+from surefooted.evaluation.checks.sanity import (
+    SANITY_CHECK_IMAGES,
+    SanityCheck,
+    sanity_check,
+    sanity_flags,
     randomised,
     softmax_twice,
     train_mode,
@@ -24,19 +24,19 @@ from surefooted.evaluation.checks.probe import (
 
 __all__ = [
     "FLAGS",
-    "PROBED",
+    "SANITY_CHECK_IMAGES",
     "Flag",
-    "Probe",
-    "admit",
-    "admit_probabilities",
+    "SanityCheck",
+    "check_classifier",
+    "check_probabilities",
     "allowed_difference",
     "black_box_wins",
     "chance",
     "flag_names",
     "huge_eps",
     "not_converged",
-    "probe",
-    "probe_flags",
+    "sanity_check",
+    "sanity_flags",
     "randomised",
     "rising_accuracy",
     "softmax_twice",

@@ -18,7 +18,7 @@ FLAGS = (
     "ladder",
 )
 # Of all rows, the share that two sound attacks may differ by, one row at least.
-ALLOWED = 0.01
+TOLERATED_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Flag:
 
 def allowed_difference(n: int) -> int:
     """Rows of n that two sound attacks may differ by."""
-    return max(1, int(ALLOWED * n))
+    return max(1, int(TOLERATED_SHARE * n))
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 

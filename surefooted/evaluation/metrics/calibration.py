@@ -15,12 +15,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from surefooted.core.predictions import Predictions
-from surefooted.evaluation.metrics.binning import Bins, Closed, Edges, Number, binned
+from surefooted.evaluation.metrics.binning import Bins, ClosedSide, Edges, BinCount, make_bins
 from surefooted.evaluation.metrics.functional import Functional, metric
 
 
 @metric
-def ece(p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right") -> Functional:
+def ece(
+    p: Predictions, /, *, bins: BinCount = 15, edges: Edges = "equal_width", closed: ClosedSide = "right"
+) -> Functional:
     """Expected calibration error of the predicted class: Σ_b (n_b / n) · |confidence_b - accuracy_b|.
 
     Every row counts; confidence 0 lies in the first bin and confidence 1 in the last. It is 0 to 1, and estimated from
@@ -36,13 +38,13 @@ def ece(p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", c
     """
     confidence, correct = p.top()
     gap = confidence - correct
-    of_bins = binned(confidence, bins=bins, edges=edges, closed=closed)
+    of_bins = make_bins(confidence, bins=bins, edges=edges, closed=closed)
     return lambda weights: of_bins.sums(weights.T.contiguous(), gap)[0].abs().sum(0) / weights.sum(1)
 
 
 @metric
 def classwise_ece(
-    p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right"
+    p: Predictions, /, *, bins: BinCount = 15, edges: Edges = "equal_width", closed: ClosedSide = "right"
 ) -> Functional:
     """Classwise calibration error: the mean over the classes of the ECE of "is it class k", whatever is predicted.
 
@@ -53,7 +55,7 @@ def classwise_ece(
     """
     probability = p.log_p.double().exp()
     gaps = (probability - torch.nn.functional.one_hot(p.y, probability.shape[1])).T.contiguous()
-    of_bins = [binned(column, bins=bins, edges=edges, closed=closed) for column in probability.T.contiguous()]
+    of_bins = [make_bins(column, bins=bins, edges=edges, closed=closed) for column in probability.T.contiguous()]
 
     def of(weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:
         by_row = weights.T.contiguous()
@@ -67,7 +69,7 @@ def classwise_ece(
 
 @metric
 def max_calibration_error(
-    p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right"
+    p: Predictions, /, *, bins: BinCount = 15, edges: Edges = "equal_width", closed: ClosedSide = "right"
 ) -> Functional:
     """Largest |confidence - accuracy| of a bin of the predicted class's confidence; empty bins do not count.
 
@@ -78,7 +80,7 @@ def max_calibration_error(
     """
     confidence, correct = p.top()
     gap = confidence - correct
-    of_bins = binned(confidence, bins=bins, edges=edges, closed=closed)
+    of_bins = make_bins(confidence, bins=bins, edges=edges, closed=closed)
 
     def of(weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:
         gaps, mass = of_bins.sums(weights.T.contiguous(), gap, torch.ones_like(gap))
@@ -92,9 +94,9 @@ def debiased_ece(
     p: Predictions,
     /,
     *,
-    bins: Number = 15,
+    bins: BinCount = 15,
     edges: Edges = "equal_width",
-    closed: Closed = "right",
+    closed: ClosedSide = "right",
     norm: Literal["l2", "squared", "l1"] = "l2",
 ) -> Functional:
     """Calibration error of the predicted class without what chance adds: the variance of each bin's gap is taken off.
@@ -115,11 +117,11 @@ def debiased_ece(
     """
     confidence, correct = p.top()
     gap = confidence - correct
-    of_bins = binned(confidence, bins=bins, edges=edges, closed=closed)
+    of_bins = make_bins(confidence, bins=bins, edges=edges, closed=closed)
     unit = p.rows.unique(return_inverse=True)[1]
 
     def of(weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:
-        mean, variance, mass = _gaps(of_bins, gap, unit, weights.T.contiguous())
+        mean, variance, mass = _mean_gaps(of_bins, gap, unit, weights.T.contiguous())
         share = mass / mass.sum(0)
         if norm == "l1":
             spread = variance.clamp(min=1e-300).sqrt()
@@ -132,7 +134,7 @@ def debiased_ece(
     return of
 
 
-def _gaps(
+def _mean_gaps(
     of_bins: Bins, gap: Float[Tensor, " n"], unit: Int[Tensor, " n"], weights: Float[Tensor, "n d"]
 ) -> tuple[Float[Tensor, "bins d"], Float[Tensor, "bins d"], Float[Tensor, "bins d"]]:
     """Mean gap, its estimated variance and the mass of each bin, by draw; mean and variance 0 where one example is.

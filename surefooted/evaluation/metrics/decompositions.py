@@ -14,7 +14,7 @@ from torch import Tensor
 
 from surefooted.components.component import component
 from surefooted.core.predictions import Predictions
-from surefooted.evaluation.metrics.binning import Closed, Edges, Number, binned
+from surefooted.evaluation.metrics.binning import ClosedSide, Edges, BinCount, make_bins
 from surefooted.evaluation.metrics.pointwise import brier, nll
 
 
@@ -58,7 +58,7 @@ class NllDecomposition(NamedTuple):
 
 @component
 def brier_decomposition(
-    p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right"
+    p: Predictions, /, *, bins: BinCount = 15, edges: Edges = "equal_width", closed: ClosedSide = "right"
 ) -> BrierDecomposition:
     """Murphy's decomposition of the multi-class Brier score: the classes' own, each over bins of its p_k, summed.
 
@@ -73,7 +73,7 @@ def brier_decomposition(
     one = probability.new_ones(n, 1)
     terms = probability.new_zeros(5)
     for f, y in zip(probability.T.contiguous(), label.T.contiguous()):
-        of = binned(f, bins=bins, edges=edges, closed=closed)
+        of = make_bins(f, bins=bins, edges=edges, closed=closed)
         count, sum_f, sum_y, sum_ff, sum_fy = (s[:, 0] for s in of.sums(one, one[:, 0], f, y, f * f, f * y))
         mean_f, mean_y = (total / count.clamp(min=1) for total in (sum_f, sum_y))
         base = y.mean()
@@ -91,7 +91,7 @@ def brier_decomposition(
 
 @component
 def nll_decomposition(
-    p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right"
+    p: Predictions, /, *, bins: BinCount = 15, edges: Edges = "equal_width", closed: ClosedSide = "right"
 ) -> NllDecomposition:
     """Calibration and refinement of the negative log-likelihood, over groups: predicted class × bin of its confidence.
 
@@ -105,7 +105,7 @@ def nll_decomposition(
     n, k = p.log_p.shape
     probability = p.log_p.double().exp()
     confidence, predicted = probability.max(-1)
-    index = binned(confidence, bins=bins, edges=edges, closed=closed).index(probability.new_ones(n, 1))[:, 0]
+    index = make_bins(confidence, bins=bins, edges=edges, closed=closed).index(probability.new_ones(n, 1))[:, 0]
     group = (predicted * bins + index).unique(return_inverse=True)[1]
     count = torch.bincount(group).double()
     label = torch.nn.functional.one_hot(p.y, k).double()

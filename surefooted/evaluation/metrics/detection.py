@@ -17,10 +17,10 @@ from torch import Tensor
 from surefooted.components.component import Count, Share, component
 from surefooted.core.predictions import Predictions
 from surefooted.errors import InputError
-from surefooted.evaluation.metrics.intervals import Interval, Level
+from surefooted.evaluation.metrics.intervals import Interval, ConfidenceLevel
 from surefooted.evaluation.metrics.per_example import Measure, uncertainty_or_given
 
-Positive = Literal["outside", "inside"]
+PositiveSide = Literal["outside", "inside"]
 
 
 class Detection(NamedTuple):
@@ -43,7 +43,7 @@ class Detection(NamedTuple):
 
 @component
 def detection(
-    inside: Float[Tensor, " n"], outside: Float[Tensor, " m"], *, tpr: Share = 0.95, positive: Positive = "outside"
+    inside: Float[Tensor, " n"], outside: Float[Tensor, " m"], *, tpr: Share = 0.95, positive: PositiveSide = "outside"
 ) -> Detection:
     """AUROC, false positive rate at a true positive rate, and average precision of telling two sets of scores apart.
 
@@ -74,7 +74,7 @@ def detection(
 
 
 @component
-def auroc_interval(auroc: Share, n: Count, m: Count, *, level: Level = 0.95) -> Interval:
+def auroc_interval(auroc: Share, n: Count, m: Count, *, level: ConfidenceLevel = 0.95) -> Interval:
     """Score interval of an AUROC from n and m examples: every value that the one seen is not too far from.
 
     Its spread is that of scores whose two distributions are exponential, at each value in question. So it stays in
@@ -105,7 +105,7 @@ def error_detection(
     *,
     by: Measure = "max_probability",
     tpr: Share = 0.95,
-    positive: Positive = "outside",
+    positive: PositiveSide = "outside",
 ) -> Detection:
     """``detection`` of the model's errors: inside is what it answers right, outside what it answers wrong.
 

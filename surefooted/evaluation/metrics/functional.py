@@ -41,7 +41,7 @@ def metric(prepare: Callable[..., Functional]) -> Metric:
     return value
 
 
-def functional_of(metric: Metric, p: Predictions) -> Functional:
+def as_functional(metric: Metric, p: Predictions) -> Functional:
     """The weighted functional of a metric, of ``partial(metric, option=...)``, or of any function of ``Predictions``.
 
     A function that has no weighted form is called once per draw, on the rows repeated as often as they were drawn.
@@ -57,7 +57,7 @@ def functional_of(metric: Metric, p: Predictions) -> Functional:
     )
 
 
-def mean_of(values: Float[Tensor, " n"]) -> Functional:
+def weighted_mean(values: Float[Tensor, " n"]) -> Functional:
     """Weighted mean over the examples; infinite in exactly the draws that hold an infinite value."""
     infinite = values.isinf().double()
     finite = values.masked_fill(values.isinf(), 0)  # 0 · inf is nan: an example that was not drawn must not count

@@ -15,9 +15,9 @@ from torch import Tensor
 from surefooted.components.component import Count, Whole, component
 from surefooted.core.predictions import Predictions
 from surefooted.errors import InputError
-from surefooted.evaluation.metrics.functional import Metric, functional_of
+from surefooted.evaluation.metrics.functional import Metric, as_functional
 
-Level = Annotated[float, Field(gt=0, lt=1, description="number between 0 and 1")]
+ConfidenceLevel = Annotated[float, Field(gt=0, lt=1, description="number between 0 and 1")]
 
 
 class Interval(NamedTuple):
@@ -39,7 +39,7 @@ def bootstrap(
     p: Predictions,
     *,
     draws: Count = 1000,
-    level: Level = 0.95,
+    level: ConfidenceLevel = 0.95,
     seed: Whole = 0,
     kind: Literal["percentile", "basic"] = "percentile",
 ) -> Interval:
@@ -67,18 +67,18 @@ def bootstrap(
     n, value = len(examples), float(metric(p))
     if n == 1:
         return Interval(value, nan, nan, n)
-    functional = functional_of(metric, p)
+    functional = as_functional(metric, p)
     values = torch.cat([functional(w[:, unit]) for w in resamples(n, draws, seed, p.log_p.device)])
     if values.isnan().any():  # a draw without errors to detect: it has no place in an order
         return Interval(value, nan, nan, n)
-    low, high = central(values, level)
+    low, high = central_quantiles(values, level)
     if kind == "basic":
         low, high = 2 * value - high, 2 * value - low
     return Interval(value, low, high, n)
 
 
 @component
-def binomial_interval(successes: Whole, n: Count, *, level: Level = 0.95) -> Interval:
+def binomial_interval(successes: Whole, n: Count, *, level: ConfidenceLevel = 0.95) -> Interval:
     """Wilson interval of a share, for accuracy and robust accuracy.
 
     Wilson's, not Clopper and Pearson's: over the true shares its coverage is near the level on average, where the exact
@@ -98,7 +98,7 @@ def binomial_interval(successes: Whole, n: Count, *, level: Level = 0.95) -> Int
 
 
 @component
-def seed_interval(values: Sequence[float], *, level: Level = 0.95) -> Interval:
+def seed_interval(values: Sequence[float], *, level: ConfidenceLevel = 0.95) -> Interval:
     """Student t interval of the mean over independently seeded runs; one run has no interval, its bounds are nan."""
     n = len(values)
     if n == 0:
@@ -113,7 +113,7 @@ def seed_interval(values: Sequence[float], *, level: Level = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, n)
 
 
-def mean_interval(values: Float[Tensor, " n"], *, level: Level = 0.95) -> Interval:
+def mean_interval(values: Float[Tensor, " n"], *, level: ConfidenceLevel = 0.95) -> Interval:
     """Student t interval of a mean over examples; of fewer than two the bounds are nan."""
     n = len(values)
     mean = float(values.double().mean())
@@ -136,7 +136,7 @@ def resamples(n: int, draws: int, seed: int, device: torch.device) -> Iterator[F
         yield torch.zeros(rows, n, dtype=torch.float64).scatter_add_(1, drawn, one).to(device)
 
 
-def central(values: Float[Tensor, " d"], level: float) -> tuple[float, float]:
+def central_quantiles(values: Float[Tensor, " d"], level: float) -> tuple[float, float]:
     """The order statistics that hold at least the central share ``level``: no interpolation, infinities may occur."""
     ordered, tail, last = values.sort().values, (1 - level) / 2, len(values) - 1
     return float(ordered[floor(tail * last)]), float(ordered[ceil((1 - tail) * last)])

@@ -21,10 +21,10 @@ def measure(
     """
     named = [names] if isinstance(names, str) else names or metrics.__all__
     chosen = {name: resolve("metric", name) for name in named}
-    return {name: interval_of(name, of, p, draws=draws, level=level, seed=seed) for name, of in chosen.items()}
+    return {name: metric_interval(name, of, p, draws=draws, level=level, seed=seed) for name, of in chosen.items()}
 
 
-def interval_of(
+def metric_interval(
     name: str, metric: Metric, p: Predictions, *, draws: int = 1000, level: float = 0.95, seed: int = 0
 ) -> Interval:
     """The interval that suits a metric by its name.

@@ -14,8 +14,8 @@ import torch
 from surefooted.components.component import Count, Whole, component
 from surefooted.core.predictions import Predictions
 from surefooted.errors import InputError
-from surefooted.evaluation.metrics.functional import Metric, functional_of
-from surefooted.evaluation.metrics.intervals import Level, central, resamples, seed_interval
+from surefooted.evaluation.metrics.functional import Metric, as_functional
+from surefooted.evaluation.metrics.intervals import ConfidenceLevel, central_quantiles, resamples, seed_interval
 
 
 class Difference(NamedTuple):
@@ -43,7 +43,7 @@ def paired_bootstrap(
     second: Predictions,
     *,
     draws: Count = 1000,
-    level: Level = 0.95,
+    level: ConfidenceLevel = 0.95,
     seed: Whole = 0,
 ) -> Difference:
     """Bootstrap of the difference of a metric, first minus second, each draw the same examples for both.
@@ -64,12 +64,12 @@ def paired_bootstrap(
     n, value = len(examples), float(metric(first)) - float(metric(second))
     if n == 1:
         return Difference(value, nan, nan, nan, n)
-    one, two = functional_of(metric, first), functional_of(metric, second)
+    one, two = as_functional(metric, first), as_functional(metric, second)
     values = torch.cat([one(w[:, unit]) - two(w[:, unit]) for w in resamples(n, draws, seed, first.log_p.device)])
     if values.isnan().any():  # inf - inf, or a draw without errors to detect: no order among such draws
         return Difference(value, nan, nan, nan, n)
     tails = [(int(side.sum()) + 1) / (draws + 1) for side in (values <= 0, values >= 0)]
-    return Difference(value, *central(values, level), min(1.0, 2 * min(tails)), n)
+    return Difference(value, *central_quantiles(values, level), min(1.0, 2 * min(tails)), n)
 
 
 @component
@@ -94,7 +94,7 @@ def mcnemar(first: Predictions, second: Predictions) -> McNemar:
 
 
 @component
-def paired_seeds(first: Sequence[float], second: Sequence[float], *, level: Level = 0.95) -> Difference:
+def paired_seeds(first: Sequence[float], second: Sequence[float], *, level: ConfidenceLevel = 0.95) -> Difference:
     """Paired Student t interval and test of the mean difference, first minus second, over runs of the same seeds.
 
     One seed has no interval. Where all differences are equal, p is 0, or 1 if they are 0: more seeds would tell more.

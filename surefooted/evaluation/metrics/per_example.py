@@ -10,7 +10,7 @@ from torch import Tensor
 
 from surefooted.core.predictions import Predictions
 from surefooted.errors import InputError
-from surefooted.evaluation.metrics.uncertainty import UNCERTAINTIES
+from surefooted.evaluation.metrics.uncertainty import _UNCERTAINTY
 
 Measure = Literal["max_probability", "entropy", "margin"]
 
@@ -29,7 +29,7 @@ def uncertainty_or_given(p: Predictions, uncertainty: Tensor | None, by: Measure
 
 def uncertainty_of(p: Predictions, by: Measure) -> Float[Tensor, " n"]:
     """Uncertainty of the mean predictions; what each name means is said in ``error_auroc``."""
-    return UNCERTAINTIES[by](p.log_p[None])
+    return _UNCERTAINTY[by](p.log_p[None])
 
 
 def thresholds(score: Float[Tensor, " n"]) -> tuple[Int[Tensor, " n"], Int[Tensor, " t"]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from surefooted.core.predictions import Predictions
-from surefooted.evaluation.metrics.functional import Functional, mean_of, metric
+from surefooted.evaluation.metrics.functional import Functional, weighted_mean, metric
 
 
 @metric
@@ -14,13 +14,13 @@ def accuracy(p: Predictions, /) -> Functional:
 
     Of equally probable classes the first is the prediction.
     """
-    return mean_of(p.top()[1])
+    return weighted_mean(p.top()[1])
 
 
 @metric
 def confidence(p: Predictions, /) -> Functional:
     """Mean probability of the predicted class."""
-    return mean_of(p.top()[0])
+    return weighted_mean(p.top()[0])
 
 
 @metric
@@ -30,7 +30,7 @@ def overconfidence(p: Predictions, /) -> Functional:
     Signed, and blind to faults that cancel; its absolute value is ``ece`` with one bin.
     """
     confidence, correct = p.top()
-    return mean_of(confidence - correct)
+    return weighted_mean(confidence - correct)
 
 
 @metric
@@ -39,7 +39,7 @@ def nll(p: Predictions, /) -> Functional:
 
     Infinite as soon as one true class has probability 0.
     """
-    return mean_of(-p.log_p.double().gather(1, p.y[:, None]).squeeze(1))
+    return weighted_mean(-p.log_p.double().gather(1, p.y[:, None]).squeeze(1))
 
 
 @metric
@@ -51,10 +51,10 @@ def brier(p: Predictions, /) -> Functional:
     """
     probability = p.log_p.double().exp()
     onehot = torch.nn.functional.one_hot(p.y, probability.shape[1])
-    return mean_of((probability - onehot).square().sum(-1))
+    return weighted_mean((probability - onehot).square().sum(-1))
 
 
 @metric
 def entropy(p: Predictions, /) -> Functional:
     """Mean predictive entropy in nats, 0 to ln K: how spread out the mean prediction is, whatever the label."""
-    return mean_of(torch.special.entr(p.log_p.double().exp()).sum(-1))
+    return weighted_mean(torch.special.entr(p.log_p.double().exp()).sum(-1))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from surefooted.components.component import component
 from surefooted.core.predictions import Predictions
-from surefooted.evaluation.metrics.binning import Closed, Edges, Number, bin_edges, binned
+from surefooted.evaluation.metrics.binning import ClosedSide, Edges, BinCount, bin_edges, make_bins
 
 
 class ReliabilityCurve(NamedTuple):
@@ -25,7 +25,7 @@ class ReliabilityCurve(NamedTuple):
 
 @component
 def reliability_curve(
-    p: Predictions, /, *, bins: Number = 15, edges: Edges = "equal_width", closed: Closed = "right"
+    p: Predictions, /, *, bins: BinCount = 15, edges: Edges = "equal_width", closed: ClosedSide = "right"
 ) -> ReliabilityCurve:
     """Mean confidence and accuracy of the predicted class by bin of confidence; options as in ``ece``.
 
@@ -33,7 +33,7 @@ def reliability_curve(
     """
     confidence, correct = p.top()
     one = torch.ones_like(confidence)
-    of = binned(confidence, bins=bins, edges=edges, closed=closed)
+    of = make_bins(confidence, bins=bins, edges=edges, closed=closed)
     count, sure, right = (of_bin[:, 0] for of_bin in of.sums(one[:, None], one, confidence, correct))
     edge = bin_edges(confidence, bins=bins, edges=edges, closed=closed)
     return ReliabilityCurve(edge[:-1], edge[1:], count.long(), sure / count, right / count)

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefooted.errors import InputError
-from surefooted.evaluation.metrics.intervals import Interval, Level, binomial_interval
+from surefooted.evaluation.metrics.intervals import Interval, ConfidenceLevel, binomial_interval
 
 
-def robust_accuracy(found: Tensor, *, level: Level = 0.95) -> Interval:
+def robust_accuracy(found: Tensor, *, level: ConfidenceLevel = 0.95) -> Interval:
     """Share of examples for which the attack found nothing, with its Wilson interval.
 
     An upper bound of the true robust accuracy: the interval covers the choice of examples, not a weak attack.
@@ -25,7 +25,7 @@ def robust_accuracy(found: Tensor, *, level: Level = 0.95) -> Interval:
     Args:
         found: (N,) booleans, whether the attack met its goal.
     """
-    _check_found(found, "robust_accuracy")
+    _check_success(found, "robust_accuracy")
     return binomial_interval(int((~found).sum()), len(found), level=level)
 
 
@@ -37,7 +37,7 @@ def accuracy_curve(size: Tensor, found: Tensor, eps: Sequence[float] | Float[Ten
         found: (N,) whether the attack met its goal.
         eps: radii, in the norm and scale of ``size``.
     """
-    size = _sizes(size, found, "accuracy_curve")
+    size = _finite_or_inf(size, found, "accuracy_curve")
     # In the precision of the sizes: 8/255 as float32 must not lie above 8/255 as float64.
     radius = torch.as_tensor(eps, dtype=size.dtype, device=size.device)
     return (size > radius[:, None]).double().mean(1)
@@ -50,14 +50,14 @@ def size_quantiles(size: Tensor, found: Tensor, q: Sequence[float] = (0.25, 0.5,
     """
     if not all(0 <= share <= 1 for share in q):
         raise InputError(f"size_quantiles needs shares from 0 to 1; got {list(q)}.")
-    ordered = _sizes(size, found, "size_quantiles").sort().values
+    ordered = _finite_or_inf(size, found, "size_quantiles").sort().values
     # 0.07 · 100 is 7.000000000000001: without the allowance it would ask for an eighth example.
     rows = [max(0, ceil(share * len(ordered) - 1e-9) - 1) for share in q]
     return ordered[rows]
 
 
-def _sizes(size: Tensor, found: Tensor, who: str) -> Float[Tensor, " n"]:
-    _check_found(found, who)
+def _finite_or_inf(size: Tensor, found: Tensor, who: str) -> Float[Tensor, " n"]:
+    _check_success(found, who)
     if size.shape != found.shape or not size.is_floating_point():
         raise InputError(
             f"{who} needs one size per example, floats of shape {tuple(found.shape)}; "
@@ -69,6 +69,6 @@ def _sizes(size: Tensor, found: Tensor, who: str) -> Float[Tensor, " n"]:
     return size
 
 
-def _check_found(found: Tensor, who: str) -> None:
+def _check_success(found: Tensor, who: str) -> None:
     if found.dtype != torch.bool or found.ndim != 1 or len(found) == 0:
         raise InputError(f"{who} needs found as booleans of shape (n,); got {found.dtype} of {tuple(found.shape)}.")

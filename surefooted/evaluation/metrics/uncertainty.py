@@ -60,7 +60,7 @@ def margin(samples: Samples) -> Float[Tensor, " n"]:
     return top[:, 0] - top[:, 1] if top.shape[1] > 1 else top[:, 0]
 
 
-MEASURES = {
+SAMPLE_MEASURES = {
     measure.__name__: measure
     for measure in (total_entropy, expected_entropy, mutual_information, sample_variance, max_sample_variance, margin)
 }
@@ -69,12 +69,12 @@ MEASURES = {
 def mean_uncertainty(samples: Samples) -> dict[str, float]:
     """Means over the examples of all that these samples can tell; one sample has no variance, and it is left out."""
     log_p = _log_p(samples, "mean_uncertainty")
-    known = [name for name in MEASURES if len(log_p) > 1 or not name.endswith("variance")]
-    return {name: float(MEASURES[name](log_p).mean()) for name in known}
+    known = [name for name in SAMPLE_MEASURES if len(log_p) > 1 or not name.endswith("variance")]
+    return {name: float(SAMPLE_MEASURES[name](log_p).mean()) for name in known}
 
 
 # The higher the less sure, of one sample too: by the name of what is taken from 1, or of the measure.
-UNCERTAINTIES = {
+_UNCERTAINTY = {
     "max_probability": lambda samples: -torch.expm1(_mean(_log_p(samples, "unsure")).amax(-1)),
     "margin": lambda samples: 1 - margin(samples),
     "entropy": total_entropy,
@@ -87,9 +87,9 @@ def uncertainties(samples: Samples) -> dict[str, Float[Tensor, " n"]]:
     ``max_probability`` and ``margin`` are taken from 1; what compares samples needs two of them and is left out of one.
     """
     log_p = _log_p(samples, "unsure")
-    found = {name: UNCERTAINTIES[name](log_p) for name in ("max_probability", "margin")}
+    found = {name: _UNCERTAINTY[name](log_p) for name in ("max_probability", "margin")}
     several = () if len(log_p) == 1 else ("expected_entropy", "mutual_information", "sample_variance")
-    return found | {name: MEASURES[name](log_p) for name in ("total_entropy", *several)}
+    return found | {name: SAMPLE_MEASURES[name](log_p) for name in ("total_entropy", *several)}
 
 
 def _variance(samples: Samples, who: str) -> Float[Tensor, "n k"]:

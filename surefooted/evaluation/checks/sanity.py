@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from surefooted.core.scores import cross_entropy, cw_margin
 from surefooted.core.types import Forward, Points, log_mean_softmax
-from surefooted.evaluation.checks.flags import ALLOWED, Flag, percent
+from surefooted.evaluation.checks.flags import TOLERATED_SHARE, Flag, format_percent
 from surefooted.models.victims import Victim, as_victim, untouched
 
-PROBED = 64
+SANITY_CHECK_IMAGES = 64
 # Answers may move by so much of their scale where nothing but the order of additions changed.
-ROUNDING = 1e-4
+_LOGIT_TOLERANCE = 1e-4
 # Where the loss's gradient is so much smaller than the margin's, float32 has lost the true class's part of it.
-SATURATED = 1e-7
+_SATURATION_RATIO = 1e-7
 
 
 @dataclass(frozen=True)
-class Probe:
+class SanityCheck:
     """What a classifier shows on a few clean points.
 
     Attributes:
@@ -51,9 +51,9 @@ class Probe:
         return asdict(self)
 
 
-def probe(model: nn.Module | Victim, points: Points, *, seed: int = 0) -> Probe:
+def sanity_check(model: nn.Module | Victim, points: Points, *, seed: int = 0) -> SanityCheck:
     """Ask a classifier about the first few points: four forward passes and two gradients."""
-    victim, points = as_victim(model), points.take(slice(0, PROBED))
+    victim, points = as_victim(model), points.take(slice(0, SANITY_CHECK_IMAGES))
     training = [module for net in victim.nets for module in net.modules() if module.training]
     with untouched(victim, seed=seed):
         x = victim.lift(points.x)
@@ -64,41 +64,41 @@ def probe(model: nn.Module | Victim, points: Points, *, seed: int = 0) -> Probe:
     mode = 0.0
     if training:
         with torch.no_grad(), untouched(victim, "train", seed):
-            mode = _difference(victim(x), first)
+            mode = _relative_difference(victim(x), first)
     size, size_of_margin = (g.flatten(1).abs().amax(1) for g in (steep, margin))
     whole = size.isfinite() & size_of_margin.isfinite()
     zero = whole & (size_of_margin == 0)
-    redraw = _difference(again, first)
-    return Probe(
+    redraw = _relative_difference(again, first)
+    return SanityCheck(
         n=len(x),
         zero=_share(zero),
         broken=_share(~whole),
-        saturated=_share(whole & ~zero & (size < SATURATED * size_of_margin)),
+        saturated=_share(whole & ~zero & (size < _SATURATION_RATIO * size_of_margin)),
         redraw=redraw,
         # A victim that draws differs alone as it differs again.
-        alone=0.0 if redraw > ROUNDING else _difference(single, first[:, : single.shape[1]]),
+        alone=0.0 if redraw > _LOGIT_TOLERANCE else _relative_difference(single, first[:, : single.shape[1]]),
         training=len(training),
         mode=mode,
         probabilities=bool((first >= 0).all() and ((first.double().sum(-1) - 1).abs() < 1e-3).all()),
     )
 
 
-def probe_flags(p: Probe, *, eot: int = 1) -> list[Flag]:
+def sanity_flags(p: SanityCheck, *, eot: int = 1) -> list[Flag]:
     """All flags that a probe raises.
 
     Args:
         eot: forward passes that each answer to the attack was the mean of.
     """
-    return _raised(zero_gradients(p), randomised(p, eot=eot), train_mode(p), softmax_twice(p))
+    return _present(zero_gradients(p), randomised(p, eot=eot), train_mode(p), softmax_twice(p))
 
 
-def zero_gradients(p: Probe) -> Flag | None:
+def zero_gradients(p: SanityCheck) -> Flag | None:
     """Gradients that are zero, not finite, or lost in rounding: attacks that follow them go nowhere."""
-    if p.zero + p.broken > ALLOWED:
+    if p.zero + p.broken > TOLERATED_SHARE:
         return Flag(
             "zero_gradients",
             "serious",
-            f"of {p.n} clean images, {percent(p.zero)} have a gradient of zero in every pixel, {percent(p.broken)} "
+            f"of {p.n} clean images, {format_percent(p.zero)} have a gradient of zero in every pixel, {format_percent(p.broken)} "
             "one that is not finite",
             "look for rounding, quantisation, thresholds or detached tensors in the model; attack through a smooth "
             "approximation of them (BPDA), and read the gradient-free attacks until then",
@@ -107,48 +107,48 @@ def zero_gradients(p: Probe) -> Flag | None:
         return Flag(
             "zero_gradients",
             "caution",
-            f"at {percent(p.saturated)} of {p.n} clean images the gradient of the cross-entropy is lost in rounding "
+            f"at {format_percent(p.saturated)} of {p.n} clean images the gradient of the cross-entropy is lost in rounding "
             "beside that of the margin: the softmax is saturated",
             "attack a margin instead (objective=dlr or cw_margin), as AutoAttack does",
         )
     return None
 
 
-def randomised(p: Probe, *, eot: int = 1) -> Flag | None:
+def randomised(p: SanityCheck, *, eot: int = 1) -> Flag | None:
     """Two equal calls differ, and the attack took one answer for all."""
-    if p.redraw <= ROUNDING or eot > 1:
+    if p.redraw <= _LOGIT_TOLERANCE or eot > 1:
         return None
     return Flag(
         "randomised",
         "serious",
-        f"two equal calls differ by {percent(p.redraw)} of the logits' scale; each answer to the attack was one draw",
+        f"two equal calls differ by {format_percent(p.redraw)} of the logits' scale; each answer to the attack was one draw",
         "export it in evaluation mode, if that is dropout left on; if it is meant to draw, attack the mean of several "
         "draws: audit --eot 20, attack autoattack --attack.version rand, attack apgd --attack.eot 20",
     )
 
 
-def train_mode(p: Probe) -> Flag | None:
+def train_mode(p: SanityCheck) -> Flag | None:
     """Handed over in training mode where that matters, or normalised by the batch even in evaluation mode."""
-    if p.alone > ROUNDING:
+    if p.alone > _LOGIT_TOLERANCE:
         return Flag(
             "train_mode",
             "serious",
-            f"an image's logits differ by {percent(p.alone)} of their scale between alone and in company: the model "
+            f"an image's logits differ by {format_percent(p.alone)} of their scale between alone and in company: the model "
             "normalises by its batch, also in evaluation mode",
             "export it in evaluation mode (model.eval()), with running statistics in its batch norm",
         )
-    if p.mode > ROUNDING:
+    if p.mode > _LOGIT_TOLERANCE:
         return Flag(
             "train_mode",
             "caution",
-            f"the model came with {p.training} modules in training mode, which moves its logits by {percent(p.mode)} "
+            f"the model came with {p.training} modules in training mode, which moves its logits by {format_percent(p.mode)} "
             "of their scale; it was evaluated in evaluation mode",
             "call model.eval() before measuring it elsewhere, or other numbers will be of another model",
         )
     return None
 
 
-def softmax_twice(p: Probe) -> Flag | None:
+def softmax_twice(p: SanityCheck) -> Flag | None:
     """Probabilities where logits are read: a softmax of them is nearly uniform, and its gradients nearly vanish."""
     if not p.probabilities:
         return None
@@ -160,7 +160,7 @@ def softmax_twice(p: Probe) -> Flag | None:
     )
 
 
-def _raised(*flags: Flag | None) -> list[Flag]:
+def _present(*flags: Flag | None) -> list[Flag]:
     return [flag for flag in flags if flag is not None]
 
 
@@ -175,7 +175,7 @@ def _gradient(victim: Victim, x: Tensor, score: Any) -> Float[Tensor, "b *z"]:
     return torch.zeros_like(x) if gradient is None else gradient.detach()
 
 
-def _difference(a: Tensor, b: Tensor) -> float:
+def _relative_difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max().clamp_min(1e-12))
 
 

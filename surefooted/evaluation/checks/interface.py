@@ -9,25 +9,25 @@ from torch import Tensor, nn
 
 from surefooted.core.types import Points, check_pixels
 from surefooted.errors import InputError
-from surefooted.evaluation.checks.probe import PROBED
+from surefooted.evaluation.checks.sanity import SANITY_CHECK_IMAGES
 from surefooted.models.victims import Victim, as_victim, untouched
 
 # Half precision rounds a softmax by so much; logits and sigmoids are further off.
-SUMS_TO_1 = 1e-2
+_SUM_TOLERANCE = 1e-2
 
 
-def admit(model: nn.Module, points: Points, classes: int) -> None:
+def check_classifier(model: nn.Module, points: Points, classes: int) -> None:
     """Refuse what cannot be evaluated, and say why and what to do.
 
     Raises:
         InputError: images outside [0, 1]; a classifier that fails, at any batch or at batch size 1, or that returns NaN
             or anything but one (B, classes) tensor of floats.
     """
-    x = points.x[:PROBED]
+    x = points.x[:SANITY_CHECK_IMAGES]
     check_pixels(points.x)
     with torch.no_grad(), untouched(as_victim(model)):
-        out, fault = _tried(model, x)
-        alone, fault_alone = _tried(model, x[:1])
+        out, fault = _call(model, x)
+        alone, fault_alone = _call(model, x[:1])
     if fault is not None and fault_alone is None:
         raise InputError(
             f"the classifier runs on one image but not on {len(x)} ({fault}); export it with a dynamic batch dimension."
@@ -50,7 +50,7 @@ def admit(model: nn.Module, points: Points, classes: int) -> None:
             _check_output(one, n, classes)
 
 
-def admit_probabilities(out: Tensor) -> None:
+def check_probabilities(out: Tensor) -> None:
     """Refuse outputs that were said to be probabilities and are none: their logarithms would mean nothing.
 
     Args:
@@ -61,7 +61,7 @@ def admit_probabilities(out: Tensor) -> None:
     """
     out = out.detach().double()
     sums = out.sum(1)
-    wrong = (out < -SUMS_TO_1).any(1) | (out > 1 + SUMS_TO_1).any(1) | ((sums - 1).abs() > SUMS_TO_1)
+    wrong = (out < -_SUM_TOLERANCE).any(1) | (out > 1 + _SUM_TOLERANCE).any(1) | ((sums - 1).abs() > _SUM_TOLERANCE)
     if wrong.any():
         raise InputError(
             f"--outputs probabilities, but of {len(out)} images {int(wrong.sum())} have outputs that are none: they go "
@@ -71,7 +71,7 @@ def admit_probabilities(out: Tensor) -> None:
         )
 
 
-def _tried(model: nn.Module, x: Tensor) -> tuple[Any, str | None]:
+def _call(model: nn.Module, x: Tensor) -> tuple[Any, str | None]:
     try:
         return model(x), None
     except InputError as error:

@@ -8,13 +8,13 @@ from math import comb
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from surefooted.evaluation.checks.flags import Flag, allowed_difference, percent
+from surefooted.evaluation.checks.flags import Flag, allowed_difference, format_percent
 from surefooted.evaluation.metrics.intervals import binomial_interval
 
-Found = Bool[Tensor, " n"]
+Success = Bool[Tensor, " n"]
 
 
-def chance(right: Found, y: Int[Tensor, " n"], *, classes: int) -> Flag | None:
+def chance(right: Success, y: Int[Tensor, " n"], *, classes: int) -> Flag | None:
     """Clean images are told no better than by chance, or than by one answer for all of them."""
     n, commonest = len(y), int(y.bincount().max())
     accuracy = binomial_interval(int(right.sum()), n)
@@ -23,15 +23,17 @@ def chance(right: Found, y: Int[Tensor, " n"], *, classes: int) -> Flag | None:
     return Flag(
         "chance",
         "serious" if accuracy.low <= 1 / classes else "caution",
-        f"{int(right.sum())} of {n} clean images are classified rightly ({percent(accuracy.low)} to "
-        f"{percent(accuracy.high)}); one of {classes} classes drawn by lot is right on {percent(1 / classes)}, the "
-        f"commonest class for all on {percent(commonest / n)}",
+        f"{int(right.sum())} of {n} clean images are classified rightly ({format_percent(accuracy.low)} to "
+        f"{format_percent(accuracy.high)}); one of {classes} classes drawn by lot is right on {format_percent(1 / classes)}, the "
+        f"commonest class for all on {format_percent(commonest / n)}",
         "see that it is trained and has its weights, that labels are in the order of its outputs, and that it reads "
         "the pixels it was trained on (normalisation: --mean, --std; order of channels)",
     )
 
 
-def black_box_wins(white: Found, black: Found, *, names: tuple[str, str] = ("white box", "black box")) -> Flag | None:
+def black_box_wins(
+    white: Success, black: Success, *, names: tuple[str, str] = ("white box", "black box")
+) -> Flag | None:
     """An attack without gradients breaks rows that one with gradients does not, at the same eps."""
     alone = int((black & ~white).sum())
     if alone <= allowed_difference(len(white)):
@@ -46,7 +48,7 @@ def black_box_wins(white: Found, black: Found, *, names: tuple[str, str] = ("whi
     )
 
 
-def huge_eps(found: Found, *, eps: float) -> Flag | None:
+def huge_eps(found: Success, *, eps: float) -> Flag | None:
     """A ball that holds an image of every class, and still not every row is broken."""
     left = int((~found).sum())
     if left <= allowed_difference(len(found)):
@@ -59,7 +61,7 @@ def huge_eps(found: Found, *, eps: float) -> Flag | None:
     )
 
 
-def not_converged(found: Found, longer: Found, *, steps: int) -> Flag | None:
+def not_converged(found: Success, longer: Success, *, steps: int) -> Flag | None:
     """Twice the steps break more rows than chance takes and gives."""
     gained, lost = int((longer & ~found).sum()), int((found & ~longer).sum())
     if gained <= allowed_difference(len(found)) or _sign_test(gained, lost) > 0.05:
@@ -72,7 +74,7 @@ def not_converged(found: Found, longer: Found, *, steps: int) -> Flag | None:
     )
 
 
-def rising_accuracy(found: Mapping[float, Found]) -> Flag | None:
+def rising_accuracy(found: Mapping[float, Success]) -> Flag | None:
     """Robust accuracy that rises with eps, though each ball holds the smaller ones."""
     sizes, rises = sorted(found), []
     for k, eps in enumerate(sizes):
