@@ -87,7 +87,7 @@ def measured(
 
     p = first.result(store)
     resampled = {"draws": draws, "seed": seed}
-    values = {name: metric_interval(name, metric, p, **resampled) for name, metric in bound.items()}
+    values = {name: metric_interval(metric, p, **resampled) for name, metric in bound.items()}
     document: dict[str, Any] = {"n": len(p.y), "split": on, "attack": first.moved and first.moved.attack}
     document["metrics"] = {name: {**value._asdict(), "options": given[name][name]} for name, value in values.items()}
     if ranked:

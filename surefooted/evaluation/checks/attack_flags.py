@@ -1,4 +1,4 @@
-"""Flags raised by predictions and results of attacks that were made anyway; nothing is computed anew."""
+"""Flags from the predictions and attack results of an evaluation; nothing new is computed."""
 
 from __future__ import annotations
 
@@ -11,74 +11,134 @@ from torch import Tensor
 from surefooted.evaluation.checks.flags import Flag, allowed_difference, format_percent
 from surefooted.evaluation.metrics.intervals import binomial_interval
 
+# Per image, whether the attack succeeded, as in ``Adversarial.found``.
 Success = Bool[Tensor, " n"]
 
 
-def chance(right: Success, y: Int[Tensor, " n"], *, classes: int) -> Flag | None:
-    """Clean images are told no better than by chance, or than by one answer for all of them."""
-    n, commonest = len(y), int(y.bincount().max())
+def chance(right: Bool[Tensor, " n"], y: Int[Tensor, " n"], *, classes: int) -> Flag | None:
+    """The clean accuracy is no better than chance, or than predicting one class for all images.
+
+    Args:
+        right: (N,) whether each clean image is classified correctly.
+        y: (N,) labels.
+        classes: number of classes.
+
+    Example:
+        >>> import torch
+        >>> y = torch.arange(100) % 10
+        >>> chance(y < 1, y, classes=10).severity
+        'serious'
+    """
+    n, most_frequent = len(y), int(y.bincount().max())
     accuracy = binomial_interval(int(right.sum()), n)
-    if accuracy.low > max(1 / classes, commonest / n):
+    if accuracy.low > max(1 / classes, most_frequent / n):
         return None
+    low, high = format_percent(accuracy.low), format_percent(accuracy.high)
     return Flag(
         "chance",
         "serious" if accuracy.low <= 1 / classes else "caution",
-        f"{int(right.sum())} of {n} clean images are classified rightly ({format_percent(accuracy.low)} to "
-        f"{format_percent(accuracy.high)}); one of {classes} classes drawn by lot is right on {format_percent(1 / classes)}, the "
-        f"commonest class for all on {format_percent(commonest / n)}",
-        "see that it is trained and has its weights, that labels are in the order of its outputs, and that it reads "
-        "the pixels it was trained on (normalisation: --mean, --std; order of channels)",
+        f"The model classifies {int(right.sum())} of {n} clean images correctly (95 % interval {low} to {high}). "
+        f"Guessing among {classes} classes is correct for {format_percent(1 / classes)}, the most frequent class for "
+        f"{format_percent(most_frequent / n)}.",
+        "Check that the model is trained and its weights are loaded, that the labels are in the order of its outputs, "
+        "and that it receives the pixels it was trained on (normalisation by mean and std, order of the channels).",
     )
 
 
 def black_box_wins(
-    white: Success, black: Success, *, names: tuple[str, str] = ("white box", "black box")
+    white: Success, black: Success, *, names: tuple[str, str] = ("the white-box attack", "the black-box attack")
 ) -> Flag | None:
-    """An attack without gradients breaks rows that one with gradients does not, at the same eps."""
-    alone = int((black & ~white).sum())
-    if alone <= allowed_difference(len(white)):
+    """A gradient-free attack succeeds on images on which a gradient-based attack at the same ε fails.
+
+    Args:
+        white: (N,) whether the gradient-based attack succeeded.
+        black: (N,) whether the gradient-free attack succeeded.
+        names: what the message calls the two attacks.
+
+    Example:
+        >>> import torch
+        >>> rows = torch.arange(100)
+        >>> black_box_wins(rows < 50, rows < 60).severity
+        'serious'
+    """
+    only_black = int((black & ~white).sum())
+    if only_black <= allowed_difference(len(white)):
         return None
     more = int(black.sum()) > int(white.sum())
     return Flag(
         "black_box_wins",
         "serious" if more else "caution",
-        f"{names[1]} breaks {alone} of {len(white)} images that {names[0]} does not ({int(black.sum())} broken in all, "
-        f"{int(white.sum())} by {names[0]})",
-        "the gradients mislead: look for what masks them, and read the worst case of both attacks",
+        f"Of {len(white)} images, {names[1]} succeeds on {only_black} on which {names[0]} fails; in total it succeeds "
+        f"on {int(black.sum())}, {names[0]} on {int(white.sum())}.",
+        "The gradients are misleading: find out what masks them, and report the worst case over both attacks.",
     )
 
 
 def huge_eps(found: Success, *, eps: float) -> Flag | None:
-    """A ball that holds an image of every class, and still not every row is broken."""
-    left = int((~found).sum())
-    if left <= allowed_difference(len(found)):
+    """Some images resist an attack whose ε is so large that the ball contains images of every class.
+
+    Args:
+        found: (N,) whether the attack succeeded.
+        eps: its radius ε.
+
+    Example:
+        >>> import torch
+        >>> huge_eps(torch.arange(100) < 60, eps=1.0).seen
+        '40 of 100 images resist the attack at ε = 1, although the ball contains images of other classes.'
+    """
+    resisting = int((~found).sum())
+    if resisting <= allowed_difference(len(found)):
         return None
     return Flag(
         "huge_eps",
         "serious",
-        f"{left} of {len(found)} images withstand eps = {eps:g}, where other images are within reach",
-        "the attack fails, not the perturbation: look for masked gradients, more steps or another objective",
+        f"{resisting} of {len(found)} images resist the attack at ε = {eps:g}, although the ball contains images of "
+        "other classes.",
+        "The attack is too weak: check for gradient masking, and try more steps or another objective.",
     )
 
 
 def not_converged(found: Success, longer: Success, *, steps: int) -> Flag | None:
-    """Twice the steps break more rows than chance takes and gives."""
+    """Twice the steps succeed on significantly more images (one-sided sign test at 5 %).
+
+    Args:
+        found: (N,) whether the attack succeeded.
+        longer: (N,) whether it succeeded with twice the steps.
+        steps: number of steps of the shorter attack.
+
+    Example:
+        >>> import torch
+        >>> rows = torch.arange(100)
+        >>> not_converged(rows < 50, rows < 60, steps=10).name
+        'not_converged'
+    """
     gained, lost = int((longer & ~found).sum()), int((found & ~longer).sum())
     if gained <= allowed_difference(len(found)) or _sign_test(gained, lost) > 0.05:
         return None
     return Flag(
         "not_converged",
         "caution",
-        f"of {len(found)} images, {2 * steps} steps break {gained} that {steps} do not, and miss {lost} that they do",
-        "give the attack more steps, a larger step size or restarts, until doubling them changes nothing",
+        f"Of {len(found)} images, the attack with {2 * steps} steps succeeds on {gained} on which {steps} steps fail, "
+        f"and fails on {lost} on which they succeed.",
+        "Use more steps, a larger step size or restarts, until doubling the steps makes no difference.",
     )
 
 
 def rising_accuracy(found: Mapping[float, Success]) -> Flag | None:
-    """Robust accuracy that rises with eps, though each ball holds the smaller ones."""
-    sizes, rises = sorted(found), []
-    for k, eps in enumerate(sizes):
-        for larger in sizes[k + 1 :]:
+    """Robust accuracy increases with ε, although each ball contains the smaller ones: the flag ``ladder``.
+
+    Args:
+        found: for each radius ε, (N,) whether the attack succeeded.
+
+    Example:
+        >>> import torch
+        >>> rows = torch.arange(100)
+        >>> rising_accuracy({0.1: rows < 60, 0.2: rows < 50}).name
+        'ladder'
+    """
+    radii, rises = sorted(found), []
+    for k, eps in enumerate(radii):
+        for larger in radii[k + 1 :]:
             rise = int(found[eps].sum()) - int(found[larger].sum())
             if rise > allowed_difference(len(found[eps])):
                 rises.append((rise, eps, larger))
@@ -88,12 +148,12 @@ def rising_accuracy(found: Mapping[float, Success]) -> Flag | None:
     return Flag(
         "ladder",
         "serious",
-        f"of {len(found[eps])} images, {rise} fewer are broken at eps = {larger:g} than at {eps:g}",
-        "the attack fails where it has more room: look for masked gradients, or a step size that does not fit eps",
+        f"Of {len(found[eps])} images, the attack succeeds on {rise} fewer at ε = {larger:g} than at ε = {eps:g}.",
+        "The attack is weaker at larger ε: check for gradient masking, or a step size that does not fit ε.",
     )
 
 
-def _sign_test(more: int, less: int) -> float:
-    """Chance of at least so many of one kind, were both kinds equally likely."""
-    n = more + less
-    return sum(comb(n, k) for k in range(more, n + 1)) / 2**n
+def _sign_test(more: int, fewer: int) -> float:
+    """One-sided p-value of at least ``more`` events of one kind, if both kinds are equally likely."""
+    n = more + fewer
+    return sum(comb(n, k) for k in range(more, n + 1)) / (1 << n)
