@@ -293,9 +293,9 @@ def test_what_cannot_be_analysed_is_refused():
         nonlinearity(net, points, points.x[:2])
     with pytest.raises(InputError, match="no images"):
         decision_margin(net, points.take(slice(0, 0)))
-    with pytest.raises(InputError, match="odd number"):
+    with pytest.raises(InputError, match="`grid` is 20; expected an odd number"):
         loss_surface(net, points, grid=20)
-    with pytest.raises(InputError, match="reach"):
+    with pytest.raises(InputError, match="`reach` is 0; expected a finite number above 0"):
         loss_surface(net, points, reach=0)
     with pytest.raises(InputError, match="batch"):
         sensitivity(net, points, batch=0)

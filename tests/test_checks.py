@@ -201,13 +201,13 @@ def test_a_training_mode_that_changes_nothing_raises_none(honest, points):
 def test_averaging_draws_answers_the_flag_of_random_classifiers(honest, points):
     seen = sanity_check(Randomised(honest, points.x), points)
     assert checks.randomised(seen) and not checks.randomised(seen, eot=20)
-    for name, options in re.findall(r"attack (\w+) --attack\.(\w+ \w+)", checks.randomised(seen).cure):
-        assert build("attack", {name: dict([options.split()])}).eot == 20
+    suggested = re.findall(r"(\w+)\((\w+)='?(\w+)'?\)", checks.randomised(seen).cure)
+    assert [build("attack", {name: {option: value}}).eot for name, option, value in suggested] == [20, 20]
 
 
 def test_statistics_of_the_batch_are_training_mode_too(points):
     (flag,) = checks.sanity_flags(sanity_check(Company(), points))
-    assert flag.name == "train_mode" and flag.severity == "serious" and "in company" in flag.seen
+    assert flag.name == "train_mode" and flag.severity == "serious" and "of the same image in a batch" in flag.seen
 
 
 class Company(nn.Module):
@@ -320,7 +320,7 @@ def no_single(z):
         (lambda z: (z, z), "returns a tuple"),
         (lambda z: {"logits": z, "features": z}, "returns a dict with logits, features"),
         (lambda z: z / 0, "NaN or infinity for 64 of 64 images"),
-        (lambda z: z[:, :7], "tells 7 classes apart and the data have 10"),
+        (lambda z: z[:, :7], "has 7 classes and the data have 10"),
         (lambda z: z.argmax(-1), r"shape \(64,\) for 64 images"),
         (lambda z: z.long(), "torch.int64"),
         (lambda z: z.squeeze(), r"shape \(10,\) for 1 images"),
@@ -346,7 +346,7 @@ def test_pixels_must_lie_between_0_and_1(points):
 
 def test_several_networks_as_one_are_admitted(honest, points):
     check_classifier(Ensemble([honest, trained()]), points, 10)
-    with pytest.raises(InputError, match="tells 10 classes apart and the data have 7"):
+    with pytest.raises(InputError, match="has 10 classes and the data have 7"):
         check_classifier(Ensemble([honest, honest]), points, 7)
 
 
@@ -357,5 +357,5 @@ def test_probabilities_are_admitted_as_rounded(honest, points, dtype):
 
 @pytest.mark.parametrize("of", [lambda z: z, torch.sigmoid, lambda z: z.log_softmax(-1), lambda z: z.softmax(0)])
 def test_what_is_said_to_be_probabilities_and_is_none_is_refused(of, honest, points):
-    with pytest.raises(InputError, match=r"of 96 images \d+ have outputs that are none.*leave --outputs out"):
+    with pytest.raises(InputError, match=r"for \d+ of 96 images are not probabilities.*leave out `outputs`"):
         check_probabilities(of(honest(points.x)))

@@ -158,16 +158,16 @@ def test_without_errors_there_is_nothing_to_detect():
     assert aurc(p.take(right)) == excess_aurc(p.take(right)) == 0 and aurc(p.take(~right)) == 1
     level = (~right).long() * 2
     assert by_level(error_auroc, p, level).isnan().all()
-    for part, word in ((p.take(right), "right"), (p.take(~right), "wrong")):
-        with pytest.raises(InputError, match=f"both right and wrong answers; all {len(part.y)} are {word}"):
+    for part, word in ((p.take(right), "correct"), (p.take(~right), "wrong")):
+        with pytest.raises(InputError, match=f"both correct and wrong predictions; all {len(part.y)} are {word}"):
             error_detection(part)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: detection(torch.zeros(0), torch.ones(2)), "inside is empty"),
-        (lambda: detection(torch.ones(2), torch.tensor([1, nan])), "outside holds 1 NaN of 2"),
+        (lambda: detection(torch.zeros(0), torch.ones(2)), "`inside` is empty"),
+        (lambda: detection(torch.ones(2), torch.tensor([1, nan])), "`outside` contains 1 NaN in 2"),
         (lambda: detection(torch.ones(2), torch.ones(2), tpr=95), "tpr = 95"),
         (
             lambda: error_detection(sample(5), torch.ones(4)),

@@ -136,7 +136,7 @@ def test_what_is_not_a_pair_is_refused(compare, second, message):
 
 def test_other_bad_input_is_refused():
     twice = A._replace(rows=A.rows // 2)
-    with pytest.raises(InputError, match="10 of 20 rows repeat one"):
+    with pytest.raises(InputError, match="10 of 20 rows repeat an example"):
         mcnemar(twice, twice)
     with pytest.raises(InputError, match="got 2 and 1 values"):
         paired_seeds([0.1, 0.2], [0.1])

@@ -93,8 +93,8 @@ def test_one_sample_disagrees_with_nobody_and_has_no_variance():
         (torch.zeros(3, 4), r"got torch.float32 of shape \(3, 4\)"),
         (torch.zeros(2, 0, 4), r"of shape \(2, 0, 4\)"),
         (torch.zeros(2, 3, 4, dtype=torch.int64), "torch.int64"),
-        (torch.tensor([[[nan, 0.0], [0.0, 0.0]]] * 2), "1 of 2 examples hold NaN"),
-        (torch.tensor([[[inf, 0.0], [0.0, 0.0]]] * 2), "1 of 2 examples hold NaN or infinite"),
+        (torch.tensor([[[nan, 0.0], [0.0, 0.0]]] * 2), "1 of 2 examples contain NaN"),
+        (torch.tensor([[[inf, 0.0], [0.0, 0.0]]] * 2), "1 of 2 examples contain NaN or infinite"),
     ],
 )
 def test_bad_input_is_refused(measure, samples, message):

@@ -209,7 +209,7 @@ def test_splits_that_cannot_be_fitted_are_refused(fit):
         fit(p.take(slice(0, 0)))
     with pytest.raises(InputError, match=r"at least two classes; all \d+ are of class 1"):
         fit(p.take(p.y == 1))
-    with pytest.raises(InputError, match="got 1, and one cannot be held out"):
+    with pytest.raises(InputError, match="at least two examples, to hold one out; got 1"):
         cross_fit(p.take(slice(0, 1)), fit)
     with pytest.raises(InputError, match="fitted on 3 classes; got predictions of 4"):
         fit(p)(stated(5, 4, *worlds()["vector"]))

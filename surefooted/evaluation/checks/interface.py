@@ -82,8 +82,8 @@ def check_probabilities(out: Tensor) -> None:
         raise ModelError(
             f"The outputs for {int(wrong.sum())} of {len(out)} images are not probabilities, although "
             f"`outputs=probabilities` was given: they range from {float(out.min()):.3g} to {float(out.max()):.3g} and "
-            f"sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}; expected values in [0, 1] that sum to 1. If they are "
-            "logits, leave out `outputs`; if they are sigmoids, return the logits before them."
+            f"sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}; expected values in [0, 1] that sum to 1. If "
+            "they are logits, leave out `outputs`; if they are sigmoids, return the logits before them."
         )
 
 

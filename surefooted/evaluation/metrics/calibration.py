@@ -157,7 +157,8 @@ def debiased_ece(
             spread = variance.clamp(min=1e-300).sqrt()
             z = mean.abs() / spread
             folded = spread * (2 / torch.pi) ** 0.5 * (-z.square() / 2).exp() + mean.abs() * torch.erf(z / 2**0.5)
-            return (share * (2 * mean.abs() - folded)).sum(0).clamp(min=0)
+            debiased: Tensor = (share * (2 * mean.abs() - folded)).sum(0).clamp(min=0)
+            return debiased
         squared = (share * (mean.square() - variance)).sum(0)
         return squared if norm == "squared" else squared.clamp(min=0).sqrt()
 
