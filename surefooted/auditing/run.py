@@ -105,7 +105,7 @@ def audit(
         options: part, limit, levels, eot, temperature, seed; see ``surefooted.auditing``.
 
     Raises:
-        InputError: for a classifier or data that cannot be audited, before any work; see ``checks.admit``.
+        InputError: for a classifier or data that cannot be audited, before any work; see ``checks.check_classifier``.
     """
     named = resolve_data(data)
     victim = victim_of(model, named, weights=weights, mean=tuple(mean), std=tuple(std), outputs=outputs)

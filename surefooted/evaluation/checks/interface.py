@@ -18,7 +18,7 @@ _FACTORY = "a factory of your own (`model=MODULE:FUNCTION`)"
 
 
 def check_classifier(model: nn.Module, points: Points, classes: int) -> None:
-    """Refuse a classifier that cannot be evaluated, with the cause and what to do.
+    """Refuse a classifier that cannot be evaluated; the error states the cause and how to fix it.
 
     Args:
         model: maps images (B, ...) in [0, 1] to logits (B, classes).
@@ -92,7 +92,7 @@ def _call(model: nn.Module, x: Tensor) -> tuple[Any, str | None]:
     try:
         return model(x), None
     except InputError as error:
-        return None, str(error)
+        return None, str(error).rstrip(".")
     except Exception as error:  # foreign code may raise anything
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         return None, f"{type(error).__name__}: {first_line}"

@@ -1,4 +1,4 @@
-"""Selective prediction: do uncertain predictions contain the errors, and what is the risk of answering the others only?
+"""Selective prediction: error detection by uncertainty, and the risk when only the certain examples are answered.
 
 Equal uncertainties are on the same side of every threshold; AUROC counts a tie as one half.
 """

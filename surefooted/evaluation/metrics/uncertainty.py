@@ -1,4 +1,4 @@
-"""Uncertainty per example: of one prediction, or of several samples (ensemble members, dropout masks, posterior draws).
+"""Uncertainty per example, from one prediction or several samples (ensemble members, dropout masks, posterior draws).
 
 Functions of samples take one (S, N, K) tensor or S tensors (N, K) of logits or log-probabilities; both give the same
 result, because log-softmax leaves log-probabilities unchanged. S = 1 is a single network. Entropies are in nats. All
