@@ -332,7 +332,7 @@ def no_single(z):
 def test_what_cannot_be_evaluated_is_refused_with_its_cure(of, said, points):
     with pytest.raises(InputError, match=said) as error:
         check_classifier(Says(of), points, 10)
-    assert any(word in str(error.value) for word in ("factory", "Look for", "expected", "evaluation mode", "export"))
+    assert any(word in str(error.value) for word in ("factory", "Look for", "expected", "evaluation mode", "Export"))
 
 
 def test_pixels_must_lie_between_0_and_1(points):

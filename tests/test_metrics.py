@@ -80,11 +80,16 @@ def test_perfect_prediction_has_the_stated_value(metric):
 
 @every_metric
 def test_better_is_the_stated_direction(metric):
-    """90 % correct and sure of it, with unsure errors; or 50 % correct and unsure of it, with sure errors."""
-    confidence = torch.tensor([0.95, 0.55], dtype=torch.float64)
-    log_p = torch.stack([confidence, 1 - confidence], 1).log()
-    good = predictions(log_p.repeat_interleave(torch.tensor([90, 10]), 0), torch.tensor([0] * 90 + [1] * 10))
-    bad = predictions(log_p.repeat_interleave(torch.tensor([50, 50]), 0), torch.tensor([1] * 50 + [0] * 50))
+    """Good: 90 % correct with confidence 0.95, errors with 0.55. Bad: 50 % correct with 0.55, errors with 0.95."""
+    y = torch.arange(100) % 2
+
+    def two_class(correct: torch.Tensor, sure: torch.Tensor) -> Predictions:
+        confidence = torch.where(sure, 0.95, 0.55).double()
+        p_of_label = torch.where(correct, confidence, 1 - confidence)
+        return predictions(torch.stack([1 - p_of_label, p_of_label], 1).gather(1, torch.stack([1 - y, y], 1)).log(), y)
+
+    most, half = torch.arange(100) < 90, torch.arange(100) < 50
+    good, bad = two_class(most, most), two_class(half, ~half)
     better = split_partial(metric)[0].better
     assert {
         "high": metric(good) > metric(bad),
