@@ -72,7 +72,7 @@ def sensitivity(model: nn.Module | Victim, images: Images | Points, *, batch: in
         each = 4 * count_classes(victim, images) * images.x[:1].numel()
         for points in in_batches(victim, images, min(batch, max(1, JACOBIAN_BYTES // each))):
             with untouched(victim, seed=seed):
-                f, j = jacobian(victim, victim.lift(points.x))
+                f, j = _jacobian(victim, victim.lift(points.x))
             parts.append((logit_margin(f, points.y), spectral_norm(j), f.argmax(-1) == points.y))
     return Sensitivity(*(torch.cat(column) for column in zip(*parts)))
 
@@ -128,7 +128,7 @@ def certified_radius(margin: Float[Tensor, " n"], lipschitz: Float[Tensor, " n"]
     return normalised_margin(margin.clamp_min(0), lipschitz) / sqrt(2)
 
 
-def jacobian(victim: Victim, z: Float[Tensor, "b *z"]) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k d"]]:
+def _jacobian(victim: Victim, z: Float[Tensor, "b *z"]) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k d"]]:
     """The output f and its derivatives with respect to the flattened coordinates.
 
     The caller freezes the victim (``untouched``). Rows must be independent (no batch norm in training mode), because
@@ -152,7 +152,12 @@ def jacobian(victim: Victim, z: Float[Tensor, "b *z"]) -> tuple[Float[Tensor, "b
 
 
 def spectral_norm(j: Float[Tensor, "b k d"]) -> Float[Tensor, " b"]:
-    """Largest singular value of each matrix, from the smaller of its two Gram matrices."""
+    """Largest singular value of each matrix, from the smaller of its two Gram matrices.
+
+    Example:
+        >>> spectral_norm(torch.diag_embed(torch.tensor([[3.0, 4.0]])))
+        tensor([4.])
+    """
     # The square of a derivative of 1e-25 underflows: scale to 1 first.
     scale = torch.linalg.vector_norm(j, torch.inf, (1, 2)).clamp_min(torch.finfo(j.dtype).tiny)
     unit = j / scale[:, None, None]

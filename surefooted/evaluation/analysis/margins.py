@@ -49,7 +49,12 @@ def decision_margin(
 
 
 def logit_margin(f: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """f_y − max_{i≠y} f_i for every row."""
+    """f_y − max_{i≠y} f_i for every row.
+
+    Example:
+        >>> logit_margin(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([0]))
+        tensor([1.])
+    """
     true = f.gather(-1, y[:, None])[:, 0]
     return true - f.masked_fill(one_hot(y, f.shape[-1]).bool(), -torch.inf).amax(-1)
 

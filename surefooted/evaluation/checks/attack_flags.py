@@ -12,7 +12,7 @@ from surefooted.evaluation.checks.flags import Flag, allowed_difference, format_
 from surefooted.evaluation.metrics.intervals import binomial_interval
 
 # Per image, whether the attack succeeded, as in ``Adversarial.found``.
-Success = Bool[Tensor, " n"]
+_Success = Bool[Tensor, " n"]
 
 
 def chance(right: Bool[Tensor, " n"], y: Int[Tensor, " n"], *, classes: int) -> Flag | None:
@@ -46,7 +46,7 @@ def chance(right: Bool[Tensor, " n"], y: Int[Tensor, " n"], *, classes: int) -> 
 
 
 def black_box_wins(
-    white: Success, black: Success, *, names: tuple[str, str] = ("the white-box attack", "the black-box attack")
+    white: _Success, black: _Success, *, names: tuple[str, str] = ("the white-box attack", "the black-box attack")
 ) -> Flag | None:
     """A gradient-free attack succeeds on images on which a gradient-based attack at the same ε fails.
 
@@ -74,7 +74,7 @@ def black_box_wins(
     )
 
 
-def huge_eps(found: Success, *, eps: float) -> Flag | None:
+def huge_eps(found: _Success, *, eps: float) -> Flag | None:
     """Some images resist an attack whose ε is so large that the ball contains images of every class.
 
     Args:
@@ -98,7 +98,7 @@ def huge_eps(found: Success, *, eps: float) -> Flag | None:
     )
 
 
-def not_converged(found: Success, longer: Success, *, steps: int) -> Flag | None:
+def not_converged(found: _Success, longer: _Success, *, steps: int) -> Flag | None:
     """Twice the steps succeed on significantly more images (one-sided sign test at 5 %).
 
     Args:
@@ -124,7 +124,7 @@ def not_converged(found: Success, longer: Success, *, steps: int) -> Flag | None
     )
 
 
-def rising_accuracy(found: Mapping[float, Success]) -> Flag | None:
+def rising_accuracy(found: Mapping[float, _Success]) -> Flag | None:
     """Robust accuracy increases with ε, although each ball contains the smaller ones: the flag ``ladder``.
 
     Args:

@@ -38,6 +38,7 @@ class MetricComponent(Protocol):
         weighted: takes the same arguments and returns the ``Functional``.
     """
 
+    __name__: str
     perfect: float
     better: Better | None
     interval: IntervalKind
@@ -106,7 +107,12 @@ def as_functional(metric: Metric, p: Predictions) -> Functional:
 
 
 def weighted_mean(values: Float[Tensor, " n"]) -> Functional:
-    """Weighted mean over the examples; infinite in exactly those draws that contain an infinite value."""
+    """Weighted mean over the examples; infinite in exactly those draws that contain an infinite value.
+
+    Example:
+        >>> weighted_mean(torch.tensor([1.0, 4.0]).double())(torch.tensor([[1.0, 1.0], [2.0, 1.0]]).double())
+        tensor([2.5000, 2.0000], dtype=torch.float64)
+    """
     infinite = values.isinf().double()
     finite = values.masked_fill(values.isinf(), 0)  # 0 · inf is nan: an example that was not drawn must not count
     if not infinite.any():
