@@ -315,7 +315,7 @@ def no_single(z):
 
 
 @pytest.mark.parametrize(
-    ("of", "said"),
+    ("change", "message"),
     [
         (lambda z: (z, z), "returns a tuple"),
         (lambda z: {"logits": z, "features": z}, "returns a dict with logits, features"),
@@ -329,9 +329,9 @@ def no_single(z):
         (lambda z: z @ torch.zeros(3, 3), "cannot run on 64 images of"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused_with_its_cure(of, said, points):
-    with pytest.raises(InputError, match=said) as error:
-        check_classifier(Says(of), points, 10)
+def test_what_cannot_be_evaluated_is_refused_with_its_cure(change, message, points):
+    with pytest.raises(InputError, match=message) as error:
+        check_classifier(Says(change), points, 10)
     assert any(word in str(error.value) for word in ("factory", "Look for", "expected", "evaluation mode", "Export"))
 
 

@@ -61,7 +61,7 @@ def test_coverage(metric, kind):
     for seed in range(300):
         interval = bootstrap(metric, sample(150, seed=seed), draws=200, seed=seed, level=0.9, kind=kind)
         hits += interval.low <= truth <= interval.high
-    assert 0.84 <= hits / 300 <= 0.95  # ± 3.5 standard errors, less the little that 150 examples cost
+    assert 0.84 <= hits / 300 <= 0.95  # ± 3.5 standard errors, minus the small loss at 150 examples
 
 
 def test_basic_interval_mirrors_the_percentile_interval():
