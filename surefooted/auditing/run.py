@@ -18,7 +18,7 @@ from surefooted.auditing.page import page
 from surefooted.core.norms import Norm
 from surefooted.core.types import Points
 from surefooted.errors import InputError
-from surefooted.evaluation.checks import PROBED, Flag, admit, admit_probabilities
+from surefooted.evaluation.checks import SANITY_CHECK_IMAGES, Flag, check_classifier, check_probabilities
 from surefooted.models.external import ExternalModel, InMemoryModel, IOAdapter, is_external
 from surefooted.models.victims import NetworkVictim, untouched
 from surefooted.pipeline.execute import execute, plan
@@ -105,7 +105,7 @@ def audit(
         options: part, limit, levels, eot, temperature, seed; see ``surefooted.auditing``.
 
     Raises:
-        InputError: for a classifier or data that cannot be audited, before any work; see ``checks.admit``.
+        InputError: for a classifier or data that cannot be audited, before any work; see ``checks.check_classifier``.
     """
     named = resolve_data(data)
     victim = victim_of(model, named, weights=weights, mean=tuple(mean), std=tuple(std), outputs=outputs)
@@ -130,11 +130,11 @@ def prepare(made: Audit, store: Store, runtime: Runtime, *, quiet: bool) -> None
     if trainings_of(made.model) or not plan(made.tasks, store):
         return  # one of ours may not even be trained yet
     net = made.model.load(store).to(runtime.device())
-    points = eval_images(made.model, made.data, made.part, PROBED).points(device=runtime.device())
-    admit(net, points, len(made.splits.test.classes))
+    points = eval_images(made.model, made.data, made.part, SANITY_CHECK_IMAGES).points(device=runtime.device())
+    check_classifier(net, points, len(made.splits.test.classes))
     if isinstance(net, IOAdapter) and net.outputs == "probabilities":
         with torch.no_grad(), untouched(NetworkVictim(net)):
-            admit_probabilities(net.said(points.x))
+            check_probabilities(net.said(points.x))
     if not quiet:
         from surefooted.report.terminal import say_on_stderr
 

@@ -18,7 +18,7 @@ from surefooted.evaluation import metrics
 from surefooted.evaluation.metrics.decompositions import brier_decomposition, nll_decomposition
 from surefooted.evaluation.metrics.detection import detection
 from surefooted.evaluation.metrics.levels import by_level, levels_of
-from surefooted.evaluation.metrics.measuring import interval_of
+from surefooted.evaluation.metrics.measuring import metric_interval
 from surefooted.evaluation.metrics.paired import mcnemar, paired_bootstrap
 from surefooted.pipeline.execute import execute
 from surefooted.pipeline.runtime import Runtime
@@ -87,7 +87,7 @@ def measured(
 
     p = first.result(store)
     resampled = {"draws": draws, "seed": seed}
-    values = {name: interval_of(name, metric, p, **resampled) for name, metric in bound.items()}
+    values = {name: metric_interval(metric, p, **resampled) for name, metric in bound.items()}
     document: dict[str, Any] = {"n": len(p.y), "split": on, "attack": first.moved and first.moved.attack}
     document["metrics"] = {name: {**value._asdict(), "options": given[name][name]} for name, value in values.items()}
     if ranked:

@@ -43,4 +43,4 @@ def flagged(flag: Flag) -> str:
     """A flag as printed beside a robust accuracy."""
     colour = "red" if flag.severity == "serious" else "yellow"
     name = flag.name.replace("_", " ")
-    return f"[{colour}]{flag.severity}: {name}[/] {escape(flag.seen)}; [bold]{escape(flag.cure)}[/]"
+    return f"[{colour}]{flag.severity}: {name}[/] {escape(flag.seen)} [bold]{escape(flag.cure)}[/]"
