@@ -224,7 +224,7 @@ def test_it_starts_from_the_data(moons):
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values()))
     again.start(x[:50], 50)  # of a network that goes on training only N is new
     assert torch.equal(again.gp.inducing, net.gp.inducing) and again.gp.examples == 50
-    objective = due().objective(net, x, x, moons.train.y)
+    objective = due().outer_loss(net, x, x, moons.train.y)
     assert objective.isfinite() and due().penalty(net) == net.gp.divergence() / 1234
 
 

@@ -14,8 +14,8 @@ from surefooted.models.ensembles import Ensemble
 from surefooted.models.nets import due_mlp
 from surefooted.training import methods
 from surefooted.training.methods import targets
-from surefooted.training.methods.due import divergence
-from surefooted.training.methods.targets import Levels, adaptive, eps_of, label_smoothing
+from surefooted.training.methods.due import kl_penalty
+from surefooted.training.methods.targets import RobustnessLevels, adaptive, label_smoothing, smoothing_eps
 
 ALL = methods.__all__
 
@@ -40,7 +40,7 @@ def network(method):
         torch.manual_seed(seed)
         return nn.Sequential(nn.Flatten(), nn.Linear(36, 24), nn.ReLU(), nn.Linear(24, 5))
 
-    if method.penalty is divergence:
+    if method.penalty is kl_penalty:
         torch.manual_seed(0)
         net = due_mlp((1, 6, 6), 5)
         net.start(torch.rand(50, 1, 6, 6), 16)
@@ -51,13 +51,13 @@ def network(method):
 def start(method, points):
     """The state before the first epoch, with examples spread over the levels in turn."""
     r = method.target.levels
-    return method.target.init(Levels(points.rows, points.rows % r, points.rows + 16, points.rows % r))
+    return method.target.init(RobustnessLevels(points.rows, points.rows % r, points.rows + 16, points.rows % r))
 
 
 def loss_of(method, net, points):
     target = method.target.apply(start(method, points), points, 5)
-    moved = method.move(net, points, target, seed=1)
-    return method.objective(net, moved, points.x, target), moved, target
+    moved = method.perturb_points(net, points, target, seed=1)
+    return method.outer_loss(net, moved, points.x, target), moved, target
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -170,7 +170,7 @@ def test_the_clean_pass_of_trades_is_run_once_a_batch_not_once_a_step(net, batch
 def test_targets_are_distributions_whose_greatest_class_is_the_label(target, batch):
     made = getattr(targets, target)()
     r = made.levels
-    state = made.init(Levels(batch.rows, batch.rows % r, batch.rows + 16, batch.rows % r))
+    state = made.init(RobustnessLevels(batch.rows, batch.rows % r, batch.rows + 16, batch.rows % r))
     soft = made.apply(state, batch, 5)
     if soft.ndim == 1:
         assert torch.equal(soft, batch.y)
@@ -190,7 +190,7 @@ def worked_example():
     """
     p = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.9, 0.1, 0.0, 0.0], [0.5, 0.3, 0.1, 0.1], [0.2, 0.6, 0.1, 0.1]])
     validation = Points(p, torch.tensor([0, 3, 0, 1]), torch.tensor([10, 11, 12, 13]))
-    levels = Levels(torch.arange(4), torch.tensor([0, 1, 1, 0]), validation.rows, torch.tensor([0, 0, 1, 1]))
+    levels = RobustnessLevels(torch.arange(4), torch.tensor([0, 1, 1, 0]), validation.rows, torch.tensor([0, 0, 1, 1]))
     return p.log(), validation, levels
 
 
@@ -206,7 +206,7 @@ def test_ar_adals_follows_a_hand_worked_algorithm_1():
     assert state["p"].tolist() == pytest.approx([0.94, 1.0])
     # ε = (0.94 − 1) · 4 / (1 − 4) = 0.08: the true class gets 0.94, the others 0.02; level 2 stays one-hot
     train = Points(torch.zeros(4, 1), torch.tensor([0, 1, 2, 3]), torch.arange(4))
-    assert eps_of(torch.tensor(0.94), 4).item() == pytest.approx(0.08)
+    assert smoothing_eps(torch.tensor(0.94), 4).item() == pytest.approx(0.08)
     soft = target.apply(state, train, 4)
     assert soft[0].tolist() == pytest.approx([0.94, 0.02, 0.02, 0.02])
     assert soft[1].tolist() == pytest.approx([0, 1, 0, 0])
@@ -216,7 +216,7 @@ def test_ar_adals_follows_a_hand_worked_algorithm_1():
 def test_adals_is_the_same_with_one_level():
     log_p, validation, levels = worked_example()
     target = adaptive(alpha=0.2, levels=1)
-    state = target.init(Levels.single(levels.train_rows, levels.validation_rows))
+    state = target.init(RobustnessLevels.single(levels.train_rows, levels.validation_rows))
     state = target.refresh(state, log_p, validation)
     # confidence 2.7 / 4 = 0.675, accuracy 0.75: p would rise above 1
     assert state["p"].tolist() == [1.0]
@@ -229,15 +229,15 @@ def test_adals_is_the_same_with_one_level():
 def test_soft_labels_stay_above_uniform():
     log_p, validation, levels = worked_example()
     target = adaptive(alpha=100, levels=1)
-    state = target.init(Levels.single(levels.train_rows, levels.validation_rows))
+    state = target.init(RobustnessLevels.single(levels.train_rows, levels.validation_rows))
     state = target.refresh(state, log_p, validation._replace(y=torch.full((4,), 3)))
-    assert 0.25 < state["p"].item() < 0.2501 and 0 < eps_of(state["p"], 4).item() < 1
+    assert 0.25 < state["p"].item() < 0.2501 and 0 < smoothing_eps(state["p"], 4).item() < 1
 
 
 def test_a_level_without_validation_examples_is_refused():
     rows = torch.arange(4)
     with pytest.raises(InputError, match="levels off the validation set"):
-        adaptive(levels=3).init(Levels(rows, rows % 3, rows + 4, rows % 2))
+        adaptive(levels=3).init(RobustnessLevels(rows, rows % 3, rows + 4, rows % 2))
 
 
 def test_free_combinations(net, batch):
@@ -299,14 +299,14 @@ def test_mixup_lies_between_pairs_and_adds_up():
 def test_ranking_is_said_in_one_way():
     with pytest.raises(InputError, match="one of by, column and every"):
         adaptive(every=2, column="ages.npy")
-    assert adaptive(by="entropy").by is not None and adaptive(every=3).every == 3
+    assert adaptive(by="entropy").ranking.score.spec.name == "entropy" and adaptive(every=3).ranking.every == 3
 
 
 def test_the_learning_rate_of_the_labels_changes_after_an_epoch():
     """Confidence 0.9 and accuracy 0: the label falls by 0.9 α, twice by the first α, then by the second."""
     target = adaptive(alpha=0.1, levels=1, later=((2, 0.2),))
     rows = torch.arange(4)
-    state = target.init(Levels.single(rows, rows + 4))
+    state = target.init(RobustnessLevels.single(rows, rows + 4))
     log_p = torch.tensor([[0.9, 0.1]]).log().expand(4, -1)
     seen = []
     for _ in range(3):
@@ -317,9 +317,9 @@ def test_the_learning_rate_of_the_labels_changes_after_an_epoch():
 
 def test_examples_are_ranked_by_the_distance_of_the_network_s_own_answer():
     for name in ("carlini_wagner", {"ddn": {"steps": 9}}):
-        ranks = methods.ar_adals(robustness=name).target.robustness
+        ranks = methods.ar_adals(robustness=name).target.ranking.attack
         assert ranks.away_from == "prediction" and ranks.spec.arguments["away_from"] == "prediction"
-    assert methods.ar_adals(robustness={"ddn": {"steps": 9}}).target.robustness.spec.arguments["steps"] == 9
+    assert methods.ar_adals(robustness={"ddn": {"steps": 9}}).target.ranking.attack.spec.arguments["steps"] == 9
 
 
 @pytest.mark.parametrize(
@@ -341,6 +341,6 @@ def test_the_attack_of_a_larger_ball_reaches_its_edge(name):
     points = Points(torch.full((6, 1, 4, 4), 0.5), torch.arange(6) % 3, torch.arange(6))
     given = {"alpha": 0.1} if name == "pat_ar_adals" else {}
     made = getattr(methods, name)(eps=0.3, **given)
-    moved = made.move(net, points, torch.full((6, 3), 1 / 3), seed=0)
+    moved = made.perturb_points(net, points, torch.full((6, 3), 1 / 3), seed=0)
     assert (moved - 0.5).abs().max().item() == pytest.approx(0.3)
     assert getattr(methods, name)(**given).spec.arguments["step_size"] is None

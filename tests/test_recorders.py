@@ -50,7 +50,7 @@ def test_what_is_recorded_is_what_the_attacks_find():
     recorder = robustness(eps=0.2, steps=10)
     state = {name: torch.zeros(0, dtype=torch.float64) for name in ("step", "clean", "fgsm", "pgd")}
     for step in (0, 7):
-        state = recorder.look(state, net.train(), points, step)
+        state = recorder.record(state, net.train(), points, step)
     assert state["clean"].tolist() == [0.5, 0.5] and state["pgd"].tolist() == [0.25, 0.25]
     assert state["fgsm"].tolist() == [0.25, 0.25] and state["step"].tolist() == [0, 7] and net.training
 
@@ -65,7 +65,7 @@ def test_a_network_that_overfits_to_fgsm_tells_its_points_better_than_clean_ones
 
     points = Points(torch.tensor([0.55, 0.45]).view(2, 1, 1, 1), torch.tensor([0, 0]), torch.arange(2))
     state = {name: torch.zeros(0, dtype=torch.float64) for name in ("step", "clean", "fgsm", "pgd")}
-    seen = robustness(eps=0.2, steps=10).look(state, Bent(), points, 0)
+    seen = robustness(eps=0.2, steps=10).record(state, Bent(), points, 0)
     assert [float(seen[k]) for k in ("clean", "fgsm", "pgd")] == [0.0, 1.0, 0.0]
 
 
@@ -76,7 +76,7 @@ def test_flips_count_changes_of_the_prediction():
     points = plane_points(0, 1, 3)
     for step, slope in enumerate((1.0, -1.0, -1.0, 1.0)):
         net[1].weight.data, net[1].bias.data = torch.tensor([[slope, 0.0], [0.0, 0.0]]), torch.tensor([-slope / 4, 0])
-        state = recorder.look(state, net, points, step)
+        state = recorder.record(state, net, points, step)
     # The prediction follows the first coordinate alone, and turned twice everywhere.
     assert state["label"].tolist() == [[1, 0, 0]] * 3 and state["flips"].tolist() == [[2, 2, 2]] * 3
 

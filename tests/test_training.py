@@ -21,9 +21,9 @@ from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import attack_task, train_task
 from surefooted.training import methods, recipes
-from surefooted.training.batches import steps_of
+from surefooted.training.batches import total_steps
 from surefooted.training.loop import fit
-from surefooted.training.methods.targets import Levels
+from surefooted.training.methods.targets import RobustnessLevels
 
 CPU = Runtime("cpu")
 
@@ -197,7 +197,7 @@ def test_every_epoch_has_an_order_of_its_own_and_every_step_its_masks(data, monk
 
 
 def rates(made, *epochs):
-    return [pytest.approx(made.rate(epoch), rel=1e-6) for epoch in epochs]
+    return [pytest.approx(made.learning_rate(epoch), rel=1e-6) for epoch in epochs]
 
 
 def test_learning_rates_are_those_that_the_papers_print():
@@ -220,13 +220,13 @@ def test_learning_rates_are_those_that_the_papers_print():
 def test_an_eps_that_grows():
     """Linear between the epochs given, and all of it after the last: from there on training is as without."""
     grows = recipes.growing_eps(of="entm_mnist", shares=((2, 0.2), (4, 0.6), (6, 1)))
-    assert [grows.share(at) for at in (0, 2, 3, 4, 5, 6, 39)] == pytest.approx([0.2, 0.2, 0.4, 0.6, 0.8, 1, 1])
+    assert [grows.eps_share(at) for at in (0, 2, 3, 4, 5, 6, 39)] == pytest.approx([0.2, 0.2, 0.4, 0.6, 0.8, 1, 1])
     assert grows.epochs == 40 and rates(grows, 0, 39) == [0.01, 0.001]
     splits, own = digits(train_limit=64, validation=0.1), recipes.recipe(epochs=2, batch=32)
     method = methods.pat(eps=0.2, steps=2, step_size=0.1, start="uniform")
     net = seeded_network("mlp", splits.train.shape, 10, 0)
     x = splits.train.points(slice(0, 8))
-    sizes = [(method.within(share).move(net, x, x.y, seed=0) - x.x).abs().max() for share in (0, 0.5, 1)]
+    sizes = [(method.scale_eps(share).perturb_points(net, x, x.y, seed=0) - x.x).abs().max() for share in (0, 0.5, 1)]
     assert sizes == pytest.approx([0, 0.1, 0.2], abs=1e-6)
 
     def trained(recipe):
@@ -307,7 +307,7 @@ def test_a_recipe_may_hold_no_more_than_the_data(data):
     _, _, history = trained("vanilla", data, recipe={"batch": 10_000})
     assert len(history) == 2
     made = recipes.recipe(epochs=2, batch=10)
-    assert [steps_of(made, n) for n in (1, 9, 10, 11, 12)] == [2, 2, 2, 2, 4]
+    assert [total_steps(made, n) for n in (1, 9, 10, 11, 12)] == [2, 2, 2, 2, 4]
 
 
 def test_methods_that_need_more_than_is_given(data):
@@ -320,7 +320,7 @@ def test_methods_that_need_more_than_is_given(data):
             train_task({"ar_adals": {"levels": count}}, "mlp", data)
     with pytest.raises(InputError, match="the validation set has 0 images; hold out more"):
         train_task("adals", "mlp", {"npz": data["npz"] | {"validation": 0}})
-    empty = Levels.single(splits.train.rows, splits.validation.rows)
+    empty = RobustnessLevels.single(splits.train.rows, splits.validation.rows)
     with pytest.raises(InputError, match="10 levels"):
         methods.ar_adals().target.init(empty)
 
@@ -363,7 +363,7 @@ def test_two_processes_train_to_the_same_weights_and_close_to_those_of_one(data,
     fit(methods.pat(steps=2, eps=0.1, start="clean"), alone, splits, PAIRED)
     for one, two in zip(alone.state_dict().values(), first):
         torch.testing.assert_close(one, torch.tensor(two), rtol=1e-3, atol=1e-5)
-    assert sum(steps) == steps_of(PAIRED, len(splits.train))
+    assert sum(steps) == total_steps(PAIRED, len(splits.train))
 
 
 @pytest.mark.parametrize(

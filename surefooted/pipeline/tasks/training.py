@@ -23,11 +23,11 @@ from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.attack import AttackTask
 from surefooted.pipeline.tasks.base import ComponentSpec, SplitName, Task, TrainTaskBase, keep_in_memory, load_splits
 from surefooted.pipeline.tasks.prediction import PredictTask
-from surefooted.training.batches import Seed, steps_of
+from surefooted.training.batches import Seed, total_steps
 from surefooted.training.loop import fit
 from surefooted.training.methods.base import Method
-from surefooted.training.methods.due import check_bound
-from surefooted.training.methods.targets import LabelState, Levels, Target
+from surefooted.training.methods.due import check_gaussian_process
+from surefooted.training.methods.targets import LabelState, RobustnessLevels, Target
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -51,6 +51,7 @@ class TrainTask(TrainTaskBase):
 
     def arguments(self) -> dict[str, Any]:
         method = self._component
+        column = method.target.ranking.column if method.target.ranking else ""
         return {
             "method": self.method,
             "net": self.net,
@@ -59,7 +60,7 @@ class TrainTask(TrainTaskBase):
             "seed": self.seed,
             "precision": self.precision,
             "checksum": load_splits(self.data).checksum,
-            **({"column": read_column(column).checksum} if (column := method.target.column) else {}),
+            **({"column": read_column(column).checksum} if column else {}),
             "needs": [task.key for task in self.requires],
             **({"record": self.record} if self.record else {}),
             # 2: an attack that proposes hands on its best, no longer its last point.
@@ -78,14 +79,14 @@ class TrainTask(TrainTaskBase):
     @cached_property
     def requires(self) -> tuple[Task, ...]:  # type: ignore[override]
         """The robustness of every example, where the method's labels ask for it: a vanilla model, attacked."""
-        target = self._target
-        if target.robustness is None or target.every or target.column:
+        ranking = self._target.ranking
+        if ranking is None or ranking.every or ranking.column:
             return ()
         vanilla = TrainTask(complete("method", "vanilla"), self.net, self.data, self.recipe, self.seed, self.precision)
         parts: tuple[SplitName, ...] = ("train", "validation")
-        if target.by:
+        if ranking.score:
             return tuple(PredictTask(vanilla, part) for part in parts)
-        attack = complete("attack", target.robustness)
+        attack = complete("attack", ranking.attack)
         return tuple(AttackTask(vanilla, attack, part, keep_points=False) for part in parts)
 
     @property
@@ -96,7 +97,7 @@ class TrainTask(TrainTaskBase):
         return f"{base_name(self.method)}, seed {self.seed}"
 
     def total_ticks(self) -> int:
-        return steps_of(build("recipe", self.recipe), len(load_splits(self.data).train))
+        return total_steps(build("recipe", self.recipe), len(load_splits(self.data).train))
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         runtime.launch(self.precision, _train, self, store.root, into, work, tick=tick)
@@ -118,21 +119,21 @@ class TrainTask(TrainTaskBase):
         """What the recorder saw, by name."""
         return self.tensors(store, "recorded.safetensors")
 
-    def levels(self, store: Store) -> Levels | None:
+    def levels(self, store: Store) -> RobustnessLevels | None:
         """The robustness level of every example, where the method asks for it."""
         target, data = self._target, load_splits(self.data)
-        ranked: list[Tensor] = []
-        if target.column:
-            values = read_column(target.column)
+        ranking, ranked = target.ranking, list[Tensor]()
+        if ranking and ranking.column:
+            values = read_column(ranking.column)
             for rows in (data.train.rows, data.validation.rows):
-                ranked += [rows, column_at(values, rows, target.column)]
+                ranked += [rows, column_at(values, rows, ranking.column)]
         for task in self.requires:
             if isinstance(task, AttackTask):
                 ranked += [task.result(store)["rows"], task.distances(store)]
-            elif isinstance(task, PredictTask) and target.by:
+            elif isinstance(task, PredictTask) and ranking and ranking.score:
                 p = task.result(store)
-                ranked += [p.rows, -target.by(Forward(p.log_p[None], p.y))]
-        return Levels.from_ranking(*ranked, levels=target.levels) if ranked else None
+                ranked += [p.rows, -ranking.score(Forward(p.log_p[None], p.y))]
+        return RobustnessLevels.from_ranking(*ranked, levels=target.levels) if ranked else None
 
 
 @component
@@ -175,12 +176,12 @@ def train_task(
     how = build("method", chosen)
     # What would else be found out when the training begins, in a study perhaps after hours.
     rough = build_on_meta(network, splits.train.shape, len(splits.train.classes), how.members)
-    how.view.victim(rough)
-    check_bound(how, rough)
+    how.view.make_victim(rough)
+    check_gaussian_process(how, rough)
     if watched:
         build("recorder", watched).init(splits)
     target = how.target
-    if target.learns and len(splits.validation) < target.levels:
+    if target.is_adaptive and len(splits.validation) < target.levels:
         raise InputError(
             f"{base_name(chosen)} learns its labels from {target.levels} validation subset(s), and the validation set "
             f"has {len(splits.validation)} images; hold out more (--data.validation 0.1) or lower levels."
