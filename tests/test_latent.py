@@ -162,10 +162,10 @@ def test_no_steps_are_refused():
         ({"uta": {"view": {"latent": {"stage": "fc9"}}}}, "no latent space behind 'fc9'"),
         ({"pgd_at": {"view": "mc_dropout"}}, "needs a network with dropout"),
         ("due", "this network has none"),
-        ({"uta": {"uncertainty": "variance"}}, "variance is the same for any single prediction"),
-        ({"ar_adals": {"levels": 1, "every": 2}}, "nothing to rank"),
-        ({"custom": {"clean_share": 0.5}}, "no attack that perturbs any"),
-        ({"due": {"clean_share": 0.5}}, "no attack that perturbs any"),
+        ({"uta": {"uncertainty": "variance"}}, "variance is constant for a single prediction"),
+        ({"ar_adals": {"levels": 1, "every": 2}}, "does not rank examples"),
+        ({"custom": {"clean_share": 0.5}}, "clean_share` is 0.5: .* has no attack"),
+        ({"due": {"clean_share": 0.5}}, "clean_share` is 0.5: .* has no attack"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_any_work(method, said):
@@ -173,9 +173,9 @@ def test_what_cannot_be_trained_is_refused_before_any_work(method, said):
         train_task(method, "small_convnet", "digits")
 
 
-def test_what_several_samples_alone_tell_is_refused_in_a_formula_too():
+def test_a_score_that_needs_several_predictions_is_refused_in_a_formula_too():
     for score in (2 * scores.variance(), scores.mutual_information() + 0.5 * scores.variance()):
-        with pytest.raises(InputError, match="same for any single prediction"):
+        with pytest.raises(InputError, match="constant for a single prediction"):
             methods.uta(uncertainty=score)
     methods.uta(uncertainty=scores.entropy() - scores.mutual_information())
     methods.uta(uncertainty=2 * scores.variance(), members=2)

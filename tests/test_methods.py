@@ -14,6 +14,7 @@ from surefooted.models.ensembles import Ensemble
 from surefooted.models.nets import due_mlp
 from surefooted.training import methods
 from surefooted.training.methods import targets
+from surefooted.training.methods.adversary import Adversary
 from surefooted.training.methods.due import kl_penalty
 from surefooted.training.methods.targets import RobustnessLevels, adaptive, label_smoothing, smoothing_eps
 
@@ -122,6 +123,49 @@ def test_losses_are_those_of_the_papers(net, batch):
     check(methods.trades(beta=3), lambda m: ce(net, x, y) + 3 * kl(x, m))
     check(methods.trades(beta=3, divergence="to_clean"), lambda m: ce(net, x, y) + 3 * kl(m, x))
     check(methods.trades_entm(lam=2, beta=3), lambda m: entm(x) + 3 * kl(x, m))
+
+
+def test_the_default_of_entropy_maximisation_is_lambda_2():
+    """Prediction (3/4, 1/4), class 0: CE = ln 4 − ln 3, H = ln 4 − ¾ ln 3; CE − 2 H = ½ ln 3 − ln 4, not −0.275."""
+    logits = torch.tensor([[[log(3), 0.0]]])
+    f = Forward(logits, torch.tensor([0]), logits)
+    expected = pytest.approx(log(3) / 2 - log(4), rel=1e-6)  # −0.837; the divergence of TRADES is 0 at the clean point
+    for method in (methods.entm(), methods.pat_entm(), methods.trades_entm()):
+        assert float(method.loss(f)) == expected
+    assert float(methods.pat_entm().perturb.objective(f)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "defaults"),
+    [
+        ("ls", {"eps": 0.02}),
+        ("adals", {"alpha": 0.05}),
+        ("ar_adals", {"alpha": 0.005, "levels": 10}),
+        ("pat", {"eps": 8 / 255, "steps": 7, "norm": "linf", "start": "uniform", "clean_share": 0.5}),
+        ("pat_ls", {"smoothing": 0.74, "eps": 8 / 255, "steps": 7, "clean_share": 0.5}),
+        ("pat_entm", {"lam": 2.0, "eps": 8 / 255, "steps": 7, "clean_share": 0.5}),
+        ("trades", {"beta": 3.0, "eps": 8 / 255, "steps": 7, "divergence": "from_clean"}),
+        ("trades_entm", {"lam": 2.0, "beta": 3.0, "eps": 8 / 255, "steps": 7}),
+        ("uta", {"start": "clean", "clean_share": 0.0, "members": 1}),
+        ("pgd_at", {"start": "clean", "clean_share": 0.0, "members": 1}),
+    ],
+)
+def test_defaults_are_those_of_the_papers(name, defaults):
+    arguments = getattr(methods, name)().spec.arguments
+    assert {key: arguments[key] for key in defaults} == defaults
+
+
+def test_the_steps_of_an_adversary_by_hand():
+    """A pass per step and one for the last point: ε/4 in four steps; 0.3 in steps of 0.01 is thirty; at least one."""
+    attacks = [Adversary(0.2), Adversary(0.3, step_size=0.01), Adversary(0.0), Adversary(0.2, 7)]
+    assert [adversary.attack(scores.entropy()).passes for adversary in attacks] == [5, 31, 2, 8]
+    arguments = Adversary(8 / 255, 7).attack(scores.entropy()).spec.arguments
+    assert arguments["step_size"] == pytest.approx(2 / 255) and arguments["keep"] == "last"
+
+
+def test_a_gaussian_start_is_0_005_in_pat_and_0_001_in_trades():
+    methods_with_start = (methods.pat(start="gaussian"), methods.uta(start="gaussian"), methods.trades())
+    assert [method.perturb.spec.arguments["sigma"] for method in methods_with_start] == [0.005, 0.005, 0.001]
 
 
 def test_uta_raises_the_entropy_and_never_reads_the_labels(net, batch):
@@ -236,7 +280,7 @@ def test_soft_labels_stay_above_uniform():
 
 def test_a_level_without_validation_examples_is_refused():
     rows = torch.arange(4)
-    with pytest.raises(InputError, match="levels off the validation set"):
+    with pytest.raises(InputError, match="examples in each of 3 levels, but the validation set has 4"):
         adaptive(levels=3).init(RobustnessLevels(rows, rows % 3, rows + 4, rows % 2))
 
 
@@ -252,11 +296,11 @@ def test_free_combinations(net, batch):
     assert method.spec.arguments["target"]["adaptive"]["levels"] == 4
 
 
-@pytest.mark.parametrize("ignored", [{"view": {"mc_dropout": {"samples": 3}}}, {"mode": "train"}])
-def test_what_nothing_would_read_is_refused(ignored):
-    with pytest.raises(InputError, match="give perturb"):
-        methods.custom(**ignored)
-    methods.custom(perturb="fgsm", **ignored)
+@pytest.mark.parametrize("options", [{"view": {"mc_dropout": {"samples": 3}}}, {"mode": "train"}])
+def test_options_of_an_attack_are_refused_without_one(options):
+    with pytest.raises(InputError, match=r"Set one \(`method.perturb=pgd`\)"):
+        methods.custom(**options)
+    methods.custom(perturb="fgsm", **options)
 
 
 def test_entropy_maximisation_prefers_uncertain_predictions():
@@ -296,8 +340,8 @@ def test_mixup_lies_between_pairs_and_adds_up():
     assert len(shares) == 1
 
 
-def test_ranking_is_said_in_one_way():
-    with pytest.raises(InputError, match="one of by, column and every"):
+def test_examples_are_ranked_in_one_way_only():
+    with pytest.raises(InputError, match="only one of by, column and every"):
         adaptive(every=2, column="ages.npy")
     assert adaptive(by="entropy").ranking.score.spec.name == "entropy" and adaptive(every=3).ranking.every == 3
 
@@ -325,9 +369,9 @@ def test_examples_are_ranked_by_the_distance_of_the_network_s_own_answer():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"robustness": "pgd"}, "least perturbation, and pgd keeps another"),
-        ({"by": "kl_from_clean"}, "kl_from_clean ranks nothing by one prediction"),
-        ({"by": "mutual_information"}, "mutual_information ranks nothing"),
+        ({"robustness": "pgd"}, "smallest perturbation, but pgd keeps another"),
+        ({"by": "kl_from_clean"}, "kl_from_clean needs several predictions per example"),
+        ({"by": "mutual_information"}, "mutual_information .* cannot rank single predictions"),
     ],
 )
 def test_what_cannot_rank_examples_is_refused(given, said):

@@ -1,4 +1,4 @@
-"""Recorders see what the network is, and change nothing."""
+"""Recorders record the network and do not change it."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def made(store, record=None):
     return task
 
 
-def test_a_training_that_is_watched_ends_with_the_same_weights(tmp_path):
+def test_a_recorded_training_ends_with_the_same_weights(tmp_path):
     store = Store(tmp_path)
     record = {"robustness": {"eps": 0.1, "steps": 5, "every": 2, "images": 60}}
     alone, watched = made(store), made(store, record)
@@ -81,11 +81,11 @@ def test_flips_count_changes_of_the_prediction():
     assert state["label"].tolist() == [[1, 0, 0]] * 3 and state["flips"].tolist() == [[2, 2, 2]] * 3
 
 
-def test_bad_input(tmp_path):
+def test_data_that_do_not_fit_and_unknown_recorders_are_refused(tmp_path):
     data = digits(validation=0.0, **SMALL["digits"])
-    with pytest.raises(InputError, match="validation split is empty"):
+    with pytest.raises(InputError, match="needs the validation split, which is empty"):
         robustness(part="validation").init(data)
-    with pytest.raises(InputError, match="maps the plane"):
+    with pytest.raises(InputError, match="needs data of two coordinates"):
         flips().init(data)
     with pytest.raises(InputError, match="no 'robustnes' among the recorders"):
         train_task("vanilla", "mlp", SMALL, record="robustnes")

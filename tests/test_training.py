@@ -1,5 +1,6 @@
 """Training: the same bits for the same seed, recipes as the papers print them, two processes for one."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,10 +10,12 @@ from torch import nn
 
 from surefooted.api import train
 from surefooted.core.files import read_json, read_tensors, write_tensors
+from surefooted.core.rng import Noise
 from surefooted.core.types import Points
 from surefooted.data import digits
+from surefooted.data.augment import shift
 from surefooted.data.images import Images
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError, InputError
 from surefooted.evaluation.metrics.levels import levels_of
 from surefooted.models.prediction import predict
 from surefooted.models.weights import seeded_network
@@ -21,7 +24,7 @@ from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import attack_task, train_task
 from surefooted.training import methods, recipes
-from surefooted.training.batches import total_steps
+from surefooted.training.batches import Batches, steps_per_epoch, total_steps
 from surefooted.training.loop import fit
 from surefooted.training.methods.targets import RobustnessLevels
 
@@ -157,16 +160,54 @@ def test_an_epoch_goes_on_with_as_many_steps_as_it_began_with(data, tmp_path, mo
     name = next(name for name in tensors if "losses" in name)
     assert about["step"] > 0
     write_tensors(file, tensors | {name: tensors[name][:-1]}, about)
-    with pytest.raises(InputError, match=r"within an epoch of \d+ steps.*as many --devices as before"):
+    with pytest.raises(InputError, match=r"within an epoch .*\(\d+ steps per epoch before, .*same number of `devices`"):
         fit(methods.vanilla(), net, splits, recipe, checkpoint=file)
 
 
 @pytest.mark.parametrize(
-    "given, said", [({"schedule": "steps"}, "give drops"), ({"warmup": 3, "epochs": 2}, "shorter")]
+    "given, said",
+    [({"schedule": "steps"}, "needs drops"), ({"warmup": 3, "epochs": 2}, "3 epochs is longer than the training of 2")],
 )
 def test_schedules_that_never_get_there_are_refused(given, said):
     with pytest.raises(InputError, match=said):
         recipes.recipe(**given)
+
+
+def test_augmentations_of_one_recipe_draw_from_different_streams():
+    """The first draws from stream 16 and the second from 17, bit for bit; on one stream, two shifts would be alike."""
+    x = torch.arange(4 * 5 * 6, dtype=torch.float32).view(4, 1, 5, 6)
+    images = Images(x, torch.zeros(4, dtype=torch.int64), torch.tensor([3, 1, 7, 5]), 120.0, ("a",))
+    recipe = recipes.recipe(batch=4, augment=("shift", "shift"))
+    order = torch.arange(4)
+    points, _ = Batches(images, methods.vanilla(), recipe, seed=7).make_batch(2, 0, [order], {})
+
+    def shifted(points, stream):
+        return points._replace(x=shift()(points, Noise(7, points.rows, 2, stream=stream)))
+
+    plain = images.points(order)
+    assert torch.equal(points.x, shifted(shifted(plain, 16), 17).x)
+    assert not torch.equal(points.x, shifted(shifted(plain, 16), 16).x)
+
+
+def test_every_augmentation_of_a_recipe_has_its_own_noise():
+    seen = []
+
+    def spy(points, noise):
+        seen.append(noise.uniform(2))
+        return points.x
+
+    images = Images(torch.zeros(4, 1, 2, 2), torch.zeros(4, dtype=torch.int64), torch.arange(4), 1.0, ("a",))
+    recipe = dataclasses.replace(recipes.recipe(batch=4), augment=(spy, spy, spy))
+    batches = Batches(images, methods.vanilla(), recipe, seed=0)
+    for epoch in (0, 1):
+        batches.make_batch(epoch, 0, [torch.arange(4)], {})
+    assert len(torch.cat(seen).unique()) == 2 * 3 * 4 * 2
+
+
+def test_a_batch_that_is_too_small_for_its_processes_is_refused():
+    assert steps_per_epoch(100, 6, 3) == 16  # the last batch of 4 images leaves one process with one image only
+    with pytest.raises(ArgumentError, match="Batch size 5 is too small for 3 processes"):
+        steps_per_epoch(100, 5, 3)
 
 
 @pytest.mark.parametrize("members", [1, 3])
