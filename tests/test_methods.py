@@ -1,4 +1,4 @@
-"""Methods fill their slots as the papers' equations say; soft labels follow algorithm 1."""
+"""Methods follow the equations of the papers; soft labels follow algorithm 1 of AR-AdaLS."""
 
 from math import log
 
@@ -35,7 +35,7 @@ def net():
 
 
 def network(method):
-    """What the method trains: one network, one that ends in a Gaussian process, or an ensemble of its size."""
+    """A network for the method: a plain one, one that ends in a Gaussian process, or an ensemble of its size."""
 
     def one(seed):
         torch.manual_seed(seed)
@@ -50,7 +50,7 @@ def network(method):
 
 
 def start(method, points):
-    """The state before the first epoch, with examples spread over the levels in turn."""
+    """The state before the first epoch, with examples assigned to the levels in turn."""
     r = method.target.levels
     return method.target.init(RobustnessLevels(points.rows, points.rows % r, points.rows + 16, points.rows % r))
 
@@ -187,7 +187,7 @@ def test_uta_takes_the_steps_of_algorithm_1(net, batch):
 
 
 def test_inner_losses_read_the_softened_labels(net, batch):
-    """PAT-LS's perturbation differs from PAT's, and PAT on one-hot AR-AdaLS labels starts out as PAT's."""
+    """PAT-LS's perturbation differs from PAT's; that of PAT on AR-AdaLS labels, which start as one-hot, is PAT's."""
     options = {"start": "clean", "eps": 0.1, "step_size": 0.03}
     plain, smooth = (loss_of(m(**options), net, batch)[1] for m in (methods.pat, methods.pat_ls))
     adaptive_labels = loss_of(methods.pat_ar_adals(**options), net, batch)[1]
@@ -257,7 +257,7 @@ def test_ar_adals_follows_a_hand_worked_algorithm_1():
     assert soft[3].tolist() == pytest.approx([0.02, 0.02, 0.02, 0.94])
 
 
-def test_adals_is_the_same_with_one_level():
+def test_adals_is_ar_adals_with_one_level():
     log_p, validation, levels = worked_example()
     target = adaptive(alpha=0.2, levels=1)
     state = target.init(RobustnessLevels.single(levels.train_rows, levels.validation_rows))
@@ -285,7 +285,7 @@ def test_a_level_without_validation_examples_is_refused():
 
 
 def test_free_combinations(net, batch):
-    """UTA's attack with EntM's loss on AR-AdaLS labels: nobody published it, and it needs no new code."""
+    """UTA's attack with EntM's loss on AR-AdaLS labels, which no paper has, needs no new code."""
     method = methods.custom(
         perturb={"pgd": {"objective": "entropy", "eps": 0.2, "steps": 5, "start": "clean"}},
         loss={"entm_loss": {"lam": 1}},
@@ -312,7 +312,7 @@ def test_entropy_maximisation_prefers_uncertain_predictions():
         scores.entm_loss(lam=2.0)(Forward(logits[None, None], torch.tensor([0]))).sum().backward()
         optimiser.step()
     p = logits.softmax(-1).detach()
-    # The label smoothing γ that gives the same non-maximal probabilities is the paper's 0.74 for ten classes.
+    # The label smoothing γ with the same non-maximal probabilities is 0.74 for ten classes, as in the paper.
     assert 10 * float(p[1:].mean()) == pytest.approx(0.74, abs=0.01)
     assert float(-(p * p.log()).sum()) < log(10)
 
@@ -359,7 +359,7 @@ def test_the_learning_rate_of_the_labels_changes_after_an_epoch():
     assert seen == pytest.approx([0.91, 0.82, 0.64], abs=1e-6)
 
 
-def test_examples_are_ranked_by_the_distance_of_the_network_s_own_answer():
+def test_examples_are_ranked_by_the_distance_to_the_network_s_own_decision_boundary():
     for name in ("carlini_wagner", {"ddn": {"steps": 9}}):
         ranks = methods.ar_adals(robustness=name).target.ranking.attack
         assert ranks.away_from == "prediction" and ranks.spec.arguments["away_from"] == "prediction"
@@ -367,24 +367,33 @@ def test_examples_are_ranked_by_the_distance_of_the_network_s_own_answer():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"robustness": "pgd"}, "smallest perturbation, but pgd keeps another"),
         ({"by": "kl_from_clean"}, "kl_from_clean needs several predictions per example"),
         ({"by": "mutual_information"}, "mutual_information .* cannot rank single predictions"),
     ],
 )
-def test_what_cannot_rank_examples_is_refused(given, said):
-    with pytest.raises(InputError, match=said):
+def test_attacks_and_scores_that_cannot_rank_examples_are_refused(given, message):
+    with pytest.raises(InputError, match=message):
         methods.ar_adals(**given)
 
 
-@pytest.mark.parametrize("name", ["pat", "pat_ls", "pat_entm", "trades", "trades_entm", "pat_ar_adals"])
+ARGUMENTS = {name: getattr(methods, name)().spec.arguments for name in ALL}
+# Methods whose step grows with ε.
+GROWING = [
+    name for name in ALL if {"steps", "step_size"} <= ARGUMENTS[name].keys() and not ARGUMENTS[name]["step_size"]
+]
+
+
+@pytest.mark.parametrize("name", GROWING)
 def test_the_attack_of_a_larger_ball_reaches_its_edge(name):
     net = nets.mlp((1, 4, 4), 3, width=8).eval()
     points = Points(torch.full((6, 1, 4, 4), 0.5), torch.arange(6) % 3, torch.arange(6))
-    given = {"alpha": 0.1} if name == "pat_ar_adals" else {}
-    made = getattr(methods, name)(eps=0.3, **given)
-    moved = made.perturb_points(net, points, torch.full((6, 3), 1 / 3), seed=0)
+    method = getattr(methods, name)(eps=0.3)
+    moved = method.perturb_points(net, points, torch.full((6, 3), 1 / 3), seed=0)
     assert (moved - 0.5).abs().max().item() == pytest.approx(0.3)
-    assert getattr(methods, name)(**given).spec.arguments["step_size"] is None
+
+
+def test_the_methods_of_entm_take_steps_of_a_quarter_of_the_radius():
+    assert {"pat", "pat_ls", "pat_entm", "trades", "trades_entm", "pat_ar_adals"} <= set(GROWING)
