@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 # Separates the draws of dropout from the permutation of an epoch.
 _DROPOUT_STREAM = 1
-# On other devices than a CPU, reading the loss waits for the device, so it is checked once in so many steps.
+# Reading the loss makes a GPU wait, so there it is checked once in this many steps.
 _STEPS_BETWEEN_LOSS_CHECKS = 50
 _DIVERGENCE_HINT = "The last good checkpoint is kept. Lower the learning rate (`recipe.lr`) and train again."
 
@@ -240,9 +240,9 @@ class _Run:
         return entry
 
     def _is_checkpoint_due(self) -> bool:
-        """Whether to write a checkpoint within an epoch: only of finite weights, so that the last one stays good.
+        """True if a checkpoint is overdue and all weights are finite, so that the last checkpoint is a good one.
 
-        If they are not finite, the next check of the loss ends the run in all processes.
+        If weights are not finite, the next check of the loss ends the run in all processes.
         """
         if not self.checkpoint or self.fabric.global_rank != 0:
             return False

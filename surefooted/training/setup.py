@@ -48,6 +48,12 @@ def initial_levels(method: Method, data: Splits, given: RobustnessLevels | None)
     Raises:
         DataError: the method learns its labels on the validation set, which is empty.
         ArgumentError: the method needs levels, but none are given.
+
+    Example:
+        >>> import surefooted as sf
+        >>> data = sf.digits(train_limit=32, validation=0.5)
+        >>> initial_levels(sf.methods.vanilla(), data, None).train.unique()  # one level
+        tensor([0])
     """
     target = method.target
     if target.is_adaptive and not len(data.validation):
@@ -63,7 +69,7 @@ def initial_levels(method: Method, data: Splits, given: RobustnessLevels | None)
         )
     if given is None:
         raise ArgumentError(
-            "This method needs the robustness level of every example. Pass them as `levels`, or train through "
+            "This method needs the robustness level of every example. Give fit the levels, or train through "
             "surefooted.train, which computes them."
         )
     return given

@@ -60,6 +60,6 @@ def check_gaussian_process(method: Method, net: nn.Module) -> None:
         kl_penalty(net)
     elif method.penalty is None and any(isinstance(module, GaussianProcess) for module in net.modules()):
         raise ArgumentError(
-            "This network ends in a Gaussian process, whose loss needs the KL from its prior. Train it with "
-            "`method=due`, which takes an attack for adversarial training (`method.perturb=pgd`)."
+            "This network ends in a Gaussian process, whose loss needs the KL from its prior. Train it with the method "
+            "due, which takes an attack for adversarial training (`method.perturb=pgd`)."
         )

@@ -49,7 +49,7 @@ class Target(Component):
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether the labels change from epoch to epoch, which needs validation examples."""
+        """True if the labels change from epoch to epoch, which needs validation examples."""
         return self.refresh is not _keep_state
 
     def rerank(self, state: LabelState, levels: RobustnessLevels) -> LabelState:

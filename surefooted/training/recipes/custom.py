@@ -52,7 +52,7 @@ def recipe(
         batch: examples per step.
         optimiser: adam or sgd.
         lr: peak learning rate.
-        momentum: of SGD.
+        momentum: momentum of SGD.
         nesterov: Nesterov momentum, for SGD.
         weight_decay: coupled weight decay (L2), as in all three papers.
         decayed: which weights decay: all, or the kernels of convolutions only (AR-AdaLS).
