@@ -86,9 +86,9 @@ def prepared(run: Callable[..., Any], net: nn.Module, method: Method | None, poi
 
 def train(net: nn.Module, method: Method, optimiser: torch.optim.Optimizer, points: Points) -> None:
     net.train()
-    moved = method.move(net, points, points.y, seed=0)
+    moved = method.perturb_points(net, points, points.y, seed=0)
     optimiser.zero_grad()
-    method.objective(net, moved, points.x, points.y).backward()
+    method.outer_loss(net, moved, points.x, points.y).backward()
     optimiser.step()
 
 

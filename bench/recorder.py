@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from unittest.mock import patch
 
 import torch
@@ -38,7 +39,8 @@ def main() -> None:
     data = made(128 * options.steps, options.images)
     watched = robustness(eps=EPS, steps=20, step_size=0.01, every=options.every, images=options.images)
     # Rows that are broken ask no more, unless the worst point is asked for.
-    with patch("surefooted.training.recorders.pgd", partial(pgd, keep="worst")):
+    module = import_module("surefooted.training.recorders.robustness")  # by name: the package has the function
+    with patch.object(module, "pgd", partial(pgd, keep="worst")):
         most = robustness(eps=EPS, steps=20, step_size=0.01, every=options.every, images=options.images)
     contenders = {"alone": train(options.net, data, None)}
     contenders |= {"watched": train(options.net, data, watched), "at most": train(options.net, data, most)}

@@ -20,7 +20,7 @@ from surefooted.pipeline.execute import execute
 from surefooted.pipeline.runtime import Precision, Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import TrainTask, load_splits, train_task
-from surefooted.training.checkpoint import Entry
+from surefooted.training.checkpoint import HistoryEntry
 
 __all__ = ["TrainingRun", "attack", "measure", "predict", "train"]
 
@@ -38,7 +38,7 @@ class TrainingRun:
     """
 
     net: nn.Module
-    history: list[Entry]
+    history: list[HistoryEntry]
     data: Splits
     recorded: dict[str, Tensor]
     task: TrainTask

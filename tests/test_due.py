@@ -224,7 +224,7 @@ def test_it_starts_from_the_data(moons):
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values()))
     again.start(x[:50], 50)  # of a network that goes on training only N is new
     assert torch.equal(again.gp.inducing, net.gp.inducing) and again.gp.examples == 50
-    objective = due().objective(net, x, x, moons.train.y)
+    objective = due().outer_loss(net, x, x, moons.train.y)
     assert objective.isfinite() and due().penalty(net) == net.gp.divergence() / 1234
 
 
@@ -350,9 +350,9 @@ def test_images_that_are_all_the_same_are_refused(moons):
 
 
 def test_method_and_network_belong_together(moons, bars):
-    with pytest.raises(InputError, match="train it with the method due"):
+    with pytest.raises(InputError, match="Train it with the method due"):
         fit(vanilla(), started(PLANE, moons), moons, recipe(epochs=1))
-    with pytest.raises(InputError, match="has none; give --net due or due_mlp"):
+    with pytest.raises(InputError, match=r"has none\. Set `net=due` or `net=due_mlp`"):
         fit(due(), started("mlp", bars), bars, recipe(epochs=1))
 
 

@@ -77,9 +77,9 @@ def test_algorithm_1_in_features_by_hand(method, make, members, batch):
         delta = delta.detach().requires_grad_()
         value = raised(Forward(victim(victim.lift(batch.x).detach() + delta), batch.y)).sum()
         delta = (delta + 0.01 * torch.autograd.grad(value, delta)[0].sign()).clamp(-0.03, 0.03)
-    moved = made.move(net, batch, batch.y, seed=0)
+    moved = made.perturb_points(net, batch, batch.y, seed=0)
     assert torch.allclose(moved, delta, atol=1e-6)
-    loss = made.objective(net, moved, batch.x, batch.y)
+    loss = made.outer_loss(net, moved, batch.x, batch.y)
     logits = victim(victim.lift(batch.x) + delta.detach())
     by_hand = sum(nn.functional.cross_entropy(one, batch.y) for one in logits)
     assert torch.allclose(loss, by_hand, rtol=1e-5)
@@ -94,7 +94,7 @@ def test_triangular_steps_are_the_paper_s():
     at = Points(torch.full((1, 1, 1, 1), 0.5), torch.tensor([0]), torch.tensor([0]))
     made = methods.pgd_at(eps=0.4, steps=5, step_size=0.005, schedule="triangular")
     # 0.005, 0.0425, 0.08, 0.0425, 0.005
-    assert abs(float(made.move(net, at, at.y, seed=0)) - (0.5 - 0.175)) < 1e-6
+    assert abs(float(made.perturb_points(net, at, at.y, seed=0)) - (0.5 - 0.175)) < 1e-6
 
 
 def test_several_members_are_attacked_by_their_mean_prediction(batch):
@@ -103,7 +103,9 @@ def test_several_members_are_attacked_by_their_mean_prediction(batch):
     x = batch.x.clone().requires_grad_()
     p = net(x).softmax(-1).mean(0)
     (gradient,) = torch.autograd.grad(-(p * p.log()).sum(), x)
-    assert torch.allclose(made.move(net, batch, batch.y, seed=0), (batch.x + 0.2 * gradient.sign()).clamp(0, 1))
+    assert torch.allclose(
+        made.perturb_points(net, batch, batch.y, seed=0), (batch.x + 0.2 * gradient.sign()).clamp(0, 1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_any_uncertainty_may_be_raised(name, batch):
     for member in net.members:  # surer than at random, or the first step would leap over the boundary
         member.fc3.weight.data *= 30
     made = methods.uta(eps=0.02, steps=5, step_size=0.004, members=3, uncertainty=name)
-    moved = made.move(net, batch, batch.y, seed=0)
+    moved = made.perturb_points(net, batch, batch.y, seed=0)
     before, after = (made.perturb.objective(Forward(net(x), batch.y)).mean() for x in (batch.x, moved))
     assert after > before
 
@@ -127,13 +129,13 @@ def test_dropout_masks_are_fresh_and_not_those_of_the_outer_pass(batch):
     layer.register_forward_hook(lambda module, inputs, out: seen.append((out == 0).detach()))
     made = methods.uta(eps=0.1, steps=2, step_size=0.05, view=mc_dropout(samples=1))
     torch.manual_seed(7)
-    moved = made.move(net, batch, batch.y, seed=7)
-    made.objective(net, moved, batch.x, batch.y)
+    moved = made.perturb_points(net, batch, batch.y, seed=7)
+    made.outer_loss(net, moved, batch.x, batch.y)
     assert len(seen) == 3 and not any(torch.equal(a, b) for a, b in ((seen[0], seen[1]), (seen[0], seen[2])))
-    assert torch.equal(moved, made.move(net, batch, batch.y, seed=7))
-    assert not torch.equal(moved, made.move(net, batch, batch.y, seed=8))
+    assert torch.equal(moved, made.perturb_points(net, batch, batch.y, seed=7))
+    assert not torch.equal(moved, made.perturb_points(net, batch, batch.y, seed=8))
     assert net.training and all(weight.requires_grad for weight in net.parameters())
-    assert isinstance(made.view.victim(net), MonteCarloDropout)
+    assert isinstance(made.view.make_victim(net), MonteCarloDropout)
 
 
 @pytest.mark.parametrize(
@@ -160,10 +162,10 @@ def test_no_steps_are_refused():
         ({"uta": {"view": {"latent": {"stage": "fc9"}}}}, "no latent space behind 'fc9'"),
         ({"pgd_at": {"view": "mc_dropout"}}, "needs a network with dropout"),
         ("due", "this network has none"),
-        ({"uta": {"uncertainty": "variance"}}, "variance is the same for any single prediction"),
-        ({"ar_adals": {"levels": 1, "every": 2}}, "nothing to rank"),
-        ({"custom": {"clean_share": 0.5}}, "no attack that perturbs any"),
-        ({"due": {"clean_share": 0.5}}, "no attack that perturbs any"),
+        ({"uta": {"uncertainty": "variance"}}, "variance is constant for a single prediction"),
+        ({"ar_adals": {"levels": 1, "every": 2}}, "does not rank examples"),
+        ({"custom": {"clean_share": 0.5}}, "clean_share` is 0.5: .* has no attack"),
+        ({"due": {"clean_share": 0.5}}, "clean_share` is 0.5: .* has no attack"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_any_work(method, said):
@@ -171,9 +173,9 @@ def test_what_cannot_be_trained_is_refused_before_any_work(method, said):
         train_task(method, "small_convnet", "digits")
 
 
-def test_what_several_samples_alone_tell_is_refused_in_a_formula_too():
+def test_a_score_that_needs_several_predictions_is_refused_in_a_formula_too():
     for score in (2 * scores.variance(), scores.mutual_information() + 0.5 * scores.variance()):
-        with pytest.raises(InputError, match="same for any single prediction"):
+        with pytest.raises(InputError, match="constant for a single prediction"):
             methods.uta(uncertainty=score)
     methods.uta(uncertainty=scores.entropy() - scores.mutual_information())
     methods.uta(uncertainty=2 * scores.variance(), members=2)
@@ -191,7 +193,7 @@ def test_a_free_combination_may_be_latent_and_of_several_networks():
     named = methods.uta(**given, members=2, view=latent(stage="fc1"))
     net = Ensemble([nets.small_convnet((1, 12, 12), 4, width=4) for _ in range(2)]).eval()
     points = Points(torch.rand(5, 1, 12, 12), torch.arange(5) % 4, torch.arange(5))
-    assert torch.equal(*(one.move(net, points, points.y, seed=0) for one in (by_hand, named)))
+    assert torch.equal(*(one.perturb_points(net, points, points.y, seed=0) for one in (by_hand, named)))
 
 
 def test_dropout_masks_of_several_networks_are_all_samples():

@@ -1,4 +1,4 @@
-"""Methods fill their slots as the papers' equations say; soft labels follow algorithm 1."""
+"""Methods follow the equations of the papers; soft labels follow algorithm 1 of AR-AdaLS."""
 
 from math import log
 
@@ -14,8 +14,9 @@ from surefooted.models.ensembles import Ensemble
 from surefooted.models.nets import due_mlp
 from surefooted.training import methods
 from surefooted.training.methods import targets
-from surefooted.training.methods.due import divergence
-from surefooted.training.methods.targets import Levels, adaptive, eps_of, label_smoothing
+from surefooted.training.methods.adversary import Adversary
+from surefooted.training.methods.due import kl_penalty
+from surefooted.training.methods.targets import RobustnessLevels, adaptive, label_smoothing, smoothing_eps
 
 ALL = methods.__all__
 
@@ -34,13 +35,13 @@ def net():
 
 
 def network(method):
-    """What the method trains: one network, one that ends in a Gaussian process, or an ensemble of its size."""
+    """A network for the method: a plain one, one that ends in a Gaussian process, or an ensemble of its size."""
 
     def one(seed):
         torch.manual_seed(seed)
         return nn.Sequential(nn.Flatten(), nn.Linear(36, 24), nn.ReLU(), nn.Linear(24, 5))
 
-    if method.penalty is divergence:
+    if method.penalty is kl_penalty:
         torch.manual_seed(0)
         net = due_mlp((1, 6, 6), 5)
         net.start(torch.rand(50, 1, 6, 6), 16)
@@ -49,15 +50,15 @@ def network(method):
 
 
 def start(method, points):
-    """The state before the first epoch, with examples spread over the levels in turn."""
+    """The state before the first epoch, with examples assigned to the levels in turn."""
     r = method.target.levels
-    return method.target.init(Levels(points.rows, points.rows % r, points.rows + 16, points.rows % r))
+    return method.target.init(RobustnessLevels(points.rows, points.rows % r, points.rows + 16, points.rows % r))
 
 
 def loss_of(method, net, points):
     target = method.target.apply(start(method, points), points, 5)
-    moved = method.move(net, points, target, seed=1)
-    return method.objective(net, moved, points.x, target), moved, target
+    moved = method.perturb_points(net, points, target, seed=1)
+    return method.outer_loss(net, moved, points.x, target), moved, target
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -124,6 +125,49 @@ def test_losses_are_those_of_the_papers(net, batch):
     check(methods.trades_entm(lam=2, beta=3), lambda m: entm(x) + 3 * kl(x, m))
 
 
+def test_the_default_of_entropy_maximisation_is_lambda_2():
+    """Prediction (3/4, 1/4), class 0: CE = ln 4 − ln 3, H = ln 4 − ¾ ln 3; CE − 2 H = ½ ln 3 − ln 4, not −0.275."""
+    logits = torch.tensor([[[log(3), 0.0]]])
+    f = Forward(logits, torch.tensor([0]), logits)
+    expected = pytest.approx(log(3) / 2 - log(4), rel=1e-6)  # −0.837; the divergence of TRADES is 0 at the clean point
+    for method in (methods.entm(), methods.pat_entm(), methods.trades_entm()):
+        assert float(method.loss(f)) == expected
+    assert float(methods.pat_entm().perturb.objective(f)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "defaults"),
+    [
+        ("ls", {"eps": 0.02}),
+        ("adals", {"alpha": 0.05}),
+        ("ar_adals", {"alpha": 0.005, "levels": 10}),
+        ("pat", {"eps": 8 / 255, "steps": 7, "norm": "linf", "start": "uniform", "clean_share": 0.5}),
+        ("pat_ls", {"smoothing": 0.74, "eps": 8 / 255, "steps": 7, "clean_share": 0.5}),
+        ("pat_entm", {"lam": 2.0, "eps": 8 / 255, "steps": 7, "clean_share": 0.5}),
+        ("trades", {"beta": 3.0, "eps": 8 / 255, "steps": 7, "divergence": "from_clean"}),
+        ("trades_entm", {"lam": 2.0, "beta": 3.0, "eps": 8 / 255, "steps": 7}),
+        ("uta", {"start": "clean", "clean_share": 0.0, "members": 1}),
+        ("pgd_at", {"start": "clean", "clean_share": 0.0, "members": 1}),
+    ],
+)
+def test_defaults_are_those_of_the_papers(name, defaults):
+    arguments = getattr(methods, name)().spec.arguments
+    assert {key: arguments[key] for key in defaults} == defaults
+
+
+def test_the_steps_of_an_adversary_by_hand():
+    """A pass per step and one for the last point: ε/4 in four steps; 0.3 in steps of 0.01 is thirty; at least one."""
+    attacks = [Adversary(0.2), Adversary(0.3, step_size=0.01), Adversary(0.0), Adversary(0.2, 7)]
+    assert [adversary.attack(scores.entropy()).passes for adversary in attacks] == [5, 31, 2, 8]
+    arguments = Adversary(8 / 255, 7).attack(scores.entropy()).spec.arguments
+    assert arguments["step_size"] == pytest.approx(2 / 255) and arguments["keep"] == "last"
+
+
+def test_a_gaussian_start_is_0_005_in_pat_and_0_001_in_trades():
+    methods_with_start = (methods.pat(start="gaussian"), methods.uta(start="gaussian"), methods.trades())
+    assert [method.perturb.spec.arguments["sigma"] for method in methods_with_start] == [0.005, 0.005, 0.001]
+
+
 def test_uta_raises_the_entropy_and_never_reads_the_labels(net, batch):
     method = methods.uta(eps=0.2, step_size=0.02)
     _, moved, _ = loss_of(method, net, batch)
@@ -143,7 +187,7 @@ def test_uta_takes_the_steps_of_algorithm_1(net, batch):
 
 
 def test_inner_losses_read_the_softened_labels(net, batch):
-    """PAT-LS's perturbation differs from PAT's, and PAT on one-hot AR-AdaLS labels starts out as PAT's."""
+    """PAT-LS's perturbation differs from PAT's; that of PAT on AR-AdaLS labels, which start as one-hot, is PAT's."""
     options = {"start": "clean", "eps": 0.1, "step_size": 0.03}
     plain, smooth = (loss_of(m(**options), net, batch)[1] for m in (methods.pat, methods.pat_ls))
     adaptive_labels = loss_of(methods.pat_ar_adals(**options), net, batch)[1]
@@ -170,7 +214,7 @@ def test_the_clean_pass_of_trades_is_run_once_a_batch_not_once_a_step(net, batch
 def test_targets_are_distributions_whose_greatest_class_is_the_label(target, batch):
     made = getattr(targets, target)()
     r = made.levels
-    state = made.init(Levels(batch.rows, batch.rows % r, batch.rows + 16, batch.rows % r))
+    state = made.init(RobustnessLevels(batch.rows, batch.rows % r, batch.rows + 16, batch.rows % r))
     soft = made.apply(state, batch, 5)
     if soft.ndim == 1:
         assert torch.equal(soft, batch.y)
@@ -190,7 +234,7 @@ def worked_example():
     """
     p = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.9, 0.1, 0.0, 0.0], [0.5, 0.3, 0.1, 0.1], [0.2, 0.6, 0.1, 0.1]])
     validation = Points(p, torch.tensor([0, 3, 0, 1]), torch.tensor([10, 11, 12, 13]))
-    levels = Levels(torch.arange(4), torch.tensor([0, 1, 1, 0]), validation.rows, torch.tensor([0, 0, 1, 1]))
+    levels = RobustnessLevels(torch.arange(4), torch.tensor([0, 1, 1, 0]), validation.rows, torch.tensor([0, 0, 1, 1]))
     return p.log(), validation, levels
 
 
@@ -206,17 +250,17 @@ def test_ar_adals_follows_a_hand_worked_algorithm_1():
     assert state["p"].tolist() == pytest.approx([0.94, 1.0])
     # ε = (0.94 − 1) · 4 / (1 − 4) = 0.08: the true class gets 0.94, the others 0.02; level 2 stays one-hot
     train = Points(torch.zeros(4, 1), torch.tensor([0, 1, 2, 3]), torch.arange(4))
-    assert eps_of(torch.tensor(0.94), 4).item() == pytest.approx(0.08)
+    assert smoothing_eps(torch.tensor(0.94), 4).item() == pytest.approx(0.08)
     soft = target.apply(state, train, 4)
     assert soft[0].tolist() == pytest.approx([0.94, 0.02, 0.02, 0.02])
     assert soft[1].tolist() == pytest.approx([0, 1, 0, 0])
     assert soft[3].tolist() == pytest.approx([0.02, 0.02, 0.02, 0.94])
 
 
-def test_adals_is_the_same_with_one_level():
+def test_adals_is_ar_adals_with_one_level():
     log_p, validation, levels = worked_example()
     target = adaptive(alpha=0.2, levels=1)
-    state = target.init(Levels.single(levels.train_rows, levels.validation_rows))
+    state = target.init(RobustnessLevels.single(levels.train_rows, levels.validation_rows))
     state = target.refresh(state, log_p, validation)
     # confidence 2.7 / 4 = 0.675, accuracy 0.75: p would rise above 1
     assert state["p"].tolist() == [1.0]
@@ -229,19 +273,19 @@ def test_adals_is_the_same_with_one_level():
 def test_soft_labels_stay_above_uniform():
     log_p, validation, levels = worked_example()
     target = adaptive(alpha=100, levels=1)
-    state = target.init(Levels.single(levels.train_rows, levels.validation_rows))
+    state = target.init(RobustnessLevels.single(levels.train_rows, levels.validation_rows))
     state = target.refresh(state, log_p, validation._replace(y=torch.full((4,), 3)))
-    assert 0.25 < state["p"].item() < 0.2501 and 0 < eps_of(state["p"], 4).item() < 1
+    assert 0.25 < state["p"].item() < 0.2501 and 0 < smoothing_eps(state["p"], 4).item() < 1
 
 
 def test_a_level_without_validation_examples_is_refused():
     rows = torch.arange(4)
-    with pytest.raises(InputError, match="levels off the validation set"):
-        adaptive(levels=3).init(Levels(rows, rows % 3, rows + 4, rows % 2))
+    with pytest.raises(InputError, match="examples in each of 3 levels, but the validation set has 4"):
+        adaptive(levels=3).init(RobustnessLevels(rows, rows % 3, rows + 4, rows % 2))
 
 
 def test_free_combinations(net, batch):
-    """UTA's attack with EntM's loss on AR-AdaLS labels: nobody published it, and it needs no new code."""
+    """UTA's attack with EntM's loss on AR-AdaLS labels, which no paper has, needs no new code."""
     method = methods.custom(
         perturb={"pgd": {"objective": "entropy", "eps": 0.2, "steps": 5, "start": "clean"}},
         loss={"entm_loss": {"lam": 1}},
@@ -252,11 +296,11 @@ def test_free_combinations(net, batch):
     assert method.spec.arguments["target"]["adaptive"]["levels"] == 4
 
 
-@pytest.mark.parametrize("ignored", [{"view": {"mc_dropout": {"samples": 3}}}, {"mode": "train"}])
-def test_what_nothing_would_read_is_refused(ignored):
-    with pytest.raises(InputError, match="give perturb"):
-        methods.custom(**ignored)
-    methods.custom(perturb="fgsm", **ignored)
+@pytest.mark.parametrize("options", [{"view": {"mc_dropout": {"samples": 3}}}, {"mode": "train"}])
+def test_options_of_an_attack_are_refused_without_one(options):
+    with pytest.raises(InputError, match=r"Set one \(`method.perturb=pgd`\)"):
+        methods.custom(**options)
+    methods.custom(perturb="fgsm", **options)
 
 
 def test_entropy_maximisation_prefers_uncertain_predictions():
@@ -268,7 +312,7 @@ def test_entropy_maximisation_prefers_uncertain_predictions():
         scores.entm_loss(lam=2.0)(Forward(logits[None, None], torch.tensor([0]))).sum().backward()
         optimiser.step()
     p = logits.softmax(-1).detach()
-    # The label smoothing γ that gives the same non-maximal probabilities is the paper's 0.74 for ten classes.
+    # The label smoothing γ with the same non-maximal probabilities is 0.74 for ten classes, as in the paper.
     assert 10 * float(p[1:].mean()) == pytest.approx(0.74, abs=0.01)
     assert float(-(p * p.log()).sum()) < log(10)
 
@@ -296,17 +340,17 @@ def test_mixup_lies_between_pairs_and_adds_up():
     assert len(shares) == 1
 
 
-def test_ranking_is_said_in_one_way():
-    with pytest.raises(InputError, match="one of by, column and every"):
+def test_examples_are_ranked_in_one_way_only():
+    with pytest.raises(InputError, match="only one of by, column and every"):
         adaptive(every=2, column="ages.npy")
-    assert adaptive(by="entropy").by is not None and adaptive(every=3).every == 3
+    assert adaptive(by="entropy").ranking.score.spec.name == "entropy" and adaptive(every=3).ranking.every == 3
 
 
 def test_the_learning_rate_of_the_labels_changes_after_an_epoch():
     """Confidence 0.9 and accuracy 0: the label falls by 0.9 α, twice by the first α, then by the second."""
     target = adaptive(alpha=0.1, levels=1, later=((2, 0.2),))
     rows = torch.arange(4)
-    state = target.init(Levels.single(rows, rows + 4))
+    state = target.init(RobustnessLevels.single(rows, rows + 4))
     log_p = torch.tensor([[0.9, 0.1]]).log().expand(4, -1)
     seen = []
     for _ in range(3):
@@ -315,32 +359,41 @@ def test_the_learning_rate_of_the_labels_changes_after_an_epoch():
     assert seen == pytest.approx([0.91, 0.82, 0.64], abs=1e-6)
 
 
-def test_examples_are_ranked_by_the_distance_of_the_network_s_own_answer():
+def test_examples_are_ranked_by_the_distance_to_the_network_s_own_decision_boundary():
     for name in ("carlini_wagner", {"ddn": {"steps": 9}}):
-        ranks = methods.ar_adals(robustness=name).target.robustness
+        ranks = methods.ar_adals(robustness=name).target.ranking.attack
         assert ranks.away_from == "prediction" and ranks.spec.arguments["away_from"] == "prediction"
-    assert methods.ar_adals(robustness={"ddn": {"steps": 9}}).target.robustness.spec.arguments["steps"] == 9
+    assert methods.ar_adals(robustness={"ddn": {"steps": 9}}).target.ranking.attack.spec.arguments["steps"] == 9
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
-        ({"robustness": "pgd"}, "least perturbation, and pgd keeps another"),
-        ({"by": "kl_from_clean"}, "kl_from_clean ranks nothing by one prediction"),
-        ({"by": "mutual_information"}, "mutual_information ranks nothing"),
+        ({"robustness": "pgd"}, "smallest perturbation, but pgd keeps another"),
+        ({"by": "kl_from_clean"}, "kl_from_clean needs several predictions per example"),
+        ({"by": "mutual_information"}, "mutual_information .* cannot rank single predictions"),
     ],
 )
-def test_what_cannot_rank_examples_is_refused(given, said):
-    with pytest.raises(InputError, match=said):
+def test_attacks_and_scores_that_cannot_rank_examples_are_refused(given, message):
+    with pytest.raises(InputError, match=message):
         methods.ar_adals(**given)
 
 
-@pytest.mark.parametrize("name", ["pat", "pat_ls", "pat_entm", "trades", "trades_entm", "pat_ar_adals"])
+ARGUMENTS = {name: getattr(methods, name)().spec.arguments for name in ALL}
+# Methods whose step grows with ε.
+GROWING = [
+    name for name in ALL if {"steps", "step_size"} <= ARGUMENTS[name].keys() and not ARGUMENTS[name]["step_size"]
+]
+
+
+@pytest.mark.parametrize("name", GROWING)
 def test_the_attack_of_a_larger_ball_reaches_its_edge(name):
     net = nets.mlp((1, 4, 4), 3, width=8).eval()
     points = Points(torch.full((6, 1, 4, 4), 0.5), torch.arange(6) % 3, torch.arange(6))
-    given = {"alpha": 0.1} if name == "pat_ar_adals" else {}
-    made = getattr(methods, name)(eps=0.3, **given)
-    moved = made.move(net, points, torch.full((6, 3), 1 / 3), seed=0)
+    method = getattr(methods, name)(eps=0.3)
+    moved = method.perturb_points(net, points, torch.full((6, 3), 1 / 3), seed=0)
     assert (moved - 0.5).abs().max().item() == pytest.approx(0.3)
-    assert getattr(methods, name)(**given).spec.arguments["step_size"] is None
+
+
+def test_the_methods_of_entm_take_steps_of_a_quarter_of_the_radius():
+    assert {"pat", "pat_ls", "pat_entm", "trades", "trades_entm", "pat_ar_adals"} <= set(GROWING)

@@ -1,4 +1,4 @@
-"""What ranks the examples of AR-AdaLS: an attack beforehand, one on the fly, a score, or a file's column."""
+"""Rankings of AR-AdaLS: an attack before training or during it, a score, or the column of a file."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def store(tmp_path):
     return Store(tmp_path)
 
 
-def test_a_score_of_the_vanilla_model_ranks_the_greatest_first(store):
+def test_a_score_of_the_vanilla_model_ranks_the_largest_first(store):
     made = task(by="entropy")
     assert [type(need) for need in made.requires] == [PredictTask, PredictTask]
     execute([made], store, runtime=CPU, quiet=True)
@@ -58,7 +58,7 @@ def test_a_column_ranks_by_its_numbers_and_enters_the_key(store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "values, said",
+    "values, message",
     [
         (np.ones(5), "5 numbers, but the data set has a row"),
         (np.ones((1797, 2)), r"shape \(1797, 2\); expected one number"),
@@ -66,9 +66,9 @@ def test_a_column_ranks_by_its_numbers_and_enters_the_key(store, tmp_path):
         (np.array(["a"] * 1797), "expected one number"),
     ],
 )
-def test_columns_that_do_not_fit_are_refused(values, said, store, tmp_path):
+def test_columns_that_do_not_fit_are_refused(values, message, store, tmp_path):
     np.save(tmp_path / "c.npy", values)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         made = task(column=str(tmp_path / "c.npy"))
         made.levels(store)
 
@@ -84,5 +84,5 @@ def test_on_the_fly_the_network_in_training_ranks():
     assert TrainTask.requires.func(task(every=2)) == ()
 
 
-def test_an_attack_beforehand_is_the_default():
+def test_an_attack_before_training_is_the_default():
     assert [type(need) for need in task().requires] == [AttackTask, AttackTask]

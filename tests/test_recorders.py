@@ -1,4 +1,4 @@
-"""Recorders see what the network is, and change nothing."""
+"""Recorders record the network and do not change it."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 from surefooted.components.spec import names
 from surefooted.core.types import Points
-from surefooted.data import digits
+from surefooted.data import digits, plane
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics import accuracy
 from surefooted.models.prediction import predict
@@ -21,43 +21,59 @@ CPU = Runtime("cpu", threads=1)
 SMALL = {"digits": {"train_limit": 120, "test_limit": 60}}
 
 
-def made(store, record=None):
+def trained(store, record=None):
     net = {"small_convnet": {"width": 4, "dropout": 0.2}}
     task = train_task("fgsm_at", net, SMALL, {"recipe": {"epochs": 3, "batch": 40}}, record=record)
     execute([task], store, runtime=CPU, quiet=True)
     return task
 
 
-def test_a_training_that_is_watched_ends_with_the_same_weights(tmp_path):
+def test_a_recorded_training_ends_with_the_same_weights(tmp_path):
     store = Store(tmp_path)
     record = {"robustness": {"eps": 0.1, "steps": 5, "every": 2, "images": 60}}
-    alone, watched = made(store), made(store, record)
-    files = [task.path(store) / "weights.safetensors" for task in (alone, watched)]
+    alone, recorded = trained(store), trained(store, record)
+    files = [task.path(store) / "weights.safetensors" for task in (alone, recorded)]
     a, b = (file.read_bytes() for file in files)
-    assert alone.key != watched.key and a[-1000:] == b[-1000:]  # headers tell them apart
-    seen = watched.recorded(store)
-    assert seen["step"].tolist() == [0, 2, 4, 6, 8, 9]
-    p = predict(watched.load(store), digits(**SMALL["digits"]).test)
-    assert float(seen["clean"][-1]) == pytest.approx(accuracy(p), abs=1e-6)
-    assert bool((seen["clean"] >= seen["pgd"]).all()) and all(bool((seen[k] <= 1).all()) for k in ("clean", "fgsm"))
+    assert alone.key != recorded.key and a[-1000:] == b[-1000:]  # the headers differ
+    records = recorded.recorded(store)
+    assert records["step"].tolist() == [0, 2, 4, 6, 8, 9]
+    p = predict(recorded.load(store), digits(**SMALL["digits"]).test)
+    assert float(records["clean"][-1]) == pytest.approx(accuracy(p), abs=1e-6)
+    assert bool((records["clean"] >= records["pgd"]).all()) and all(
+        bool((records[k] <= 1).all()) for k in ("clean", "fgsm")
+    )
 
 
-def test_what_is_recorded_is_what_the_attacks_find():
+@pytest.mark.parametrize("name", recorders.__all__)
+def test_a_recorder_leaves_weights_modes_and_random_state_unchanged(name):
+    recorder = getattr(recorders, name)()
+    net = nn.Sequential(nn.Flatten(), nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 2)).train()
+    weights = {key: value.clone() for key, value in net.state_dict().items()}
+    points, before = recorder.init(plane())
+    random_state = torch.get_rng_state()
+    after = recorder.record(before, net, points, 0)
+    assert recorder.interval >= 1 and after.keys() == before.keys()
+    assert torch.equal(torch.get_rng_state(), random_state) and all(module.training for module in net.modules())
+    assert all(torch.equal(value, weights[key]) for key, value in net.state_dict().items())
+    assert all(value.grad is None for value in net.parameters())
+
+
+def test_the_recorded_accuracies_are_those_of_the_attacks():
     net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
-    net[1].weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # class 0 where the first coordinate is greater
+    net[1].weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # class 0 where the first coordinate is larger
     x = torch.tensor([[0.6, 0.4], [0.9, 0.1], [0.2, 0.5], [0.5, 0.2]]).view(4, 1, 1, 2)
     points = Points(x, torch.tensor([0, 0, 0, 1]), torch.arange(4))
     recorder = robustness(eps=0.2, steps=10)
     state = {name: torch.zeros(0, dtype=torch.float64) for name in ("step", "clean", "fgsm", "pgd")}
     for step in (0, 7):
-        state = recorder.look(state, net.train(), points, step)
+        state = recorder.record(state, net.train(), points, step)
     assert state["clean"].tolist() == [0.5, 0.5] and state["pgd"].tolist() == [0.25, 0.25]
     assert state["fgsm"].tolist() == [0.25, 0.25] and state["step"].tolist() == [0, 7] and net.training
 
 
-def test_a_network_that_overfits_to_fgsm_tells_its_points_better_than_clean_ones():
+def test_a_network_that_overfits_to_fgsm_classifies_its_points_better_than_clean_ones():
     class Bent(nn.Module):
-        """Class 0 but within 0.1 of 0.5: a step of 0.2 up the loss leads from there to the other side and out."""
+        """Class 0 except within 0.1 of 0.5, from where a step of 0.2 up the loss leads to class 0 on the other side."""
 
         def forward(self, x):
             z = (x.flatten(1) - 0.5).abs() - 0.1
@@ -65,8 +81,8 @@ def test_a_network_that_overfits_to_fgsm_tells_its_points_better_than_clean_ones
 
     points = Points(torch.tensor([0.55, 0.45]).view(2, 1, 1, 1), torch.tensor([0, 0]), torch.arange(2))
     state = {name: torch.zeros(0, dtype=torch.float64) for name in ("step", "clean", "fgsm", "pgd")}
-    seen = robustness(eps=0.2, steps=10).look(state, Bent(), points, 0)
-    assert [float(seen[k]) for k in ("clean", "fgsm", "pgd")] == [0.0, 1.0, 0.0]
+    records = robustness(eps=0.2, steps=10).record(state, Bent(), points, 0)
+    assert [float(records[k]) for k in ("clean", "fgsm", "pgd")] == [0.0, 1.0, 0.0]
 
 
 def test_flips_count_changes_of_the_prediction():
@@ -76,16 +92,16 @@ def test_flips_count_changes_of_the_prediction():
     points = plane_points(0, 1, 3)
     for step, slope in enumerate((1.0, -1.0, -1.0, 1.0)):
         net[1].weight.data, net[1].bias.data = torch.tensor([[slope, 0.0], [0.0, 0.0]]), torch.tensor([-slope / 4, 0])
-        state = recorder.look(state, net, points, step)
-    # The prediction follows the first coordinate alone, and turned twice everywhere.
+        state = recorder.record(state, net, points, step)
+    # The prediction depends on the first coordinate only, and it changed twice everywhere.
     assert state["label"].tolist() == [[1, 0, 0]] * 3 and state["flips"].tolist() == [[2, 2, 2]] * 3
 
 
-def test_bad_input(tmp_path):
+def test_data_that_do_not_fit_and_unknown_recorders_are_refused(tmp_path):
     data = digits(validation=0.0, **SMALL["digits"])
-    with pytest.raises(InputError, match="validation split is empty"):
+    with pytest.raises(InputError, match="needs the validation split, which is empty"):
         robustness(part="validation").init(data)
-    with pytest.raises(InputError, match="maps the plane"):
+    with pytest.raises(InputError, match="needs data of two coordinates"):
         flips().init(data)
     with pytest.raises(InputError, match="no 'robustnes' among the recorders"):
         train_task("vanilla", "mlp", SMALL, record="robustnes")

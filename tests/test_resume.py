@@ -1,4 +1,4 @@
-"""A run that is killed at any moment, and started again, ends with the bytes of one that was left alone."""
+"""A run that is killed at any moment and restarted ends with the same bytes as an uninterrupted run."""
 
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ from surefooted.training import loop
 
 CPU = Runtime("cpu", threads=1)
 NEAREST = {"carlini_wagner": {"steps": 3, "away_from": "prediction"}}
-# Learnt labels, an inner attack, dropout, augmentation and momentum: all that has a state or draws at random.
+# Learnt labels, an inner attack, dropout, augmentation and momentum: everything with a state or random draws.
 METHOD = {"pat_ar_adals": {"levels": 2, "alpha": 0.5, "eps": 0.1, "steps": 1, "robustness": NEAREST}}
 NET = {"small_convnet": {"width": 2, "dropout": 0.2}}
 AUGMENT = {"augment": ["crop", "flip", "shift"], "batch": 16}
@@ -39,13 +39,13 @@ KILLED = {
     "uta, masks": ({"uta": {"eps": 0.1, "steps": 1, "view": {"mc_dropout": {"samples": 2}}}}, SGD, 4),
     "uta, latent": ({"uta": {"eps": 0.1, "steps": 2, "members": 2, "view": {"latent": {"stage": "conv2"}}}}, SGD, 4),
 }
-# Every few steps, so that kills fall between looks.
+# Every few steps, so that kills fall between records.
 WATCHED = {"robustness": {"eps": 0.05, "steps": 2, "every": 7, "images": 40, "part": "validation"}}
 
 
 @pytest.fixture(scope="module")
 def forked():
-    """Processes that start at once: forked from one that has imported all this and computed nothing."""
+    """Processes that start fast: forked from one that has imported everything and computed nothing."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["lightning_fabric", "surefooted.pipeline.execute", "surefooted.training.recipes", "surefooted.models.nets"]
@@ -62,7 +62,7 @@ def data(tmp_path):
 
 
 def run_until(task, root, seconds, steps, most):
-    """Train, and stand still at ``most`` steps: the killer must come before the end."""
+    """Train, and sleep at ``most`` steps, so that the process is killed before the end."""
     torch.set_num_threads(1)
     loop.SECONDS_BETWEEN_CHECKPOINTS = seconds
 
@@ -114,7 +114,7 @@ def test_training_killed_many_times(forked, data, tmp_path, method, optimiser, k
 
 
 def study(data):
-    """Three trainings, one of them on levels read off another, and for each an attack and what is predicted."""
+    """Three trainings, one of which takes its levels from another, each with an attack and predictions."""
     recipe = {"recipe": {"epochs": 20, **AUGMENT}}
     tasks = []
     for method in ("vanilla", "ls", METHOD):
@@ -124,8 +124,8 @@ def study(data):
     return tasks
 
 
-def artefacts(store):
-    """All bytes but the times in which they were made."""
+def artifacts(store):
+    """All files but the provenance, which holds times."""
     root = store.root / "artefacts"
     return {f.relative_to(root): f.read_bytes() for f in root.rglob("*") if f.is_file() and f.name != "provenance.json"}
 
@@ -135,10 +135,10 @@ def run_study(data, root):
     execute(study(data), Store(root), runtime=CPU, workers=2, quiet=True)
 
 
-def below(pid):
-    """Processes that this one began, and theirs."""
+def descendants(pid):
+    """Child processes of a process, and theirs."""
     found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return found + [deeper for child in found for deeper in below(child)]
+    return found + [deeper for child in found for deeper in descendants(child)]
 
 
 def alive(pid):
@@ -155,7 +155,7 @@ def test_a_study_killed_with_its_workers(forked, data, tmp_path):
     process.start()
     wait_for(lambda: list(broken.root.glob("work/*/checkpoint.safetensors")))
     time.sleep(random.Random(1).uniform(0, 0.2))
-    workers = below(process.pid)
+    workers = descendants(process.pid)
     process.kill()
     process.join()
     assert len(workers) >= 2
@@ -165,14 +165,14 @@ def test_a_study_killed_with_its_workers(forked, data, tmp_path):
     resumed.start()
     resumed.join(300)
     assert resumed.exitcode == 0
-    assert artefacts(broken) == artefacts(whole) and len(artefacts(whole)) > 20
+    assert artifacts(broken) == artifacts(whole) and len(artifacts(whole)) > 20
     assert os.listdir(broken.root / "work") == []
 
 
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(data, tmp_path):
     words = ["train", "vanilla", "--net", "mlp", "--data", "npz", "--data.path", data["npz"]["path"], "--json"]
     words += ["--store", str(tmp_path / "s"), "--accelerator", "cpu", "--recipe.batch", "4", "--recipe.epochs"]
-    # Where the tests run in the background, a shell has told them to ignore Ctrl-C; a user has not.
+    # A shell makes background processes ignore Ctrl-C, which the tests may be; a user's process does not ignore it.
     heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     code = f"{heeds}; from surefooted.cli import main; main()"
     command = [sys.executable, "-c", code, *words, "20000"]  # more epochs than the waits below leave time for

@@ -1,5 +1,6 @@
-"""Training: the same bits for the same seed, recipes as the papers print them, two processes for one."""
+"""Training: the same bits for the same seed, recipes as the papers print them, two processes like one."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,10 +10,12 @@ from torch import nn
 
 from surefooted.api import train
 from surefooted.core.files import read_json, read_tensors, write_tensors
+from surefooted.core.rng import Noise
 from surefooted.core.types import Points
 from surefooted.data import digits
+from surefooted.data.augment import shift
 from surefooted.data.images import Images
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError, InputError
 from surefooted.evaluation.metrics.levels import levels_of
 from surefooted.models.prediction import predict
 from surefooted.models.weights import seeded_network
@@ -21,16 +24,16 @@ from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import attack_task, train_task
 from surefooted.training import methods, recipes
-from surefooted.training.batches import steps_of
+from surefooted.training.batches import Batches, steps_per_epoch, total_steps
 from surefooted.training.loop import fit
-from surefooted.training.methods.targets import Levels
+from surefooted.training.methods.targets import RobustnessLevels
 
 CPU = Runtime("cpu")
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Three kinds of images of 6×6 pixels, 130 to train on: bright at the top, at the bottom, or nowhere."""
+    """Images of 6×6 pixels in three classes, 130 for training: bright at the top, at the bottom, or nowhere."""
     rng = np.random.default_rng(0)
     y = np.arange(260) % 3
     x = rng.integers(0, 155, (260, 6, 6), dtype=np.uint8)
@@ -63,20 +66,20 @@ LEARNT = {"pat_ar_adals": {"levels": 3, "alpha": 0.5, "eps": 0.1, "steps": 1,
 @pytest.mark.parametrize("method", ["vanilla", {"pat": {"steps": 1}}, {"adals": {"alpha": 0.5}}, LEARNT])
 def test_the_same_seed_gives_the_same_bits_and_another_others(method, data, tmp_path):
     first = trained(method, data, Store(tmp_path / "a"))
-    torch.rand(3)  # whatever else drew numbers before
+    torch.rand(3)  # draws of other code do not matter
     again = trained(method, data, Store(tmp_path / "b"))
     other = trained(method, data, Store(tmp_path / "c"), seed=1)
     assert same(first[1], again[1]) and first[2] == again[2]
     assert not same(first[1], other[1])
 
 
-def test_training_leaves_the_random_state_of_its_caller(data):
+def test_training_leaves_the_random_state_of_its_caller_unchanged(data):
     state = torch.get_rng_state()
     trained("vanilla", data)
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_what_is_learnt_is_learnt(data):
+def test_training_lowers_the_loss_and_raises_the_accuracy(data):
     _, _, history = trained("vanilla", data, recipe={"epochs": 30, "lr": 0.01}, net={"mlp": {"width": 16}})
     assert history[-1]["accuracy"] > 0.9 and history[-1]["loss"] < 0.5 * history[0]["loss"]
     assert [entry["epoch"] for entry in history] == list(range(1, 31))
@@ -90,12 +93,12 @@ def test_learnt_labels_are_kept_with_the_history_and_upstream_is_shared(data):
     assert labels.shape == (2, 3) and bool((labels <= 1).all()) and bool((labels > 1 / 3).all())
     on_train, on_validation = task.requires
     assert plan([on_train, on_validation, on_train.victim], store) == []
-    # A variant, and the vanilla model itself, find what was made.
+    # A variant, and the vanilla model itself, find the artifacts.
     variant = train_task({"ar_adals": {"levels": 2, "robustness": LEARNT["pat_ar_adals"]["robustness"]}},
                        task.net, data, task.recipe)  # fmt: skip
     assert [c.label for c in plan([variant], store)] == ["train ar_adals, seed 0"]
     assert plan([train_task("vanilla", task.net, data, task.recipe)], store) == []
-    # Levels are ranked apart, equally sized, over exactly the rows of their split.
+    # Levels are ranked separately, of equal size, over exactly the rows of their split.
     levels = task.levels(store)
     for level in (levels.train, levels.validation):
         assert len(level.bincount()) == 3 and int(level.bincount().max() - level.bincount().min()) <= 1
@@ -116,8 +119,8 @@ def test_rows_that_no_attack_changed_are_the_most_robust(data):
     assert int(level[~found].max()) == 3 and int(level[found].max()) <= int(level[~found].min())
 
 
-def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(data, tmp_path):
-    """In one process; with kills in test_resume."""
+def test_a_run_resumes_from_its_checkpoint_to_the_same_bits(data, tmp_path):
+    """In one process; test_resume kills it."""
     splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, runtime=CPU).data
     method, shape = methods.adals(alpha=0.5), splits.train.shape
 
@@ -132,13 +135,13 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(data, tmp_path):
     assert same(resumed[0], whole[0]) and resumed[1] == whole[1]
 
 
-def test_what_once_trained_on_the_last_point_has_another_key():
+def test_attacks_that_propose_have_a_new_key_since_training_takes_their_best_point():
     for perturb, more in (("pgd", False), ("autoattack", True), ("nearest_boundary", True)):
         assert ("perturb" in train_task({"custom": {"perturb": perturb}}, "mlp", "digits").arguments()) == more
 
 
-def test_an_epoch_goes_on_with_as_many_steps_as_it_began_with(data, tmp_path, monkeypatch):
-    """The number of processes may change it, in a batch that does not divide by them."""
+def test_an_epoch_resumes_with_the_same_number_of_steps_only(data, tmp_path, monkeypatch):
+    """The number of processes changes it if the batch size is not a multiple of them."""
     splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, runtime=CPU).data
     net, recipe = seeded_network("mlp", splits.train.shape, 3, 0), recipes.recipe(epochs=2, batch=10)
 
@@ -157,20 +160,58 @@ def test_an_epoch_goes_on_with_as_many_steps_as_it_began_with(data, tmp_path, mo
     name = next(name for name in tensors if "losses" in name)
     assert about["step"] > 0
     write_tensors(file, tensors | {name: tensors[name][:-1]}, about)
-    with pytest.raises(InputError, match=r"within an epoch of \d+ steps.*as many --devices as before"):
+    with pytest.raises(InputError, match=r"within an epoch .*\(\d+ steps per epoch before, .*same number of `devices`"):
         fit(methods.vanilla(), net, splits, recipe, checkpoint=file)
 
 
 @pytest.mark.parametrize(
-    "given, said", [({"schedule": "steps"}, "give drops"), ({"warmup": 3, "epochs": 2}, "shorter")]
+    "given, message",
+    [({"schedule": "steps"}, "needs drops"), ({"warmup": 3, "epochs": 2}, "3 epochs is longer than the training of 2")],
 )
-def test_schedules_that_never_get_there_are_refused(given, said):
-    with pytest.raises(InputError, match=said):
+def test_incomplete_schedules_are_refused(given, message):
+    with pytest.raises(InputError, match=message):
         recipes.recipe(**given)
 
 
+def test_augmentations_of_one_recipe_draw_from_different_streams():
+    """The first draws from stream 16 and the second from 17, bit for bit; on one stream, two shifts would be alike."""
+    x = torch.arange(4 * 5 * 6, dtype=torch.float32).view(4, 1, 5, 6)
+    images = Images(x, torch.zeros(4, dtype=torch.int64), torch.tensor([3, 1, 7, 5]), 120.0, ("a",))
+    recipe = recipes.recipe(batch=4, augment=("shift", "shift"))
+    order = torch.arange(4)
+    points, _ = Batches(images, methods.vanilla(), recipe, seed=7).make_batch(2, 0, [order], {})
+
+    def shifted(points, stream):
+        return points._replace(x=shift()(points, Noise(7, points.rows, 2, stream=stream)))
+
+    plain = images.points(order)
+    assert torch.equal(points.x, shifted(shifted(plain, 16), 17).x)
+    assert not torch.equal(points.x, shifted(shifted(plain, 16), 16).x)
+
+
+def test_every_augmentation_of_a_recipe_has_its_own_noise():
+    seen = []
+
+    def spy(points, noise):
+        seen.append(noise.uniform(2))
+        return points.x
+
+    images = Images(torch.zeros(4, 1, 2, 2), torch.zeros(4, dtype=torch.int64), torch.arange(4), 1.0, ("a",))
+    recipe = dataclasses.replace(recipes.recipe(batch=4), augment=(spy, spy, spy))
+    batches = Batches(images, methods.vanilla(), recipe, seed=0)
+    for epoch in (0, 1):
+        batches.make_batch(epoch, 0, [torch.arange(4)], {})
+    assert len(torch.cat(seen).unique()) == 2 * 3 * 4 * 2
+
+
+def test_a_batch_that_is_too_small_for_its_processes_is_refused():
+    assert steps_per_epoch(100, 6, 3) == 16  # the last batch of 4 images leaves one process with one image only
+    with pytest.raises(ArgumentError, match="Batch size 5 is too small for 3 processes"):
+        steps_per_epoch(100, 5, 3)
+
+
 @pytest.mark.parametrize("members", [1, 3])
-def test_every_epoch_has_an_order_of_its_own_and_every_step_its_masks(data, monkeypatch, members):
+def test_every_epoch_has_its_own_order_and_every_step_its_own_masks(data, monkeypatch, members):
     splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, runtime=CPU).data
     n, asked, masks, points_of = len(splits.train), [], [], Images.points
 
@@ -197,7 +238,7 @@ def test_every_epoch_has_an_order_of_its_own_and_every_step_its_masks(data, monk
 
 
 def rates(made, *epochs):
-    return [pytest.approx(made.rate(epoch), rel=1e-6) for epoch in epochs]
+    return [pytest.approx(made.learning_rate(epoch), rel=1e-6) for epoch in epochs]
 
 
 def test_learning_rates_are_those_that_the_papers_print():
@@ -217,16 +258,16 @@ def test_learning_rates_are_those_that_the_papers_print():
     assert rates(recipes.recipe(epochs=10, lr=1.0, schedule="cosine"), 0, 5, 10) == [1, 0.5, pytest.approx(0, abs=1e-6)]
 
 
-def test_an_eps_that_grows():
-    """Linear between the epochs given, and all of it after the last: from there on training is as without."""
+def test_growing_eps():
+    """Linear between the given epochs and all of ε after the last one, where training is as without the schedule."""
     grows = recipes.growing_eps(of="entm_mnist", shares=((2, 0.2), (4, 0.6), (6, 1)))
-    assert [grows.share(at) for at in (0, 2, 3, 4, 5, 6, 39)] == pytest.approx([0.2, 0.2, 0.4, 0.6, 0.8, 1, 1])
+    assert [grows.eps_share(at) for at in (0, 2, 3, 4, 5, 6, 39)] == pytest.approx([0.2, 0.2, 0.4, 0.6, 0.8, 1, 1])
     assert grows.epochs == 40 and rates(grows, 0, 39) == [0.01, 0.001]
     splits, own = digits(train_limit=64, validation=0.1), recipes.recipe(epochs=2, batch=32)
     method = methods.pat(eps=0.2, steps=2, step_size=0.1, start="uniform")
     net = seeded_network("mlp", splits.train.shape, 10, 0)
     x = splits.train.points(slice(0, 8))
-    sizes = [(method.within(share).move(net, x, x.y, seed=0) - x.x).abs().max() for share in (0, 0.5, 1)]
+    sizes = [(method.scale_eps(share).perturb_points(net, x, x.y, seed=0) - x.x).abs().max() for share in (0, 0.5, 1)]
     assert sizes == pytest.approx([0, 0.1, 0.2], abs=1e-6)
 
     def trained(recipe):
@@ -255,7 +296,7 @@ def test_weight_decay_is_on_the_kernels_of_convolutions_alone_where_asked():
 
 
 def test_weight_decay_is_coupled(data):
-    """Adam with L2, not AdamW: a weight without gradient moves by the full rate."""
+    """Adam with L2, not AdamW: a weight without gradient moves by the full learning rate."""
     net = seeded_network({"mlp": {"width": 4}}, (1, 6, 6), 3, 0)
     optimiser = recipes.recipe(lr=0.1, weight_decay=0.5).optimiser(net)
     before = [w.detach().clone() for w in net.parameters()]
@@ -270,7 +311,7 @@ RISE = {"schedule": "steps", "drops": [[0, 1e32]]}
 
 
 @pytest.mark.parametrize("recipe", [{}, {"batch": 200, "epochs": 1}])
-def test_a_loss_that_is_no_number_is_named_and_the_last_good_checkpoint_kept(data, recipe):
+def test_a_loss_that_is_not_finite_is_reported_and_the_last_good_checkpoint_kept(data, recipe):
     store = Store()
     given = {"optimiser": "sgd", "epochs": 3, "batch": 32, "lr": 1e6} | RISE | recipe
     task = train_task("vanilla", {"mlp": {"width": 8}}, data, {"recipe": given})
@@ -283,7 +324,7 @@ def test_a_loss_that_is_no_number_is_named_and_the_last_good_checkpoint_kept(dat
 
 
 def test_a_good_epoch_survives_a_bad_one(data):
-    """The rate jumps in the second epoch: the checkpoint of the first stays as it was."""
+    """The learning rate jumps in the second epoch: the checkpoint of the first epoch stays unchanged."""
     store = Store()
     rise = {"schedule": "steps", "drops": [[1, 1e40]], "optimiser": "sgd", "epochs": 3, "batch": 32}
     task = train_task("vanilla", {"mlp": {"width": 8}}, data, {"recipe": rise})
@@ -302,15 +343,15 @@ def test_bf16_trains(data):
     assert all(w.dtype == torch.float32 for w in low.values())
 
 
-def test_a_recipe_may_hold_no_more_than_the_data(data):
-    """A batch larger than the set is the set; a last batch of one is left out."""
+def test_a_batch_may_be_larger_than_the_data(data):
+    """A batch larger than the set is the whole set; a last batch of one image is dropped."""
     _, _, history = trained("vanilla", data, recipe={"batch": 10_000})
     assert len(history) == 2
     made = recipes.recipe(epochs=2, batch=10)
-    assert [steps_of(made, n) for n in (1, 9, 10, 11, 12)] == [2, 2, 2, 2, 4]
+    assert [total_steps(made, n) for n in (1, 9, 10, 11, 12)] == [2, 2, 2, 2, 4]
 
 
-def test_methods_that_need_more_than_is_given(data):
+def test_methods_without_levels_or_validation_images_are_refused(data):
     splits = train("vanilla", "mlp", data, {"recipe": {"epochs": 1}}, runtime=CPU).data
     net = seeded_network("mlp", splits.train.shape, 3, 0)
     with pytest.raises(InputError, match="needs the robustness level of every example"):
@@ -320,17 +361,17 @@ def test_methods_that_need_more_than_is_given(data):
             train_task({"ar_adals": {"levels": count}}, "mlp", data)
     with pytest.raises(InputError, match="the validation set has 0 images; hold out more"):
         train_task("adals", "mlp", {"npz": data["npz"] | {"validation": 0}})
-    empty = Levels.single(splits.train.rows, splits.validation.rows)
+    empty = RobustnessLevels.single(splits.train.rows, splits.validation.rows)
     with pytest.raises(InputError, match="10 levels"):
         methods.ar_adals().target.init(empty)
 
 
-def test_images_that_no_network_should_see(data):
+def test_invalid_images_are_refused(data):
     task, *_ = trained("vanilla", data)
     net = task.load(Store())
     x, y, i = torch.rand(4, 1, 6, 6), torch.tensor([0, 1, 2, 0]), torch.arange(4)
-    for bad, said in ((255 * x, "divide by 255"), (x - 0.6, "belongs inside the model"), (x / 0, "not from 0 to 1")):
-        with pytest.raises(InputError, match=said):
+    for bad, message in ((255 * x, "divide by 255"), (x - 0.6, "belongs inside the model"), (x / 0, "not from 0 to 1")):
+        with pytest.raises(InputError, match=message):
             predict(net, Points(bad, y, i))
     with pytest.raises(InputError, match=r"classes from 0 to 2 .* y runs from 1 to 3"):
         predict(net, Points(x, y + 1, i))
@@ -347,7 +388,7 @@ def prepared(data, store):
 
 
 def spread(fabric, data, folder, tick):
-    """What each of two processes runs: train, and write down the weights that it ends with."""
+    """One of two processes: train, and write the final weights to a file."""
     torch.set_num_threads(1)
     splits, net = prepared(data, Store(folder / str(fabric.global_rank)))
     fit(methods.pat(steps=2, eps=0.1, start="clean"), net, splits, PAIRED, fabric=fabric, tick=tick)
@@ -363,24 +404,24 @@ def test_two_processes_train_to_the_same_weights_and_close_to_those_of_one(data,
     fit(methods.pat(steps=2, eps=0.1, start="clean"), alone, splits, PAIRED)
     for one, two in zip(alone.state_dict().values(), first):
         torch.testing.assert_close(one, torch.tensor(two), rtol=1e-3, atol=1e-5)
-    assert sum(steps) == steps_of(PAIRED, len(splits.train))
+    assert sum(steps) == total_steps(PAIRED, len(splits.train))
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"accelerator": "gpu"}, "accelerator is 'gpu'. Did you mean 'cpu'?"),
         ({"devices": 0}, "devices is 0; expected a whole number from 1"),
         ({"threads": -1}, "threads is -1"),
     ],
 )
-def test_machines_that_there_are_not(options, said):
+def test_invalid_runtime_options_are_refused(options, message):
     with pytest.raises(InputError) as error:
         Runtime(**options)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_provenance_says_how_it_was_made(data):
+def test_provenance_names_devices_versions_and_seconds(data):
     store = Store()
     task, *_ = trained("vanilla", data, store)
     about = read_json(task.path(store) / "provenance.json")

@@ -31,7 +31,7 @@ from surefooted.pipeline.tasks import (
 )
 from surefooted.pipeline.tasks.base import component_of
 from surefooted.pipeline.tasks.sources import DeepEnsemble, MCDropout, MemberOf
-from surefooted.training.loop import Outer
+from surefooted.training.loop import OuterLoss
 from surefooted.training.setup import to_memory_format
 
 # Of the forward passes with and without gradient that an attack may need, the shares that it does need: broken images
@@ -159,13 +159,13 @@ def _time_step(task: TrainTask, device: torch.device) -> float:
     method, recipe = task.method_component, component_of("recipe", task.recipe)
     net = task.network().to(device).train()
     to_memory_format(net, device)
-    outer, optimiser = Outer(method, net), recipe.optimiser(net)
+    outer, optimiser = OuterLoss(method, net), recipe.optimiser(net)
     points: Points = load_splits(task.data).train.points(slice(0, recipe.batch), device)
-    if method.apart:
+    if method.separate_batches:
         points = Points(*(column.expand(method.members, *column.shape) for column in points))
 
     def run() -> None:
-        moved = method.move(net, points, points.y, seed=0)
+        moved = method.perturb_points(net, points, points.y, seed=0)
         optimiser.zero_grad()
         loss = outer(moved, points.x, points.y)
         loss.backward()

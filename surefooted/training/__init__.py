@@ -1,1 +1,1 @@
-"""Training: the loop, what it is shown, methods, recipes, recorders."""
+"""Training: the loop, its batches and checkpoints, methods, recipes and recorders."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: tensors and plain data in one safetensors file, whole or not there."""
+"""Checkpoints of a training run: tensors and plain data in one safetensors file, which is whole or absent."""
 
 from __future__ import annotations
 
@@ -12,38 +12,57 @@ from torch import Tensor, nn
 from surefooted.core.files import read_tensors, with_hint, write_tensors
 from surefooted.models.weights import load_weights
 from surefooted.training.methods.targets import LabelState
+from surefooted.training.recorders.base import RecorderState
 
-Entry = dict[str, Any]
+HistoryEntry = dict[str, Any]
 
 
 @dataclass
 class TrainState:
-    """Where a run stands: all that a checkpoint holds besides weights and optimiser."""
+    """The progress of a run: all that a checkpoint holds besides weights and optimiser.
+
+    Attributes:
+        epoch: epochs done.
+        step: steps done of the current epoch.
+        losses: training loss of each step of the current epoch.
+        labels: state of the method's target.
+        recorded: state of the recorder, on the host.
+        history: one entry per epoch.
+    """
 
     epoch: int = 0
     step: int = 0
     losses: Tensor = field(default_factory=lambda: torch.zeros(0))
-    target: LabelState = field(default_factory=dict)
-    recorded: LabelState = field(default_factory=dict)
-    history: list[Entry] = field(default_factory=list)
+    labels: LabelState = field(default_factory=dict)
+    recorded: RecorderState = field(default_factory=dict)
+    history: list[HistoryEntry] = field(default_factory=list)
 
 
-def save(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: TrainState) -> None:
-    moments = {
-        f"optimiser.{k}.{name}": value
-        for k, state in optimiser.state_dict()["state"].items()
-        for name, value in state.items()
-        if value is not None
-    }
-    tensors = {f"net.{name}": t for name, t in net.state_dict().items()} | moments
-    tensors |= {f"target.{name}": t for name, t in at.target.items()} | {"losses": at.losses}
-    tensors |= {f"recorded.{name}": t for name, t in at.recorded.items()}
-    write_tensors(path, tensors, {"epoch": at.epoch, "step": at.step, "history": at.history})
+def save_checkpoint(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, state: TrainState) -> None:
+    """Write network, optimiser and progress to a file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> net = torch.nn.Linear(2, 2)
+        >>> optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+        >>> save_checkpoint(Path("run.safetensors"), net, optimiser, TrainState(epoch=3))
+        >>> state = TrainState()
+        >>> load_checkpoint(Path("run.safetensors"), net, optimiser, state)
+        >>> state.epoch
+        3
+    """
+    tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    for k, moments in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{k}.{name}": value for name, value in moments.items() if value is not None}
+    tensors |= {f"target.{name}": tensor for name, tensor in state.labels.items()}
+    tensors |= {f"recorded.{name}": tensor for name, tensor in state.recorded.items()}
+    tensors["losses"] = state.losses
+    write_tensors(path, tensors, {"epoch": state.epoch, "step": state.step, "history": state.history})
 
 
-def restore(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: TrainState) -> None:
-    """Put a checkpoint back into network, optimiser and standing."""
-    with with_hint(f"Delete {path} and run the same command again; the training begins anew."):
+def load_checkpoint(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, state: TrainState) -> None:
+    """Read a checkpoint into network, optimiser and progress."""
+    with with_hint(f"Delete {path} and run the same command again; the training restarts from the beginning."):
         tensors, about = read_tensors(path)
     parts: dict[str, dict[str, Tensor]] = {"net": {}, "optimiser": {}, "target": {}, "recorded": {}}
     for name, tensor in tensors.items():
@@ -57,7 +76,7 @@ def restore(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, at: Tr
         moments.setdefault(int(k), {})[moment] = tensor
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
     device = next(net.parameters()).device
-    at.target = {name: tensor.to(device) for name, tensor in parts["target"].items()}
-    at.recorded = parts["recorded"]  # where the recorder put them: on the host
-    at.losses = tensors["losses"].to(device)
-    at.epoch, at.step, at.history = about["epoch"], about["step"], about["history"]
+    state.labels = {name: tensor.to(device) for name, tensor in parts["target"].items()}
+    state.recorded = parts["recorded"]
+    state.losses = tensors["losses"].to(device)
+    state.epoch, state.step, state.history = about["epoch"], about["step"], about["history"]

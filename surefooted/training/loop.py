@@ -1,7 +1,7 @@
-"""The one training loop, on Lightning Fabric: device, precision and data-parallel processes are its arguments.
+"""The training loop, on Lightning Fabric: device, precision and data-parallel processes are its arguments.
 
-Every draw is a function of (seed, epoch, step, row), so a run killed at any moment goes on from its last checkpoint to
-the very weights of an uninterrupted run.
+Every random draw is a function of (seed, epoch, step, row), so a run that is killed at any moment resumes from its last
+checkpoint and ends with the weights of an uninterrupted run, bit for bit.
 """
 
 from __future__ import annotations
@@ -18,26 +18,28 @@ from torch import Tensor, nn
 from surefooted.core.rng import torch_seed
 from surefooted.core.types import Points
 from surefooted.data.images import Splits
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError, InputError, StoreError
 from surefooted.evaluation import metrics
 from surefooted.models.ensembles import Ensemble
 from surefooted.models.prediction import predict
-from surefooted.training.batches import Batches, seed_at
-from surefooted.training.checkpoint import Entry, TrainState, restore, save
+from surefooted.training.batches import Batches, pack_seed
+from surefooted.training.checkpoint import HistoryEntry, TrainState, load_checkpoint, save_checkpoint
 from surefooted.training.methods.base import Method
-from surefooted.training.methods.due import check_bound
-from surefooted.training.methods.targets import Levels
+from surefooted.training.methods.due import check_gaussian_process
+from surefooted.training.methods.targets import RobustnessLevels
 from surefooted.training.recipes import Recipe
 from surefooted.training.recorders import Recorder
-from surefooted.training.setup import first_levels, own_levels, start_from, to_memory_format
+from surefooted.training.setup import current_levels, initial_levels, initialise_from_data, to_memory_format
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
-# Sets its draws apart from the order of the batches.
-DROPOUT = 1
-KEPT = "The last good checkpoint is kept; lower the rate (--recipe.lr) and train again."
+# Separates the draws of dropout from the permutation of an epoch.
+_DROPOUT_STREAM = 1
+# Reading the loss makes a GPU wait, so there it is checked once in this many steps.
+_STEPS_BETWEEN_LOSS_CHECKS = 50
+_DIVERGENCE_HINT = "The last good checkpoint is kept. Lower the learning rate (`recipe.lr`) and train again."
 
 
 def fit(
@@ -47,7 +49,7 @@ def fit(
     recipe: Recipe,
     *,
     seed: int = 0,
-    levels: Levels | None = None,
+    levels: RobustnessLevels | None = None,
     recorder: Recorder | None = None,
     fabric: Fabric | None = None,
     checkpoint: Path | None = None,
@@ -56,38 +58,79 @@ def fit(
     """Train ``net`` in place.
 
     Args:
-        levels: the robustness level of every example, for methods that soften labels by it.
-        recorder: watches the network as it learns.
-        fabric: a launched Fabric; by default one CPU process.
-        checkpoint: file to go on from, and to write after every epoch and every 30 seconds. No pickle.
-        tick: told of every step taken, for a progress bar.
+        method: how the network is trained.
+        net: network from pixels in [0, 1] to logits; an ``Ensemble`` for a method with several members.
+        data: the splits; the test set is read by a recorder only.
+        recipe: optimiser, schedule and augmentation.
+        seed: keys every random draw.
+        levels: robustness level of every example, for methods that soften labels by it.
+        recorder: records a quantity of the network during training.
+        fabric: a launched Fabric; by default one process on the CPU.
+        checkpoint: file to resume from, written after every epoch and every 30 seconds. Nothing is pickled.
+        tick: called with 1 after every step, for a progress bar.
 
     Returns:
-        Where the run stands at its end. ``history`` has one entry an epoch: mean training loss, learning rate,
-        accuracy, NLL and ECE on the validation set, and the soft labels of methods that learn them; ``recorded`` is
-        what the recorder saw.
+        The state at the end of the run. ``history`` has one entry per epoch: mean training loss, learning rate,
+        accuracy, NLL and ECE on the validation set, and the soft labels of methods that learn them. ``recorded`` is
+        what the recorder recorded.
 
     Raises:
-        InputError: when the loss is no longer finite; the last good checkpoint stays.
+        InputError: the loss is no longer finite (the last good checkpoint is kept), or the arguments do not go
+            together.
+
+    Example:
+        >>> import surefooted as sf
+        >>> from surefooted.training.loop import fit
+        >>> data = sf.digits(train_limit=64, validation=0.5)
+        >>> state = fit(sf.methods.vanilla(), sf.nets.mlp((1, 8, 8), 10, width=4), data, sf.recipe(epochs=2, batch=32))
+        >>> [entry["epoch"] for entry in state.history], sorted(state.history[0])
+        ([1, 2], ['accuracy', 'ece', 'epoch', 'loss', 'lr', 'nll'])
     """
-    fabric = fabric or _one_cpu()
-    check_bound(method, net)
-    start_from(net, data.train, fabric.device)
+    fabric = fabric or _cpu_fabric()
+    check_gaussian_process(method, net)
+    initialise_from_data(net, data.train, fabric.device)
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
-        levels = first_levels(method, data, levels)
-        return _Run(method, net, data, recipe, seed, levels, fabric, recorder, checkpoint, tick).finish()
+        run = _Run(
+            method=method,
+            net=net,
+            data=data,
+            recipe=recipe,
+            seed=seed,
+            levels=initial_levels(method, data, levels),
+            fabric=fabric,
+            recorder=recorder,
+            checkpoint=checkpoint,
+            tick=tick,
+        )
+        return run.finish()
 
 
-@dataclass(eq=False)
+class OuterLoss(nn.Module):
+    """The outer loss as one module, so that data-parallel wrappers see one forward pass per step."""
+
+    def __init__(self, method: Method, net: nn.Module) -> None:
+        super().__init__()
+        self.method, self.net = method, net
+
+    def forward(self, perturbed: Tensor, clean: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch; with separate batches, the sum over members, which are the first axis."""
+        if not self.method.separate_batches:
+            return self.method.outer_loss(self.net, perturbed, clean, target)
+        assert isinstance(self.net, Ensemble)
+        losses = [self.method.outer_loss(*one) for one in zip(self.net.members, perturbed, clean, target)]
+        return torch.stack(losses).sum()
+
+
+@dataclass(eq=False, kw_only=True)
 class _Run:
-    """A training on its way. All that changes is in the network, the optimiser and ``at``, as in a checkpoint."""
+    """A training in progress. All that changes is in the network, the optimiser and ``state``, as in a checkpoint."""
 
     method: Method
     net: nn.Module
     data: Splits
     recipe: Recipe
     seed: int
-    levels: Levels
+    levels: RobustnessLevels
     fabric: Fabric
     recorder: Recorder | None
     checkpoint: Path | None
@@ -98,143 +141,144 @@ class _Run:
         with fabric.autocast():
             mixed = torch.is_autocast_enabled(device.type)
         to_memory_format(self.net, device, mixed=mixed)
-        self.model, self.optimiser = fabric.setup(Outer(self.method, self.net), self.recipe.optimiser(self.net))
+        self.model, self.optimiser = fabric.setup(OuterLoss(self.method, self.net), self.recipe.optimiser(self.net))
         train = self.data.train.to(device)
         self.batches = Batches(train, self.method, self.recipe, self.seed, fabric.global_rank, fabric.world_size)
         self.validation = self.data.validation.to(device)
-        self.at = TrainState(target=self.method.target.init(self.levels.to(device)))
+        self.state = TrainState(labels=self.method.target.init(self.levels.to(device)))
         if self.recorder:
-            watched, self.at.recorded = self.recorder.init(self.data)
-            self.watched = watched.to(device)
+            points, self.state.recorded = self.recorder.init(self.data)
+            self.recorder_points = points.to(device)
         if self.checkpoint and self.checkpoint.exists():
-            restore(self.checkpoint, self.net, self.optimiser, self.at)
-            if self.at.step and (begun := len(self.at.losses)) != (steps := len(self.batches)):
-                raise InputError(
-                    f"this training stopped within an epoch of {begun} steps, and {fabric.world_size} processes would "
-                    f"have {steps}; go on with as many --devices as before, or delete {self.checkpoint}."
-                )
-        self.saved = time.monotonic()
+            self._resume(self.checkpoint)
+        self.saved_at = time.monotonic()
 
     def finish(self) -> TrainState:
-        """From where the run stands to its end."""
-        while self.at.epoch < self.recipe.epochs:
-            self._epoch()
+        """Train from the current state to the end."""
+        while self.state.epoch < self.recipe.epochs:
+            self._train_epoch()
         if self.recorder:
-            self._look(self.recorder, self.recipe.epochs * len(self.batches))
-        return self.at
+            self._record(self.recorder, self.recipe.epochs * len(self.batches))
+        return self.state
 
-    def _epoch(self) -> None:
-        """What is left of an epoch."""
-        at, fabric, target, steps = self.at, self.fabric, self.method.target, len(self.batches)
-        orders = self.batches.orders(at.epoch)
-        if at.step == 0:
-            if target.every and at.epoch % target.every == 0:
-                levels = own_levels(self.method, self.net, self.data, fabric.device)
-                at.target = target.ranked(at.target, levels)
-            at.losses = torch.zeros(steps, device=fabric.device)
+    def _resume(self, checkpoint: Path) -> None:
+        load_checkpoint(checkpoint, self.net, self.optimiser, self.state)
+        before, now = len(self.state.losses), len(self.batches)
+        if self.state.step and before != now:
+            raise StoreError(
+                f"Cannot resume within an epoch with a different number of devices ({before} steps per epoch before, "
+                f"{now} with {self.fabric.world_size} processes). Use the same number of `devices` as before, or "
+                f"delete {checkpoint}."
+            )
+
+    def _train_epoch(self) -> None:
+        """Train the rest of the current epoch."""
+        state, steps = self.state, len(self.batches)
+        permutations = self.batches.permutations(state.epoch)
+        if state.step == 0:
+            ranking = self.method.target.ranking
+            if ranking and ranking.every and state.epoch % ranking.every == 0:
+                levels = current_levels(self.method, self.net, self.data, self.fabric.device)
+                state.labels = self.method.target.rerank(state.labels, levels)
+            state.losses = torch.zeros(steps, device=self.fabric.device)
         self.net.train()
-        while at.step < steps:
-            self._step(orders)
+        while state.step < steps:
+            self._train_step(permutations)
             if self.tick:
                 self.tick(1)
-            due = self.checkpoint and time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS
-            # Were it not finite, the next steps would end the run in all processes: the last good checkpoint stays.
-            if due and fabric.global_rank == 0 and bool(at.losses[: at.step].isfinite().all()) and _finite(self.net):
-                self._save()
-        _agree(fabric, self.net)
-        rate = self.recipe.rate(at.epoch + 1 - 1 / steps)
-        _check_finite(at.losses, at.epoch, rate, self.net)
-        at.history.append(self._entry(rate))
-        at.epoch, at.step = at.epoch + 1, 0
-        self._save()
+            if self._is_checkpoint_due():
+                self._save_checkpoint()
+        _sync_buffers(self.fabric, self.net)
+        rate = self.recipe.learning_rate(state.epoch + 1 - 1 / steps)
+        _check_finite(state.losses, state.epoch, rate, self.net)
+        state.history.append(self._history_entry(rate))
+        state.epoch, state.step = state.epoch + 1, 0
+        self._save_checkpoint()
 
-    def _step(self, orders: list[Tensor]) -> None:
-        at, fabric, steps = self.at, self.fabric, len(self.batches)
-        when = at.epoch * steps + at.step
-        rate = self.recipe.rate(when / steps)
-        if self.recorder and when % self.recorder.every == 0:
-            self._look(self.recorder, when)
-        # For dropout alone: attacks and augmentations draw from streams of their own.
-        torch.manual_seed(torch_seed(self.seed, when, fabric.global_rank, DROPOUT))
-        points, target = self.batches.at(at.epoch, at.step, orders, at.target)
-        attacked = self.method.within(self.recipe.share(when / steps)) if self.recipe.share else self.method
+    def _train_step(self, permutations: list[Tensor]) -> None:
+        state, fabric, steps = self.state, self.fabric, len(self.batches)
+        step = state.epoch * steps + state.step  # of the whole run
+        rate = self.recipe.learning_rate(step / steps)
+        if self.recorder and step % self.recorder.interval == 0:
+            self._record(self.recorder, step)
+        # For dropout only: attacks and augmentations draw from their own streams.
+        torch.manual_seed(torch_seed(self.seed, step, fabric.global_rank, _DROPOUT_STREAM))
+        points, target = self.batches.make_batch(state.epoch, state.step, permutations, state.labels)
+        share = self.recipe.eps_share
+        method = self.method.scale_eps(share(step / steps)) if share else self.method
         with fabric.autocast():
-            moved = attacked.move(self.net, points, target, seed=seed_at(self.seed, when))
-        loss = self.model(moved, points.x, target)
-        at.losses[at.step] = cast(Tensor, fabric.all_reduce(loss.detach().clone(), reduce_op="mean"))
-        # Reading the loss makes a GPU wait, so there it is read once in many steps.
-        if fabric.device.type == "cpu" or at.step % 50 == 49 or at.step == steps - 1:
-            _check_finite(at.losses[: at.step + 1], at.epoch, rate)
+            perturbed = method.perturb_points(self.net, points, target, seed=pack_seed(self.seed, step))
+        loss = self.model(perturbed, points.x, target)
+        state.losses[state.step] = cast(Tensor, fabric.all_reduce(loss.detach().clone(), reduce_op="mean"))
+        on_cpu, done = fabric.device.type == "cpu", state.step + 1
+        if on_cpu or done % _STEPS_BETWEEN_LOSS_CHECKS == 0 or done == steps:
+            _check_finite(state.losses[:done], state.epoch, rate)
         self.optimiser.zero_grad()
         fabric.backward(loss)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.step()
-        at.step += 1
+        state.step = done
 
-    def _look(self, recorder: Recorder, when: int) -> None:
-        self.at.recorded = recorder.look(self.at.recorded, self.net, self.watched, when)
+    def _record(self, recorder: Recorder, step: int) -> None:
+        self.state.recorded = recorder.record(self.state.recorded, self.net, self.recorder_points, step)
 
-    def _entry(self, rate: float) -> Entry:
-        """The epoch in the history; labels that are learnt are learnt here, from the same predictions."""
-        at = self.at
-        entry: Entry = {"epoch": at.epoch + 1, "loss": float(at.losses.mean()), "lr": rate}
+    def _history_entry(self, rate: float) -> HistoryEntry:
+        """The history entry of an epoch. Learnt labels are updated here, from the same predictions."""
+        state = self.state
+        entry: HistoryEntry = {"epoch": state.epoch + 1, "loss": float(state.losses.mean()), "lr": rate}
         if len(self.validation):
             try:
                 p = predict(self.net, self.validation)
             except InputError as error:
-                raise InputError(f"after epoch {at.epoch + 1}, at learning rate {rate:g}: {error} {KEPT}") from None
+                place = f"After epoch {state.epoch + 1}, at learning rate {rate:g}"
+                raise type(error)(f"{place}: {error} {_DIVERGENCE_HINT}") from None
             entry |= {name: getattr(metrics, name)(p) for name in ("accuracy", "nll", "ece")}
-            at.target = self.method.target.refresh(at.target, p.log_p, Points(p.log_p, p.y, p.rows))
-            if "p" in at.target:
-                entry["soft_labels"] = at.target["p"].tolist()
+            state.labels = self.method.target.refresh(state.labels, p.log_p, Points(p.log_p, p.y, p.rows))
+            if "p" in state.labels:
+                entry["soft_labels"] = state.labels["p"].tolist()
         return entry
 
-    def _save(self) -> None:
+    def _is_checkpoint_due(self) -> bool:
+        """True if a checkpoint is overdue and all weights are finite, so that the last checkpoint is a good one.
+
+        If weights are not finite, the next check of the loss ends the run in all processes.
+        """
+        if not self.checkpoint or self.fabric.global_rank != 0:
+            return False
+        if time.monotonic() - self.saved_at <= SECONDS_BETWEEN_CHECKPOINTS:
+            return False
+        return bool(self.state.losses[: self.state.step].isfinite().all()) and _all_finite(self.net)
+
+    def _save_checkpoint(self) -> None:
         if self.checkpoint and self.fabric.global_rank == 0:
-            save(self.checkpoint, self.net, self.optimiser, self.at)
-            self.saved = time.monotonic()
-
-
-class Outer(nn.Module):
-    """The outer minimisation as one module, so that data-parallel wrappers see one forward pass a step."""
-
-    def __init__(self, method: Method, net: nn.Module) -> None:
-        super().__init__()
-        self.method, self.net = method, net
-
-    def forward(self, x: Tensor, clean: Tensor, target: Tensor) -> Tensor:
-        """The loss; of members that are apart, each has a slice of the batches."""
-        if not self.method.apart:
-            return self.method.objective(self.net, x, clean, target)
-        assert isinstance(self.net, Ensemble)
-        losses = [self.method.objective(*one) for one in zip(self.net.members, x, clean, target)]
-        return torch.stack(losses).sum()
+            save_checkpoint(self.checkpoint, self.net, self.optimiser, self.state)
+            self.saved_at = time.monotonic()
 
 
 def _check_finite(losses: Tensor, epoch: int, rate: float, net: nn.Module | None = None) -> None:
     bad = (~losses.isfinite()).nonzero()
     if len(bad):
-        seen = f"the loss became {float(losses[bad[0]])} in epoch {epoch + 1}, step {int(bad[0]) + 1}"
-    elif net is not None and not _finite(net):
-        seen = f"weights became infinite or NaN in epoch {epoch + 1}, by step {len(losses)}"
+        fault = f"The loss became {float(losses[bad[0]])} in epoch {epoch + 1}, step {int(bad[0]) + 1}"
+    elif net is not None and not _all_finite(net):
+        fault = f"Weights became infinite or NaN in epoch {epoch + 1}, by step {len(losses)}"
     else:
         return
-    raise InputError(f"{seen}, at learning rate {rate:g}. {KEPT}")
+    raise ArgumentError(f"{fault}, at learning rate {rate:g}. {_DIVERGENCE_HINT}")
 
 
-def _finite(net: nn.Module) -> bool:
+def _all_finite(net: nn.Module) -> bool:
     return all(bool(tensor.isfinite().all()) for tensor in net.state_dict().values())
 
 
-def _agree(fabric: Fabric, net: nn.Module) -> None:
-    """Batch-norm statistics differ by process; those of the first are everybody's."""
+def _sync_buffers(fabric: Fabric, net: nn.Module) -> None:
+    """Give all processes the batch-norm statistics of the first one, because they differ between processes."""
     if fabric.world_size > 1:
         for buffer in net.buffers():
             torch.distributed.broadcast(buffer, 0)
 
 
-def _one_cpu() -> Fabric:
+def _cpu_fabric() -> Fabric:
     from lightning_fabric import Fabric
 
     return Fabric(accelerator="cpu", devices=1)

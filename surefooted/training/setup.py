@@ -1,4 +1,4 @@
-"""What a training sees to before its first step: statistics, memory layout, the levels of the examples."""
+"""Setup before the first training step: statistics of the data, memory layout, robustness levels."""
 
 from __future__ import annotations
 
@@ -6,62 +6,81 @@ import torch
 from torch import Tensor, nn
 
 from surefooted.data.images import Images, Splits
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError, DataError
+from surefooted.models.nets.due import Due
+from surefooted.models.nets.normalise import Normalise
 from surefooted.training.methods.base import Method
-from surefooted.training.methods.targets import Levels
+from surefooted.training.methods.targets import RobustnessLevels
 
-# Images whose robustness is looked for at once.
-RANKED = 4096
-# Images that a Gaussian process starts from.
-STARTED_FROM = 1000
+# Images that are attacked at once to rank them.
+_RANKING_BATCH = 4096
+# Training images from which a Gaussian process takes its inducing points, about.
+_GP_IMAGES = 1000
 
 
-def start_from(net: nn.Module, train: Images, device: torch.device) -> None:
-    """What networks learn from the training images before the first step; a checkpoint that is read later prevails."""
-    from surefooted.models.nets.due import Due
-    from surefooted.models.nets.normalise import Normalise
+def initialise_from_data(net: nn.Module, train: Images, device: torch.device) -> None:
+    """Set what a network takes from the training images before the first step; a checkpoint overwrites it later.
 
+    These are the statistics of the normalisation, and the inducing points of a Gaussian process.
+    """
     for module in net.modules():
         if isinstance(module, Normalise) and module.how != "none":
             module.fit(train.points().x)
     for module in net.modules():
         if isinstance(module, Due):
-            some = torch.arange(len(train))[:: -(-len(train) // STARTED_FROM)]
-            module.to(device).start(train.points(some).x, len(train))
+            subset = torch.arange(len(train))[:: -(-len(train) // _GP_IMAGES)]
+            module.to(device).start(train.points(subset).x, len(train))
 
 
 def to_memory_format(net: nn.Module, device: torch.device, *, mixed: bool = False) -> None:
-    """Channels last where convolutions are fastest so: on a CPU, where a LeNet's training step takes 0.6 of the time.
+    """Use channels last where convolutions are faster with it: on a CPU it takes 0.6 of the time of a LeNet's step.
 
     Args:
-        mixed: whether convolutions run in half precision, for which GPUs are faster so too.
+        mixed: convolutions run in half precision, for which GPUs are faster with channels last, too.
     """
     if mixed or device.type == "cpu":
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from torch's stubs
 
 
-def first_levels(method: Method, data: Splits, given: Levels | None) -> Levels:
-    """The levels that a training begins with: those given, where the method wants examples ranked beforehand."""
-    if method.target.learns and not len(data.validation):
-        raise InputError(
-            "this method learns its labels on the validation set, which is empty; set --data.validation 0.1."
+def initial_levels(method: Method, data: Splits, given: RobustnessLevels | None) -> RobustnessLevels:
+    """The robustness levels before the first epoch: those given, if the method ranks examples before training.
+
+    Raises:
+        DataError: the method learns its labels on the validation set, which is empty.
+        ArgumentError: the method needs levels, but none are given.
+
+    Example:
+        >>> import surefooted as sf
+        >>> data = sf.digits(train_limit=32, validation=0.5)
+        >>> initial_levels(sf.methods.vanilla(), data, None).train.unique()  # one level
+        tensor([0])
+    """
+    target = method.target
+    if target.is_adaptive and not len(data.validation):
+        raise DataError(
+            "This method learns its labels on the validation set, which is empty. Set `data.validation=0.1`."
         )
-    if method.target.levels == 1:
-        return Levels.single(data.train.rows, data.validation.rows)
-    if method.target.every:  # ranked before the first step
-        rows = data.train.rows, data.validation.rows
-        return Levels.from_ranking(rows[0], rows[0].double(), rows[1], rows[1].double(), levels=method.target.levels)
+    train, validation = data.train.rows, data.validation.rows
+    if target.ranking is None:
+        return RobustnessLevels.single(train, validation)
+    if target.ranking.every:  # a placeholder: the network ranks the examples before its first step
+        return RobustnessLevels.from_ranking(
+            train, train.double(), validation, validation.double(), levels=target.levels
+        )
     if given is None:
-        raise InputError("this method needs the robustness level of every example; train it through surefooted.train.")
+        raise ArgumentError(
+            "This method needs the robustness level of every example. Give fit the levels, or train through "
+            "surefooted.train, which computes them."
+        )
     return given
 
 
-def own_levels(method: Method, net: nn.Module, data: Splits, device: torch.device) -> Levels:
-    """The robustness levels that the network in training gives the examples, by its own predictions."""
-    attack = method.target.robustness
-    assert attack is not None
-    ranked: list[Tensor] = []
+def current_levels(method: Method, net: nn.Module, data: Splits, device: torch.device) -> RobustnessLevels:
+    """The robustness levels by the network in training: its own attack on both sets ranks the examples."""
+    assert method.target.ranking is not None
+    attack, ranked = method.target.ranking.attack, list[Tensor]()
     for images in (data.train, data.validation):
-        found = [attack(net, images.points(slice(a, a + RANKED), device)) for a in range(0, len(images), RANKED)]
-        ranked += [images.rows, torch.cat([f.distance for f in found]).cpu()]
-    return Levels.from_ranking(*ranked, levels=method.target.levels).to(device)
+        starts = range(0, len(images), _RANKING_BATCH)
+        results = [attack(net, images.points(slice(a, a + _RANKING_BATCH), device)) for a in starts]
+        ranked += [images.rows, torch.cat([result.distance for result in results]).cpu()]
+    return RobustnessLevels.from_ranking(*ranked, levels=method.target.levels).to(device)

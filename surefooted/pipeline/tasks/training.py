@@ -25,11 +25,11 @@ from surefooted.pipeline.tasks.base import ComponentSpec, SplitName, Task, Train
 from surefooted.pipeline.tasks.datasets import load_splits, resolve_data
 from surefooted.pipeline.tasks.prediction import PredictTask
 from surefooted.pipeline.workers import OnProgress
-from surefooted.training.batches import Seed, steps_of
+from surefooted.training.batches import Seed, total_steps
 from surefooted.training.loop import fit
 from surefooted.training.methods.base import Method
-from surefooted.training.methods.due import check_bound
-from surefooted.training.methods.targets import LabelState, Levels
+from surefooted.training.methods.due import check_gaussian_process
+from surefooted.training.methods.targets import LabelState, RobustnessLevels
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -59,6 +59,7 @@ class TrainTask(TrainTaskBase):
 
     def arguments(self) -> dict[str, Any]:
         method = self.method_component
+        column = method.target.ranking.column if method.target.ranking else ""
         return {
             "method": self.method,
             "net": self.net,
@@ -67,7 +68,7 @@ class TrainTask(TrainTaskBase):
             "seed": self.seed,
             "precision": self.precision,
             "checksum": load_splits(self.data).checksum,
-            **({"column": read_column(column).checksum} if (column := method.target.column) else {}),
+            **({"column": read_column(column).checksum} if column else {}),
             "needs": [task.key for task in self.requires],
             **({"record": self.record} if self.record else {}),
             # 2: an attack that tries candidates returns its best point, no longer its last.
@@ -87,14 +88,14 @@ class TrainTask(TrainTaskBase):
     @cached_property
     def requires(self) -> tuple[Task, ...]:
         """The robustness of every example, if the method's labels depend on it: a vanilla network, attacked."""
-        target = self.method_component.target
-        if target.robustness is None or target.every or target.column:
+        ranking = self.method_component.target.ranking
+        if ranking is None or ranking.every or ranking.column:
             return ()
         vanilla = replace(self, method=complete("method", "vanilla"), record=None, stored_key="")
         parts: tuple[SplitName, ...] = ("train", "validation")
-        if target.by:
+        if ranking.score:
             return tuple(PredictTask(vanilla, part) for part in parts)
-        attack = complete("attack", target.robustness)
+        attack = complete("attack", ranking.attack)
         return tuple(AttackTask(vanilla, attack, part, keep_points=False) for part in parts)
 
     @property
@@ -105,7 +106,7 @@ class TrainTask(TrainTaskBase):
         return f"{base_name(self.method)}, seed {self.seed}"
 
     def total_ticks(self) -> int:
-        return steps_of(component_of("recipe", self.recipe), len(load_splits(self.data).train))
+        return total_steps(component_of("recipe", self.recipe), len(load_splits(self.data).train))
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         if self.stored_key and self.stored_key != replace(self, stored_key="").key:
@@ -134,21 +135,21 @@ class TrainTask(TrainTaskBase):
         """The recorder's tensors, by name."""
         return self.tensors(store, "recorded.safetensors")
 
-    def levels(self, store: Store) -> Levels | None:
+    def levels(self, store: Store) -> RobustnessLevels | None:
         """The robustness level of every example, if the method's labels depend on it."""
         target, data = self.method_component.target, load_splits(self.data)
-        ranking: list[Tensor] = []
-        if target.column:
-            values = read_column(target.column)
+        ranking, ranked = target.ranking, list[Tensor]()
+        if ranking and ranking.column:
+            values = read_column(ranking.column)
             for rows in (data.train.rows, data.validation.rows):
-                ranking += [rows, column_at(values, rows, target.column)]
+                ranked += [rows, column_at(values, rows, ranking.column)]
         for task in self.requires:
             if isinstance(task, AttackTask):
-                ranking += [task.result(store)["rows"], task.distances(store)]
-            elif isinstance(task, PredictTask) and target.by:
+                ranked += [task.result(store)["rows"], task.distances(store)]
+            elif isinstance(task, PredictTask) and ranking and ranking.score:
                 p = task.result(store)
-                ranking += [p.rows, -target.by(Forward(p.log_p[None], p.y))]
-        return Levels.from_ranking(*ranking, levels=target.levels) if ranking else None
+                ranked += [p.rows, -ranking.score(Forward(p.log_p[None], p.y))]
+        return RobustnessLevels.from_ranking(*ranked, levels=target.levels) if ranked else None
 
 
 @component
@@ -197,12 +198,12 @@ def train_task(
     task = TrainTask(method_spec, net_spec, data_spec, recipe_spec, seed, precision, record_spec)
     chosen = task.method_component
     empty = _empty_network(canonical(net_spec), shape, classes, chosen.members)
-    chosen.view.victim(empty)
-    check_bound(chosen, empty)
+    chosen.view.make_victim(empty)
+    check_gaussian_process(chosen, empty)
     if record_spec:
         component_of("recorder", record_spec).init(splits)
     target = chosen.target
-    if target.learns and len(splits.validation) < target.levels:
+    if target.is_adaptive and len(splits.validation) < target.levels:
         raise DataError(
             f"{base_name(method_spec)} learns its labels from {target.levels} subset(s) of the validation split, which "
             f"has {len(splits.validation)} images. Hold out more (`data.validation=0.1`) or lower `method.levels`."

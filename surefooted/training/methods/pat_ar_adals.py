@@ -1,4 +1,4 @@
-"""A combination that nobody published: adversarial training on labels softened by robustness level."""
+"""PGD adversarial training on labels softened by robustness level: an unpublished combination of PAT and AR-AdaLS."""
 
 from dataclasses import replace
 
@@ -7,8 +7,10 @@ from surefooted.attacks.nearest_boundary import nearest_boundary
 from surefooted.attacks.oracle import Start
 from surefooted.components.component import Count, NonNegative, Positive, Share, component
 from surefooted.core.norms import Norm
+from surefooted.core.scores import cross_entropy
 from surefooted.models.victims import Mode
-from surefooted.training.methods.adversarial import pat
+from surefooted.training.methods.adversarial import pgd_training
+from surefooted.training.methods.adversary import Adversary
 from surefooted.training.methods.base import Method
 from surefooted.training.methods.targets import adaptive
 
@@ -27,9 +29,17 @@ def pat_ar_adals(
     clean_share: Share = 0.5,
     mode: Mode = "eval",
 ) -> Method:
-    """PAT on AR-AdaLS labels: each robustness level's soft labels are read by the inner and the outer loss alike.
+    """PAT on AR-AdaLS labels: both the inner and the outer loss read the soft labels of each robustness level.
 
-    Arguments are as in ``ar_adals`` and ``pat``.
+    Args:
+        alpha, levels, robustness: as in ``ar_adals``.
+        eps, steps, step_size, norm, start, clean_share, mode: as in ``pat``.
+
+    Example:
+        >>> import surefooted as sf
+        >>> method = sf.methods.pat_ar_adals(levels=4, steps=3)
+        >>> method.target.levels, method.perturb.passes
+        (4, 4)
     """
-    hard = pat(eps=eps, steps=steps, step_size=step_size, norm=norm, start=start, clean_share=clean_share, mode=mode)
+    hard = pgd_training(cross_entropy(), Adversary(eps, steps, step_size, norm, start), clean_share, mode)
     return replace(hard, target=adaptive(alpha=alpha, levels=levels, robustness=robustness))

@@ -11,19 +11,50 @@ from surefooted.training.methods.targets import adaptive, label_smoothing
 
 @component
 def vanilla() -> Method:
-    """Cross-entropy on hard labels: the baseline of all three papers (EntM calls it Normal)."""
+    """Cross-entropy on hard labels: the baseline of all three papers (EntM calls it Normal).
+
+    Example:
+        >>> import surefooted as sf
+        >>> sf.methods.vanilla().loss.spec.name
+        'cross_entropy'
+    """
     return Method(cross_entropy())
 
 
 @component
 def ls(*, eps: Share = 0.02) -> Method:
-    """Label smoothing (LS) with one fixed ε. AR-AdaLS: 0.02, swept; EntM: 0.74 (10 classes), 0.84 (100)."""
+    """Label smoothing (LS) with one fixed ε.
+
+    Args:
+        eps: probability mass that is spread over all classes. AR-AdaLS sweeps it around 0.02; EntM takes 0.74 for 10
+            classes and 0.84 for 100.
+
+    Example:
+        >>> import surefooted as sf
+        >>> sf.methods.ls(eps=0.1).target.spec.arguments
+        {'eps': 0.1}
+
+    Reference:
+        AR-AdaLS, equation 1.
+    """
     return Method(cross_entropy(), target=label_smoothing(eps=eps))
 
 
 @component
 def adals(*, alpha: Positive = 0.05) -> Method:
-    """Adaptive label smoothing (AdaLS): one ε for all, learnt from confidence less accuracy on the validation set."""
+    """Adaptive label smoothing (AdaLS): one ε for all examples, learnt from the overconfidence on the validation set.
+
+    Args:
+        alpha: learning rate of the soft labels.
+
+    Example:
+        >>> import surefooted as sf
+        >>> sf.methods.adals().target.levels
+        1
+
+    Reference:
+        Qin et al., *Improving uncertainty estimates through the relationship with adversarial robustness*.
+    """
     return Method(cross_entropy(), target=adaptive(alpha=alpha, levels=1))
 
 
@@ -38,21 +69,29 @@ def ar_adals(
     every: Whole = 0,
     later: tuple[tuple[Count, Positive], ...] = (),
 ) -> Method:
-    """Adversarial-robustness based adaptive label smoothing (AR-AdaLS): a learnt ε for each robustness level.
+    """Adversarial-robustness based adaptive label smoothing (AR-AdaLS): learns one ε per robustness level.
 
-    The levels are computed beforehand: a vanilla model of the same network, data, recipe and seed is attacked first.
+    The levels are computed before training: a vanilla model of the same network, data, recipe and seed is trained and
+    attacked first.
 
     Args:
         alpha: learning rate of the soft labels (CIFAR-10: 0.005).
-        levels: R = 10 in the paper.
-        robustness: attack that measures each example's distance to another answer. The paper has CW-L2 with 3 × 500
-            steps (carlini_wagner); nearest_boundary puts 97 % of examples or more into the same or the next level, for
-            a thirtieth of its gradients (``docs/performance.md``).
+        levels: R, number of robustness levels; 10 in the paper.
+        robustness: attack that measures the distance of each example to the decision boundary. The paper uses CW-L2
+            with 3 × 500 steps (carlini_wagner). nearest_boundary puts at least 97 % of the examples into the same or a
+            neighbouring level with one thirtieth of the gradients (``docs/performance.md``).
         by, column: rank the examples by another attribute; see ``targets.adaptive``.
-        every: rank every so many epochs with the network in training ("on the fly"); 0 once, beforehand.
-        later: (epoch, α) pairs: another α, each from after that epoch on.
+        every: epochs between rankings with the network in training ("on the fly"); 0 ranks once, before training.
+        later: (epoch, α) pairs; each α holds after its epoch.
 
-    Source: Qin et al., *Improving uncertainty estimates through the relationship with adversarial robustness*.
+    Example:
+        >>> import surefooted as sf
+        >>> method = sf.methods.ar_adals(levels=5, robustness={"carlini_wagner": {"steps": 10}})
+        >>> method.target.ranking.attack.away_from
+        'prediction'
+
+    Reference:
+        Qin et al., *Improving uncertainty estimates through the relationship with adversarial robustness*, algorithm 1.
     """
     target = adaptive(alpha=alpha, levels=levels, robustness=robustness, by=by, column=column, every=every, later=later)
     return Method(cross_entropy(), target=target)

@@ -2,17 +2,20 @@
 
 from typing import Literal
 
-from surefooted.attacks.pgd import pgd
 from surefooted.components.component import Count, NonNegative, Positive, component
 from surefooted.core.norms import Norm
 from surefooted.core.scores import at_clean, cross_entropy, entm_loss, kl_from_clean, kl_to_clean
 from surefooted.core.types import Score
 from surefooted.models.victims import Mode
-from surefooted.training.methods.base import Method, step_of
+from surefooted.training.methods.adversary import Adversary
+from surefooted.training.methods.base import Method
 
 Divergence = Literal["from_clean", "to_clean"]
 
-VERSION = {"trades_entm": 2}  # entropy in float64
+VERSION = {"trades_entm": 2}  # 2: the entropy is computed in float64.
+
+# The KL has gradient zero at the clean point, so the reference code starts at a small Gaussian step from it.
+_SIGMA = 0.001
 
 
 @component
@@ -29,13 +32,25 @@ def trades(
     """TRADES: cross-entropy at the clean point plus β · KL to the prediction where that KL is worst (EntM eq. 3).
 
     Args:
-        beta: 3 in EntM, 6 in TRADES.
-        step_size: of the attack; by default ε / 4.
-        divergence: from_clean is KL(f(x) ‖ f(x')), the reference code's; to_clean is KL(f(x') ‖ f(x)), EntM's.
+        beta: β, 3 in EntM and 6 in TRADES.
+        eps: radius ε, for pixels in [0, 1].
+        steps: gradient steps of the attack.
+        step_size: length of a step; by default ε / 4.
+        norm: norm of the ball, linf or l2.
+        divergence: from_clean is KL(f(x) ‖ f(x')), as in the reference code; to_clean is KL(f(x') ‖ f(x)), as in EntM.
+        mode: mode of batch norm and dropout during the attack.
 
-    Source: Zhang et al., *Theoretically principled trade-off between robustness and accuracy*, ICML 2019.
+    Example:
+        >>> import surefooted as sf
+        >>> method = sf.methods.trades(beta=6.0)
+        >>> method.loss.uses_clean, method.perturb.objective.spec.name
+        (True, 'kl_from_clean')
+
+    Reference:
+        Zhang et al., *Theoretically principled trade-off between robustness and accuracy*, ICML 2019.
     """
-    return _trades(cross_entropy(), beta, eps, steps, step_size, norm, divergence, mode)
+    adversary = Adversary(eps, steps, step_size, norm, "gaussian", _SIGMA)
+    return _kl_training(cross_entropy(), beta, divergence, adversary, mode)
 
 
 @component
@@ -50,33 +65,21 @@ def trades_entm(
     divergence: Divergence = "from_clean",
     mode: Mode = "eval",
 ) -> Method:
-    """TRADES with entropy maximisation: its clean loss becomes cross-entropy less λ entropy (EntM appendix E).
+    """TRADES with entropy maximisation: its clean loss is cross-entropy minus λ times the entropy (EntM appendix E).
 
-    Other arguments are as in ``trades``.
+    Args:
+        lam: λ of EntM, 2.
+        beta, eps, steps, step_size, norm, divergence, mode: as in ``trades``.
+
+    Example:
+        >>> import surefooted as sf
+        >>> sf.methods.trades_entm().spec.arguments["lam"]
+        2.0
     """
-    return _trades(entm_loss(lam=lam), beta, eps, steps, step_size, norm, divergence, mode)
+    adversary = Adversary(eps, steps, step_size, norm, "gaussian", _SIGMA)
+    return _kl_training(entm_loss(lam=lam), beta, divergence, adversary, mode)
 
 
-def _trades(
-    loss: Score,
-    beta: float,
-    eps: float,
-    steps: int,
-    step_size: float | None,
-    norm: Norm,
-    divergence: Divergence,
-    mode: Mode,
-) -> Method:
+def _kl_training(loss: Score, beta: float, divergence: Divergence, adversary: Adversary, mode: Mode) -> Method:
     kl = kl_from_clean() if divergence == "from_clean" else kl_to_clean()
-    # The KL has gradient zero at the clean point itself: the reference code starts a hair beside it.
-    attack = pgd(
-        norm=norm,
-        eps=eps,
-        steps=steps,
-        step_size=step_of(eps, step_size),
-        start="gaussian",
-        sigma=0.001,
-        objective=kl,
-        keep="last",
-    )
-    return Method(at_clean(loss) + beta * kl, attack, mode=mode)
+    return Method(at_clean(loss) + beta * kl, adversary.attack(kl), mode=mode)

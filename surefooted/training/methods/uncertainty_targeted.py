@@ -1,15 +1,15 @@
-"""Uncertainty-targeted adversarial training, and the loss-targeted training that its paper compares it with."""
+"""Uncertainty-targeted adversarial training (UTA-AT), and the loss-targeted training that its paper compares."""
 
 from typing import Literal
 
 from surefooted.attacks.oracle import Start
-from surefooted.attacks.pgd import pgd
 from surefooted.components.component import Count, NonNegative, Positive, Share, component
 from surefooted.core.norms import Norm
 from surefooted.core.scores import cross_entropy, entropy, summed_cross_entropy
 from surefooted.core.types import Score
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError
 from surefooted.models.victims import Mode
+from surefooted.training.methods.adversary import Adversary
 from surefooted.training.methods.base import Method, blend
 from surefooted.training.methods.views import View, plain
 
@@ -30,32 +30,47 @@ def uta(
     clip: bool = True,
     mode: Mode = "eval",
 ) -> Method:
-    """Uncertainty-targeted adversarial training (UTA-AT): trained where the prediction is least sure, not most wrong.
+    """Uncertainty-targeted adversarial training (UTA-AT): trains where the prediction is least certain.
 
-    From δ = 0, sign steps of size α up the entropy of the mean prediction; labels play no part in it (algorithm 1).
+    The attack starts at the clean point and takes sign steps of size α up the entropy of the mean prediction. It does
+    not read the labels.
 
     Args:
-        steps: K; by default ε / α (MNIST and Fashion-MNIST). One step with step_size = eps is the paper's fast variant.
-        schedule: triangular goes from step_size to max(step_size, eps / 5) and back (SVHN and latent spaces).
-        uncertainty: the score to raise: entropy, margin_uncertainty; with several samples mutual_information, variance.
-        members: M networks, attacked by the entropy of their mean prediction; each trains on its own loss.
-        view: plain, latent (in the features behind a stage) or mc_dropout (entropy of the mean over dropout masks).
-        clean_share: 0 trains on perturbed points alone, as the paper does.
-        clip: keep to [0, 1]; the paper's algorithm does not say.
+        eps: radius ε, for pixels in [0, 1].
+        steps: K gradient steps; by default ε / α (MNIST and Fashion-MNIST). One step with step_size = eps is the
+            paper's fast variant.
+        step_size: α.
+        schedule: constant; triangular goes from step_size to max(step_size, eps / 5) and back (SVHN and latent spaces).
+        norm: norm of the ball, linf or l2.
+        start: first point of the attack: clean, uniform or gaussian.
+        uncertainty: score to raise: entropy or margin_uncertainty; with several predictions per example also
+            mutual_information or variance.
+        members: M networks, attacked through the entropy of their mean prediction. Each trains on its own loss.
+        view: network as the attack reads it: plain, latent (the features behind a stage) or mc_dropout (the mean
+            prediction over dropout masks).
+        clean_share: share of the loss taken at the clean point; the paper has 0.
+        clip: keep the points in [0, 1]. The paper's algorithm does not say.
+        mode: mode of batch norm and dropout during the attack.
 
     Raises:
-        InputError: for an uncertainty that one sample has none of, and one sample.
+        ArgumentError: the uncertainty needs several predictions per example, and there is one.
 
-    Source: *Improved generalization-robustness trade-off via uncertainty targeted attacks*, algorithm 1.
+    Example:
+        >>> import surefooted as sf
+        >>> method = sf.methods.uta(eps=0.2, step_size=0.05)
+        >>> method.perturb.objective.spec.name, method.perturb.passes  # four steps and the last point
+        ('entropy', 5)
+
+    Reference:
+        *Improved generalization-robustness trade-off via uncertainty targeted attacks*, algorithm 1.
     """
     if members == 1 and view.samples == 1 and uncertainty.epistemic:
-        raise InputError(
-            f"{uncertainty.called} is the same for any single prediction, and so moves nothing; train several networks "
-            "(--method.members 5), or attack several dropout masks (--method.view mc_dropout)."
+        raise ArgumentError(
+            f"{uncertainty.called} is constant for a single prediction, so its gradient is zero. Train several "
+            "networks (`method.members=5`) or attack several dropout masks (`method.view=mc_dropout`)."
         )
-    return _trained_where(
-        uncertainty, eps, steps, step_size, schedule, norm, start, members, view, clean_share, clip, mode
-    )
+    adversary = Adversary(eps, steps, step_size, norm, start, schedule=schedule, clip=clip)
+    return _perturbed_training(uncertainty, adversary, members, view, clean_share, mode)
 
 
 @component
@@ -73,46 +88,30 @@ def pgd_at(
     clip: bool = True,
     mode: Mode = "eval",
 ) -> Method:
-    """PGD adversarial training as UTA compares itself with: all as in ``uta``, but the loss is raised (PGD-AT).
+    """PGD adversarial training (PGD-AT) as UTA compares itself with: as ``uta``, but the attack raises the loss.
 
-    From δ = 0, and on perturbed points alone; ``pat`` is EntM's, with a random start and half of the loss at clean
-    points.
+    It starts at the clean point and trains on perturbed points only. ``pat`` is EntM's version, with a random start and
+    half of the loss at clean points.
 
     Args:
-        steps, schedule, members, view, clean_share, clip: as in ``uta``.
+        eps, steps, step_size, schedule, norm, start, members, view, clean_share, clip, mode: as in ``uta``.
 
-    Source: Madry et al., *Towards deep learning models resistant to adversarial attacks*, ICLR 2018; as set up in UTA,
-    section 5.1.
+    Example:
+        >>> import surefooted as sf
+        >>> sf.methods.pgd_at(eps=0.2, step_size=0.05).perturb.objective.spec.name
+        'cross_entropy'
+
+    Reference:
+        Madry et al., *Towards deep learning models resistant to adversarial attacks*, ICLR 2018; with the settings of
+        UTA, section 5.1.
     """
-    return _trained_where(
-        cross_entropy(), eps, steps, step_size, schedule, norm, start, members, view, clean_share, clip, mode
-    )
+    adversary = Adversary(eps, steps, step_size, norm, start, schedule=schedule, clip=clip)
+    return _perturbed_training(cross_entropy(), adversary, members, view, clean_share, mode)
 
 
-def _trained_where(
-    objective: Score,
-    eps: float,
-    steps: int | None,
-    step_size: float,
-    schedule: Literal["constant", "triangular"],
-    norm: Norm,
-    start: Start,
-    members: int,
-    view: View,
-    clean_share: float,
-    clip: bool,
-    mode: Mode,
+def _perturbed_training(
+    objective: Score, adversary: Adversary, members: int, view: View, clean_share: float, mode: Mode
 ) -> Method:
-    attack = pgd(
-        norm=norm,
-        eps=eps,
-        steps=steps or max(1, round(eps / step_size)),
-        step_size=step_size,
-        schedule=schedule,
-        start=start,
-        objective=objective,
-        keep="last",
-        clip=clip,
-    )
+    attack = adversary.attack(objective)
     loss = cross_entropy() if members == 1 else summed_cross_entropy()
     return Method(blend(loss, clean_share, attack), attack, mode=mode, members=members, view=view)

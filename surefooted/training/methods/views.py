@@ -1,4 +1,4 @@
-"""How the inner maximisation reads the network in training: as it is, in its features, with its dropout left on."""
+"""Views: how the inner maximisation reads the network in training."""
 
 from __future__ import annotations
 
@@ -17,39 +17,67 @@ __all__ = ["latent", "mc_dropout", "plain"]
 
 @dataclass(frozen=True)
 class View(Component):
-    """From a network to the victim that is attacked in training.
+    """From a network to the victim that is attacked during training.
 
     Attributes:
-        victim: makes the victim of a network.
-        inside: the perturbation is added to features, so encoder and classifier both learn from the perturbed pass.
-        samples: predictions of each network.
+        make_victim: makes the victim of a network.
+        in_features: the perturbation is added to features, so encoder and classifier both learn from the perturbed
+            pass.
+        samples: predictions per example of each network.
     """
 
     kind = "view"
 
-    victim: Callable[[nn.Module], Victim]
-    inside: bool = False
+    make_victim: Callable[[nn.Module], Victim]
+    in_features: bool = False
     samples: int = 1
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
 
 @component
 def plain() -> View:
-    """The network as it is; several members in their pixels, all at once."""
+    """The network itself, attacked in its pixels; several members are attacked at once.
+
+    Example:
+        >>> from surefooted.training.methods.views import plain
+        >>> plain().in_features
+        False
+    """
     return View(as_victim)
 
 
 @component
 def latent(*, stage: str) -> View:
-    """The features behind a named stage; encoder and classifier train together (UTA, section 5.2: fc1 of a LeNet)."""
-    return View(lambda net: LatentVictim(net, stage), inside=True)
+    """The features behind a named stage; encoder and classifier train together.
+
+    Args:
+        stage: last stage of the encoder.
+
+    Example:
+        >>> import surefooted as sf
+        >>> method = sf.methods.uta(view={"latent": {"stage": "fc1"}}, clip=False)
+        >>> method.view.in_features
+        True
+
+    Reference:
+        UTA, section 5.2, which attacks behind fc1 of a LeNet.
+    """
+    return View(lambda net: LatentVictim(net, stage), in_features=True)
 
 
 @component
 def mc_dropout(*, samples: Count = 5) -> View:
-    """So many dropout masks, fresh at every step of the attack (UTA, CIFAR-10); the outer loss sees one, as ever.
+    """Several dropout masks, drawn afresh at every step of the attack; the outer loss reads one, as usual.
 
     Args:
-        samples: M, 1 or 5 in the paper.
+        samples: M, number of masks; 1 or 5 in the paper.
+
+    Example:
+        >>> import surefooted as sf
+        >>> sf.methods.uta(view={"mc_dropout": {"samples": 2}}).view.samples
+        2
+
+    Reference:
+        UTA, experiments on CIFAR-10.
     """
     return View(lambda net: MonteCarloDropout(net, samples=samples), samples=samples)

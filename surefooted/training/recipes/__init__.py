@@ -1,7 +1,8 @@
-"""Recipes: optimiser, schedule and augmentation, as the papers print them or as you set them."""
+"""Recipes: optimiser, schedule and augmentation, as the papers print them or as the user sets them."""
 
-from surefooted.training.recipes.own import Recipe as Recipe
-from surefooted.training.recipes.own import growing_eps, recipe
+from surefooted.training.recipes.base import Recipe as Recipe
+from surefooted.training.recipes.custom import recipe
+from surefooted.training.recipes.growing_eps import growing_eps
 from surefooted.training.recipes.published import (
     ar_adals_cifar10,
     due_wide_resnet,
