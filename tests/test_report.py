@@ -134,7 +134,7 @@ def test_texts_are_printed_not_obeyed(tmp_path):
 def test_csv_and_parquet_give_back_what_was_given():
     folder = written().parent / "tables"
     for table in (item for item in sample().items if isinstance(item, Table)):
-        expected = tables.filed(table)
+        expected = tables.full_precision_columns(table)
         parquet = pyarrow.parquet.read_table(folder / f"{table.name}.parquet").to_pydict()
         assert parquet == expected
         with open(folder / f"{table.name}.csv", newline="") as file:
@@ -168,18 +168,18 @@ def test_the_numbers_of_a_figure_are_filed_beside_it(tmp_path):
 
 def test_intervals_part_into_columns_at_full_precision():
     table = one_table(Column("a", "A", digits=1), Interval(1 / 3, 0.1, 2 / 3, 12), np.float32(0.5), None, math.nan)
-    assert tables.filed(table) == {
+    assert tables.full_precision_columns(table) == {
         "a": [1 / 3, 0.5, None, None],
         "a_low": [0.1, None, None, None],
         "a_high": [2 / 3, None, None, None],
         "a_n": [12, None, None, None],
     }
-    assert list(tables.filed(one_table(Column("a", "A"), Spread(1.0, 0.1)))) == ["a", "a_spread"]
+    assert list(tables.full_precision_columns(one_table(Column("a", "A"), Spread(1.0, 0.1)))) == ["a", "a_spread"]
 
 
 def test_numbers_are_printed_as_told():
     def texts(column, *cells):
-        return [f"{cell.text} {cell.after}".strip() for (cell,) in tables.printed(one_table(column, *cells))]
+        return [f"{cell.text} {cell.after}".strip() for (cell,) in tables.format_rows(one_table(column, *cells))]
 
     share = Column("a", "A", digits=1, scale=100)
     assert texts(share, Interval(0.931, 0.92, 0.942)) == ["93.1 [92.0, 94.2]"]
@@ -192,7 +192,7 @@ def test_numbers_are_printed_as_told():
 @pytest.mark.parametrize(("best", "expected"), [("high", [1, 2]), ("low", [3]), ("", [])])
 def test_values_that_print_alike_are_best_together(best, expected):
     table = one_table(Column("a", "A", digits=1, best=best), None, 0.941, Interval(0.94, 0.9, 1.0), 0.2, math.nan)
-    assert [row for row, (cell,) in enumerate(tables.printed(table)) if cell.best] == expected
+    assert [row for row, (cell,) in enumerate(tables.format_rows(table)) if cell.best] == expected
 
 
 def test_the_same_page_gives_the_same_bytes_in_any_process(tmp_path):
@@ -223,7 +223,7 @@ def test_importing_the_report_loads_neither_torch_nor_matplotlib():
         (lambda: Figure("../x", "F", Panel(print)), "figure name '../x'"),
         (lambda: Figure("x", "F", ()), "has no panel"),
         (
-            lambda: tables.series(Figure("x", "F", Panel(print, series={"LS": figures.Line([0, 1], [1])}))),
+            lambda: tables.series_table(Figure("x", "F", Panel(print, series={"LS": figures.Line([0, 1], [1])}))),
             "series 'LS' has parts of unlike lengths: x 2, y 1",
         ),
         (lambda: Finding("It works.", "perhaps"), "verdict = 'perhaps'"),
@@ -232,9 +232,9 @@ def test_importing_the_report_loads_neither_torch_nor_matplotlib():
         (lambda: Table("t", "T", (Column("a", "A"), Column("a", "B")), ()), "column 'a' stands there 2 times"),
         (lambda: Page("P", findings=(Finding("F", "holds", see="t"),)), "neither table nor figure"),
         (lambda: Page("P", sections=(Section("S", items=(one_table(Column("a", "A")),) * 2),)), "name 't'"),
-        (lambda: tables.filed(one_table(Column("a", "A"), [1, 2])), "holds [1, 2] of type list"),
+        (lambda: tables.full_precision_columns(one_table(Column("a", "A"), [1, 2])), "holds [1, 2] of type list"),
         (
-            lambda: tables.filed(
+            lambda: tables.full_precision_columns(
                 Table("t", "T", (Column("a", "A"), Column("a_n", "B")), ({"a": Interval(1, 0, 2, 3), "a_n": 4},))
             ),
             "column 'a_n'",

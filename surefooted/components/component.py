@@ -28,8 +28,8 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, description="num
 Share = Annotated[float, Field(ge=0, le=1, description="number in [0, 1]")]
 Finite = Annotated[float, Field(allow_inf_nan=False, description="finite number")]
 
-P = ParamSpec("P")
-T = TypeVar("T")
+_P = ParamSpec("P")
+_T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Component:
         return core_schema.no_info_before_validator_function(read, core_schema.is_instance_schema(cls))
 
 
-def component(function: Callable[P, T]) -> Callable[P, T]:
+def component(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Check the arguments of every call against the signature, and write the ``spec`` on the result."""
     signature = inspect.signature(function)
     # What is given by position only is what the component is made for (image shape, classes), not how.
@@ -82,7 +82,7 @@ def component(function: Callable[P, T]) -> Callable[P, T]:
     version = moved.get(function.__name__, 1) if isinstance(moved, dict) else moved
 
     @functools.wraps(function)
-    def named(*args: P.args, **kwargs: P.kwargs) -> T:
+    def named(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         made = function(*args, **kwargs)
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
@@ -94,9 +94,9 @@ def component(function: Callable[P, T]) -> Callable[P, T]:
     valid = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(named)
 
     @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
-            return cast(T, valid(*args, **kwargs))
+            return cast(_T, valid(*args, **kwargs))
         except ValidationError as error:
             raise InputError(explain_faults(error, function)) from None
 

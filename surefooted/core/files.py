@@ -17,7 +17,7 @@ from torch import Tensor
 
 from surefooted.errors import InputError
 
-CURES = {
+_HINTS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again, it goes on where it was",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
     errno.EROFS: "the file system is read-only; choose another place",
@@ -111,7 +111,7 @@ def as_input_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cure = CURES.get(error.errno or 0, f"{error.strerror or error}; choose another place")
+        cure = _HINTS.get(error.errno or 0, f"{error.strerror or error}; choose another place")
         raise InputError(f"cannot write {path}: {cure}.") from None
 
 

@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-MASK = 0xFFFFFFFF
-MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-WEYL = (0x9E3779B9, 0xBB67AE85)
-ROUNDS = 10
+WORD_MASK = 0xFFFFFFFF
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_ROUNDS = 10
 
 
 def torch_seed(*place: int) -> int:
@@ -72,9 +72,9 @@ class Noise:
         """Uniform integers in [0, 2³²), as int64."""
         blocks = torch.arange(-(-n // 4), device=self.rows.device)
         rows = self.rows[:, None]
-        step = torch.full_like(blocks, self.step & MASK)
-        counter = (blocks, step, rows & MASK, rows >> 32 & 0xFFFF | self.stream << 16)
-        words = philox(counter, (self.seed & MASK, self.seed >> 32 & MASK))
+        step = torch.full_like(blocks, self.step & WORD_MASK)
+        counter = (blocks, step, rows & WORD_MASK, rows >> 32 & 0xFFFF | self.stream << 16)
+        words = philox(counter, (self.seed & WORD_MASK, self.seed >> 32 & WORD_MASK))
         return torch.stack(words, -1).view(len(self.rows), 4 * len(blocks))[:, :n]
 
 
@@ -82,14 +82,14 @@ def philox(counter: tuple[Tensor, ...], key: tuple[int, int]) -> tuple[Tensor, .
     """Philox-4x32-10 on four int64 tensors of 32-bit words that broadcast against each other."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
-    for _ in range(ROUNDS):
+    for _ in range(_ROUNDS):
         # The product wraps at 64 bits, which leaves its bit pattern right; the mask takes off the sign's extension.
-        first, second = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
+        first, second = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1, c2, c3 = (
-            (second >> 32 & MASK) ^ c1 ^ k0,
-            second & MASK,
-            (first >> 32 & MASK) ^ c3 ^ k1,
-            first & MASK,
+            (second >> 32 & WORD_MASK) ^ c1 ^ k0,
+            second & WORD_MASK,
+            (first >> 32 & WORD_MASK) ^ c3 ^ k1,
+            first & WORD_MASK,
         )
-        k0, k1 = k0 + WEYL[0] & MASK, k1 + WEYL[1] & MASK
+        k0, k1 = k0 + _WEYL[0] & WORD_MASK, k1 + _WEYL[1] & WORD_MASK
     return c0, c1, c2, c3

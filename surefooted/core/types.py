@@ -31,7 +31,7 @@ class Points(NamedTuple):
         return Points(*(t.to(device, non_blocking=t.device.type == "cpu") for t in self))
 
 
-LABELS = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
+INTEGER_DTYPES = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
 
 
 def check_points(points: object) -> None:
@@ -45,7 +45,7 @@ def check_points(points: object) -> None:
     if not isinstance(x, Tensor) or x.ndim < 2 or not x.is_floating_point():
         raise InputError(f"x of these points is {_seen(x)}; expected floating-point numbers, an image a row.")
     for name, column in (("y", points.y), ("rows", points.rows)):
-        if not isinstance(column, Tensor) or column.shape != x.shape[:1] or column.dtype not in LABELS:
+        if not isinstance(column, Tensor) or column.shape != x.shape[:1] or column.dtype not in INTEGER_DTYPES:
             raise InputError(
                 f"{name} of these points is {_seen(column)}; expected a whole number for each of {len(x)} images."
             )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surefooted.errors import InputError
-from surefooted.report.figures import as_percent
-from surefooted.report.labels import End, name_lines
+from surefooted.report.figures import format_as_percent
+from surefooted.report.labels import LineEnd, name_lines
 from surefooted.report.style import colour_of, marker_of
 
 if TYPE_CHECKING:
@@ -50,5 +50,5 @@ def boxes(
     ax.set(xlabel=xlabel, ylabel=ylabel, xticks=range(len(ticks)), xticklabels=list(ticks))
     ax.grid(False, axis="x")
     if percent:
-        as_percent(ax.yaxis)
-    name_lines(ax, {name: End(None, colour_of(name, names), marker_of(name, names)) for name in groups})
+        format_as_percent(ax.yaxis)
+    name_lines(ax, {name: LineEnd(None, colour_of(name, names), marker_of(name, names)) for name in groups})

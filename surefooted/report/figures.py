@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from surefooted.errors import InputError
-from surefooted.report.labels import End, name_lines
-from surefooted.report.style import MUTED, colour_of, marker_of, ordinal
+from surefooted.report.labels import LineEnd, name_lines
+from surefooted.report.style import MUTED, colour_of, marker_of, ordinal_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ class ReliabilityBins(NamedTuple):
 def reliability_diagram(ax: Axes, curves: Mapping[str, ReliabilityBins], *, names: Sequence[str] = ()) -> None:
     """Accuracy against confidence, the share of points below: one curve with its gaps, or several as lines."""
     names = names or list(curves)
-    counts = split_off(ax, 0.22)
+    counts = split_axes(ax, 0.22)
     ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     for name, curve in curves.items():
         confidence, accuracy, n = (np.asarray(values, float) for values in curve)
@@ -53,9 +53,9 @@ def reliability_diagram(ax: Axes, curves: Mapping[str, ReliabilityBins], *, name
             counts.fill_between(confidence[full], n[full] / n.sum(), step="mid", color=colour, alpha=0.25)
     ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="Accuracy")
     counts.set(xlabel="Confidence", ylabel="Share", ylim=(0, None))
-    as_percent(ax.yaxis, counts.xaxis, counts.yaxis)
+    format_as_percent(ax.yaxis, counts.xaxis, counts.yaxis)
     if len(curves) > 1:
-        name_lines(ax, {name: End(None, colour_of(name, names), marker_of(name, names)) for name in curves})
+        name_lines(ax, {name: LineEnd(None, colour_of(name, names), marker_of(name, names)) for name in curves})
 
 
 def accuracy_vs_eps(
@@ -79,8 +79,8 @@ def accuracy_vs_eps(
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.set_ylim(*(ylim or (0, min(1.02, ax.get_ylim()[1]))))
     if percent:
-        as_percent(ax.yaxis)
-    name_lines(ax, {name: end_of(line, name, names) for name, line in lines.items()})
+        format_as_percent(ax.yaxis)
+    name_lines(ax, {name: line_end(line, name, names) for name, line in lines.items()})
 
 
 def by_level(
@@ -94,7 +94,7 @@ def by_level(
 ) -> None:
     """Accuracy (solid) and confidence (dashed) above, ECE below, over robustness levels; level 1 is least robust."""
     names = names or list(accuracy)
-    below = split_off(ax, 0.38)
+    below = split_axes(ax, 0.38)
     for name in accuracy:
         colour, marker = colour_of(name, names), marker_of(name, names)
         draw_line(ax, accuracy[name], colour, marker)
@@ -103,14 +103,14 @@ def by_level(
     levels = np.unique(np.concatenate([np.asarray(line.x) for line in accuracy.values()]))
     below.set(xlabel=xlabel, ylabel="ECE", xticks=levels, ylim=(0, None))
     ax.set_ylim(top=min(1.02, ax.get_ylim()[1]))
-    as_percent(ax.yaxis)
+    format_as_percent(ax.yaxis)
     if len(accuracy) == 1:
         (name,) = accuracy
-        ends = {"accuracy": end_of(accuracy[name], name, names)}
-        ends["confidence"] = end_of(confidence[name], name, names)._replace(linestyle="--")
+        ends = {"accuracy": line_end(accuracy[name], name, names)}
+        ends["confidence"] = line_end(confidence[name], name, names)._replace(linestyle="--")
         ax.set_ylabel("Accuracy, confidence")
     else:
-        ends = {name: end_of(line, name, names)._replace(at=None) for name, line in accuracy.items()}
+        ends = {name: line_end(line, name, names)._replace(at=None) for name, line in accuracy.items()}
         ax.set_ylabel("Accuracy (solid),\nconfidence (dashed)")
     name_lines(ax, ends)
 
@@ -126,12 +126,12 @@ def soft_labels(
     """Soft labels of the true class over epochs, a line a robustness level; ``trajectories`` is (levels, epochs)."""
     rows = np.asarray(trajectories, float)
     labels = levels or [f"level {r}" for r in range(1, len(rows) + 1)]
-    colours = ordinal(len(rows))
+    colours = ordinal_colours(len(rows))
     for row, colour in zip(rows, colours):
         ax.plot(epochs, row, color=colour)
     ax.set(xlabel="Epoch", ylabel=ylabel)
     last = float(np.asarray(epochs)[-1])
-    ends = {label: End((last, float(row[-1])), colour) for label, row, colour in zip(labels, rows, colours)}
+    ends = {label: LineEnd((last, float(row[-1])), colour) for label, row, colour in zip(labels, rows, colours)}
     name_lines(ax, dict(reversed(ends.items())))  # the most robust on top, where ends coincide
 
 
@@ -154,9 +154,9 @@ def size_distribution(
         keep = keep[np.isfinite(found[keep])]
         x, y = np.concatenate(([0], found[keep])), np.concatenate(([0], share[keep]))
         ax.plot(x, y, color=colour_of(name, names), drawstyle="steps-post" if len(found) <= 100 else "default")
-        ends[name] = End(None, colour_of(name, names))
+        ends[name] = LineEnd(None, colour_of(name, names))
     ax.set(xlabel=xlabel, ylabel="Share of points", ylim=(0, 1.02), xlim=(0, right))
-    as_percent(ax.yaxis)
+    format_as_percent(ax.yaxis)
     name_lines(ax, ends)
 
 
@@ -166,12 +166,12 @@ def draw_line(ax: Axes, line: Line, colour: str, marker: str, linestyle: object 
         ax.fill_between(line.x, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
 
 
-def end_of(line: Line, name: str, names: Sequence[str]) -> End:
+def line_end(line: Line, name: str, names: Sequence[str]) -> LineEnd:
     at = (float(np.asarray(line.x)[-1]), float(np.asarray(line.y)[-1]))
-    return End(at, colour_of(name, names), marker_of(name, names))
+    return LineEnd(at, colour_of(name, names), marker_of(name, names))
 
 
-def split_off(ax: Axes, share: float) -> Axes:
+def split_axes(ax: Axes, share: float) -> Axes:
     """New axes under the given ones, with the same x axis and a share of their height."""
     spec = ax.get_subplotspec()
     if spec is None:
@@ -182,7 +182,7 @@ def split_off(ax: Axes, share: float) -> Axes:
     return ax.figure.add_subplot(grid[1], sharex=ax)
 
 
-def as_percent(*axes: object) -> None:
+def format_as_percent(*axes: object) -> None:
     from matplotlib.ticker import FuncFormatter
 
     for axis in axes:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class End(NamedTuple):
+class LineEnd(NamedTuple):
     """Where a line ends in data coordinates (None: in no particular place), and how it looks."""
 
     at: tuple[float, float] | None
@@ -21,24 +21,24 @@ class End(NamedTuple):
     linestyle: Any = "-"
 
 
-def wrapped(name: str) -> str:
+def wrap_name(name: str) -> str:
     """A name in lines short enough to leave the axes their room."""
     return "\n".join(textwrap.wrap(name, 16, max_lines=3, placeholder=" …")) or name[:16]
 
 
-def name_lines(ax: Axes, ends: Mapping[str, End], *, size: float = 9.5) -> None:
+def name_lines(ax: Axes, ends: Mapping[str, LineEnd], *, size: float = 9.5) -> None:
     """Each name right of the axes, as near to the end of its line as the others let it, joined to it by a hairline."""
     from matplotlib.lines import Line2D
 
-    points = 1 / settle(ax)
+    points = 1 / freeze_layout(ax)
     box = ax.get_window_extent()
     to_axes = ax.transData + ax.transAxes.inverted()
     known = [name for name, end in ends.items() if end.at is not None and np.isfinite(end.at).all()]
     tips = {name: to_axes.transform(np.array(ends[name].at)) for name in known}
     wanted = [tips[name][1] if name in tips else 1 - i * 0.001 for i, name in enumerate(ends)]
-    texts = [wrapped(name) for name in ends]
+    texts = [wrap_name(name) for name in ends]
     line = 1.3 * size / (box.height * points)
-    heights = apart(wanted, [line * (1 + text.count("\n")) for text in texts])
+    heights = space_labels(wanted, [line * (1 + text.count("\n")) for text in texts])
     unit = 1 / (box.width * points)  # one point, as a share of the axes' width
     for (name, end), text, y in zip(ends.items(), texts, heights):
         look: dict[str, Any] = {"color": end.colour, "transform": ax.transAxes, "clip_on": False}
@@ -54,7 +54,7 @@ def name_lines(ax: Axes, ends: Mapping[str, End], *, size: float = 9.5) -> None:
         ax.annotate(text, (1, y), (24, 0), fontsize=size, linespacing=1.1, **at)
 
 
-def apart(wanted: Sequence[float], tall: Sequence[float]) -> list[float]:
+def space_labels(wanted: Sequence[float], tall: Sequence[float]) -> list[float]:
     """Heights of labels, as near to the wanted ones as their order and their size allow, in [0, 1] if there is room.
 
     Least squares under an order: labels that come too near form a block, which stands at the mean of its wishes.
@@ -89,8 +89,8 @@ def name_points(
     Args:
         bars: the two ends of each error bar.
     """
-    scale = settle(ax)
-    spots = [(reach, np.radians(angle)) for reach in REACHES for angle in ANGLES]
+    scale = freeze_layout(ax)
+    spots = [(reach, np.radians(angle)) for reach in DISTANCES for angle in ANGLES]
     reach = np.array([spot[0] for spot in spots])
     toward = np.round([(np.cos(angle), np.sin(angle)) for _, angle in spots], 3)
     dots = {name: ax.transData.transform(at) for name, at in points.items()}
@@ -100,7 +100,7 @@ def name_points(
     frame = np.array([ax.get_window_extent().extents])
     labels, choices = {}, {}  # for each name the annotation and the boxes that it may take
     for name, at in points.items():
-        label = ax.annotate(wrapped(name), at, (0, 0), textcoords="offset points", fontsize=size, linespacing=1.1)
+        label = ax.annotate(wrap_name(name), at, (0, 0), textcoords="offset points", fontsize=size, linespacing=1.1)
         label.set(in_layout=False, ha="center", va="center")
         shape = np.array(label.get_window_extent().size) + 3 * scale
         # The nearest side or corner of the box lies at the distance and the angle from the point.
@@ -111,25 +111,25 @@ def name_points(
         for name, boxes in choices.items():
             others = np.array([choices[other][i] for other, i in chosen.items() if other != name]).reshape(-1, 4)
             solid = np.vstack([near, others])
-            hidden = overlap(boxes, solid).sum(1) + 0.4 * overlap(boxes, thin).sum(1)
-            outside = area(boxes) - overlap(boxes, frame)[:, 0]
-            crossings = crossed(boxes, dots[name], np.vstack([solid, thin])) * (reach > NEAR)
-            chosen[name] = int(np.argmin((10 * hidden + 30 * outside) / area(boxes) + reach / 20 + crossings))
+            hidden = overlap_areas(boxes, solid).sum(1) + 0.4 * overlap_areas(boxes, thin).sum(1)
+            outside = box_areas(boxes) - overlap_areas(boxes, frame)[:, 0]
+            crossings = count_crossings(boxes, dots[name], np.vstack([solid, thin])) * (reach > HAIRLINE_FROM)
+            chosen[name] = int(np.argmin((10 * hidden + 30 * outside) / box_areas(boxes) + reach / 20 + crossings))
     for name, i in chosen.items():
         box = choices[name][i]
         labels[name].set_position(tuple(((box[:2] + box[2:]) / 2 - dots[name]) / scale))
-        if reach[i] > NEAR:
+        if reach[i] > HAIRLINE_FROM:
             hair = {"arrowstyle": "-", "linewidth": 0.6, "alpha": 0.6, "shrinkA": 0, "shrinkB": radius}
             end = (np.clip(dots[name], box[:2], box[2:]) - dots[name]) / scale
             line = ax.annotate("", points[name], tuple(end), textcoords="offset points", arrowprops=hair)
             line.set_in_layout(False)
 
 
-NEAR, REACHES = 12, (7, 12, 18, 26, 36, 50)
+HAIRLINE_FROM, DISTANCES = 12, (7, 12, 18, 26, 36, 50)
 ANGLES = (0, 180, 90, 270, 35, 145, 325, 215, 60, 120, 300, 240)
 
 
-def settle(ax: Axes) -> float:
+def freeze_layout(ax: Axes) -> float:
     """Fix the limits and let the layout decide where the axes are; returns pixels per point."""
     ax.autoscale_view()
     ax.autoscale(False)
@@ -137,17 +137,17 @@ def settle(ax: Axes) -> float:
     return ax.figure.dpi / 72
 
 
-def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def overlap_areas(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Area that each box (left, low, right, high) of a shares with each of b."""
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     return (high - low).clip(0).prod(-1)
 
 
-def area(boxes: np.ndarray) -> np.ndarray:
+def box_areas(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2:] - boxes[:, :2]).prod(-1)
 
 
-def crossed(boxes: np.ndarray, dot: np.ndarray, others: np.ndarray) -> np.ndarray:
+def count_crossings(boxes: np.ndarray, dot: np.ndarray, others: np.ndarray) -> np.ndarray:
     """How many of the others the hairline from a point to each of its boxes runs through; not those at the point."""
     others = others[~((others[:, :2] <= dot) & (dot <= others[:, 2:])).all(-1)]
     ends = np.clip(dot, boxes[:, :2], boxes[:, 2:])

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from surefooted.report.style import INK, colour_of, ordinal
+from surefooted.report.style import INK, colour_of, ordinal_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-HEIGHTS = 8
+_COLOURS = 8
 
 
 def height_map(ax: Axes, offsets: ArrayLike, values: ArrayLike, *, title: str = "", boundary: bool = False) -> None:
@@ -25,8 +25,8 @@ def height_map(ax: Axes, offsets: ArrayLike, values: ArrayLike, *, title: str = 
     """
     at, heights = np.asarray(offsets, float), np.asarray(values, float).T
     low, high = heights.min(), heights.max()
-    edges = np.linspace(low, high if high > low else low + 1, HEIGHTS + 1)
-    ax.contourf(at, at, heights, levels=edges, colors=ordinal(HEIGHTS), alpha=0.8)
+    edges = np.linspace(low, high if high > low else low + 1, _COLOURS + 1)
+    ax.contourf(at, at, heights, levels=edges, colors=ordinal_colours(_COLOURS), alpha=0.8)
     if boundary and low < 0 < high:
         ax.contour(at, at, heights, levels=[0], colors=INK, linewidths=1.5)
     ax.set(xlabel="ε₁, along the gradient's sign", ylabel="ε₂, random direction", aspect="equal")

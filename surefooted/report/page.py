@@ -75,9 +75,9 @@ class Table:
     caption: str = ""
 
     def __post_init__(self) -> None:
-        check_name("table", self.name)
+        _check_name("table", self.name)
         keys = [column.key for column in self.columns]
-        refuse_repeats(f"table {self.name!r}: column", keys)
+        check_unique(f"table {self.name!r}: column", keys)
         for number, row in enumerate(self.rows, 1):
             if unknown := [key for key in row if key not in keys]:
                 hint = did_you_mean(str(unknown[0]), keys)
@@ -112,7 +112,7 @@ class Figure:
     alt: str = ""
 
     def __post_init__(self) -> None:
-        check_name("figure", self.name)
+        _check_name("figure", self.name)
         if isinstance(self.panels, Panel):
             object.__setattr__(self, "panels", (self.panels,))
         if not self.panels:
@@ -156,7 +156,7 @@ class Page:
 
     def __post_init__(self) -> None:
         names = [item.name for item in self.items]
-        refuse_repeats("page: name", names)
+        check_unique("page: name", names)
         for finding in self.findings:
             if finding.see and finding.see not in names:
                 hint = did_you_mean(finding.see, names)
@@ -167,12 +167,12 @@ class Page:
         return tuple(item for section in self.sections for item in section.items)
 
 
-def check_name(kind: str, name: str) -> None:
+def _check_name(kind: str, name: str) -> None:
     # Names become file names and anchors, so nothing in them may need quoting or lead out of the folder.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}", name):
         raise InputError(f"{kind} name {name!r}: expected up to 80 letters, digits, '-' and '_', as 'robust-accuracy'.")
 
 
-def refuse_repeats(what: str, names: list[str]) -> None:
+def check_unique(what: str, names: list[str]) -> None:
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise InputError(f"{what} {repeated[0]!r} stands there {names.count(repeated[0])} times. Give each its own.")

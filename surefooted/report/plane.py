@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from surefooted.report.style import INK, MUTED, rgb
+from surefooted.report.style import INK, MUTED, to_rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
 # Of class 0 and class 1, and of a quantity from 0.
-CLASSES = ("#c2281d", "#2a6fbb")
-UNCERTAINTY, CHANGES = "#127957", "#6048b7"
-SOLID = 0.45  # where the value is greatest; more would swallow the examples on top
+CLASS_COLOURS = ("#c2281d", "#2a6fbb")
+UNCERTAINTY_COLOUR, CHANGES = "#127957", "#6048b7"
+_GREATEST_ALPHA = 0.45  # where the value is greatest; more would swallow the examples on top
 
 
 def probability_map(ax: Axes, probability: ArrayLike, side: float, *, label: str = "Probability of class 1") -> None:
@@ -30,20 +30,20 @@ def probability_map(ax: Axes, probability: ArrayLike, side: float, *, label: str
         probability: (grid, grid), over the square from -side to side.
     """
     p = np.asarray(probability, float)
-    _paint(ax, _between(p), side)
+    _show_pixels(ax, _probability_pixels(p), side)
     boundary(ax, p, side)
     scale = np.linspace(0, 1, 64)
-    _bar(ax, _between(scale), 0, 1, label)
+    _draw_colour_bar(ax, _probability_pixels(scale), 0, 1, label)
 
 
 def quantity_map(
-    ax: Axes, values: ArrayLike, side: float, *, label: str, colour: str = UNCERTAINTY, most: float | None = None
+    ax: Axes, values: ArrayLike, side: float, *, label: str, colour: str = UNCERTAINTY_COLOUR, most: float | None = None
 ) -> None:
     """A quantity from 0 to ``most`` (the greatest of them, by default), the more the more solid."""
     v = np.asarray(values, float)
     top = float(v.max()) if most is None else most
-    _paint(ax, _solid(v / (top or 1), colour), side)
-    _bar(ax, _solid(np.linspace(0, 1, 64), colour), 0, top or 1, label)
+    _show_pixels(ax, _shaded_pixels(v / (top or 1), colour), side)
+    _draw_colour_bar(ax, _shaded_pixels(np.linspace(0, 1, 64), colour), 0, top or 1, label)
 
 
 def boundary(ax: Axes, probability: ArrayLike, side: float) -> None:
@@ -64,12 +64,12 @@ def examples(ax: Axes, at: ArrayLike, y: ArrayLike, *, mark: Literal["dot", "cro
     All of a class are one path: a drawing of hundreds stays small.
     """
     xy, label = np.asarray(at, float).reshape(-1, 2), np.asarray(y)
-    for k, colour in enumerate(CLASSES):
+    for k, colour in enumerate(CLASS_COLOURS):
         if mark == "dot":
-            _strokes(ax, xy[label == k], [((0, 0), (5e-3, 0))], color=colour, linewidth=4.2, alpha=0.55)
+            _draw_strokes(ax, xy[label == k], [((0, 0), (5e-3, 0))], color=colour, linewidth=4.2, alpha=0.55)
         else:
             arms: list[Any] = [((-0.055, 0), (0.055, 0)), ((0, -0.055), (0, 0.055))]
-            _strokes(ax, xy[label == k], arms, color=colour, linewidth=1.2)
+            _draw_strokes(ax, xy[label == k], arms, color=colour, linewidth=1.2)
 
 
 def square(ax: Axes, side: float) -> None:
@@ -79,7 +79,7 @@ def square(ax: Axes, side: float) -> None:
     ax.grid(False)
 
 
-def _strokes(ax: Axes, xy: np.ndarray, strokes: Sequence[Any], **look: Any) -> None:
+def _draw_strokes(ax: Axes, xy: np.ndarray, strokes: Sequence[Any], **look: Any) -> None:
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
@@ -92,26 +92,26 @@ def _strokes(ax: Axes, xy: np.ndarray, strokes: Sequence[Any], **look: Any) -> N
         ax.add_patch(PathPatch(path, fill=False, capstyle="round", snap=False, **look))
 
 
-def _between(p: np.ndarray) -> np.ndarray:
-    colours = np.where((p < 0.5)[..., None], *(255 * rgb(colour) for colour in CLASSES))
-    return _rgba(colours, SOLID * np.abs(2 * p - 1))
+def _probability_pixels(p: np.ndarray) -> np.ndarray:
+    colours = np.where((p < 0.5)[..., None], *(255 * to_rgb(colour) for colour in CLASS_COLOURS))
+    return _to_rgba(colours, _GREATEST_ALPHA * np.abs(2 * p - 1))
 
 
-def _solid(share: np.ndarray, colour: str) -> np.ndarray:
-    return _rgba(np.broadcast_to(255 * rgb(colour), (*share.shape, 3)), 0.9 * share.clip(0, 1))
+def _shaded_pixels(share: np.ndarray, colour: str) -> np.ndarray:
+    return _to_rgba(np.broadcast_to(255 * to_rgb(colour), (*share.shape, 3)), 0.9 * share.clip(0, 1))
 
 
-def _rgba(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def _to_rgba(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return np.rint(np.concatenate((colours, 255 * alpha[..., None]), -1)).astype(np.uint8)
 
 
-def _paint(ax: Axes, pixels: np.ndarray, side: float) -> None:
+def _show_pixels(ax: Axes, pixels: np.ndarray, side: float) -> None:
     # A pixel's middle is its point of the grid.
     edge = side * len(pixels) / (len(pixels) - 1)
     ax.imshow(pixels, extent=(-edge, edge, -edge, edge), origin="lower", interpolation="none")
 
 
-def _bar(ax: Axes, pixels: np.ndarray, low: float, high: float, label: str) -> None:
+def _draw_colour_bar(ax: Axes, pixels: np.ndarray, low: float, high: float, label: str) -> None:
     from matplotlib.colorbar import make_axes
 
     bar, _ = make_axes(ax, shrink=0.8, aspect=18, pad=0.03)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from surefooted.report.figures import as_percent
-from surefooted.report.labels import End, name_lines, name_points
+from surefooted.report.figures import format_as_percent
+from surefooted.report.labels import LineEnd, name_lines, name_points
 from surefooted.report.style import MUTED, colour_of, marker_of
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from surefooted.report.page import Interval
 
-ARROWS = {"upper right": "↗", "lower right": "↘", "upper left": "↖", "lower left": "↙"}
+_ARROWS = {"upper right": "↗", "lower right": "↘", "upper left": "↖", "lower left": "↙"}
 
 
 def trade_off(
@@ -36,7 +36,7 @@ def trade_off(
     names = names or list(points)
     at, bars = {}, []
     for name, pair in points.items():
-        (x, left, right), (y, low, high) = (value_and_bounds(number) for number in pair)
+        (x, left, right), (y, low, high) = (_value_and_bounds(number) for number in pair)
         colour, marker = colour_of(name, names), marker_of(name, names)
         for ends in (((left, y), (right, y)), ((x, low), (x, high))):
             ax.plot(*zip(*ends), color=colour, linewidth=1, alpha=0.6)
@@ -46,7 +46,7 @@ def trade_off(
     ax.margins(0.15, 0.18)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if better:
-        arrow = ARROWS[better]
+        arrow = _ARROWS[better]
         ax.text(1, 1.02, f"better {arrow}", transform=ax.transAxes, ha="right", va="bottom", color=MUTED, fontsize=9)
     name_points(ax, at, bars)
 
@@ -69,11 +69,11 @@ def moves(
     low, high = (end(value for pair in pairs.values() for point in pair for value in point) for end in (min, max))
     ax.plot([low, high], [low, high], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    as_percent(ax.xaxis, ax.yaxis)
-    name_lines(ax, {name: End(None, colour_of(name, names), marker_of(name, names)) for name in pairs})
+    format_as_percent(ax.xaxis, ax.yaxis)
+    name_lines(ax, {name: LineEnd(None, colour_of(name, names), marker_of(name, names)) for name in pairs})
 
 
-def value_and_bounds(number: Any) -> tuple[float, float, float]:
+def _value_and_bounds(number: Any) -> tuple[float, float, float]:
     """A number or an interval as value, low, high; a bound that is not known is the value."""
     value = float(getattr(number, "value", number))
     low, high = (float(getattr(number, bound, value)) for bound in ("low", "high"))

@@ -14,15 +14,15 @@ from xml.etree import ElementTree
 from PIL import Image
 
 from surefooted.report.page import Figure, Panel
-from surefooted.report.style import INK, PAPER, RC, on_dark
+from surefooted.report.style import INK, PAPER, RC_PARAMS, dark_variant
 
-SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-GAP = 14  # points between the panels of a file
-DPI = 200
-COLOUR = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_GAP = 14  # points between the panels of a file
+_DPI = 200
+_COLOUR = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
 
 
-class Drawn(NamedTuple):
+class _RenderedPanel(NamedTuple):
     """A panel: its SVG tree in the colours of paper, its size in points, its pixels."""
 
     tree: ElementTree.Element
@@ -32,7 +32,7 @@ class Drawn(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Drawing:
+class RenderedFigure:
     """A figure: an SVG element a panel for the page, and the two files."""
 
     inline: tuple[str, ...]
@@ -41,22 +41,22 @@ class Drawing:
     png: bytes
 
 
-def drawing(figure: Figure, shades: dict[str, str]) -> Drawing:
+def render_figure(figure: Figure, shades: dict[str, str]) -> RenderedFigure:
     """Draw a figure; every colour that the page must know in its dark form is added to ``shades``."""
     assert isinstance(figure.panels, tuple)
-    panels = [drawn(panel, f"svg-{figure.name}-{number}") for number, panel in enumerate(figure.panels, 1)]
+    panels = [_render_panel(panel, f"svg-{figure.name}-{number}") for number, panel in enumerate(figure.panels, 1)]
     labels = [panel.title if len(panels) > 1 and panel.title else figure.alt or figure.title for panel in figure.panels]
-    svg, png = composed(panels)
-    inline = tuple(for_page(panel, label, shades) for panel, label in zip(panels, labels))
-    return Drawing(inline, tuple(panel.width for panel in panels), svg, png)
+    svg, png = _compose_sheet(panels)
+    inline = tuple(_inline_svg(panel, label, shades) for panel, label in zip(panels, labels))
+    return RenderedFigure(inline, tuple(panel.width for panel in panels), svg, png)
 
 
-def drawn(panel: Panel, name: str) -> Drawn:
+def _render_panel(panel: Panel, name: str) -> _RenderedPanel:
     # Without pyplot: no backend to choose, no list of open figures, no state left behind.
     from matplotlib import rc_context
     from matplotlib.figure import Figure as Canvas
 
-    rc: Any = {**RC, "svg.hashsalt": name}
+    rc: Any = {**RC_PARAMS, "svg.hashsalt": name}
     with rc_context(rc), warnings.catch_warnings():
         # A name in a script that the figures' type lacks is whole in the SVG, where the reader's own type shows it.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
@@ -67,12 +67,12 @@ def drawn(panel: Panel, name: str) -> Drawn:
         panel.draw(axes)
         svg, png = io.BytesIO(), io.BytesIO()
         canvas.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-        canvas.savefig(png, format="png", dpi=DPI, facecolor=PAPER, metadata={"Software": None})
+        canvas.savefig(png, format="png", dpi=_DPI, facecolor=PAPER, metadata={"Software": None})
     width, height = (72 * inches for inches in panel.size)
-    return Drawn(tidied(svg.getvalue().decode(), name), width, height, Image.open(png).convert("RGB"))
+    return _RenderedPanel(_clean_svg(svg.getvalue().decode(), name), width, height, Image.open(png).convert("RGB"))
 
 
-def tidied(svg: str, name: str) -> ElementTree.Element:
+def _clean_svg(svg: str, name: str) -> ElementTree.Element:
     """The drawing alone, with ids of its own, so that several stand in one document."""
     svg = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "\ufffd", svg)  # a label may hold what XML may not
     root = ElementTree.fromstring(svg.encode())
@@ -87,7 +87,7 @@ def tidied(svg: str, name: str) -> ElementTree.Element:
         for key, value in list(element.attrib.items()):
             if key == "id":
                 element.set(key, f"{name}-{value}")
-            elif key == f"{{{XLINK}}}href":
+            elif key == f"{{{_XLINK}}}href":
                 del element.attrib[key]
                 element.set("href", f"#{name}-{value[1:]}" if value.startswith("#") else value)
             elif "url(#" in value:
@@ -98,7 +98,7 @@ def tidied(svg: str, name: str) -> ElementTree.Element:
     return root
 
 
-def for_page(panel: Drawn, label: str, shades: dict[str, str]) -> str:
+def _inline_svg(panel: _RenderedPanel, label: str, shades: dict[str, str]) -> str:
     """The panel as an element of the page: ink in the colour of the text, other colours by name with a dark form."""
     tree = deepcopy(panel.tree)
     tree.set("role", "img")
@@ -111,24 +111,24 @@ def for_page(panel: Drawn, label: str, shades: dict[str, str]) -> str:
             return f"{key}: currentColor"
         if colour == PAPER:
             return f"{key}: var(--paper)"
-        shades.setdefault(colour[1:], on_dark(colour))
+        shades.setdefault(colour[1:], dark_variant(colour))
         return f"{key}: var(--c-{colour[1:]}, {colour})"
 
     for element in tree.iter():
         if style := element.get("style"):
-            element.set("style", COLOUR.sub(named, style))
+            element.set("style", _COLOUR.sub(named, style))
     return ElementTree.tostring(tree, "unicode")
 
 
-def composed(panels: Sequence[Drawn]) -> tuple[bytes, bytes]:
+def _compose_sheet(panels: Sequence[_RenderedPanel]) -> tuple[bytes, bytes]:
     """All panels of a figure on one white sheet, up to three a row; eight are two rows."""
     across = {1: 1, 2: 2, 4: 2, 8: 4}.get(len(panels), 3)
     rows = [panels[i : i + across] for i in range(0, len(panels), across)]
-    width = max(sum(p.width for p in row) + GAP * (len(row) - 1) for row in rows)
-    height = sum(max(p.height for p in row) for row in rows) + GAP * (len(rows) - 1)
-    pixels = DPI / 72
+    width = max(sum(p.width for p in row) + _GAP * (len(row) - 1) for row in rows)
+    height = sum(max(p.height for p in row) for row in rows) + _GAP * (len(rows) - 1)
+    pixels = _DPI / 72
     sheet = Image.new("RGB", (round(width * pixels), round(height * pixels)), PAPER)
-    root = ElementTree.Element("svg", {"xmlns": SVG, "width": f"{width:g}pt", "height": f"{height:g}pt"})
+    root = ElementTree.Element("svg", {"xmlns": _SVG, "width": f"{width:g}pt", "height": f"{height:g}pt"})
     root.set("viewBox", f"0 0 {width:g} {height:g}")
     ElementTree.SubElement(root, "rect", {"width": "100%", "height": "100%", "fill": PAPER})
     y = 0.0
@@ -140,8 +140,8 @@ def composed(panels: Sequence[Drawn]) -> tuple[bytes, bytes]:
             for key, value in zip(("x", "y", "width", "height"), (x, y, panel.width, panel.height)):
                 part.set(key, f"{value:g}")
             root.append(part)
-            x += panel.width + GAP
-        y += max(panel.height for panel in row) + GAP
+            x += panel.width + _GAP
+        y += max(panel.height for panel in row) + _GAP
     png = io.BytesIO()
-    sheet.save(png, "PNG", dpi=(DPI, DPI))
+    sheet.save(png, "PNG", dpi=(_DPI, _DPI))
     return ElementTree.tostring(root) + b"\n", png.getvalue()

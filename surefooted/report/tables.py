@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from surefooted.errors import InputError
-from surefooted.report.page import Column, Figure, Table, refuse_repeats
+from surefooted.report.page import Column, Figure, Table, check_unique
 
-MISSING = "–"
+_MISSING = "–"
 
 
 class TableCell(NamedTuple):
@@ -28,26 +28,26 @@ class TableCell(NamedTuple):
     hint: str = ""
 
 
-def printed(table: Table) -> list[list[TableCell]]:
+def format_rows(table: Table) -> list[list[TableCell]]:
     """The rows as printed, the best of each column marked; values that print alike are best together."""
-    by_column = [print_column(column, [row.get(column.key) for row in table.rows], table) for column in table.columns]
+    by_column = [_format_column(column, [row.get(column.key) for row in table.rows], table) for column in table.columns]
     return [list(row) for row in zip(*by_column)]
 
 
-def filed(table: Table) -> dict[str, list[Any]]:
+def full_precision_columns(table: Table) -> dict[str, list[Any]]:
     """The columns at full precision; an interval parts into ``key``, ``key_low``, ``key_high``, ``key_n``."""
     columns: list[tuple[str, list[Any]]] = []
     for column in table.columns:
-        cells = [parts(row.get(column.key), column, table) for row in table.rows]
+        cells = [_cell_parts(row.get(column.key), column, table) for row in table.rows]
         columns.append((column.key, [cell[""] for cell in cells]))
         for part in ("low", "high", "spread", "n"):
             if any(cell.get(part) is not None for cell in cells):
                 columns.append((f"{column.key}_{part}", [cell.get(part) for cell in cells]))
-    refuse_repeats(f"table {table.name!r}: with the columns of intervals, column", [key for key, _ in columns])
+    check_unique(f"table {table.name!r}: with the columns of intervals, column", [key for key, _ in columns])
     return dict(columns)
 
 
-def series(figure: Figure) -> Table | None:
+def series_table(figure: Figure) -> Table | None:
     """The numbers that a figure draws: a row a point, with its panel and the name of its series; None if not known."""
     assert isinstance(figure.panels, tuple)
     rows: list[dict[str, Any]] = []
@@ -63,8 +63,8 @@ def series(figure: Figure) -> Table | None:
     return Table(figure.name, figure.title, columns, tuple(rows)) if rows else None
 
 
-def as_csv(table: Table) -> bytes:
-    columns = filed(table)
+def to_csv(table: Table) -> bytes:
+    columns = full_precision_columns(table)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -72,12 +72,12 @@ def as_csv(table: Table) -> bytes:
     return text.getvalue().encode()
 
 
-def as_parquet(table: Table) -> bytes:
+def to_parquet(table: Table) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet
 
     arrays = {}
-    for key, values in filed(table).items():
+    for key, values in full_precision_columns(table).items():
         kinds = {type(value) for value in values if value is not None}
         if kinds == {bool}:
             kind = pa.bool_()
@@ -94,15 +94,15 @@ def as_parquet(table: Table) -> bytes:
     return sink.getvalue()
 
 
-def parts(cell: Any, column: Column, table: Table) -> dict[str, Any]:
+def _cell_parts(cell: Any, column: Column, table: Table) -> dict[str, Any]:
     """The value of a cell under ``""``, beside it the bounds, spread and n that it has."""
     if hasattr(cell, "value") and (hasattr(cell, "spread") or (hasattr(cell, "low") and hasattr(cell, "high"))):
         names = {"": "value", "low": "low", "high": "high", "spread": "spread", "n": "n"}
-        return {part: plain_text(getattr(cell, name, None), column, table) for part, name in names.items()}
-    return {"": plain_text(cell, column, table)}
+        return {part: _plain_value(getattr(cell, name, None), column, table) for part, name in names.items()}
+    return {"": _plain_value(cell, column, table)}
 
 
-def plain_text(value: Any, column: Column, table: Table) -> str | bool | int | float | None:
+def _plain_value(value: Any, column: Column, table: Table) -> str | bool | int | float | None:
     """The value as Python's own type, whatever kind of number it was; NaN is a missing value."""
     if value is None or isinstance(value, str):
         return value
@@ -118,37 +118,37 @@ def plain_text(value: Any, column: Column, table: Table) -> str | bool | int | f
     )
 
 
-def print_column(column: Column, cells: list[Any], table: Table) -> list[TableCell]:
-    split = [parts(cell, column, table) for cell in cells]
-    values = [cell[""] for cell in split if is_number(cell[""])]
+def _format_column(column: Column, cells: list[Any], table: Table) -> list[TableCell]:
+    split = [_cell_parts(cell, column, table) for cell in cells]
+    values = [cell[""] for cell in split if _is_number(cell[""])]
     whole = column.scale == 1 and all(isinstance(value, int) for value in values)
     digits = 0 if whole else column.digits
     best = None
     if column.best and len(values) > 1:
-        best = decimal((max if column.best == "high" else min)(values), column.scale, digits)
-    return [print_cell(cell, column.scale, digits, best) for cell in split]
+        best = _format_number((max if column.best == "high" else min)(values), column.scale, digits)
+    return [_format_cell(cell, column.scale, digits, best) for cell in split]
 
 
-def print_cell(cell: dict[str, Any], scale: float, digits: int, best: str | None) -> TableCell:
+def _format_cell(cell: dict[str, Any], scale: float, digits: int, best: str | None) -> TableCell:
     value = cell[""]
     if value is None:
-        return TableCell(MISSING)
+        return TableCell(_MISSING)
     if isinstance(value, bool):
         return TableCell("yes" if value else "no", sort="yes" if value else "no")
     if isinstance(value, str):
         return TableCell(value, sort=value)
-    text = decimal(value, scale, digits)
+    text = _format_number(value, scale, digits)
     after = ""
     if cell.get("low") is not None and cell.get("high") is not None:
-        after = f"[{decimal(cell['low'], scale, digits)}, {decimal(cell['high'], scale, digits)}]"
+        after = f"[{_format_number(cell['low'], scale, digits)}, {_format_number(cell['high'], scale, digits)}]"
     elif cell.get("spread") is not None:
-        after = f"± {decimal(cell['spread'], scale, digits)}"
+        after = f"± {_format_number(cell['spread'], scale, digits)}"
     hint = f"n = {cell['n']:,}" if cell.get("n") is not None else ""
     sort = repr(value) if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
     return TableCell(text, after, sort, number=True, best=text == best, hint=hint)
 
 
-def decimal(value: float, scale: float, digits: int) -> str:
+def _format_number(value: float, scale: float, digits: int) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     text = f"{value * scale:,.{digits}f}"
@@ -156,5 +156,5 @@ def decimal(value: float, scale: float, digits: int) -> str:
     return ("−" if negative else "") + text.removeprefix("-")
 
 
-def is_number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

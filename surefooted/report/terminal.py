@@ -9,13 +9,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table as Grid
+from rich.table import Table as RichTable
 
 from surefooted.core.files import as_input_error, write_file
 from surefooted.errors import InputError
 
 __all__ = [
-    "Grid",
+    "RichTable",
     "check_writable",
     "copy_file",
     "escape",
@@ -40,15 +40,15 @@ def say_on_stderr(line: str) -> None:
     Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
 
-def make_table(*columns: str) -> Grid:
-    table = Grid()
+def make_table(*columns: str) -> RichTable:
+    table = RichTable()
     for k, column in enumerate(columns):
         table.add_column(column, justify="left" if k == 0 else "right")
     return table
 
 
 def print_json(document: Any) -> None:
-    print(json.dumps(_strict(document), indent=1, allow_nan=False, default=str))
+    print(json.dumps(_json_value(document), indent=1, allow_nan=False, default=str))
 
 
 def format_value(value: Any) -> str:
@@ -86,13 +86,13 @@ def copy_file(source: Path, target: Path) -> None:
     write_file(target, source.read_bytes())
 
 
-def _strict(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """JSON knows no NaN and no infinity: null stands for both."""
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _strict(v) for key, v in value.items()}
-    return [_strict(v) for v in value] if isinstance(value, list | tuple) else value
+        return {str(key): _json_value(v) for key, v in value.items()}
+    return [_json_value(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def human_duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from surefooted.report import tables
 from surefooted.report.page import Page, Table
-from surefooted.report.svg import Drawing, drawing
+from surefooted.report.svg import RenderedFigure, render_figure
 
 
 def write_page(page: Page, directory: str | os.PathLike[str]) -> Path:
@@ -26,25 +26,25 @@ def write_page(page: Page, directory: str | os.PathLike[str]) -> Path:
     """
     folder = Path(directory)
     shades: dict[str, str] = {}
-    drawings: dict[str, Drawing] = {}
+    drawings: dict[str, RenderedFigure] = {}
     for item in page.items:
         if isinstance(item, Table):
-            put_table(item, folder / "tables")
+            _write_table(item, folder / "tables")
         else:
-            drawings[item.name] = drawn = drawing(item, shades)
-            put(folder / "figures" / f"{item.name}.svg", drawn.svg)
-            put(folder / "figures" / f"{item.name}.png", drawn.png)
-            if numbers := tables.series(item):
-                put_table(numbers, folder / "figures")
-    return put(folder / "index.html", rendered(page, drawings, shades).encode())
+            drawings[item.name] = drawn = render_figure(item, shades)
+            _write(folder / "figures" / f"{item.name}.svg", drawn.svg)
+            _write(folder / "figures" / f"{item.name}.png", drawn.png)
+            if numbers := tables.series_table(item):
+                _write_table(numbers, folder / "figures")
+    return _write(folder / "index.html", _render_page(page, drawings, shades).encode())
 
 
-def put_table(table: Table, folder: Path) -> None:
-    put(folder / f"{table.name}.csv", tables.as_csv(table))
-    put(folder / f"{table.name}.parquet", tables.as_parquet(table))
+def _write_table(table: Table, folder: Path) -> None:
+    _write(folder / f"{table.name}.csv", tables.to_csv(table))
+    _write(folder / f"{table.name}.parquet", tables.to_parquet(table))
 
 
-def rendered(page: Page, drawings: Mapping[str, Drawing], shades: Mapping[str, str]) -> str:
+def _render_page(page: Page, drawings: Mapping[str, RenderedFigure], shades: Mapping[str, str]) -> str:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     package = resources.files("surefooted.report")
@@ -57,13 +57,13 @@ def rendered(page: Page, drawings: Mapping[str, Drawing], shades: Mapping[str, s
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    cells = {item.name: tables.printed(item) for item in page.items if isinstance(item, Table)}
+    cells = {item.name: tables.format_rows(item) for item in page.items if isinstance(item, Table)}
     environment.filters["paragraphs"] = lambda text: [part for part in re.split(r"\n\s*\n", text.strip()) if part]
-    environment.filters["spelt"] = spelt
+    environment.filters["spelt"] = _format_provenance
     environment.tests["table"] = lambda item: isinstance(item, Table)
     return environment.get_template("page.html.j2").render(
         page=page,
-        numbers=numbered(page),
+        numbers=_item_labels(page),
         cells=cells,
         numeric={name: [any(cell.number for cell in column) for column in zip(*rows)] for name, rows in cells.items()},
         drawings=drawings,
@@ -75,7 +75,7 @@ def rendered(page: Page, drawings: Mapping[str, Drawing], shades: Mapping[str, s
     )
 
 
-def numbered(page: Page) -> dict[str, str]:
+def _item_labels(page: Page) -> dict[str, str]:
     """``Table 1``, ``Figure 1``, ... in reading order."""
     numbers: dict[str, str] = {}
     counts = {"Table": 0, "Figure": 0}
@@ -86,7 +86,7 @@ def numbered(page: Page) -> dict[str, str]:
     return numbers
 
 
-def spelt(value: Any) -> str:
+def _format_provenance(value: Any) -> str:
     """A value of the provenance: texts and numbers as they are, anything deeper as JSON."""
     if isinstance(value, Mapping | list | tuple):
         line = json.dumps(value, ensure_ascii=False, default=str)
@@ -94,7 +94,7 @@ def spelt(value: Any) -> str:
     return str(value)
 
 
-def put(path: Path, content: bytes) -> Path:
+def _write(path: Path, content: bytes) -> Path:
     from surefooted.core import files  # not at the top: it loads torch, and a page needs none
 
     with files.as_input_error(path):
