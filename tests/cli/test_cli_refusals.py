@@ -58,7 +58,7 @@ from surefooted.pipeline.store import Store
         ("train vanilla --bogus 3", "there is no option --bogus. Available: data, method, net, recipe, record."),
         ("train vanilla --epochs 3", "Arguments of components follow their slot: --SLOT.epochs VALUE."),
         ("train vanilla --store /dev/null/x", "a part of its path is a file"),
-        ("train vanilla --out /dev/null/x.safetensors", "a file is in its place"),
+        ("train vanilla --out /dev/null/x.safetensors", "a file already exists at that path"),
         ("train vanilla --out /proc/x.safetensors", "choose another place"),
         ("train vanilla --out /tmp", "is a directory; give the name of a file"),
         ("attack pgd", "which network? Give --model"),
@@ -80,7 +80,7 @@ from surefooted.pipeline.store import Store
         ("report dmo", "Did you mean 'demo'?"),
         ("report demo --size smoke", "run: surefooted study run demo"),
         ("list metod", "Did you mean 'methods'?"),
-        ("list methods pgd", "there is no 'pgd' among the methods. Did you mean 'pgd_at'?"),
+        ("list methods pgd", "There is no 'pgd' among the methods. Did you mean 'pgd_at'?"),
         ("lst", "lst"),
     ],
 )
