@@ -179,7 +179,7 @@ def test_intervals_part_into_columns_at_full_precision():
 
 def test_numbers_are_printed_as_told():
     def texts(column, *cells):
-        return [f"{cell.text} {cell.after}".strip() for (cell,) in tables.format_rows(one_table(column, *cells))]
+        return [f"{cell.text} {cell.uncertainty}".strip() for (cell,) in one_table(column, *cells).cells]
 
     share = Column("a", "A", digits=1, scale=100)
     assert texts(share, Interval(0.931, 0.92, 0.942)) == ["93.1 [92.0, 94.2]"]
@@ -192,7 +192,7 @@ def test_numbers_are_printed_as_told():
 @pytest.mark.parametrize(("best", "expected"), [("high", [1, 2]), ("low", [3]), ("", [])])
 def test_values_that_print_alike_are_best_together(best, expected):
     table = one_table(Column("a", "A", digits=1, best=best), None, 0.941, Interval(0.94, 0.9, 1.0), 0.2, math.nan)
-    assert [row for row, (cell,) in enumerate(tables.format_rows(table)) if cell.best] == expected
+    assert [row for row, (cell,) in enumerate(table.cells) if cell.best] == expected
 
 
 def test_the_same_page_gives_the_same_bytes_in_any_process(tmp_path):
@@ -202,7 +202,7 @@ def test_the_same_page_gives_the_same_bytes_in_any_process(tmp_path):
     write_page(small(), tmp_path / "here")
     write_page(small(), tmp_path / "again")
     write_page(small(), tmp_path / "again")  # over what is there
-    code = "import sys, test_report as t; t.write(t.small(), sys.argv[1])"
+    code = "import sys, test_report as t; t.write_page(t.small(), sys.argv[1])"
     environment = {**os.environ, "PYTHONHASHSEED": "99", "PYTHONPATH": str(Path(__file__).parent)}
     subprocess.run([sys.executable, "-c", code, tmp_path / "there"], check=True, env=environment)
     here = contents(tmp_path / "here")
@@ -224,20 +224,20 @@ def test_importing_the_report_loads_neither_torch_nor_matplotlib():
         (lambda: Figure("x", "F", ()), "has no panel"),
         (
             lambda: tables.series_table(Figure("x", "F", Panel(print, series={"LS": figures.Line([0, 1], [1])}))),
-            "series 'LS' has parts of unlike lengths: x 2, y 1",
+            "the arrays of series 'LS' differ in length: x 2, y 1",
         ),
         (lambda: Finding("It works.", "perhaps"), "verdict = 'perhaps'"),
         (lambda: Column("a", "A", best="most"), "best = 'most'"),
         (lambda: Table("t", "T", (Column("ece", "E"),), ({"ecee": 1},)), "Did you mean 'ece'"),
-        (lambda: Table("t", "T", (Column("a", "A"), Column("a", "B")), ()), "column 'a' stands there 2 times"),
-        (lambda: Page("P", findings=(Finding("F", "holds", see="t"),)), "neither table nor figure"),
-        (lambda: Page("P", sections=(Section("S", items=(one_table(Column("a", "A")),) * 2),)), "name 't'"),
+        (lambda: Table("t", "T", (Column("a", "A"), Column("a", "B")), ()), "duplicate column 'a'"),
+        (lambda: Page("P", findings=(Finding("F", "holds", see="t"),)), "neither a table nor a figure"),
+        (lambda: Page("P", sections=(Section("S", items=(one_table(Column("a", "A")),) * 2),)), "duplicate name 't'"),
         (lambda: tables.full_precision_columns(one_table(Column("a", "A"), [1, 2])), "holds [1, 2] of type list"),
         (
             lambda: tables.full_precision_columns(
                 Table("t", "T", (Column("a", "A"), Column("a_n", "B")), ({"a": Interval(1, 0, 2, 3), "a_n": 4},))
             ),
-            "column 'a_n'",
+            "duplicate column 'a_n'",
         ),
     ],
 )

@@ -169,7 +169,7 @@ def test_images_are_filed_pixel_for_pixel(shape):
     rng = np.random.default_rng(0)
     clean, shifted = rng.integers(0, 256, shape) / 255, rng.integers(0, 256, shape) / 255
     panel = Panel(lambda ax: perturbed_examples(ax, clean, shifted, [("3 (98 %)", "5 (71 %)")] * 2, amplify=2))
-    drawing = svg.render_figure(Figure("f", "F", panel), {})
+    drawing = svg.render_figure("f", [panel], ["F"], {})
     found = [np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
              for data in re.findall(r"data:image/png;base64,([^\"]+)", drawing.inline[0])]  # fmt: skip
     assert len(found) == 6

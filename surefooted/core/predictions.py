@@ -74,7 +74,8 @@ def predictions(log_p: Tensor, y: Tensor, rows: Tensor | None = None) -> Predict
             raise ArgumentError(f"predictions needs whole numbers in {name}; got {column.dtype}. Pass {name}.long().")
         if column.shape != (n,):
             raise ArgumentError(
-                f"predictions needs one entry of {name} per row of log_p, shape ({n},); got shape {tuple(column.shape)}."
+                f"predictions needs one entry of {name} per row of log_p, shape ({n},); "
+                f"got shape {tuple(column.shape)}."
             )
     if y.min() < 0 or y.max() >= k:
         raise ArgumentError(

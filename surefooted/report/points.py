@@ -14,7 +14,7 @@ from surefooted.report.style import MUTED, colour_of, marker_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from surefooted.report.page import Interval
+    from surefooted.core.interval import Interval
 
 _ARROWS = {"upper right": "↗", "lower right": "↘", "upper left": "↖", "lower left": "↙"}
 

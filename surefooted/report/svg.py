@@ -1,4 +1,4 @@
-"""Panels drawn once each: for the page as SVG in the page's own colours, for papers as one SVG and one PNG a figure."""
+"""Render figures: SVG elements in the colours of the page, and one SVG and one PNG file per figure for papers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
-from surefooted.report.page import Figure, Panel
+from surefooted.report.panel import Panel
 from surefooted.report.style import INK, PAPER, RC_PARAMS, dark_variant
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -23,7 +23,7 @@ _COLOUR = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
 
 
 class _RenderedPanel(NamedTuple):
-    """A panel: its SVG tree in the colours of paper, its size in points, its pixels."""
+    """A panel: its SVG tree in the colours of white paper, its size in points, its pixels."""
 
     tree: ElementTree.Element
     width: float
@@ -33,7 +33,13 @@ class _RenderedPanel(NamedTuple):
 
 @dataclass(frozen=True)
 class RenderedFigure:
-    """A figure: an SVG element a panel for the page, and the two files."""
+    """A rendered figure.
+
+    Attributes:
+        inline: one SVG element per panel, for the page.
+        widths: the width of each panel in points.
+        svg, png: the files, with all panels on one white sheet.
+    """
 
     inline: tuple[str, ...]
     widths: tuple[float, ...]
@@ -41,24 +47,34 @@ class RenderedFigure:
     png: bytes
 
 
-def render_figure(figure: Figure, shades: dict[str, str]) -> RenderedFigure:
-    """Draw a figure; every colour that the page must know in its dark form is added to ``shades``."""
-    assert isinstance(figure.panels, tuple)
-    panels = [_render_panel(panel, f"svg-{figure.name}-{number}") for number, panel in enumerate(figure.panels, 1)]
-    labels = [panel.title if len(panels) > 1 and panel.title else figure.alt or figure.title for panel in figure.panels]
-    svg, png = _compose_sheet(panels)
-    inline = tuple(_inline_svg(panel, label, shades) for panel, label in zip(panels, labels))
-    return RenderedFigure(inline, tuple(panel.width for panel in panels), svg, png)
+def render_figure(name: str, panels: Sequence[Panel], labels: Sequence[str], shades: dict[str, str]) -> RenderedFigure:
+    """Draw the panels of a figure.
+
+    Args:
+        name: prefix of all ids, so that several figures fit in one document.
+        panels: the plots.
+        labels: for each panel the text for readers who do not see it.
+        shades: gains, for every colour that is used, its variant for a dark page.
+
+    Example:
+        >>> drawn = render_figure("f", [Panel(lambda ax: ax.plot([0, 1], [1, 0]))], ["A falling line"], {})
+        >>> drawn.png[:4], drawn.svg[:4]
+        (b'\\x89PNG', b'<svg')
+    """
+    rendered = [_render_panel(panel, f"svg-{name}-{number}") for number, panel in enumerate(panels, 1)]
+    svg, png = _compose_sheet(rendered)
+    inline = tuple(_inline_svg(panel, label, shades) for panel, label in zip(rendered, labels))
+    return RenderedFigure(inline, tuple(panel.width for panel in rendered), svg, png)
 
 
 def _render_panel(panel: Panel, name: str) -> _RenderedPanel:
-    # Without pyplot: no backend to choose, no list of open figures, no state left behind.
+    # Without pyplot there is no backend to choose, no list of open figures, and no state left behind.
     from matplotlib import rc_context
     from matplotlib.figure import Figure as Canvas
 
     rc: Any = {**RC_PARAMS, "svg.hashsalt": name}
     with rc_context(rc), warnings.catch_warnings():
-        # A name in a script that the figures' type lacks is whole in the SVG, where the reader's own type shows it.
+        # The figures' font may lack the script of a name. The SVG holds it as text, which the reader's fonts show.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         canvas = Canvas(figsize=panel.size, layout="constrained")
         axes = canvas.subplots()
@@ -73,14 +89,14 @@ def _render_panel(panel: Panel, name: str) -> _RenderedPanel:
 
 
 def _clean_svg(svg: str, name: str) -> ElementTree.Element:
-    """The drawing alone, with ids of its own, so that several stand in one document."""
-    svg = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "\ufffd", svg)  # a label may hold what XML may not
+    """The drawing without metadata, with unique ids, so that one document can hold several."""
+    svg = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "\ufffd", svg)  # characters that XML does not allow
     root = ElementTree.fromstring(svg.encode())
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     for parent in root.iter():
         for child in list(parent):
-            # matplotlib's style element would speak to every element of the page; its two rules move to the root.
+            # matplotlib's style element would apply to the whole page; its two rules move to the root element.
             if child.tag in ("metadata", "style"):
                 parent.remove(child)
     for element in root.iter():
@@ -99,13 +115,13 @@ def _clean_svg(svg: str, name: str) -> ElementTree.Element:
 
 
 def _inline_svg(panel: _RenderedPanel, label: str, shades: dict[str, str]) -> str:
-    """The panel as an element of the page: ink in the colour of the text, other colours by name with a dark form."""
+    """The panel as an element of the page: ink in the colour of the text, other colours as CSS variables."""
     tree = deepcopy(panel.tree)
     tree.set("role", "img")
     tree.set("aria-label", label)
     tree.set("fill", "currentColor")
 
-    def named(match: re.Match[str]) -> str:
+    def css_colour(match: re.Match[str]) -> str:
         key, colour = match.groups()
         if colour in (INK, "#000000"):
             return f"{key}: currentColor"
@@ -116,14 +132,14 @@ def _inline_svg(panel: _RenderedPanel, label: str, shades: dict[str, str]) -> st
 
     for element in tree.iter():
         if style := element.get("style"):
-            element.set("style", _COLOUR.sub(named, style))
+            element.set("style", _COLOUR.sub(css_colour, style))
     return ElementTree.tostring(tree, "unicode")
 
 
 def _compose_sheet(panels: Sequence[_RenderedPanel]) -> tuple[bytes, bytes]:
-    """All panels of a figure on one white sheet, up to three a row; eight are two rows."""
-    across = {1: 1, 2: 2, 4: 2, 8: 4}.get(len(panels), 3)
-    rows = [panels[i : i + across] for i in range(0, len(panels), across)]
+    """All panels of a figure on one white sheet, up to three per row; eight make two rows."""
+    per_row = {1: 1, 2: 2, 4: 2, 8: 4}.get(len(panels), 3)
+    rows = [panels[i : i + per_row] for i in range(0, len(panels), per_row)]
     width = max(sum(p.width for p in row) + _GAP * (len(row) - 1) for row in rows)
     height = sum(max(p.height for p in row) for row in rows) + _GAP * (len(rows) - 1)
     pixels = _DPI / 72
