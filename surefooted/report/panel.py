@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: a function that draws on the matplotlib Axes it is given, such as those of ``surefooted.report.figures``.
+    """One plot: a function that draws on given matplotlib Axes, such as those of ``surefooted.report.figures``.
 
     Attributes:
         draw: draws the same every time; it may remove, split or inset the Axes.
