@@ -171,7 +171,8 @@ def _shaded_pixels(share: np.ndarray, colour: str) -> np.ndarray:
 
 
 def _to_rgba(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    return np.rint(np.concatenate((colours, 255 * alpha[..., None]), -1)).astype(np.uint8)
+    pixels: np.ndarray = np.rint(np.concatenate((colours, 255 * alpha[..., None]), -1)).astype(np.uint8)
+    return pixels
 
 
 def _show_pixels(ax: Axes, pixels: np.ndarray, side: float) -> None:

@@ -12,8 +12,8 @@ from surefooted.errors import ArgumentError, did_you_mean
 INK, MUTED, PAPER = "#1f2328", "#646b73", "#ffffff"
 
 # Found by search in OKLab: any two colours differ by at least 0.045 in normal, protan, deutan and tritan vision, on
-# white and, as `dark_variant`, on black. The contrast to the background is at least 3 : 1. Markers distinguish more than
-# ten methods.
+# white and, as `dark_variant`, on black. The contrast to the background is at least 3 : 1. Markers distinguish more
+# than ten methods.
 PALETTE = (
     "#3f86c0", "#f05a0a", "#127957", "#910010", "#c0359c", "#8e5c2b", "#6048b7", "#7e9415", "#800072", "#174a36",
 )  # fmt: skip
