@@ -131,7 +131,7 @@ def test_texts_are_printed_not_obeyed(tmp_path):
         assert b"<script" not in svg.read_bytes()
 
 
-def test_csv_and_parquet_give_back_what_was_given():
+def test_csv_and_parquet_hold_the_given_values():
     folder = written().parent / "tables"
     for table in (item for item in sample().items if isinstance(item, Table)):
         expected = tables.full_precision_columns(table)
@@ -145,7 +145,7 @@ def test_csv_and_parquet_give_back_what_was_given():
                 assert row[key] == "" if value is None else kind(row[key]) == (str(value) if kind is str else value)
 
 
-def test_the_numbers_of_a_figure_are_filed_beside_it(tmp_path):
+def test_the_numbers_of_a_figure_are_written_beside_it(tmp_path):
     line = figures.Line(np.array([0, 1]), [1 / 3, math.nan], [0.1, 0.2], [0.5, 0.6])
     bins = figures.ReliabilityBins([0.5], [0.75], [7])
     panels = (Panel(lambda ax: None, "A", series={"LS": line}), Panel(lambda ax: None, "B", series={"PAT": bins}))
@@ -166,7 +166,7 @@ def test_the_numbers_of_a_figure_are_filed_beside_it(tmp_path):
     assert not (tmp_path / "silent" / "figures" / "f.csv").exists()
 
 
-def test_intervals_part_into_columns_at_full_precision():
+def test_intervals_become_columns_at_full_precision():
     table = one_table(Column("a", "A", digits=1), Interval(1 / 3, 0.1, 2 / 3, 12), np.float32(0.5), None, math.nan)
     assert tables.full_precision_columns(table) == {
         "a": [1 / 3, 0.5, None, None],
@@ -177,7 +177,7 @@ def test_intervals_part_into_columns_at_full_precision():
     assert list(tables.full_precision_columns(one_table(Column("a", "A"), Spread(1.0, 0.1)))) == ["a", "a_spread"]
 
 
-def test_numbers_are_printed_as_told():
+def test_numbers_are_printed_as_their_column_specifies():
     def texts(column, *cells):
         return [f"{cell.text} {cell.uncertainty}".strip() for (cell,) in one_table(column, *cells).cells]
 
@@ -189,8 +189,28 @@ def test_numbers_are_printed_as_told():
     assert texts(Column("a", "A"), 3, 0.5, "n/a", True, np.True_) == ["3.00", "0.50", "n/a", "yes", "yes"]
 
 
+def test_notebooks_show_values_escaped():
+    table = one_table(Column("a", "<A>", "%", 1, scale=100), Interval(0.931, 0.92, 0.942), "<b>", Spread(0.5, 0.1))
+    shown = parsed(table._repr_html_())
+    assert shown.text.split() == ["T", "<A>", "%", "93.1", "[92.0,", "94.2]", "<b>", "50.0", "±", "10.0"]
+    assert "b" not in [tag for tag, _ in shown.tags]
+    figure = Figure("f", "<F>", Panel(lambda ax: ax.plot([0, 1], [1, 0])))
+    assert {"figure", "svg", "figcaption"} <= {tag for tag, _ in parsed(figure._repr_html_()).tags}
+    assert parsed(figure._repr_html_()).text.endswith("<F>")
+    finding = Finding("a < b", "holds", "1 & 2", see="t")
+    page = Page("<P>", findings=(finding,), sections=(Section("S", items=(table, figure)),))
+    assert parsed(finding._repr_html_()).text == "holds a < b 1 & 2"
+    assert parsed(page._repr_html_()).text == "<P>holds a < b 1 & 21 finding, 1 table, 1 figure"
+    assert [repr(value) for value in (table, figure, page, Spread(0.5, 0.1))] == [
+        "Table('t', 3 × 1)",
+        "Figure('f', 1 panel)",
+        "Page('<P>', 1 finding, 1 table, 1 figure)",
+        "0.500 ± 0.100",
+    ]
+
+
 @pytest.mark.parametrize(("best", "expected"), [("high", [1, 2]), ("low", [3]), ("", [])])
-def test_values_that_print_alike_are_best_together(best, expected):
+def test_values_that_print_the_same_are_best_together(best, expected):
     table = one_table(Column("a", "A", digits=1, best=best), None, 0.941, Interval(0.94, 0.9, 1.0), 0.2, math.nan)
     assert [row for row, (cell,) in enumerate(table.cells) if cell.best] == expected
 
@@ -241,6 +261,6 @@ def test_importing_the_report_loads_neither_torch_nor_matplotlib():
         ),
     ],
 )
-def test_what_cannot_be_used_is_named(build, message):
+def test_errors_name_the_invalid_value(build, message):
     with pytest.raises(InputError, match=re.escape(message)):
         build()

@@ -88,6 +88,12 @@ def test_nested_names_tables_and_components_are_one():
         ("recipe", {"growing_eps": {"shares": []}}, "the schedule is empty"),
         ("recipe", {"growing_eps": {"of": "entm_mnst"}}, "Did you mean 'entm_mnist'?"),
         ("data", "digit", "Did you mean 'digits'?"),
+        ("recipe", {"recipe": {"augment": "crop"}}, "augment = 'crop': expected a list. Write [crop] for one value"),
+        (
+            "network",
+            {"mlp": {"classes": 3}},
+            "mlp has no argument 'classes'. It is not an option: Surefooted supplies it.",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_said(kind, given, said):

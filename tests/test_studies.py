@@ -130,7 +130,7 @@ def test_an_empty_split_is_named_before_it_is_corrupted():
 def test_what_is_made_already_takes_no_arguments(ran):
     store, study = ran
     net = next(c for c in study.tasks() if isinstance(c, TrainTask)).load(store)
-    with pytest.raises(InputError, match="is made already; give eps"):
+    with pytest.raises(InputError, match="is built already; pass eps"):
         sf.attack(sf.pgd(eps=0.1), net, sf.digits().test, eps=0.2)
 
 
