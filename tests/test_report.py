@@ -192,7 +192,7 @@ def test_numbers_are_printed_as_their_column_specifies():
 def test_notebooks_show_values_escaped():
     table = one_table(Column("a", "<A>", "%", 1, scale=100), Interval(0.931, 0.92, 0.942), "<b>", Spread(0.5, 0.1))
     shown = parsed(table._repr_html_())
-    assert shown.text.split() == ["T", "<A>", "%", "93.1", "[92.0,", "94.2]", "<b>", "50.0", "±", "10.0"]
+    assert shown.text == "T<A> %93.1 [92.0, 94.2]<b> 50.0 ± 10.0"
     assert "b" not in [tag for tag, _ in shown.tags]
     figure = Figure("f", "<F>", Panel(lambda ax: ax.plot([0, 1], [1, 0])))
     assert {"figure", "svg", "figcaption"} <= {tag for tag, _ in parsed(figure._repr_html_()).tags}

@@ -44,7 +44,7 @@ from surefooted.pipeline.store import Store
         ("train vanilla --seed x", "--seed"),
         (
             "train vanilla --recipe.augment flip",
-            "augment = 'flip': expected a list; write [flip], and several with commas",
+            "augment = 'flip': expected a list. Write [flip] for one value",
         ),
         ("train vanilla --net.classes 3", "mlp has no argument 'classes'. It is not an option"),
         (
