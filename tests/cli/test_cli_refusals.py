@@ -110,7 +110,7 @@ def test_all_faults_are_said_at_once(refused):
         ("attack pgd --data.test_limits 3", "digits has no argument 'test_limits'. Did you mean 'test_limit'?"),
         ("measure --metric ecee", "Did you mean 'ece'?"),
         ("measure --ece.bins 0", "ece: bins = '0'"),
-        ("attack autoattack --attack.version custom --attack.attacks apgd_ce", "expected a list; write [apgd_ce]"),
+        ("attack autoattack --attack.version custom --attack.attacks apgd_ce", "expected a list. Write [apgd_ce]"),
         ("measure --ece.bin 5", "ece has no argument 'bin'. Did you mean 'bins'?"),
         ("measure --ece 5", "the options of a metric are written --ece.OPTION VALUE"),
         ("measure --metric ece --nll.bins 5", "there is no option --nll.bins"),
