@@ -1,63 +1,138 @@
-"""Surefooted: classifiers that keep their footing under perturbation and are as sure as they should be.
+"""Surefooted: train, attack, measure and report on image classifiers, for adversarial robustness and calibration.
 
-The names below are loaded when they are first used, so that ``import surefooted`` and ``--help`` need no torch.
+Names load on first use, so ``import surefooted`` and ``surefooted --help`` need no torch::
+
+    import surefooted as sf
+
+    data = sf.digits()
+    run = sf.train("pat", "mlp", data)
+    adversarial = sf.attack("pgd", run.net, data.test, eps=0.1)
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_WHERE = {
-    "surefooted.api": ["attack", "measure", "predict", "train"],
+# The same names for editors and type checkers; tests/test_layers.py compares them with the tables below.
+# isort: off
+if TYPE_CHECKING:
+    from surefooted import attacks as attacks, data as data, report as report, studies as studies
+    from surefooted.api import (
+        TrainingRun as TrainingRun,
+        attack as attack,
+        measure as measure,
+        predict as predict,
+        train as train,
+    )
+    from surefooted.attacks import (
+        autoattack as autoattack,
+        carlini_wagner as carlini_wagner,
+        fgsm as fgsm,
+        nearest_boundary as nearest_boundary,
+        pgd as pgd,
+        r_fgsm as r_fgsm,
+    )
+    from surefooted.attacks.transfer import transfer as transfer
+    from surefooted.auditing.run import audit as audit
+    from surefooted.core import scores as scores
+    from surefooted.core.interval import Interval as Interval
+    from surefooted.core.types import Forward as Forward, Points as Points, Score as Score
+    from surefooted.data import (
+        cifar10 as cifar10,
+        cifar100 as cifar100,
+        corruptions as corruptions,
+        digits as digits,
+        fashion_mnist as fashion_mnist,
+        folder as folder,
+        hub as hub,
+        mnist as mnist,
+        npz as npz,
+        parquet as parquet,
+        plane as plane,
+        svhn as svhn,
+    )
+    from surefooted.errors import (
+        ArgumentError as ArgumentError,
+        DataError as DataError,
+        DependencyError as DependencyError,
+        InputError as InputError,
+        ModelError as ModelError,
+        StoreError as StoreError,
+        SurefootedError as SurefootedError,
+        WorkerError as WorkerError,
+    )
+    from surefooted.evaluation import (
+        analysis as analysis,
+        checks as checks,
+        metrics as metrics,
+        recalibration as recalibration,
+    )
+    from surefooted.evaluation.metrics.intervals import bootstrap as bootstrap
+    from surefooted.evaluation.metrics.levels import by_level as by_level, levels_of as levels_of
+    from surefooted.models import ensembles as ensembles, nets as nets, victims as victims
+    from surefooted.pipeline.runtime import Runtime as Runtime
+    from surefooted.pipeline.store import Store as Store
+    from surefooted.training import methods as methods, recipes as recipes, recorders as recorders
+    from surefooted.training.recipes import recipe as recipe
+# isort: on
+
+_NAMES = {
+    "surefooted.api": ["TrainingRun", "attack", "measure", "predict", "train"],
     "surefooted.attacks": ["autoattack", "carlini_wagner", "fgsm", "nearest_boundary", "pgd", "r_fgsm"],
+    "surefooted.attacks.transfer": ["transfer"],
     "surefooted.auditing.run": ["audit"],
+    "surefooted.core.interval": ["Interval"],
     "surefooted.core.types": ["Forward", "Points", "Score"],
     "surefooted.data": [
         *("cifar10", "cifar100", "digits", "fashion_mnist", "mnist", "plane", "svhn"),
         *("folder", "hub", "npz", "parquet"),
     ],
-    "surefooted.errors": ["InputError"],
-    "surefooted.pipeline.runtime": ["Runtime"],
-    "surefooted.evaluation.metrics.intervals": ["bootstrap", "Interval"],
+    "surefooted.errors": [
+        *("SurefootedError", "InputError", "ArgumentError", "DataError", "ModelError", "StoreError"),
+        *("DependencyError", "WorkerError"),
+    ],
+    "surefooted.evaluation.metrics.intervals": ["bootstrap"],
     "surefooted.evaluation.metrics.levels": ["by_level", "levels_of"],
-    "surefooted.training.recipes": ["recipe"],
+    "surefooted.pipeline.runtime": ["Runtime"],
     "surefooted.pipeline.store": ["Store"],
-    "surefooted.attacks.transfer": ["transfer"],
+    "surefooted.training.recipes": ["recipe"],
 }
-_PACKAGES = {
-    "analysis": "evaluation.analysis",
-    "attacks": "attacks",
-    "checks": "evaluation.checks",
-    "corruptions": "data.corruptions",
-    "data": "data",
-    "ensembles": "models.ensembles",
-    "methods": "training.methods",
-    "metrics": "evaluation.metrics",
-    "nets": "models.nets",
-    "posthoc": "evaluation.recalibration",
-    "recipes": "training.recipes",
-    "recorders": "training.recorders",
-    "scores": "core.scores",
-    "studies": "studies",
-    "views": "models.victims",
+# Short names of modules: ``sf.metrics`` is ``surefooted.evaluation.metrics``.
+_MODULES = {
+    "analysis": "surefooted.evaluation.analysis",
+    "attacks": "surefooted.attacks",
+    "checks": "surefooted.evaluation.checks",
+    "corruptions": "surefooted.data.corruptions",
+    "data": "surefooted.data",
+    "ensembles": "surefooted.models.ensembles",
+    "methods": "surefooted.training.methods",
+    "metrics": "surefooted.evaluation.metrics",
+    "nets": "surefooted.models.nets",
+    "recalibration": "surefooted.evaluation.recalibration",
+    "recipes": "surefooted.training.recipes",
+    "recorders": "surefooted.training.recorders",
+    "report": "surefooted.report",
+    "scores": "surefooted.core.scores",
+    "studies": "surefooted.studies",
+    "victims": "surefooted.models.victims",
 }
-_HOME = {name: module for module, names in _WHERE.items() for name in names}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = sorted(_HOME)
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        return importlib.import_module(f"surefooted.{_PACKAGES[name]}")
-    if name not in _HOME:
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'surefooted' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_PACKAGES})
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -1,18 +1,21 @@
-"""The Python interface: train a method, attack a model, read the metrics. As able as the command line, as cached."""
+"""The Python interface: train a method, attack a model, compute metrics. It shares its store with the command line."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from torch import Tensor, nn
 
 from surefooted.attacks.base import Attack
 from surefooted.attacks.tracker import Adversarial
-from surefooted.components.spec import build
+from surefooted.components.component import Spec
+from surefooted.components.describe import non_default
+from surefooted.components.spec import build, parse_spec
 from surefooted.core.types import Points
 from surefooted.data.images import Images, Splits
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError
 from surefooted.evaluation.metrics.measuring import measure
 from surefooted.models.prediction import predict
 from surefooted.models.victims import Victim
@@ -25,16 +28,16 @@ from surefooted.training.checkpoint import HistoryEntry
 __all__ = ["TrainingRun", "attack", "measure", "predict", "train"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrainingRun:
-    """A trained network with all that made it.
+    """A trained network, its history and its data.
 
     Attributes:
-        net: from pixels in [0, 1] to logits, in evaluation mode.
-        history: one entry an epoch.
-        data: the splits it was trained on; ``data.test`` was not seen.
-        recorded: tensors by name, what a recorder saw; empty without one.
-        cell: the complete arguments; ``cell.key`` is its name in the store.
+        net: maps pixels in [0, 1] to logits; in evaluation mode.
+        history: one entry per epoch.
+        data: the splits of the data set; training did not use ``data.test``.
+        recorded: tensors by name, saved by the recorder; empty without one.
+        task: the complete arguments; ``task.key`` is the key in the store.
     """
 
     net: nn.Module
@@ -42,6 +45,19 @@ class TrainingRun:
     data: Splits
     recorded: dict[str, Tensor]
     task: TrainTask
+
+    def __repr__(self) -> str:
+        return f"TrainingRun({', '.join(f'{name}={value}' for name, value in self._summary().items())})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in self._summary().items())
+        return f"<table>{rows}</table>"
+
+    def _summary(self) -> dict[str, str]:
+        task = self.task
+        given = {"method": task.method, "network": task.net, "data": task.data, "recipe": task.recipe}
+        components = {kind: str(Spec(*parse_spec(non_default(kind, spec)))) for kind, spec in given.items()}
+        return {**components, "seed": str(task.seed), "key": task.key[:12]}
 
 
 def train(
@@ -56,15 +72,29 @@ def train(
     store: Store | None = None,
     runtime: Runtime | None = None,
 ) -> TrainingRun:
-    """Train a network, or find it in the store; what it builds on (AR-AdaLS: a vanilla model and its levels) likewise.
+    """Train a network, or load it if the store has it.
+
+    What the training depends on is trained or loaded too: AR-AdaLS needs a vanilla network and its robustness levels.
 
     Args:
-        method, net, data, recipe, record: names, ``{name: arguments}``, or what the functions of those names return.
-            What a recorder saw is ``trained.recorded``.
-        machine: device and processes; by default one process on a GPU, or on the CPU where there is none.
+        method, net, data, recipe, record: each a name, ``{name: arguments}``, or the value that a function of that name
+            returns. The tensors of the recorder ``record`` are in ``recorded`` of the result.
+        seed: of initial weights, batches, augmentation, attacks and dropout.
+        precision: of the forward and backward passes.
+        store: where runs are kept; by default ``$SUREFOOTED_STORE``, else ``.surefooted``.
+        runtime: device and processes; by default one process on a GPU, or on the CPU if there is none.
 
     Raises:
-        InputError: for arguments that cannot be, all at once and before any work.
+        ArgumentError: for invalid arguments; one error lists all faults, before any work.
+
+    Example:
+        >>> import surefooted as sf
+        >>> data = {"digits": {"train_limit": 100}}
+        >>> run = sf.train("vanilla", "mlp", data, {"recipe": {"epochs": 1}})
+        >>> run
+        TrainingRun(method=vanilla(), network=mlp(), data=digits(train_limit=100), ..., seed=0, key=...)
+        >>> len(run.history)
+        1
     """
     task = train_task(method, net, data, recipe, seed=seed, precision=precision, record=record)
     store = store or Store()
@@ -82,11 +112,35 @@ def attack(
     batch: int = 512,
     **arguments: Any,
 ) -> Adversarial:
-    """Attack every image: ``attack("pgd", model, data.test, eps=8/255)``. Results per example; see ``Adversarial``."""
+    """Attack every image.
+
+    Args:
+        name: name of an attack, or an attack such as ``sf.attacks.pgd(eps=0.1)``.
+        model: maps pixels in [0, 1] to logits.
+        images: the images to attack, with their labels.
+        seed: of the attack's random draws.
+        batch: number of images per forward pass; results do not depend on it.
+        arguments: arguments of the attack, if it is given by name.
+
+    Returns:
+        Per example the adversarial example, whether the attack succeeded, the size of the perturbation and the number
+        of queries.
+
+    Raises:
+        ArgumentError: for invalid arguments.
+        ModelError: if the model cannot be attacked.
+
+    Example:
+        >>> import surefooted as sf
+        >>> run = sf.train("vanilla", "mlp", {"digits": {"train_limit": 100}}, {"recipe": {"epochs": 1}})
+        >>> adversarial = sf.attack("pgd", run.net, run.data.test.take(slice(20)), eps=0.1, steps=3)
+        >>> bool((adversarial.size <= 0.1 + 1e-6).all())
+        True
+    """
     if isinstance(name, Attack) and arguments:
-        raise InputError(
-            f"{name.spec} is made already; give {', '.join(arguments)} where it is, or the attack by name."
+        raise ArgumentError(
+            f"{name.spec} is built already; pass {', '.join(arguments)} to its function, or give the attack by name."
         )
-    made = name if isinstance(name, Attack) else build("attack", {name: arguments} if arguments else name)
+    built: Attack = name if isinstance(name, Attack) else build("attack", {name: arguments} if arguments else name)
     points = images.points() if isinstance(images, Images) else images
-    return made(model, points, seed=seed, batch=batch)
+    return built(model, points, seed=seed, batch=batch)

@@ -7,11 +7,11 @@
     │   ├── ArgumentError                 an argument has a wrong value, or two do not go together
     │   ├── DataError                     data are missing, unreadable or inconsistent
     │   ├── ModelError                    a classifier cannot be loaded, called or attacked
-    │   ├── StoreError                    an artifact is missing, damaged or locked, or a file cannot be written
+    │   ├── StoreError                    an artifact or a file is missing, damaged, locked or cannot be written
     │   └── DependencyError               an optional package is missing or broken
     └── WorkerError (also a RuntimeError) a worker process ended before its work was done
 
-A message says what was seen, what was expected and how to fix it. It names arguments in backquotes, as in Python:
+A message says what is wrong, what was expected and how to fix it. It names arguments in backquotes, as in Python:
 ``Set `data.validation=0.1` ``. The command line prints them as its own flags, ``--data.validation 0.1``, and exits with
 code 2.
 """
@@ -27,7 +27,7 @@ class SurefootedError(Exception):
 
 
 class InputError(SurefootedError, ValueError):
-    """Something that the user gave cannot be used. The message says what was seen, what was expected, how to fix it."""
+    """Something that the user gave cannot be used; the message says what is wrong, what was expected, how to fix it."""
 
 
 class ArgumentError(InputError):
@@ -43,7 +43,7 @@ class ModelError(InputError):
 
 
 class StoreError(InputError):
-    """An artifact of the store is missing, damaged or locked, or a file cannot be written."""
+    """An artifact of the store, or a file of tensors or JSON, is missing, damaged, locked or cannot be written."""
 
 
 class DependencyError(InputError):

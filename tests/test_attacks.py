@@ -321,7 +321,7 @@ def test_a_victim_without_gradients_is_named(name):
             Points(torch.zeros(2, 1, 8, 8), torch.zeros(3).long(), torch.arange(2)),
             "a whole number for each of 2 images",
         ),
-        (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2).long(), None), "i of these points is NoneType"),
+        (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2).long(), None), "rows of these points is NoneType"),
         (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2, 1).long(), torch.arange(2)), r"shape \(2, 1\); expected"),
         (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2).bool(), torch.arange(2)), "y of these points is torch.bool"),
         (

@@ -63,12 +63,12 @@ def test_weights_come_back(tmp_path):
         ({"net": {"mlp": {"width": 4}}}, "does not fit the network; of its tensors"),
         ({"net": {"mlp": {"width": -1}}}, "width = -1"),
         ({"net": {"mlp": {"width": "__import__('os')"}}}, "width = "),
-        ({"net": {"system": {}}}, "there is no 'system' among the networks"),
-        ({"net": {"os.system": {"command": "true"}}}, "there is no 'os.system'"),
-        ({"net": {"Normalise": {}}}, "there is no 'Normalise'"),
-        ({"net": {"__class__": {}}}, "there is no '__class__'"),
+        ({"net": {"system": {}}}, "There is no 'system' among the networks"),
+        ({"net": {"os.system": {"command": "true"}}}, "There is no 'os.system'"),
+        ({"net": {"Normalise": {}}}, "There is no 'Normalise'"),
+        ({"net": {"__class__": {}}}, "There is no '__class__'"),
         ({"net": {"mlp": ["width"]}}, "expected a table"),
-        ({"net": {"mlp": {}, "lenet": {}}}, "expected one component"),
+        ({"net": {"mlp": {}, "lenet": {}}}, "Expected one component"),
         ({"net": "mlp"}, "does not say which network"),
         ({"net": 7}, "does not say which network"),
         ({"shape": [1, 10**9, 10**9]}, "names the number 1000000000"),
@@ -105,8 +105,8 @@ def test_files_that_hold_no_network(tmp_path):
     for about in ("[1]", "7", "{", "[" * 50_000):
         save_file({"x": torch.zeros(2)}, tmp_path / "odd", {"about": about})
         assert str(tmp_path / "odd") in refused(load_model, tmp_path / "odd")
-    assert "is not there" in refused(load_model, tmp_path / "absent")
-    assert "is not there" in refused(load_model, tmp_path)
+    assert "does not exist" in refused(load_model, tmp_path / "absent")
+    assert "does not exist" in refused(load_model, tmp_path)
     assert "is not there" in refused(lambda: WeightsFile(tmp_path / "absent").key)
 
 

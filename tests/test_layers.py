@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import tomllib
 from pathlib import Path
 
 import surefooted
@@ -27,6 +28,9 @@ ROOMS = [
 ]
 
 
+VERSION = "surefooted.__version__"
+
+
 def module_of(file: Path) -> str:
     parts = file.relative_to(ROOT.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -36,13 +40,16 @@ MODULES = {module_of(file): file for file in sorted(ROOT.rglob("*.py"))}
 
 
 def imported(file: Path) -> set[str]:
-    """Modules of the package that a file imports anywhere: in functions and under ``TYPE_CHECKING`` as well."""
+    """Modules of the package that a file imports anywhere: in functions and under ``TYPE_CHECKING`` as well.
+
+    ``from surefooted import __version__`` is no edge: the root sets it before it imports anything.
+    """
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: imports are absolute"
             both = [(f"{node.module}.{alias.name}", str(node.module)) for alias in node.names]
-            found |= {name if name in MODULES else module for name, module in both}
+            found |= {name if name in MODULES else module for name, module in both if name != VERSION}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
     return {name for name in found if name in MODULES}
@@ -74,6 +81,29 @@ def test_no_room_imports_a_room_below_it_in_the_list():
 
 def test_no_modules_import_each_other_in_a_circle():
     graphlib.TopologicalSorter(GRAPH).prepare()  # raises CycleError and names the circle
+
+
+def test_the_root_is_the_face_and_no_module_of_the_package_looks_at_it():
+    assert [module for module, others in GRAPH.items() if "surefooted" in others] == []
+
+
+def test_editors_complete_the_names_that_load_lazily():
+    (block,) = (node for node in ast.parse((ROOT / "__init__.py").read_text()).body if isinstance(node, ast.If))
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    seen = {alias.asname: f"{node.module}.{alias.name}" for node in block.body for alias in node.names}
+    assert seen == surefooted._MODULES | {name: f"{home}.{name}" for name, home in surefooted._MODULE_OF.items()}
+    for name in seen:
+        assert getattr(surefooted, name).__name__ in (name, seen[name])
+    assert {*seen, "__version__"} <= {*dir(surefooted)}
+
+
+def test_types_and_data_files_ship_with_the_package():
+    declared = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    shipped = {file for pattern in declared["surefooted"] for file in ROOT.glob(pattern)}
+    assert (
+        shipped == {file for file in ROOT.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")}
+        and ROOT / "py.typed" in shipped
+    )
 
 
 def test_nothing_is_unpickled():

@@ -44,6 +44,23 @@ def test_weighted_form_draws_the_rows_that_a_plain_function_would_get(metric):
     assert bootstrap(lambda p: metric(p), p, draws=20) == pytest.approx(bootstrap(metric, p, draws=20), abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        (Interval(0.98, 0.975, 0.984, 1000), "0.980 [0.975, 0.984]"),
+        (Interval(0.98, 0.9798, 0.9802, 10**6), "0.9800 [0.9798, 0.9802]"),  # 0.0004 wide: a fourth decimal
+        (Interval(2e-6, nan, nan, 1), "0.000002 [nan, nan]"),
+        (Interval(0.0, 0.0, 0.0), "0.000 [0.000, 0.000]"),
+        (Interval(0.5, -inf, inf, 3), "0.500 [-inf, inf]"),
+    ],
+)
+def test_an_interval_prints_as_value_and_bounds(interval, text):
+    assert repr(interval) == str(interval) == f"{interval}" == text
+    value, bounds = text.split(" ", 1)
+    count = f' title="n = {interval.n:,}"' if interval.n else ""
+    assert interval._repr_html_() == f"<span{count}>{value} <small>{bounds}</small></span>"
+
+
 def test_bootstrap_of_accuracy_is_binomial():
     """Its draws are Binomial(n, accuracy) / n, whose quantiles are known."""
     p = sample(400)

@@ -131,10 +131,10 @@ def test_texts_are_printed_not_obeyed(tmp_path):
         assert b"<script" not in svg.read_bytes()
 
 
-def test_csv_and_parquet_give_back_what_was_given():
+def test_csv_and_parquet_hold_the_given_values():
     folder = written().parent / "tables"
     for table in (item for item in sample().items if isinstance(item, Table)):
-        expected = tables.filed(table)
+        expected = tables.full_precision_columns(table)
         parquet = pyarrow.parquet.read_table(folder / f"{table.name}.parquet").to_pydict()
         assert parquet == expected
         with open(folder / f"{table.name}.csv", newline="") as file:
@@ -145,7 +145,7 @@ def test_csv_and_parquet_give_back_what_was_given():
                 assert row[key] == "" if value is None else kind(row[key]) == (str(value) if kind is str else value)
 
 
-def test_the_numbers_of_a_figure_are_filed_beside_it(tmp_path):
+def test_the_numbers_of_a_figure_are_written_beside_it(tmp_path):
     line = figures.Line(np.array([0, 1]), [1 / 3, math.nan], [0.1, 0.2], [0.5, 0.6])
     bins = figures.ReliabilityBins([0.5], [0.75], [7])
     panels = (Panel(lambda ax: None, "A", series={"LS": line}), Panel(lambda ax: None, "B", series={"PAT": bins}))
@@ -166,20 +166,20 @@ def test_the_numbers_of_a_figure_are_filed_beside_it(tmp_path):
     assert not (tmp_path / "silent" / "figures" / "f.csv").exists()
 
 
-def test_intervals_part_into_columns_at_full_precision():
+def test_intervals_become_columns_at_full_precision():
     table = one_table(Column("a", "A", digits=1), Interval(1 / 3, 0.1, 2 / 3, 12), np.float32(0.5), None, math.nan)
-    assert tables.filed(table) == {
+    assert tables.full_precision_columns(table) == {
         "a": [1 / 3, 0.5, None, None],
         "a_low": [0.1, None, None, None],
         "a_high": [2 / 3, None, None, None],
         "a_n": [12, None, None, None],
     }
-    assert list(tables.filed(one_table(Column("a", "A"), Spread(1.0, 0.1)))) == ["a", "a_spread"]
+    assert list(tables.full_precision_columns(one_table(Column("a", "A"), Spread(1.0, 0.1)))) == ["a", "a_spread"]
 
 
-def test_numbers_are_printed_as_told():
+def test_numbers_are_printed_as_their_column_specifies():
     def texts(column, *cells):
-        return [f"{cell.text} {cell.after}".strip() for (cell,) in tables.printed(one_table(column, *cells))]
+        return [f"{cell.text} {cell.uncertainty}".strip() for (cell,) in one_table(column, *cells).cells]
 
     share = Column("a", "A", digits=1, scale=100)
     assert texts(share, Interval(0.931, 0.92, 0.942)) == ["93.1 [92.0, 94.2]"]
@@ -189,10 +189,30 @@ def test_numbers_are_printed_as_told():
     assert texts(Column("a", "A"), 3, 0.5, "n/a", True, np.True_) == ["3.00", "0.50", "n/a", "yes", "yes"]
 
 
+def test_notebooks_show_values_escaped():
+    table = one_table(Column("a", "<A>", "%", 1, scale=100), Interval(0.931, 0.92, 0.942), "<b>", Spread(0.5, 0.1))
+    shown = parsed(table._repr_html_())
+    assert shown.text == "T<A> %93.1 [92.0, 94.2]<b> 50.0 ± 10.0"
+    assert "b" not in [tag for tag, _ in shown.tags]
+    figure = Figure("f", "<F>", Panel(lambda ax: ax.plot([0, 1], [1, 0])))
+    assert {"figure", "svg", "figcaption"} <= {tag for tag, _ in parsed(figure._repr_html_()).tags}
+    assert parsed(figure._repr_html_()).text.endswith("<F>")
+    finding = Finding("a < b", "holds", "1 & 2", see="t")
+    page = Page("<P>", findings=(finding,), sections=(Section("S", items=(table, figure)),))
+    assert parsed(finding._repr_html_()).text == "holds a < b 1 & 2"
+    assert parsed(page._repr_html_()).text == "<P>holds a < b 1 & 21 finding, 1 table, 1 figure"
+    assert [repr(value) for value in (table, figure, page, Spread(0.5, 0.1))] == [
+        "Table('t', 3 × 1)",
+        "Figure('f', 1 panel)",
+        "Page('<P>', 1 finding, 1 table, 1 figure)",
+        "0.500 ± 0.100",
+    ]
+
+
 @pytest.mark.parametrize(("best", "expected"), [("high", [1, 2]), ("low", [3]), ("", [])])
-def test_values_that_print_alike_are_best_together(best, expected):
+def test_values_that_print_the_same_are_best_together(best, expected):
     table = one_table(Column("a", "A", digits=1, best=best), None, 0.941, Interval(0.94, 0.9, 1.0), 0.2, math.nan)
-    assert [row for row, (cell,) in enumerate(tables.printed(table)) if cell.best] == expected
+    assert [row for row, (cell,) in enumerate(table.cells) if cell.best] == expected
 
 
 def test_the_same_page_gives_the_same_bytes_in_any_process(tmp_path):
@@ -202,7 +222,7 @@ def test_the_same_page_gives_the_same_bytes_in_any_process(tmp_path):
     write_page(small(), tmp_path / "here")
     write_page(small(), tmp_path / "again")
     write_page(small(), tmp_path / "again")  # over what is there
-    code = "import sys, test_report as t; t.write(t.small(), sys.argv[1])"
+    code = "import sys, test_report as t; t.write_page(t.small(), sys.argv[1])"
     environment = {**os.environ, "PYTHONHASHSEED": "99", "PYTHONPATH": str(Path(__file__).parent)}
     subprocess.run([sys.executable, "-c", code, tmp_path / "there"], check=True, env=environment)
     here = contents(tmp_path / "here")
@@ -223,24 +243,24 @@ def test_importing_the_report_loads_neither_torch_nor_matplotlib():
         (lambda: Figure("../x", "F", Panel(print)), "figure name '../x'"),
         (lambda: Figure("x", "F", ()), "has no panel"),
         (
-            lambda: tables.series(Figure("x", "F", Panel(print, series={"LS": figures.Line([0, 1], [1])}))),
-            "series 'LS' has parts of unlike lengths: x 2, y 1",
+            lambda: tables.series_table(Figure("x", "F", Panel(print, series={"LS": figures.Line([0, 1], [1])}))),
+            "the arrays of series 'LS' differ in length: x 2, y 1",
         ),
         (lambda: Finding("It works.", "perhaps"), "verdict = 'perhaps'"),
         (lambda: Column("a", "A", best="most"), "best = 'most'"),
         (lambda: Table("t", "T", (Column("ece", "E"),), ({"ecee": 1},)), "Did you mean 'ece'"),
-        (lambda: Table("t", "T", (Column("a", "A"), Column("a", "B")), ()), "column 'a' stands there 2 times"),
-        (lambda: Page("P", findings=(Finding("F", "holds", see="t"),)), "neither table nor figure"),
-        (lambda: Page("P", sections=(Section("S", items=(one_table(Column("a", "A")),) * 2),)), "name 't'"),
-        (lambda: tables.filed(one_table(Column("a", "A"), [1, 2])), "holds [1, 2] of type list"),
+        (lambda: Table("t", "T", (Column("a", "A"), Column("a", "B")), ()), "duplicate column 'a'"),
+        (lambda: Page("P", findings=(Finding("F", "holds", see="t"),)), "neither a table nor a figure"),
+        (lambda: Page("P", sections=(Section("S", items=(one_table(Column("a", "A")),) * 2),)), "duplicate name 't'"),
+        (lambda: tables.full_precision_columns(one_table(Column("a", "A"), [1, 2])), "holds [1, 2] of type list"),
         (
-            lambda: tables.filed(
+            lambda: tables.full_precision_columns(
                 Table("t", "T", (Column("a", "A"), Column("a_n", "B")), ({"a": Interval(1, 0, 2, 3), "a_n": 4},))
             ),
-            "column 'a_n'",
+            "duplicate column 'a_n'",
         ),
     ],
 )
-def test_what_cannot_be_used_is_named(build, message):
+def test_errors_name_the_invalid_value(build, message):
     with pytest.raises(InputError, match=re.escape(message)):
         build()

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from pages import METHODS, sample, written
 
-from surefooted.report import Column, Page, Section, Table, tables, write_page
+from surefooted.report import Column, Page, Section, Table, write_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 IN_A_BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -211,7 +211,7 @@ def test_a_script_smuggled_into_the_page_does_not_run(tmp_path):
 def test_the_page_holds_the_keys_that_its_columns_are_sorted_by(mixed):
     expected = rows_of(written())
     given = [item for item in sample().items if isinstance(item, Table)]
-    assert [[[cell.sort for cell in row] for row in tables.printed(table)] for table in given] == expected
+    assert [[[cell.sort for cell in row] for row in table.cells] for table in given] == expected
     assert [row[0] for row in expected[0]] == list(METHODS)
     keys = [row[1] for row in rows_of(mixed)[0]]
     assert keys == ["3", None, "a10", "-Infinity", "a9", "1e-07", "B", None, "-2", "Infinity", "10"]

@@ -38,7 +38,7 @@ BLACK = "#15171a"  # the page's paper in the dark
 
 
 def luminance(colour: str) -> float:
-    return float(style.linear(style.rgb(colour)) @ [0.2126, 0.7152, 0.0722])
+    return float(style.to_linear_rgb(style.to_rgb(colour)) @ [0.2126, 0.7152, 0.0722])
 
 
 def contrast(a: str, b: str) -> float:
@@ -47,12 +47,12 @@ def contrast(a: str, b: str) -> float:
 
 
 def lab(colour: str, sight: str = "normal") -> np.ndarray:
-    seen = (style.linear(style.rgb(colour)) @ np.array(SIGHT[sight]).T).clip(0, 1)
-    return np.cbrt(seen @ style.TO_CONES.T) @ style.TO_LAB.T
+    seen = (style.to_linear_rgb(style.to_rgb(colour)) @ np.array(SIGHT[sight]).T).clip(0, 1)
+    return np.cbrt(seen @ style.RGB_TO_LMS.T) @ style.LMS_TO_OKLAB.T
 
 
 def canvas_of(panel: Panel) -> Canvas:
-    with rc_context(dict(style.RC)):
+    with rc_context(dict(style.RC_PARAMS)):
         canvas = Canvas(figsize=panel.size, layout="constrained")
         panel.draw(canvas.subplots())
         canvas.draw_without_rendering()
@@ -72,32 +72,32 @@ def texts_of(canvas: Canvas) -> list:
     return [text for text in texts if text.get_visible() and text.get_text() and text not in beyond]
 
 
-@pytest.mark.parametrize("colour", [*style.PALETTE, *style.ordinal(10), style.MUTED])
+@pytest.mark.parametrize("colour", [*style.PALETTE, *style.ordinal_colours(10), style.MUTED])
 def test_colours_stand_out_on_white_and_on_black(colour):
     assert contrast(colour, "#ffffff") >= 3
-    assert contrast(style.on_dark(colour), BLACK) >= 3
+    assert contrast(style.dark_variant(colour), BLACK) >= 3
 
 
 @pytest.mark.parametrize("sight", SIGHT)
 @pytest.mark.parametrize("ground", ["white", "black"])
 def test_any_two_colours_differ_for_every_eye(sight, ground):
-    seen = [lab(style.on_dark(c) if ground == "black" else c, sight) for c in style.PALETTE]
+    seen = [lab(style.dark_variant(c) if ground == "black" else c, sight) for c in style.PALETTE]
     apart = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
     assert min(apart) >= (0.12 if sight == "normal" else 0.045)
 
 
 @pytest.mark.parametrize("n", [1, 2, 10, 20])
 def test_levels_go_from_dark_to_light_on_both_grounds(n):
-    colours = style.ordinal(n)
+    colours = style.ordinal_colours(n)
     assert len(set(colours)) == n
-    for shades in (colours, [style.on_dark(c) for c in colours]):
+    for shades in (colours, [style.dark_variant(c) for c in colours]):
         lightness = [lab(c)[0] for c in shades]
         assert lightness == sorted(lightness)
 
 
 def test_a_dark_colour_keeps_its_hue():
     for colour in style.PALETTE:
-        a, b = lab(colour)[1:], lab(style.on_dark(colour))[1:]
+        a, b = lab(colour)[1:], lab(style.dark_variant(colour))[1:]
         assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.95
 
 
@@ -126,7 +126,7 @@ def test_nothing_is_cut_off_and_no_label_lies_on_another(name):
     assert (boxes[:, :2] >= sheet[:2] - 1).all(), texts[int(boxes[:, :2].min(1).argmin())]
     assert (boxes[:, 2:] <= sheet[2:] + 1).all(), texts[int(boxes[:, 2:].max(1).argmax())]
     assert min(text.get_fontsize() for text in texts) >= 9, "on a phone a point is about a pixel"
-    covered = np.triu(labels.overlap(boxes, boxes), 1)
+    covered = np.triu(labels.overlap_areas(boxes, boxes), 1)
     assert covered.max() < 2, [texts[i] for i in np.unravel_index(covered.argmax(), covered.shape)]
 
 
@@ -142,16 +142,16 @@ def test_names_of_points_cover_no_point_and_no_name(seed):
     middles = np.array([[*ax.transData.transform(at)] * 2 for at in points.values()])
     dots = np.add(middles, [-2, -2, 2, 2])
     frame = np.array([ax.get_window_extent().padded(1).extents])
-    assert labels.overlap(boxes, frame)[:, 0] == pytest.approx(labels.area(boxes))
-    assert labels.overlap(boxes, dots).max() == 0
-    assert np.triu(labels.overlap(boxes, boxes), 1).max() == 0
+    assert labels.overlap_areas(boxes, frame)[:, 0] == pytest.approx(labels.box_areas(boxes))
+    assert labels.overlap_areas(boxes, dots).max() == 0
+    assert np.triu(labels.overlap_areas(boxes, boxes), 1).max() == 0
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.01, 0.1)), min_size=1, max_size=10))
 @settings(max_examples=100, deadline=None)
 def test_labels_keep_their_order_their_distance_and_the_axes(pairs):
     wanted, tall = zip(*pairs)
-    heights = labels.apart(wanted, tall)
+    heights = labels.space_labels(wanted, tall)
     order = np.argsort(wanted, kind="stable")
     for a, b in itertools.pairwise(order):
         assert heights[b] - heights[a] >= (tall[a] + tall[b]) / 2 - 1e-9
@@ -160,8 +160,8 @@ def test_labels_keep_their_order_their_distance_and_the_axes(pairs):
 
 
 def test_labels_that_fit_stay_where_they_are_wanted():
-    assert labels.apart([0.9, 0.1, 0.5], [0.1] * 3) == pytest.approx([0.9, 0.1, 0.5])
-    assert labels.apart([0.5, 0.5], [0.1, 0.1]) == pytest.approx([0.45, 0.55])
+    assert labels.space_labels([0.9, 0.1, 0.5], [0.1] * 3) == pytest.approx([0.9, 0.1, 0.5])
+    assert labels.space_labels([0.5, 0.5], [0.1, 0.1]) == pytest.approx([0.45, 0.55])
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 5), (2, 4, 5, 3)])
@@ -169,7 +169,7 @@ def test_images_are_filed_pixel_for_pixel(shape):
     rng = np.random.default_rng(0)
     clean, shifted = rng.integers(0, 256, shape) / 255, rng.integers(0, 256, shape) / 255
     panel = Panel(lambda ax: perturbed_examples(ax, clean, shifted, [("3 (98 %)", "5 (71 %)")] * 2, amplify=2))
-    drawing = svg.drawing(Figure("f", "F", panel), {})
+    drawing = svg.render_figure("f", [panel], ["F"], {})
     found = [np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
              for data in re.findall(r"data:image/png;base64,([^\"]+)", drawing.inline[0])]  # fmt: skip
     assert len(found) == 6

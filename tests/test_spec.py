@@ -71,9 +71,9 @@ def test_nested_names_tables_and_components_are_one():
         ("method", {"custom": {"loss": {"entm_loss": {"lamb": 1}}}}, "Did you mean 'lam'?"),
         ("method", {"custom": {"loss": 3}}, "instance of Score"),
         ("method", {"pat": 3}, "expected a table"),
-        ("method", {"pat": {}, "ls": {}}, "expected one component"),
-        ("method", 5, "expected a name"),
-        ("method", {5: {}}, "expected the name of a component"),
+        ("method", {"pat": {}, "ls": {}}, "Expected one component"),
+        ("method", 5, "Expected a name"),
+        ("method", {5: {}}, "Expected the name of a component"),
         ("attack", {"pgd": {"norm": "l3"}}, "'linf' or 'l2'"),
         ("recipe", {"recipe": {"augment": ["flipp"]}}, "Did you mean 'flip'?"),
         ("recipe", {"recipe": {"augment": [{"crop": {"pad": 0}}]}}, "pad = 0"),
@@ -88,6 +88,12 @@ def test_nested_names_tables_and_components_are_one():
         ("recipe", {"growing_eps": {"shares": []}}, "the schedule is empty"),
         ("recipe", {"growing_eps": {"of": "entm_mnst"}}, "Did you mean 'entm_mnist'?"),
         ("data", "digit", "Did you mean 'digits'?"),
+        ("recipe", {"recipe": {"augment": "crop"}}, "augment = 'crop': expected a list. Write [crop] for one value"),
+        (
+            "network",
+            {"mlp": {"classes": 3}},
+            "mlp has no argument 'classes'. It is not an option: Surefooted supplies it.",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_said(kind, given, said):
@@ -124,7 +130,7 @@ def test_the_word_none_is_what_the_argument_takes_it_for(word):
 
 
 def test_what_was_put_together_by_hand_cannot_be_stored():
-    with pytest.raises(InputError, match="put together by hand"):
+    with pytest.raises(InputError, match="has an argument that was not made by a registered function"):
         train_task(methods.custom(loss=scores.cross_entropy() - 2 * scores.entropy()), "mlp", "digits")
     with pytest.raises(InputError, match="not made by a registered function"):
         train_task(dataclasses.replace(methods.pat(), spec=None), "mlp", "digits")
@@ -227,7 +233,7 @@ def test_where_the_data_lie_is_not_in_the_key_but_what_they_are_is(tmp_path):
 
 
 def test_keys_are_the_same_in_every_process():
-    code = f"from surefooted.pipeline.tasks import training; print(training(**{BASE!r}).key)"
+    code = f"from surefooted.pipeline.tasks import train_task; print(train_task(**{BASE!r}).key)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == train_task(**BASE).key
 

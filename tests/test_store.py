@@ -311,7 +311,7 @@ def test_keys_are_found_by_their_beginning(tmp_path):
 
 def test_a_store_that_is_none(tmp_path):
     (tmp_path / "file").write_text("")
-    assert "a file is in its place" in refused(Store, tmp_path / "file")
+    assert "a file already exists at that path" in refused(Store, tmp_path / "file")
     assert "part of its path is a file" in refused(Store, tmp_path / "file" / "below")
     for text, said in (
         ('{"format": 99}', "has format 99; this version reads formats up to 1. Upgrade"),
@@ -332,7 +332,7 @@ def test_a_store_that_is_none(tmp_path):
     [
         (errno.ENOSPC, "the disk is full; free some space and run the same command again"),
         (errno.EROFS, "the file system is read-only"),
-        (errno.EACCES, "that is not allowed"),
+        (errno.EACCES, "permission denied"),
         (errno.EIO, "Input/output error; choose another place"),
     ],
 )

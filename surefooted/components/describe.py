@@ -1,4 +1,4 @@
-"""What a component says of itself: its help, and its arguments with their types and defaults."""
+"""Descriptions of components: their help, and their arguments with types and defaults."""
 
 from __future__ import annotations
 
@@ -12,28 +12,42 @@ from surefooted.errors import InputError
 
 
 def non_default(kind: str, given: str | Mapping[str, Any]) -> dict[str, Any]:
-    """What was named, with those of its arguments alone that are not the defaults."""
+    """A spec reduced to the arguments that differ from their defaults.
+
+    Example:
+        >>> non_default("attack", {"pgd": {"eps": 0.1, "norm": "linf"}})
+        {'pgd': {'eps': 0.1}}
+    """
     name, arguments = base_name(given), parse_spec(given)[1]
     try:
-        defaults = {known["name"]: known["default"] for known in describe(kind, name)["arguments"]}
-    except InputError:  # of another version
+        defaults = {argument["name"]: argument["default"] for argument in describe(kind, name)["arguments"]}
+    except InputError:  # a component that another version of the package had
         defaults = {}
     return {name: {key: value for key, value in arguments.items() if key not in defaults or value != defaults[key]}}
 
 
 def describe(kind: str, name: str) -> dict[str, Any]:
-    """What ``surefooted list`` prints: name, one-line summary, rest of the help, and arguments with their defaults."""
+    """What ``surefooted list`` prints of a component.
+
+    Returns:
+        ``name``, ``summary`` (the first line of the docstring), ``text`` (the rest) and ``arguments``, a list of
+        dictionaries with ``name``, ``type``, ``default`` and ``required``.
+
+    Example:
+        >>> describe("score", "smoothed_cross_entropy")["arguments"]
+        [{'name': 'gamma', 'type': 'number in [0, 1]', 'default': 0.1, 'required': False}]
+    """
     component = resolve(kind, name)
-    summary, _, text = inspect.getdoc(component).partition("\n")  # type: ignore[union-attr]  # a test holds docstrings
+    summary, _, text = (inspect.getdoc(component) or "").partition("\n")
     return {"name": name, "summary": summary, "text": text.strip(), "arguments": _arguments(component)}
 
 
-def _arguments(component: Callable) -> list[dict[str, Any]]:
+def _arguments(component: Callable[..., Any]) -> list[dict[str, Any]]:
     hints = get_type_hints(component, include_extras=True)
     return [
         {
             "name": parameter.name,
-            "type": _spoken(hints[parameter.name]),
+            "type": _type_text(hints[parameter.name]),
             "default": None if parameter.default is parameter.empty else to_plain(parameter.default),
             "required": parameter.default is parameter.empty,
         }
@@ -42,13 +56,13 @@ def _arguments(component: Callable) -> list[dict[str, Any]]:
     ]
 
 
-def _spoken(hint: Any) -> str:
-    """A type in the reader's words: the choices of a Literal, the range of a number, the kind of a component."""
+def _type_text(hint: Any) -> str:
+    """A type in plain words: the choices of a Literal, the range of a number, the kind of a component."""
     if hasattr(hint, "__metadata__"):
         return next(
-            (m.description for m in hint.__metadata__ if getattr(m, "description", None)), _spoken(hint.__origin__)
+            (m.description for m in hint.__metadata__ if getattr(m, "description", None)), _type_text(hint.__origin__)
         )
     if hasattr(hint, "__args__"):
-        between = ", " if getattr(hint, "__origin__", None) is tuple else " | "
-        return between.join(_spoken(part) for part in hint.__args__ if part is not ...)
+        separator = ", " if getattr(hint, "__origin__", None) is tuple else " | "
+        return separator.join(_type_text(part) for part in hint.__args__ if part is not ...)
     return {type(None): "none"}.get(hint) or (hint.__name__.lower() if isinstance(hint, type) else str(hint))

@@ -1,7 +1,7 @@
-"""Names: from what a user writes to a component, and from a component to what it is called.
+"""Specs: from what a user writes, ``{name: arguments}``, to a component, and from a component to its complete spec.
 
-The namespace is the registry. A name resolves in its package, its signature is the schema, its docstring the help,
-and the package's ``__all__`` the list.
+A package is its own registry. A component's name is looked up in the package of its kind, its signature is the schema,
+its docstring the help, and ``__all__`` of the package lists the names.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from surefooted.errors import InputError, did_you_mean
+from surefooted.errors import ArgumentError, did_you_mean
 
-# The package that holds the components of each kind. Modules are imported by name when first asked for, because every
-# package of components imports this one.
+# The package that holds the components of each kind. A package is imported when a name of its kind is first looked up:
+# every package of components imports this module.
 KINDS = {
     "method": "surefooted.training.methods",
     "attack": "surefooted.attacks",
@@ -37,74 +37,144 @@ KINDS = {
 
 
 def plural(kind: str) -> str:
-    """The word for several components of a kind, as ``surefooted list`` takes it."""
+    """The plural of a kind, which ``surefooted list`` takes as its argument.
+
+    Example:
+        >>> plural("attack"), plural("study"), plural("data")
+        ('attacks', 'studies', 'data')
+    """
     return {"data": "data", "study": "studies"}.get(kind, f"{kind}s")
 
 
 def names(kind: str) -> list[str]:
-    """The names of all components of a kind."""
+    """The names of all components of a kind, sorted.
+
+    Example:
+        >>> "pgd" in names("attack")
+        True
+    """
     return sorted(importlib.import_module(KINDS[kind]).__all__)
 
 
 def resolve(kind: str, name: str) -> Callable[..., Any]:
-    """The component of that kind and name; the error suggests the nearest name."""
+    """Look up the function that makes a component.
+
+    Raises:
+        ArgumentError: if no component of the kind has the name; the message suggests the nearest name.
+
+    Example:
+        >>> resolve("attack", "pgd").__name__
+        'pgd'
+    """
     if name not in (known := names(kind)):
-        raise InputError(f"there is no {name!r} among the {plural(kind)}.{did_you_mean(name, known)}")
-    return getattr(importlib.import_module(KINDS[kind]), name)
+        raise ArgumentError(f"There is no {name!r} among the {plural(kind)}.{did_you_mean(name, known)}")
+    component: Callable[..., Any] = getattr(importlib.import_module(KINDS[kind]), name)
+    return component
 
 
 def build(kind: str, given: Any, *positional: Any) -> Any:
-    """Make a component from its name, or from ``{name: arguments}``. Faults of all arguments come in one error."""
+    """Build a component from its name or from ``{name: arguments}``.
+
+    Args:
+        kind: a key of ``KINDS``.
+        given: ``"pgd"`` or ``{"pgd": {"eps": 0.1}}``. Numbers may be given as text, as from a command line.
+        positional: the positional-only arguments: for a network the image shape and the number of classes.
+
+    Raises:
+        ArgumentError: for an unknown name or invalid arguments; the message lists all faults.
+
+    Example:
+        >>> build("attack", {"pgd": {"eps": "0.1", "steps": 5}}).spec.arguments["eps"]
+        0.1
+    """
     name, arguments = parse_spec(given)
-    name = name.partition("@")[0]  # the version that numbers were made with; the code at hand is the current one
-    component = resolve(kind, name)
+    component = resolve(kind, name.partition("@")[0])  # without the version: the code at hand is the current one
     hints = get_type_hints(component)
-    return component(*positional, **{key: _read(value, hints.get(key)) for key, value in arguments.items()})
+    return component(*positional, **{key: _parse_none(value, hints.get(key)) for key, value in arguments.items()})
 
 
 def complete(kind: str, given: Any) -> dict[str, Any]:
-    """The complete spec, as plain data, of a component given by name, by ``{name: arguments}`` or as itself.
+    """The complete spec of a component, with every default, as plain data.
 
     A study names the same few components thousands of times, so each distinct spelling is built once per process. Data
     sets are not remembered: their files may change.
+
+    Args:
+        kind: a key of ``KINDS``.
+        given: a name, ``{name: arguments}``, or a component.
+
+    Raises:
+        ArgumentError: as ``build``, or if the component or one of its arguments was not made by a registered function.
+
+    Example:
+        >>> complete("score", "smoothed_cross_entropy")
+        {'smoothed_cross_entropy': {'gamma': 0.1}}
     """
-    if kind != "data" and isinstance(given, str | Mapping):
-        try:
-            spelled = canonical(given)
-        except TypeError:  # a component among the arguments
-            return _spec_of(kind, build(kind, given))
-        spec: dict[str, Any] = json.loads(_completed(kind, spelled))
-        return spec
-    return _spec_of(kind, build(kind, given) if isinstance(given, str | Mapping) else given)
+    if not isinstance(given, str | Mapping):
+        return _spec_of(kind, given)
+    try:
+        spelling = canonical(given) if kind != "data" else None
+    except TypeError:  # a component among the arguments
+        spelling = None
+    if spelling is None:
+        return _spec_of(kind, build(kind, given))
+    spec: dict[str, Any] = json.loads(_completed(kind, spelling))
+    return spec
 
 
 def parse_spec(given: Any) -> tuple[str, dict[str, Any]]:
-    """Name and arguments of ``"pgd"`` or ``{"pgd": {"eps": 0.1}}``."""
+    """Split ``"pgd"`` or ``{"pgd": {"eps": 0.1}}`` into the name and the arguments.
+
+    Raises:
+        ArgumentError: if it is neither.
+
+    Example:
+        >>> parse_spec({"pgd": {"eps": 0.1}})
+        ('pgd', {'eps': 0.1})
+    """
     if isinstance(given, str):
         return given, {}
     if not isinstance(given, Mapping):
-        raise InputError(f"expected a name or {{name: arguments}}, got {reprlib.repr(given)}.")
+        raise ArgumentError(f"Expected a name or {{name: arguments}}, got {reprlib.repr(given)}.")
     if len(given) != 1:
-        raise InputError(f"expected one component as {{name: arguments}}, got the keys {', '.join(map(str, given))}.")
+        raise ArgumentError(
+            f"Expected one component as {{name: arguments}}, got the keys {', '.join(map(str, given))}."
+        )
     ((name, arguments),) = given.items()
     if not isinstance(name, str):
-        raise InputError(f"expected the name of a component, got {reprlib.repr(name)}.")
+        raise ArgumentError(f"Expected the name of a component, got {reprlib.repr(name)}.")
     if not isinstance(arguments, Mapping | None):
-        raise InputError(f"the arguments of {name} are {arguments!r}; expected a table such as {{eps: 0.1}}.")
+        raise ArgumentError(f"The arguments of {name} are {arguments!r}; expected a table such as {{eps: 0.1}}.")
     return name, dict(arguments or {})
 
 
 def base_name(given: str | Mapping[str, Any]) -> str:
-    """The name that readers know, without the version of the code."""
+    """The name of a component without the version of its code.
+
+    Example:
+        >>> base_name({"entropy@2": {}})
+        'entropy'
+    """
     return parse_spec(given)[0].partition("@")[0]
 
 
 def canonical(value: Any) -> str:
-    """One spelling for equal data: what keys are made from."""
+    """JSON in which equal data have equal text; keys are hashes of it.
+
+    Example:
+        >>> canonical({"b": 1, "a": [0.5, None]})
+        '{"a":[0.5,null],"b":1}'
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=True)
 
 
 def digest(value: Any) -> str:
+    """The SHA-256 of plain data, as 64 hexadecimal digits.
+
+    Example:
+        >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+        True
+    """
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
@@ -114,25 +184,29 @@ def _completed(kind: str, given: str) -> str:
 
 
 def _spec_of(kind: str, component: Any) -> dict[str, Any]:
+    """The spec that a registered function wrote on a component."""
     spec = getattr(component, "spec", None)
     if spec is None:
-        raise InputError(
+        raise ArgumentError(
             f"{reprlib.repr(component)} was not made by a registered function, so it has no reproducible key. "
             f"Build it with a function of {KINDS[kind]}."
         )
-    try:
-        canonical(spec.json())
-    except TypeError:
-        raise InputError(
-            f"{spec.name} has an argument that was put together by hand; make it with a function of its package, so "
-            "that it can be stored and found again."
-        ) from None
     plain: dict[str, Any] = spec.json()
+    try:
+        canonical(plain)
+    except TypeError:
+        raise ArgumentError(
+            f"{spec.name} has an argument that was not made by a registered function, so it has no reproducible key. "
+            "Build the argument with a function of its package."
+        ) from None
     return plain
 
 
-def _read(value: Any, hint: Any) -> Any:
-    """What a command line or a TOML file can only write as the word none, where it means None."""
+def _parse_none(value: Any, hint: Any) -> Any:
+    """Turn the word ``none``, all that a command line or a TOML file can write, into None if the argument takes None.
+
+    If one of an argument's choices is the word ``"none"`` itself, None becomes that word.
+    """
     if isinstance(value, str) and value.lower() in ("none", "null") and type(None) in _alternatives(hint):
         return None
     return "none" if value is None and "none" in _alternatives(hint) else value

@@ -1,1 +1,1 @@
-"""The values that everything exchanges, and the mathematics on them."""
+"""The values that every room exchanges: points, forward passes, scores, predictions, balls, random draws, intervals."""

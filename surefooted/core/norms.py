@@ -1,4 +1,4 @@
-"""Balls: how large a perturbation is, which way is steepest, how to come back inside. Sizes are in pixels' [0, 1]."""
+"""Balls of perturbations: sizes, steepest directions, projection and uniform draws, for pixels in [0, 1]."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from surefooted.core.rng import Noise
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError
 
 Norm = Literal["linf", "l2"]
 
 
 @runtime_checkable
 class Ball(Protocol):
-    """All perturbations up to size ``eps``; ``inf`` is a ball without an edge."""
+    """All perturbations whose norm is at most ``eps``. A ball of radius ``inf`` holds every perturbation."""
 
     @property
     def eps(self) -> float:
@@ -28,24 +28,31 @@ class Ball(Protocol):
         """The norm of each perturbation."""
 
     def steepest(self, g: Float[Tensor, "b *d"]) -> Float[Tensor, "b *d"]:
-        """The perturbation of size one that gains most along each gradient."""
+        """The perturbation of norm 1 with the greatest inner product with each gradient."""
 
     def clip(self, d: Float[Tensor, "b *d"]) -> Float[Tensor, "b *d"]:
-        """The nearest perturbation in the ball."""
+        """The nearest perturbation in the ball, in Euclidean distance."""
 
     def draw(self, noise: Noise, shape: tuple[int, ...]) -> Float[Tensor, "b *d"]:
-        """A perturbation drawn uniformly from the ball, for each row."""
+        """A perturbation for each row, drawn uniformly from the ball."""
 
     def scaled(self, share: float) -> Ball:
-        """The ball of a share of the radius."""
+        """The ball with the radius multiplied by ``share``."""
 
 
 @dataclass(frozen=True)
 class Linf:
+    """The L∞ ball.
+
+    Example:
+        >>> Linf(0.1).clip(torch.tensor([[0.3, -0.05]]))
+        tensor([[ 0.1000, -0.0500]])
+    """
+
     eps: float
 
     def __post_init__(self) -> None:
-        _check(self.eps)
+        _check_eps(self.eps)
 
     def size(self, d: Float[Tensor, "b *d"]) -> Float[Tensor, " b"]:
         return d.flatten(1).abs().amax(1)
@@ -65,16 +72,24 @@ class Linf:
 
 @dataclass(frozen=True)
 class L2:
+    """The L2 ball.
+
+    Example:
+        >>> L2(1.0).clip(torch.tensor([[3.0, 4.0]]))
+        tensor([[0.6000, 0.8000]])
+    """
+
     eps: float
 
     def __post_init__(self) -> None:
-        _check(self.eps)
+        _check_eps(self.eps)
 
     def size(self, d: Float[Tensor, "b *d"]) -> Float[Tensor, " b"]:
-        return d.flatten(1).norm(dim=1)
+        size: Tensor = d.flatten(1).norm(dim=1)
+        return size
 
     def steepest(self, g: Float[Tensor, "b *d"]) -> Float[Tensor, "b *d"]:
-        # A gradient of 1e-30 still has a direction, a gradient of zero has none: scale before taking the norm.
+        # A gradient of 1e-30 still has a direction; scaling before taking the norm keeps its square from vanishing.
         g = g / per_row(g.flatten(1).abs().amax(1).clamp_min(torch.finfo(g.dtype).tiny), g)
         return g / per_row(self.size(g).clamp_min(1e-12), g)
 
@@ -83,7 +98,7 @@ class L2:
 
     def draw(self, noise: Noise, shape: tuple[int, ...]) -> Float[Tensor, "b *d"]:
         n = prod(shape)
-        # The radius is drawn from a stream of its own: it may not depend on the direction.
+        # The radius comes from its own stream, because it must be independent of the direction.
         direction = self.steepest(noise.normal(*shape))
         radius = self.eps * Noise(noise.seed, noise.rows, noise.step, noise.stream + 1).uniform(1)[:, 0] ** (1 / n)
         return direction * per_row(radius, direction)
@@ -93,14 +108,32 @@ class L2:
 
 
 def ball(norm: Norm, eps: float) -> Ball:
+    """The ball of a norm and a radius.
+
+    Args:
+        norm: ``linf`` or ``l2``.
+        eps: the radius, for pixels in [0, 1].
+
+    Raises:
+        ArgumentError: if the radius is negative or nan.
+
+    Example:
+        >>> ball("l2", 0.5)
+        L2(eps=0.5)
+    """
     return Linf(eps) if norm == "linf" else L2(eps)
 
 
 def per_row(values: Shaped[Tensor, " b"], like: Shaped[Tensor, "b *d"]) -> Tensor:
-    """One value a row, in a shape that goes with ``like``."""
+    """View one value per row in a shape that broadcasts against ``like``.
+
+    Example:
+        >>> per_row(torch.zeros(2), torch.zeros(2, 3, 4, 4)).shape
+        torch.Size([2, 1, 1, 1])
+    """
     return values.view(-1, *[1] * (like.ndim - 1))
 
 
-def _check(eps: float) -> None:
+def _check_eps(eps: float) -> None:
     if not eps >= 0:
-        raise InputError(f"eps is {eps}; a ball has a size from 0 up, in pixels' [0, 1] (8/255, not 8).")
+        raise ArgumentError(f"eps is {eps}; expected a radius of at least 0, for pixels in [0, 1] (8/255, not 8).")

@@ -1,4 +1,4 @@
-"""The values that everything exchanges: points, what a victim said of them, and a number per example."""
+"""The values that everything exchanges: labelled inputs, forward passes of a victim, and scores per example."""
 
 from __future__ import annotations
 
@@ -13,64 +13,98 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from surefooted.components.component import Component, Spec
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError, DataError
+
+INTEGER_DTYPES = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
 
 
 class Points(NamedTuple):
-    """Inputs in [0, 1] with their labels and their rows in the data set (the rows key every random draw)."""
+    """Inputs with their labels and their rows in the data set.
+
+    Attributes:
+        x: (B, ...) floats in [0, 1].
+        y: (B,) class indices.
+        rows: (B,) indices in the data set. They key every random draw, so results do not depend on the batch.
+
+    Example:
+        >>> points = Points(torch.rand(5, 1, 8, 8), torch.arange(5), torch.arange(5))
+        >>> points.take(slice(2)).x.shape
+        torch.Size([2, 1, 8, 8])
+    """
 
     x: Float[Tensor, "b *d"]
     y: Int[Tensor, " b"]
     rows: Int[Tensor, " b"]
 
     def take(self, rows: Int[Tensor, " n"] | Bool[Tensor, " b"] | slice) -> Points:
+        """A part of the points, by indices, by a mask or by a slice."""
         return Points(self.x[rows], self.y[rows], self.rows[rows])
 
     def to(self, device: torch.device | str) -> Points:
-        """On a device. Only the way from the host is not waited for: what comes back would be read too early."""
+        """The points on another device.
+
+        The copy to a device does not block. The copy back to the host does, so that no value is read too early.
+        """
         return Points(*(t.to(device, non_blocking=t.device.type == "cpu") for t in self))
 
 
-LABELS = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
-
-
 def check_points(points: object) -> None:
-    """Refuse what is not one image, one class and one row an example."""
+    """Check that there is one image, one class index and one row per example.
+
+    Raises:
+        ArgumentError: if not.
+
+    Example:
+        >>> check_points(Points(torch.rand(2, 1, 8, 8), torch.tensor([0, 1]), torch.arange(2)))
+    """
     if not isinstance(points, Points):
-        raise InputError(
-            f"images come as Images (data.test) or as Points(x, y, rows), pixels, classes and row numbers; got "
-            f"{type(points).__name__}. Write Points(x, y, torch.arange(len(x)))."
+        raise ArgumentError(
+            "Expected Images (such as data.test) or Points(x, y, rows) with pixels, class indices and rows; "
+            f"got {type(points).__name__}. Write Points(x, y, torch.arange(len(x)))."
         )
     x = points.x
     if not isinstance(x, Tensor) or x.ndim < 2 or not x.is_floating_point():
-        raise InputError(f"x of these points is {_seen(x)}; expected floating-point numbers, an image a row.")
+        raise ArgumentError(f"x of these points is {_describe(x)}; expected a float tensor with one image per row.")
     for name, column in (("y", points.y), ("rows", points.rows)):
-        if not isinstance(column, Tensor) or column.shape != x.shape[:1] or column.dtype not in LABELS:
-            raise InputError(
-                f"{name} of these points is {_seen(column)}; expected a whole number for each of {len(x)} images."
+        if not isinstance(column, Tensor) or column.shape != x.shape[:1] or column.dtype not in INTEGER_DTYPES:
+            raise ArgumentError(
+                f"{name} of these points is {_describe(column)}; expected a whole number for each of {len(x)} images."
             )
 
 
-def _seen(value: object) -> str:
-    return f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-
-
 def check_pixels(x: Tensor) -> None:
-    """Refuse images that are not finite numbers in [0, 1]."""
+    """Check that all pixels are finite and in [0, 1].
+
+    Raises:
+        DataError: if not.
+
+    Example:
+        >>> check_pixels(torch.rand(2, 1, 8, 8))
+    """
     low, high = (float(v) for v in torch.aminmax(x))
-    if not (low >= 0 and high <= 1):  # also catches NaN, which compares false
-        cure = "divide by 255" if high > 2 else "scale them; a normalisation belongs inside the model (--mean, --std)"
-        raise InputError(f"images go from {low:g} to {high:g}, not from 0 to 1; {cure}.")
+    if not (low >= 0 and high <= 1):  # also true for NaN, for which every comparison is false
+        hint = "divide by 255" if high > 2 else "scale them; normalisation belongs inside the model (`mean`, `std`)"
+        raise DataError(f"Pixel values range from {low:g} to {high:g}, not from 0 to 1; {hint}.")
+
+
+def _describe(value: object) -> str:
+    return f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """What a victim said about a batch.
+    """The outputs of a victim for a batch, with the targets.
 
     Attributes:
-        logits: one slice per sample of the model: S = 1 for a plain network, M for an ensemble, T for dropout masks.
-        target: class indices, or a distribution over the classes.
-        clean: the logits at the unperturbed points, where a score asks for them.
+        logits: (S, B, K), one slice per sample of the model: S = 1 for a plain network, the number of members for an
+            ensemble, the number of masks for MC dropout.
+        target: (B,) class indices, or (B, K) distributions over the classes.
+        clean: the logits at the unperturbed points; None if no score needs them.
+
+    Example:
+        >>> f = Forward(torch.tensor([[[2.0, 0.0]], [[0.0, 2.0]]]), torch.tensor([0]))
+        >>> f.log_p.exp()
+        tensor([[0.5000, 0.5000]])
     """
 
     logits: Float[Tensor, "s b k"]
@@ -79,36 +113,51 @@ class Forward:
 
     @cached_property
     def log_p(self) -> Float[Tensor, "b k"]:
-        """Logarithm of the mean prediction. Differences of it are differences of logits when S = 1."""
+        """Logarithm of the mean prediction. If S = 1, its differences are differences of logits."""
         return log_mean_softmax(self.logits)
 
     @cached_property
     def label(self) -> Int[Tensor, " b"]:
-        """The class that the target names, or holds most likely."""
+        """The class of the target; the most likely one if the target is a distribution."""
         return self.target if self.target.ndim == 1 else self.target.argmax(-1)
 
     def at_clean(self) -> Forward:
-        """The forward pass of the unperturbed points, as if it were the one asked about."""
+        """The forward pass at the unperturbed points."""
         if self.clean is None:
-            raise ValueError("this forward pass carries no clean logits; declare the score with uses_clean=True")
+            raise ValueError("This forward pass has no clean logits; declare the score with uses_clean=True.")
         return Forward(self.clean, self.target, self.clean)
 
 
 def log_mean_softmax(logits: Float[Tensor, "s b k"]) -> Float[Tensor, "b k"]:
+    """Logarithm of the mean over the samples of the predicted probabilities.
+
+    Example:
+        >>> log_mean_softmax(torch.zeros(3, 2, 4)).exp()[0]
+        tensor([0.2500, 0.2500, 0.2500, 0.2500])
+    """
     log_p = logits.log_softmax(-1)
     return log_p[0] if len(log_p) == 1 else log_p.logsumexp(0) - log(len(log_p))
 
 
 @dataclass(frozen=True)
 class Score(Component):
-    """A number per example, read off a forward pass: what training lowers, an attack raises, or a detector ranks by.
+    """A number per example, computed from a forward pass: a training loss, an attack's objective or a detection score.
 
-    Scores add, subtract and scale: ``cross_entropy - 2 * entropy`` is the loss of EntM.
+    Scores can be added, subtracted and scaled: ``cross_entropy() - 2 * entropy()`` is the loss of EntM.
 
     Attributes:
         evaluate: the function of the forward pass, differentiable in its logits.
-        uses_clean: whether it reads ``Forward.clean``; only then is the clean pass run.
-        epistemic: whether it is the same for any prediction of a single sample: what only several can tell.
+        name: the formula.
+        uses_clean: whether it reads ``Forward.clean``; only then is the clean forward pass run.
+        epistemic: whether it measures how the samples of a prediction differ. It is constant for a single sample.
+
+    Example:
+        >>> import surefooted as sf
+        >>> loss = sf.scores.cross_entropy() - 2 * sf.scores.entropy()
+        >>> loss.name
+        'CE + -1 (2 (H))'
+        >>> loss(Forward(torch.zeros(1, 3, 10), torch.tensor([0, 1, 2]))).shape
+        torch.Size([3])
     """
 
     kind = "score"
@@ -122,9 +171,12 @@ class Score(Component):
     def __call__(self, f: Forward) -> Float[Tensor, " b"]:
         return self.evaluate(f)
 
+    def __repr__(self) -> str:
+        return f"Score({self.spec or self.name})"
+
     @property
     def called(self) -> str:
-        """By its function's name where one made it, else by its formula."""
+        """The name of the function that made it; the formula if no registered function did."""
         return self.spec.name if self.spec else self.name
 
     def __add__(self, other: Score) -> Score:
@@ -140,7 +192,7 @@ class Score(Component):
 
     def __mul__(self, scale: float) -> Score:
         if not isinstance(scale, int | float):
-            raise TypeError(f"a score is scaled by a number; got {type(scale).__name__}")
+            raise TypeError(f"A score can be multiplied by a number only; got {type(scale).__name__}.")
         return Score(lambda f: scale * self.evaluate(f), f"{scale:g} ({self.name})", self.uses_clean, self.epistemic)
 
     __rmul__ = __mul__

@@ -1,8 +1,11 @@
-"""The report: one self-contained page of tables and figures. It renders what it is given and computes no metric."""
+"""Reports: one self-contained page of tables and figures. This room renders given values and computes no metric."""
 
 from __future__ import annotations
 
-from surefooted.report.page import Column, Figure, Finding, Interval, Page, Panel, Section, Spread, Table
+from surefooted.core.interval import Interval
+from surefooted.report.cells import Column, Spread
+from surefooted.report.page import Figure, Finding, Page, Section, Table
+from surefooted.report.panel import Panel
 from surefooted.report.write import write_page
 
 __all__ = ["Column", "Figure", "Finding", "Interval", "Page", "Panel", "Section", "Spread", "Table", "write_page"]

@@ -1,4 +1,4 @@
-"""Height maps around an example, and clouds of examples."""
+"""Height maps of a function around an example, and scatter plots of examples."""
 
 from __future__ import annotations
 
@@ -7,28 +7,39 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from surefooted.report.style import INK, colour_of, ordinal
+from surefooted.report.style import INK, colour_of, ordinal_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-HEIGHTS = 8
+_COLOURS = 8
 
 
 def height_map(ax: Axes, offsets: ArrayLike, values: ArrayLike, *, title: str = "", boundary: bool = False) -> None:
-    """Values by the first offset (across) and the second (up), dark is low; the title gains their range.
+    """Draw values over the first offset (horizontal) and the second (vertical); dark is low. The title gains the range.
 
     Args:
+        ax: the Axes to draw on.
+        offsets: (G,) offsets in both directions.
         values: (G, G), by the first offset, then the second.
-        boundary: draw the line on which they are 0.
+        title: printed above.
+        boundary: whether to draw the line on which the values are 0.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> ax = Figure().subplots()
+        >>> offsets = np.linspace(-1, 1, 5)
+        >>> height_map(ax, offsets, np.add.outer(offsets, offsets), title="Margin", boundary=True)
+        >>> ax.get_xlabel()
+        "ε₁, along the gradient's sign"
     """
-    at, heights = np.asarray(offsets, float), np.asarray(values, float).T
+    positions, heights = np.asarray(offsets, float), np.asarray(values, float).T
     low, high = heights.min(), heights.max()
-    edges = np.linspace(low, high if high > low else low + 1, HEIGHTS + 1)
-    ax.contourf(at, at, heights, levels=edges, colors=ordinal(HEIGHTS), alpha=0.8)
+    edges = np.linspace(low, high if high > low else low + 1, _COLOURS + 1)
+    ax.contourf(positions, positions, heights, levels=edges, colors=ordinal_colours(_COLOURS), alpha=0.8)
     if boundary and low < 0 < high:
-        ax.contour(at, at, heights, levels=[0], colors=INK, linewidths=1.5)
+        ax.contour(positions, positions, heights, levels=[0], colors=INK, linewidths=1.5)
     ax.set(xlabel="ε₁, along the gradient's sign", ylabel="ε₂, random direction", aspect="equal")
     ax.set_title(f"{title}\n{low:.3g} to {high:.3g}".strip())
     ax.grid(False)
@@ -43,7 +54,22 @@ def clouds(
     ylabel: str = "",
     most: int = 300,
 ) -> None:
-    """A dot an example, the first ``most`` of each group."""
+    """Draw one dot per example.
+
+    Args:
+        ax: the Axes to draw on.
+        groups: by name the x and the y of the examples.
+        names: all methods of the report, which fix the colours; by default the groups.
+        xlabel, ylabel: labels of the axes.
+        most: number of examples to draw per group, the first ones.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> ax = Figure().subplots()
+        >>> clouds(ax, {"clean": ([0.1, 0.2], [0.3, 0.4])})
+        >>> len(ax.collections)
+        1
+    """
     names = names or list(groups)
     for name, (x, y) in groups.items():
         x, y = np.asarray(x, float)[:most], np.asarray(y, float)[:most]

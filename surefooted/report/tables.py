@@ -1,70 +1,74 @@
-"""Cells of a table, as they are printed and as they are filed."""
+"""Files of a table: its columns at full precision, as CSV and as Parquet."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
-import numbers
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from surefooted.errors import InputError
-from surefooted.report.page import Column, Figure, Table, refuse_repeats
-
-MISSING = "–"
-
-
-class TableCell(NamedTuple):
-    """A cell on the page: its text, the fainter text after it, and what it sorts by (None sorts last)."""
-
-    text: str
-    after: str = ""
-    sort: str | None = None
-    number: bool = False
-    best: bool = False
-    hint: str = ""
+from surefooted.errors import ArgumentError
+from surefooted.report.cells import Column, cell_parts
+from surefooted.report.page import Figure, Table, check_unique
 
 
-def printed(table: Table) -> list[list[TableCell]]:
-    """The rows as printed, the best of each column marked; values that print alike are best together."""
-    by_column = [print_column(column, [row.get(column.key) for row in table.rows], table) for column in table.columns]
-    return [list(row) for row in zip(*by_column)]
+def full_precision_columns(table: Table) -> dict[str, list[Any]]:
+    """The columns at full precision. An interval becomes the columns ``key``, ``key_low``, ``key_high`` and ``key_n``.
 
-
-def filed(table: Table) -> dict[str, list[Any]]:
-    """The columns at full precision; an interval parts into ``key``, ``key_low``, ``key_high``, ``key_n``."""
+    Example:
+        >>> from surefooted.core.interval import Interval
+        >>> full_precision_columns(Table("t", "T", (Column("ece", "ECE"),), ({"ece": Interval(0.3, 0.2, 0.4)},)))
+        {'ece': [0.3], 'ece_low': [0.2], 'ece_high': [0.4]}
+    """
     columns: list[tuple[str, list[Any]]] = []
     for column in table.columns:
-        cells = [parts(row.get(column.key), column, table) for row in table.rows]
+        cells = [cell_parts(table.name, column, row.get(column.key)) for row in table.rows]
         columns.append((column.key, [cell[""] for cell in cells]))
         for part in ("low", "high", "spread", "n"):
             if any(cell.get(part) is not None for cell in cells):
                 columns.append((f"{column.key}_{part}", [cell.get(part) for cell in cells]))
-    refuse_repeats(f"table {table.name!r}: with the columns of intervals, column", [key for key, _ in columns])
+    check_unique(f"Table {table.name!r} with the bounds of its intervals", "column", [key for key, _ in columns])
     return dict(columns)
 
 
-def series(figure: Figure) -> Table | None:
-    """The numbers that a figure draws: a row a point, with its panel and the name of its series; None if not known."""
-    assert isinstance(figure.panels, tuple)
+def series_table(figure: Figure) -> Table | None:
+    """The numbers that a figure draws, one row per point, with the panel and the name of the series.
+
+    Returns:
+        None if no panel states its series.
+
+    Example:
+        >>> from surefooted.report import Panel
+        >>> from surefooted.report.figures import Line
+        >>> panel = Panel(print, series={"LS": Line([0, 1], [0.9, 0.1])})
+        >>> series_table(Figure("f", "Accuracy", panel)).rows
+        ({'series': 'LS', 'x': 0, 'y': 0.9}, {'series': 'LS', 'x': 1, 'y': 0.1})
+    """
     rows: list[dict[str, Any]] = []
-    for panel in figure.panels:
-        where = {"panel": panel.title} if len(figure.panels) > 1 else {}
+    for panel in figure.plots:
+        where = {"panel": panel.title} if len(figure.plots) > 1 else {}
         for name, given in panel.series.items():
-            parts = {key: np.asarray(values).tolist() for key, values in given._asdict().items() if values is not None}
-            if len({len(values) for values in parts.values()}) > 1:
-                lengths = ", ".join(f"{key} {len(values)}" for key, values in parts.items())
-                raise InputError(f"figure {figure.name!r}: series {name!r} has parts of unlike lengths: {lengths}.")
-            rows += [{**where, "series": name, **dict(zip(parts, point))} for point in zip(*parts.values())]
+            arrays = {key: np.asarray(values).tolist() for key, values in given._asdict().items() if values is not None}
+            if len({len(values) for values in arrays.values()}) > 1:
+                lengths = ", ".join(f"{key} {len(values)}" for key, values in arrays.items())
+                raise ArgumentError(
+                    f"Figure {figure.name!r}: the arrays of series {name!r} differ in length: {lengths}."
+                )
+            rows += [{**where, "series": name, **dict(zip(arrays, point))} for point in zip(*arrays.values())]
     columns = tuple(Column(key, key) for key in dict.fromkeys(key for row in rows for key in row))
     return Table(figure.name, figure.title, columns, tuple(rows)) if rows else None
 
 
-def as_csv(table: Table) -> bytes:
-    columns = filed(table)
+def to_csv(table: Table) -> bytes:
+    """The table as CSV at full precision.
+
+    Example:
+        >>> to_csv(Table("t", "T", (Column("ece", "ECE"),), ({"ece": 1 / 3},)))
+        b'ece\\n0.3333333333333333\\n'
+    """
+    columns = full_precision_columns(table)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -72,89 +76,29 @@ def as_csv(table: Table) -> bytes:
     return text.getvalue().encode()
 
 
-def as_parquet(table: Table) -> bytes:
+def to_parquet(table: Table) -> bytes:
+    """The table as Parquet at full precision, one type per column; mixed columns hold text.
+
+    Example:
+        >>> to_parquet(Table("t", "T", (Column("ece", "ECE"),), ({"ece": 0.3},)))[:4]
+        b'PAR1'
+    """
     import pyarrow as pa
     import pyarrow.parquet
 
     arrays = {}
-    for key, values in filed(table).items():
-        kinds = {type(value) for value in values if value is not None}
-        if kinds == {bool}:
-            kind = pa.bool_()
-        elif kinds == {int}:
-            kind = pa.int64()
-        elif kinds and kinds <= {int, float}:
-            kind = pa.float64()
+    for key, values in full_precision_columns(table).items():
+        types = {type(value) for value in values if value is not None}
+        if types == {bool}:
+            dtype = pa.bool_()
+        elif types == {int}:
+            dtype = pa.int64()
+        elif types and types <= {int, float}:
+            dtype = pa.float64()
         else:
-            kind = pa.string()
+            dtype = pa.string()
             values = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
-        arrays[key] = pa.array(values, kind)
+        arrays[key] = pa.array(values, dtype)
     sink = io.BytesIO()
     pyarrow.parquet.write_table(pa.table(arrays), sink)
     return sink.getvalue()
-
-
-def parts(cell: Any, column: Column, table: Table) -> dict[str, Any]:
-    """The value of a cell under ``""``, beside it the bounds, spread and n that it has."""
-    if hasattr(cell, "value") and (hasattr(cell, "spread") or (hasattr(cell, "low") and hasattr(cell, "high"))):
-        names = {"": "value", "low": "low", "high": "high", "spread": "spread", "n": "n"}
-        return {part: plain_text(getattr(cell, name, None), column, table) for part, name in names.items()}
-    return {"": plain_text(cell, column, table)}
-
-
-def plain_text(value: Any, column: Column, table: Table) -> str | bool | int | float | None:
-    """The value as Python's own type, whatever kind of number it was; NaN is a missing value."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
-        return bool(value)
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real):
-        return None if math.isnan(value) else float(value)
-    raise InputError(
-        f"table {table.name!r}: column {column.key!r} holds {value!r} of type {type(value).__name__}. "
-        "Expected a text, a number, an Interval, a Spread or None; turn tensors and arrays into numbers first."
-    )
-
-
-def print_column(column: Column, cells: list[Any], table: Table) -> list[TableCell]:
-    split = [parts(cell, column, table) for cell in cells]
-    values = [cell[""] for cell in split if is_number(cell[""])]
-    whole = column.scale == 1 and all(isinstance(value, int) for value in values)
-    digits = 0 if whole else column.digits
-    best = None
-    if column.best and len(values) > 1:
-        best = decimal((max if column.best == "high" else min)(values), column.scale, digits)
-    return [print_cell(cell, column.scale, digits, best) for cell in split]
-
-
-def print_cell(cell: dict[str, Any], scale: float, digits: int, best: str | None) -> TableCell:
-    value = cell[""]
-    if value is None:
-        return TableCell(MISSING)
-    if isinstance(value, bool):
-        return TableCell("yes" if value else "no", sort="yes" if value else "no")
-    if isinstance(value, str):
-        return TableCell(value, sort=value)
-    text = decimal(value, scale, digits)
-    after = ""
-    if cell.get("low") is not None and cell.get("high") is not None:
-        after = f"[{decimal(cell['low'], scale, digits)}, {decimal(cell['high'], scale, digits)}]"
-    elif cell.get("spread") is not None:
-        after = f"± {decimal(cell['spread'], scale, digits)}"
-    hint = f"n = {cell['n']:,}" if cell.get("n") is not None else ""
-    sort = repr(value) if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
-    return TableCell(text, after, sort, number=True, best=text == best, hint=hint)
-
-
-def decimal(value: float, scale: float, digits: int) -> str:
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    text = f"{value * scale:,.{digits}f}"
-    negative = text.startswith("-") and any(digit in text for digit in "123456789")
-    return ("−" if negative else "") + text.removeprefix("-")
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""What commands print: a heading and a table for people, or one JSON document for machines."""
+"""Terminal output of the commands: lines and tables for people, or one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table as Grid
+from rich.table import Table as RichTable
 
 from surefooted.core.files import as_input_error, write_file
-from surefooted.errors import InputError
+from surefooted.errors import StoreError
 
 __all__ = [
-    "Grid",
+    "RichTable",
     "check_writable",
     "copy_file",
     "escape",
     "format_options",
     "format_value",
+    "human_duration",
     "make_table",
     "print_json",
     "say",
@@ -28,31 +29,55 @@ __all__ = [
 ]
 
 
-def say(*what: Any) -> None:
-    """Tables, and lines with markup that are left whole: a path broken in two cannot be copied."""
+def say(*items: Any) -> None:
+    """Print tables, and lines with markup. Lines are not wrapped, so that a path can be copied.
+
+    Example:
+        >>> say("[bold]robust accuracy[/] 0.98")
+        robust accuracy 0.98
+    """
     console = Console()
-    for one in what:
-        console.print(one, highlight=False, soft_wrap=isinstance(one, str))
+    for item in items:
+        console.print(item, highlight=False, soft_wrap=isinstance(item, str))
 
 
 def say_on_stderr(line: str) -> None:
-    """A line on standard error, where progress goes."""
+    """Print a line on standard error, like progress."""
     Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
 
-def make_table(*columns: str) -> Grid:
-    table = Grid()
+def make_table(*columns: str) -> RichTable:
+    """An empty table: the first column is left-aligned, the others right-aligned.
+
+    Example:
+        >>> [column.justify for column in make_table("metric", "value").columns]
+        ['left', 'right']
+    """
+    table = RichTable()
     for k, column in enumerate(columns):
         table.add_column(column, justify="left" if k == 0 else "right")
     return table
 
 
 def print_json(document: Any) -> None:
-    print(json.dumps(_strict(document), indent=1, allow_nan=False, default=str))
+    """Print plain data as JSON; NaN and infinities become null.
+
+    Example:
+        >>> print_json({"ece": float("nan")})
+        {
+         "ece": null
+        }
+    """
+    print(json.dumps(_json_value(document), indent=1, allow_nan=False, default=str))
 
 
 def format_value(value: Any) -> str:
-    """A value in few characters; a component as ``pgd(eps=0.1)``."""
+    """A value in few characters; a component as a call.
+
+    Example:
+        >>> format_value({"pgd": {"eps": 0.1, "norm": "linf"}})
+        'pgd(eps=0.1, norm=linf)'
+    """
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
@@ -64,18 +89,31 @@ def format_value(value: Any) -> str:
 
 
 def format_options(arguments: dict[str, Any]) -> str:
+    """Arguments as in a call.
+
+    Example:
+        >>> format_options({"eps": 8 / 255, "start": None})
+        'eps=0.03137, start=none'
+    """
     return ", ".join(f"{name}={format_value(value)}" for name, value in arguments.items())
 
 
 def check_writable(out: Path | None) -> None:
-    """Refuse before any work what could not be written after it."""
+    """Check, before any work, that a file can be written after it.
+
+    Raises:
+        StoreError: if it cannot.
+
+    Example:
+        >>> check_writable(Path("weights.safetensors"))
+    """
     if out is None:
         return
     with as_input_error(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.is_dir():
-            raise InputError(
-                f"--out {out} is a directory; give the name of a file, such as {out / 'weights.safetensors'}."
+            raise StoreError(
+                f"`out` {out} is a directory; give the name of a file, such as {out / 'weights.safetensors'}."
             )
         probe = out.with_name(f".{out.name}.probe")
         probe.touch()
@@ -83,21 +121,27 @@ def check_writable(out: Path | None) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
+    """Copy a file atomically."""
     write_file(target, source.read_bytes())
 
 
-def _strict(value: Any) -> Any:
-    """JSON knows no NaN and no infinity: null stands for both."""
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _strict(v) for key, v in value.items()}
-    return [_strict(v) for v in value] if isinstance(value, list | tuple) else value
-
-
 def human_duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """A duration in words.
+
+    Example:
+        >>> human_duration(7200), human_duration(0.3)
+        ('2 hours', 'a second or two')
+    """
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} seconds" if seconds >= 2 else "a second or two"
+
+
+def _json_value(value: Any) -> Any:
+    """The value with null for NaN and infinities, which JSON does not have."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _json_value(v) for key, v in value.items()}
+    return [_json_value(v) for v in value] if isinstance(value, list | tuple) else value

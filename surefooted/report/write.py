@@ -1,4 +1,4 @@
-"""Write a page: ``index.html``, and every table and figure as files of their own."""
+"""Write a page: ``index.html``, and files of every table and figure."""
 
 from __future__ import annotations
 
@@ -14,37 +14,44 @@ from typing import Any
 
 from surefooted.report import tables
 from surefooted.report.page import Page, Table
-from surefooted.report.svg import Drawing, drawing
+from surefooted.report.svg import RenderedFigure, render_figure
 
 
 def write_page(page: Page, directory: str | os.PathLike[str]) -> Path:
-    """Write a page and its files, each in one move; the same page gives the same bytes. Returns the path of the page.
+    """Write a page and its files, each atomically. The same page gives the same bytes.
 
-    ``index.html`` needs no other file and no network. Beside it stand ``tables/<name>.csv`` and ``.parquet`` at full
-    precision, and ``figures/<name>.svg`` and ``.png``, with the numbers that are drawn (``.csv``, ``.parquet``) where
-    the figure says them.
+    ``index.html`` needs no other file and no network. Beside it are ``tables/<name>.csv`` and ``.parquet`` at full
+    precision, and ``figures/<name>.svg`` and ``.png``. If the panels of a figure state their series, its numbers are in
+    ``figures/<name>.csv`` and ``.parquet``.
+
+    Returns:
+        The path of ``index.html``.
+
+    Raises:
+        StoreError: if a file cannot be written.
+
+    Example:
+        >>> from surefooted.report import Column, Section
+        >>> table = Table("t", "ECE", (Column("ece", "ECE"),), ({"ece": 0.03},))
+        >>> write_page(Page("Calibration", sections=(Section("Results", items=(table,)),)), "report").as_posix()
+        'report/index.html'
     """
     folder = Path(directory)
     shades: dict[str, str] = {}
-    drawings: dict[str, Drawing] = {}
+    figures: dict[str, RenderedFigure] = {}
     for item in page.items:
         if isinstance(item, Table):
-            put_table(item, folder / "tables")
+            _write_table(item, folder / "tables")
         else:
-            drawings[item.name] = drawn = drawing(item, shades)
-            put(folder / "figures" / f"{item.name}.svg", drawn.svg)
-            put(folder / "figures" / f"{item.name}.png", drawn.png)
-            if numbers := tables.series(item):
-                put_table(numbers, folder / "figures")
-    return put(folder / "index.html", rendered(page, drawings, shades).encode())
+            figures[item.name] = rendered = render_figure(item.name, item.plots, item.labels, shades)
+            _write(folder / "figures" / f"{item.name}.svg", rendered.svg)
+            _write(folder / "figures" / f"{item.name}.png", rendered.png)
+            if numbers := tables.series_table(item):
+                _write_table(numbers, folder / "figures")
+    return _write(folder / "index.html", _render_page(page, figures, shades).encode())
 
 
-def put_table(table: Table, folder: Path) -> None:
-    put(folder / f"{table.name}.csv", tables.as_csv(table))
-    put(folder / f"{table.name}.parquet", tables.as_parquet(table))
-
-
-def rendered(page: Page, drawings: Mapping[str, Drawing], shades: Mapping[str, str]) -> str:
+def _render_page(page: Page, figures: Mapping[str, RenderedFigure], shades: Mapping[str, str]) -> str:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     package = resources.files("surefooted.report")
@@ -57,45 +64,50 @@ def rendered(page: Page, drawings: Mapping[str, Drawing], shades: Mapping[str, s
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    cells = {item.name: tables.printed(item) for item in page.items if isinstance(item, Table)}
+    cells = {item.name: item.cells for item in page.items if isinstance(item, Table)}
     environment.filters["paragraphs"] = lambda text: [part for part in re.split(r"\n\s*\n", text.strip()) if part]
-    environment.filters["spelt"] = spelt
+    environment.filters["provenance_text"] = _provenance_text
     environment.tests["table"] = lambda item: isinstance(item, Table)
     return environment.get_template("page.html.j2").render(
         page=page,
-        numbers=numbered(page),
+        labels=_numbered_labels(page),
         cells=cells,
         numeric={name: [any(cell.number for cell in column) for column in zip(*rows)] for name, rows in cells.items()},
-        drawings=drawings,
+        figures=figures,
         shades=sorted(shades.items()),
         style=package.joinpath("style.css").read_text("utf-8"),
         script=script,
-        # Only this script may run, and nothing may be fetched, whatever the texts of the page say.
+        # The browser runs only this script and fetches nothing, whatever the texts of the page contain.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def numbered(page: Page) -> dict[str, str]:
+def _numbered_labels(page: Page) -> dict[str, str]:
     """``Table 1``, ``Figure 1``, ... in reading order."""
-    numbers: dict[str, str] = {}
+    labels: dict[str, str] = {}
     counts = {"Table": 0, "Figure": 0}
     for item in page.items:
         kind = type(item).__name__
         counts[kind] += 1
-        numbers[item.name] = f"{kind} {counts[kind]}"
-    return numbers
+        labels[item.name] = f"{kind} {counts[kind]}"
+    return labels
 
 
-def spelt(value: Any) -> str:
-    """A value of the provenance: texts and numbers as they are, anything deeper as JSON."""
+def _provenance_text(value: Any) -> str:
+    """Texts and numbers as they are, nested values as JSON."""
     if isinstance(value, Mapping | list | tuple):
         line = json.dumps(value, ensure_ascii=False, default=str)
         return line if len(line) <= 80 else json.dumps(value, indent=2, ensure_ascii=False, default=str)
     return str(value)
 
 
-def put(path: Path, content: bytes) -> Path:
-    from surefooted.core import files  # not at the top: it loads torch, and a page needs none
+def _write_table(table: Table, folder: Path) -> None:
+    _write(folder / f"{table.name}.csv", tables.to_csv(table))
+    _write(folder / f"{table.name}.parquet", tables.to_parquet(table))
+
+
+def _write(path: Path, content: bytes) -> Path:
+    from surefooted.core import files  # imported here because it loads torch, which a page does not need
 
     with files.as_input_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,7 @@ from surefooted.pipeline.store import Store
         ("train vanilla --seed x", "--seed"),
         (
             "train vanilla --recipe.augment flip",
-            "augment = 'flip': expected a list; write [flip], and several with commas",
+            "augment = 'flip': expected a list. Write [flip] for one value",
         ),
         ("train vanilla --net.classes 3", "mlp has no argument 'classes'. It is not an option"),
         (
@@ -57,7 +57,7 @@ from surefooted.pipeline.store import Store
         ("train vanilla --bogus 3", "there is no option --bogus. Available: data, method, net, recipe, record."),
         ("train vanilla --epochs 3", "Arguments of components follow their slot: --SLOT.epochs VALUE."),
         ("train vanilla --store /dev/null/x", "a part of its path is a file"),
-        ("train vanilla --out /dev/null/x.safetensors", "a file is in its place"),
+        ("train vanilla --out /dev/null/x.safetensors", "a file already exists at that path"),
         ("train vanilla --out /proc/x.safetensors", "choose another place"),
         ("train vanilla --out /tmp", "is a directory; give the name of a file"),
         ("attack pgd", "which network? Give --model"),
@@ -79,7 +79,7 @@ from surefooted.pipeline.store import Store
         ("report dmo", "Did you mean 'demo'?"),
         ("report demo --size smoke", "run: surefooted study run demo"),
         ("list metod", "Did you mean 'methods'?"),
-        ("list methods pgd", "there is no 'pgd' among the methods. Did you mean 'pgd_at'?"),
+        ("list methods pgd", "There is no 'pgd' among the methods. Did you mean 'pgd_at'?"),
         ("lst", "lst"),
     ],
 )
@@ -113,7 +113,7 @@ def test_all_faults_are_said_at_once(refused):
         ("attack pgd --data.test_limits 3", "digits has no argument 'test_limits'. Did you mean 'test_limit'?"),
         ("measure --metric ecee", "Did you mean 'ece'?"),
         ("measure --ece.bins 0", "ece: bins = '0'"),
-        ("attack autoattack --attack.version custom --attack.attacks apgd_ce", "expected a list; write [apgd_ce]"),
+        ("attack autoattack --attack.version custom --attack.attacks apgd_ce", "expected a list. Write [apgd_ce]"),
         ("measure --ece.bin 5", "ece has no argument 'bin'. Did you mean 'bins'?"),
         ("measure --ece 5", "the options of a metric are written --ece.OPTION VALUE"),
         ("measure --metric ece --nll.bins 5", "there is no option --nll.bins"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from surefooted.components.describe import describe
 from surefooted.components.spec import KINDS, names, plural
 from surefooted.errors import InputError, did_you_mean
-from surefooted.report.terminal import Grid, escape, format_value, make_table, print_json, say
+from surefooted.report.terminal import RichTable, escape, format_value, make_table, print_json, say
 
 
 def show_components(kind: str | None, name: str | None, as_json: bool) -> None:
@@ -26,7 +26,7 @@ def show_components(kind: str | None, name: str | None, as_json: bool) -> None:
     if as_json:
         return print_json(found)
     for component in found:
-        table = Grid(box=None, padding=(0, 2, 0, 2), show_header=False)
+        table = RichTable(box=None, padding=(0, 2, 0, 2), show_header=False)
         for argument in component["arguments"]:
             default = "required" if argument["required"] else f"= {format_value(argument['default'])}"
             table.add_row(f"[cyan]{argument['name']}[/]", escape(default), f"[dim]{escape(argument['type'])}[/]")

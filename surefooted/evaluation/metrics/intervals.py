@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import ceil, floor, fsum, nan, sqrt
 from statistics import NormalDist, fmean
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
@@ -13,24 +13,12 @@ from pydantic import Field
 from torch import Tensor
 
 from surefooted.components.component import Count, Whole, component
+from surefooted.core.interval import Interval as Interval
 from surefooted.core.predictions import Predictions
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.metrics.functional import Metric, as_functional
 
 ConfidenceLevel = Annotated[float, Field(gt=0, lt=1, description="number between 0 and 1")]
-
-
-class Interval(NamedTuple):
-    """A value with its confidence interval; ``n`` counts what was sampled. Bounds are nan where none can be known."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    def percent(self) -> str:
-        """Of a share: ``0.53 % [0.18, 1.55]``."""
-        return f"{100 * self.value:.2f} % [{100 * self.low:.2f}, {100 * self.high:.2f}]"
 
 
 @component
