@@ -59,8 +59,8 @@ def test_weights_come_back(tmp_path):
         ({"net": {"mlp": {"width": 10**9}}}, "names the number 1000000000, and the file has"),
         ({"net": {"mlp": {"width": 3, "layers": 10**9}}}, "names the number 1000000000"),
         ({"net": {"mlp": {"width": 3, "layers": 50}}}, "more weights than the 6 tensors"),
-        ({"net": {"wide_resnet": {"depth": 52, "widen": 8}}}, "does not hold the network"),
-        ({"net": {"mlp": {"width": 4}}}, "does not fit the network; of its tensors"),
+        ({"net": {"wide_resnet": {"depth": 52, "widen": 8}}}, "does not match the architecture"),
+        ({"net": {"mlp": {"width": 4}}}, "does not fit the network: "),
         ({"net": {"mlp": {"width": -1}}}, "width = -1"),
         ({"net": {"mlp": {"width": "__import__('os')"}}}, "width = "),
         ({"net": {"system": {}}}, "there is no 'system' among the networks"),
@@ -80,7 +80,7 @@ def test_weights_come_back(tmp_path):
         ({"classes": 10**9}, "does not say which network"),
         ({"classes": ["a"] * 7}, "of another shape"),
         ({"tensors": {"x": torch.zeros(300)}}, "missing"),
-        ({"tensors": {}}, "does not hold the network"),
+        ({"tensors": {}}, "does not match the architecture"),
     ],
 )
 def test_a_file_is_not_believed_what_it_says_of_itself(tmp_path, forged, said):

@@ -8,7 +8,7 @@ from surefooted.attacks import carlini_wagner, pgd
 from surefooted.core import scores
 from surefooted.core.scores import cross_entropy, entropy
 from surefooted.core.types import Forward, Points
-from surefooted.errors import InputError
+from surefooted.errors import InputError, ModelError
 from surefooted.models import nets
 from surefooted.models.ensembles import Ensemble, MonteCarloDropout
 from surefooted.models.latent import LatentVictim
@@ -137,15 +137,15 @@ def test_dropout_masks_are_fresh_and_not_those_of_the_outer_pass(batch):
 
 
 @pytest.mark.parametrize(
-    "net, stage, said",
+    "net, stage, message",
     [
         (lenet(), "fc9", r"normalise, conv1, conv2, fc1, fc2, fc3"),
-        (lenet(), "fc3", r"last one: nothing is left behind it"),
-        (nn.Linear(2, 2), "fc1", r"stages in a row; this is a Linear"),
+        (lenet(), "fc3", r"fc3 is the last stage"),
+        (nn.Linear(2, 2), "fc1", r"Sequential of named stages; got Linear"),
     ],
 )
-def test_a_stage_that_cannot_be_is_refused(net, stage, said):
-    with pytest.raises(InputError, match=said):
+def test_a_stage_that_cannot_be_is_refused(net, stage, message):
+    with pytest.raises(ModelError, match=message):
         LatentVictim(net, stage)
 
 
@@ -157,7 +157,7 @@ def test_no_steps_are_refused():
 @pytest.mark.parametrize(
     "method, said",
     [
-        ({"uta": {"view": {"latent": {"stage": "fc9"}}}}, "no latent space behind 'fc9'"),
+        ({"uta": {"view": {"latent": {"stage": "fc9"}}}}, "no latent space after stage 'fc9'"),
         ({"pgd_at": {"view": "mc_dropout"}}, "needs a network with dropout"),
         ("due", "this network has none"),
         ({"uta": {"uncertainty": "variance"}}, "variance is the same for any single prediction"),

@@ -22,12 +22,12 @@ def start_from(net: nn.Module, train: Images, device: torch.device) -> None:
     from surefooted.models.nets.normalise import Normalise
 
     for module in net.modules():
-        if isinstance(module, Normalise) and module.how != "none":
+        if isinstance(module, Normalise) and module.mode != "none":
             module.fit(train.points().x)
     for module in net.modules():
         if isinstance(module, Due):
             some = torch.arange(len(train))[:: -(-len(train) // STARTED_FROM)]
-            module.to(device).start(train.points(some).x, len(train))
+            module.to(device).initialise(train.points(some).x, len(train))
 
 
 def to_memory_format(net: nn.Module, device: torch.device, *, mixed: bool = False) -> None:

@@ -40,7 +40,7 @@ def divergence(net: nn.Module) -> Tensor:
     """KL of a network's Gaussian process, per training example."""
     for process in net.modules():
         if isinstance(process, GaussianProcess):
-            return process.divergence() / process.examples.clamp(min=1)
+            return process.kl_divergence() / process.examples.clamp(min=1)
     raise InputError("the method due trains a Gaussian process, and this network has none; give --net due or due_mlp.")
 
 
