@@ -56,8 +56,9 @@ def compare(name: str, options: argparse.Namespace) -> None:
     }
     for what, (many, one, run) in work.items():
         contenders = {
-            mode: prepared(run, made(name, shape, options, mode), many, points) for mode in ("loop", "batched")
-        } | {"single": prepared(run, made(name, shape, options, None), one, points)}
+            mode: prepared(run, build_contender(name, shape, options, mode), many, points)
+            for mode in ("loop", "batched")
+        } | {"single": prepared(run, build_contender(name, shape, options, None), one, points)}
         on_cpu = x.device.type == "cpu"  # there cores are shared: what counts is the time of ours
         times = {
             mode: 1e3 * (t.cpu if on_cpu else t.wall) for mode, t in alternate(contenders, options.repeats).items()
@@ -67,7 +68,9 @@ def compare(name: str, options: argparse.Namespace) -> None:
         print(f"{name:14} {what:14} {columns}  batched / loop {batched / loop:.2f}, loop / single {loop / single:.2f}")
 
 
-def made(name: str, shape: tuple[int, ...], options: argparse.Namespace, mode: EnsembleMode | None) -> nn.Module:
+def build_contender(
+    name: str, shape: tuple[int, ...], options: argparse.Namespace, mode: EnsembleMode | None
+) -> nn.Module:
     nets = [build("network", name, shape, 10) for _ in range(options.members if mode else 1)]
     net = Ensemble(nets, mode=mode) if mode else nets[0]
     return net.to(options.device, memory_format=torch.channels_last)

@@ -22,7 +22,7 @@ from surefooted.models.ensembles import Ensemble
 from surefooted.models.latent import LatentVictim
 from surefooted.models.nets.due import Due
 from surefooted.models.nets.gaussian_process import JITTER, GaussianProcess, k_means
-from surefooted.models.nets.spectral import SpectralBatchNorm2d, SpectralConv2d, SpectralLinear, spectral_norm
+from surefooted.models.nets.spectral import SpectralBatchNorm2d, SpectralConv2d, SpectralLinear, operator_norm
 from surefooted.models.prediction import predict
 from surefooted.models.weights import build_on_meta, load_model, seeded_network
 from surefooted.pipeline.execute import execute
@@ -194,16 +194,16 @@ def test_gradients_of_the_entropy_are_finite_differences(sure, moons):
     net = net.double().eval()
     x = moons.test.points().x[:6].double()
 
-    def of(x):
+    def entropies_at(x):
         torch.manual_seed(3)
         return entropy()(Forward(net(x), torch.zeros(len(x), dtype=torch.long)))
 
     z = x.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(of(z).sum(), z)
+    (gradient,) = torch.autograd.grad(entropies_at(z).sum(), z)
     for k in range(2):
         step = torch.zeros_like(x)
         step[..., k] = 1e-6
-        difference = (of(x + step) - of(x - step)).detach() / 2e-6
+        difference = (entropies_at(x + step) - entropies_at(x - step)).detach() / 2e-6
         torch.testing.assert_close(gradient[:, 0, 0, k], difference, rtol=1e-4, atol=1e-6)
     assert (gradient.abs() > 1e-3).any()
 
@@ -231,8 +231,8 @@ def test_it_starts_from_the_data(moons):
 def test_k_means_finds_what_lies_apart():
     centres = torch.tensor([[0.0, 0], [9, 0], [0, 9]]).double()
     cloud = (centres[:, None] + 0.1 * torch.randn(3, 20, 2, generator=torch.Generator().manual_seed(0))).flatten(0, 1)
-    found = k_means(cloud, 3)
-    assert torch.cdist(centres, found).amin(1).max() < 0.2
+    centre_estimates = k_means(cloud, 3)
+    assert torch.cdist(centres, centre_estimates).amin(1).max() < 0.2
     assert k_means(torch.ones(4, 2), 3).shape == (3, 2)
 
 
@@ -247,7 +247,7 @@ def test_no_layer_of_a_trained_net_stretches_more(bars):
     assert len(layers) == 10
     for layer in [layers[0], layers[2], layers[-1]]:
         exact = torch.linalg.matrix_norm(dense(layer), 2)
-        assert 0.9 < float(exact / spectral_norm(layer).detach()) < 1.05 and exact > 0.7
+        assert 0.9 < float(exact / operator_norm(layer).detach()) < 1.05 and exact > 0.7
     slopes = [m.weight * (m.running_var + m.eps).rsqrt() for m in net.modules() if isinstance(m, SpectralBatchNorm2d)]
     assert len(slopes) == 7 and max(float(slope.detach().abs().max()) for slope in slopes) > 0.7  # the bound does work
 
@@ -262,13 +262,13 @@ def test_what_is_read_back_predicts_the_same(net, tmp_path):
     task = train_task("due", net, data, {"recipe": {"epochs": 1, "batch": 32, **SGD}})
     attack = attack_task(task, {"pgd": {"eps": 0.1, "steps": 2}}, limit=10)
     execute([task, attack], store, runtime=Runtime("cpu", threads=1), quiet=True)
-    made = started(net, data)
-    fit(due(), made, data, recipe(epochs=1, batch=32, **SGD))
+    trained = started(net, data)
+    fit(due(), trained, data, recipe(epochs=1, batch=32, **SGD))
     read = task.load(store)
     assert isinstance(read, Due) and read.gp.examples == len(data.train)
-    assert made.state_dict().keys() == read.state_dict().keys()
-    assert all(torch.equal(a, read.state_dict()[name]) for name, a in made.state_dict().items())
-    assert torch.equal(predict(made, data.test).log_p, predict(read, data.test).log_p)
+    assert trained.state_dict().keys() == read.state_dict().keys()
+    assert all(torch.equal(a, read.state_dict()[name]) for name, a in trained.state_dict().items())
+    assert torch.equal(predict(trained, data.test).log_p, predict(read, data.test).log_p)
     assert len(attack.result(store)["found"]) == 10
 
 
@@ -365,10 +365,10 @@ def test_without_gpytorch_it_says_what_to_install(monkeypatch):
 
 
 def test_several_and_their_features_have_one_sample_axis():
-    made = [nets.due_mlp((1, 1, 2), 3, samples=4).eval() for _ in range(2)]
+    members = [nets.due_mlp((1, 1, 2), 3, samples=4).eval() for _ in range(2)]
     x = torch.rand(5, 1, 1, 2)
-    for net in made:
+    for net in members:
         net.initialise(torch.rand(40, 1, 1, 2), 40)
-    assert Ensemble(made)(x).shape == (8, 5, 3)
-    features = LatentVictim(made[0], "fc2")
+    assert Ensemble(members)(x).shape == (8, 5, 3)
+    features = LatentVictim(members[0], "fc2")
     assert features(features.lift(x)).shape == (4, 5, 3)

@@ -39,11 +39,11 @@ SAMPLED = {name for name in set(nets.__all__) - SLOW if isinstance(build_on_meta
 
 
 def members(name="small_convnet", count=3, **options):
-    made = []
+    networks = []
     for seed in range(count):
         torch.manual_seed(seed)
-        made.append(build("network", {name: options}, (1, 32, 32), 10))
-    return made
+        networks.append(build("network", {name: options}, (1, 32, 32), 10))
+    return networks
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
@@ -71,7 +71,7 @@ def test_a_network_that_is_there_twice_is_left_as_it_was():
     assert [w.stride() for w in net.parameters()] == strides
 
 
-def test_the_answer_is_the_mean_prediction():
+def test_the_prediction_is_the_mean_over_members():
     nets_, x = members(), torch.rand(5, 1, 32, 32)
     mean = torch.stack([net(x).softmax(-1) for net in nets_]).mean(0)
     points = Points(x, torch.zeros(5, dtype=torch.long), torch.arange(5))
@@ -82,9 +82,9 @@ def test_the_answer_is_the_mean_prediction():
 def test_attacks_and_scores_see_the_whole_ensemble():
     ensemble, x = Ensemble(members()).eval(), torch.rand(12, 1, 32, 32)
     points = Points(x, log_mean_softmax(ensemble(x)).argmax(-1), torch.arange(12))
-    found = carlini_wagner(search_steps=2, steps=60)(ensemble, points)
-    assert found.found.all()
-    assert (log_mean_softmax(ensemble(found.x)).argmax(-1) != points.y).all()
+    result = carlini_wagner(search_steps=2, steps=60)(ensemble, points)
+    assert result.found.all()
+    assert (log_mean_softmax(ensemble(result.x)).argmax(-1) != points.y).all()
     assert all(weight.requires_grad for weight in ensemble.parameters())
     moved = pgd(eps=0.02, steps=3, objective=entropy(), keep="worst")(ensemble, points)
     before, after = (entropy()(Forward(ensemble(z), points.y)) for z in (x, moved.x))
@@ -169,7 +169,7 @@ def test_its_first_member_alone_is_the_single_network(store):
         assert torch.allclose(first[name], tensor, atol=1e-5), name
 
 
-def test_an_ensemble_of_runs_and_dropout_are_victims_of_cells(store):
+def test_an_ensemble_of_runs_and_dropout_are_victims_of_tasks(store):
     runs = tuple(trained("vanilla", store, seed) for seed in (0, 1))
     for victim in (DeepEnsemble(runs), MCDropout(trained("vanilla", store, dropout=0.3), 3)):
         tasks = [PredictTask(victim), attack_task(victim, {"pgd": {"eps": 0.1, "steps": 3}}, limit=30)]

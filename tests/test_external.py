@@ -87,8 +87,8 @@ def pt2(tmp_path_factory):
 @pytest.mark.parametrize("name", networks())
 def test_an_exported_program_gives_the_same_bits(name, pt2):
     for n in (1, 5):
-        for ours, its in zip(answers(networks()[name], n), answers(read_program(pt2[name]), n)):
-            assert torch.equal(ours, its)
+        for expected, actual in zip(answers(networks()[name], n), answers(read_program(pt2[name]), n)):
+            assert torch.equal(expected, actual)
 
 
 def test_a_decomposed_program_gives_the_same_answers_and_gradients(tmp_path):
@@ -97,16 +97,16 @@ def test_a_decomposed_program_gives_the_same_answers_and_gradients(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.export.save(program.run_decompositions(), tmp_path / "core.pt2")
-    for ours, its in zip(answers(net), answers(read_program(tmp_path / "core.pt2"))):
-        assert torch.allclose(ours, its, atol=1e-6)
+    for expected, actual in zip(answers(net), answers(read_program(tmp_path / "core.pt2"))):
+        assert torch.allclose(expected, actual, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["varied", "small_convnet"])
 def test_an_onnx_file_gives_the_same_answers_and_gradients(name, tmp_path):
     net = networks()[name]
-    its = read_onnx(exported(net, tmp_path / "net.onnx"))
+    imported = read_onnx(exported(net, tmp_path / "net.onnx"))
     for n in (1, 5):
-        for a, b in zip(answers(net, n), answers(its, n)):
+        for a, b in zip(answers(net, n), answers(imported, n)):
             assert torch.allclose(a, b, atol=1e-5)
 
 
@@ -275,7 +275,7 @@ def test_a_module_in_the_place_of_a_factory_is_taken_as_it_is(factory):
     assert ExternalModel("mymodels:ready", SHAPE).key == ExternalModel(factory, SHAPE).key
 
 
-def test_what_writes_to_its_input_writes_to_a_copy():
+def test_a_classifier_that_writes_to_its_input_gets_a_copy():
     class Doubles(nn.Module):
         def forward(self, x):
             return x.mul_(2).flatten(1)
@@ -315,7 +315,7 @@ def test_impossible_adapters_are_refused(adapter, message):
         InMemoryModel(nn.Flatten(), SHAPE, **adapter)
 
 
-def test_a_key_tells_classifiers_apart_by_what_they_do():
+def test_keys_depend_on_what_classifiers_compute():
     def net(seed=0):
         torch.manual_seed(seed)
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))

@@ -134,33 +134,35 @@ def test_an_old_softmax_is_over_all_dimensions_from_its_axis_on(tmp_path):
 
 
 def test_operators_on_sizes_and_with_several_results(tmp_path):
-    def made(operator, inputs, outputs=("y",), **attributes):
+    def operation(operator, inputs, outputs=("y",), **attributes):
         return helper.make_node(operator, inputs, outputs, **attributes)
 
     two, minus = (numpy_helper.from_array(np.array(v, np.int64), n) for v, n in ((2, "two"), ([-1], "minus")))
     half = numpy_helper.from_array(np.array(0.5, np.float32), "half")
     nodes = [
-        made("Shape", ["x"], ["shape"], start=0, end=1),
-        made("Mod", ["shape", "two"], ["odd"]),
-        made("Sub", ["shape", "odd"], ["even"]),
-        made("Add", ["even", "odd"], ["batch"]),
-        made("Concat", ["batch", "minus"], ["sizes"], axis=0),
-        made("Reshape", ["x", "sizes"], ["flat"]),
-        made("ConstantOfShape", ["batch"], ["ones"], value=helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])),
-        made("Unsqueeze", ["ones", "minus"], ["column"]),
-        made("Expand", ["column", "sizes2"], ["wide"]),
-        made("Split", ["flat"], ["left", "right"], axis=1, num_outputs=2),
-        made("Greater", ["left", "right"], ["more"]),
-        made("Where", ["more", "left", "wide"], ["chosen"]),
-        made("Less", ["chosen", "half"], ["small"]),
-        made("Cast", ["small"], ["number"], to=TensorProto.FLOAT),
-        made("Exp", ["chosen"], ["exp"]),
-        made("Log", ["exp"], ["log"]),
-        made("Sqrt", ["exp"], ["root"]),
-        made("Reciprocal", ["root"], ["inverse"]),
-        made("Round", ["inverse"], ["round"]),
-        made("Equal", ["round", "number"], ["equal"]),
-        made("Where", ["equal", "log", "inverse"]),
+        operation("Shape", ["x"], ["shape"], start=0, end=1),
+        operation("Mod", ["shape", "two"], ["odd"]),
+        operation("Sub", ["shape", "odd"], ["even"]),
+        operation("Add", ["even", "odd"], ["batch"]),
+        operation("Concat", ["batch", "minus"], ["sizes"], axis=0),
+        operation("Reshape", ["x", "sizes"], ["flat"]),
+        operation(
+            "ConstantOfShape", ["batch"], ["ones"], value=helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
+        ),
+        operation("Unsqueeze", ["ones", "minus"], ["column"]),
+        operation("Expand", ["column", "sizes2"], ["wide"]),
+        operation("Split", ["flat"], ["left", "right"], axis=1, num_outputs=2),
+        operation("Greater", ["left", "right"], ["more"]),
+        operation("Where", ["more", "left", "wide"], ["chosen"]),
+        operation("Less", ["chosen", "half"], ["small"]),
+        operation("Cast", ["small"], ["number"], to=TensorProto.FLOAT),
+        operation("Exp", ["chosen"], ["exp"]),
+        operation("Log", ["exp"], ["log"]),
+        operation("Sqrt", ["exp"], ["root"]),
+        operation("Reciprocal", ["root"], ["inverse"]),
+        operation("Round", ["inverse"], ["round"]),
+        operation("Equal", ["round", "number"], ["equal"]),
+        operation("Where", ["equal", "log", "inverse"]),
     ]
     sizes2 = numpy_helper.from_array(np.array([3, 36], np.int64), "sizes2")
     graph = helper.make_graph(

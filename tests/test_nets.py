@@ -237,8 +237,8 @@ def test_shortcuts_of_wide_resnet(reads):
         nn.init.zeros_(block.body.conv2.weight)  # only the shortcut remains
         x = torch.randn(2, block.shortcut.in_channels, 8, 8)
         # An untrained batch norm in evaluation mode divides by sqrt(1 + 1e-5).
-        seen = x if reads == "input" else (x / (1 + 1e-5) ** 0.5).relu()
-        torch.testing.assert_close(block(x), block.shortcut(seen))
+        expected = x if reads == "input" else (x / (1 + 1e-5) ** 0.5).relu()
+        torch.testing.assert_close(block(x), block.shortcut(expected))
 
 
 def test_depths():

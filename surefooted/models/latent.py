@@ -25,7 +25,7 @@ class LatentVictim:
         net: a ``torch.nn.Sequential`` of named stages, as all networks of ``surefooted.nets`` are, or an ensemble of
             such networks.
         stage: the last stage of the encoder, such as fc1 of a LeNet (120 wide in UTA).
-        box: least and greatest value of a feature.
+        box: minimum and maximum of a feature.
 
     Raises:
         ModelError: if the network has no such stage, or nothing follows it.

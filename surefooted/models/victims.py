@@ -37,7 +37,7 @@ class Victim(Protocol):
 
     Attributes:
         nets: the modules that compute the logits. Attacks freeze their weights, and restore weights, buffers and modes.
-        box: least and greatest value of an attacked coordinate, (0, 1) for pixels.
+        box: minimum and maximum of an attacked coordinate, (0, 1) for pixels.
 
     Example:
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))

@@ -160,10 +160,10 @@ def check_fit(net: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
             name for name in expected if name in weights and expected[name].shape != weights[name].shape
         ],
     }
-    found = [f"{_count_tensors(names)} {fault} ({names[0]})" for fault, names in faults.items() if names]
-    if found:
+    mismatches = [f"{_count_tensors(names)} {fault} ({names[0]})" for fault, names in faults.items() if names]
+    if mismatches:
         raise ModelError(
-            f"{path} does not fit the network: {', '.join(found)}. Use the network that it was written from."
+            f"{path} does not fit the network: {', '.join(mismatches)}. Use the network that it was written from."
         )
 
 

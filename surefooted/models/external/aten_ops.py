@@ -50,7 +50,7 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
 
 
 def is_allowed(target: str) -> bool:
-    """Whether a program may call this target.
+    """Check that a program may call this target.
 
     Example:
         >>> is_allowed("torch.ops.aten.relu.default"), is_allowed("torch.ops.aten.from_file.default")

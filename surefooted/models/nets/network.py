@@ -15,28 +15,28 @@ from surefooted.errors import ArgumentError
 Shape = tuple[Count, Count, Count]
 """(C, H, W) of the images."""
 
-P = ParamSpec("P")
+Args = ParamSpec("Args")
 Net = TypeVar("Net", bound=nn.Module, covariant=True)
 
 
 @runtime_checkable
-class NetworkFactory(Protocol[P, Net]):
+class NetworkFactory(Protocol[Args, Net]):
     """A component that builds a network: ``factory(shape, classes, **options)``.
 
     Attributes:
-        min_side: least height and width of the images, in pixels.
+        min_side: minimum height and width of the images, in pixels.
     """
 
     min_side: int
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Net: ...
+    def __call__(self, *args: Args.args, **kwargs: Args.kwargs) -> Net: ...
 
 
-def network(*, min_side: int = 1) -> Callable[[Callable[P, Net]], NetworkFactory[P, Net]]:
+def network(*, min_side: int = 1) -> Callable[[Callable[Args, Net]], NetworkFactory[Args, Net]]:
     """Declare a network: a component whose first argument is the shape of the images, which may be too small.
 
     Args:
-        min_side: least height and width of the images, in pixels; below it the layers would shrink them to nothing.
+        min_side: minimum height and width of the images, in pixels; the layers would shrink smaller ones to nothing.
 
     Example:
         >>> import surefooted as sf
@@ -44,13 +44,13 @@ def network(*, min_side: int = 1) -> Callable[[Callable[P, Net]], NetworkFactory
         12
     """
 
-    def declare(factory: Callable[P, Net]) -> NetworkFactory[P, Net]:
+    def declare(factory: Callable[Args, Net]) -> NetworkFactory[Args, Net]:
         @functools.wraps(factory)
-        def sized(*args: P.args, **options: P.kwargs) -> Net:
+        def sized(*args: Args.args, **options: Args.kwargs) -> Net:
             _check_size(factory.__name__, min_side, cast(Shape, args[0]))
             return factory(*args, **options)
 
-        declared = cast(NetworkFactory[P, Net], component(sized))
+        declared = cast(NetworkFactory[Args, Net], component(sized))
         declared.min_side = min_side
         return declared
 

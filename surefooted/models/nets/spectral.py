@@ -164,14 +164,14 @@ def power_iteration(layer: SpectralLayer, iterations: int = 1) -> None:
         layer.u.copy_(F.normalize(layer.operator(layer.v), dim=0))
 
 
-def spectral_norm(layer: SpectralLayer) -> Float[Tensor, ""]:
+def operator_norm(layer: SpectralLayer) -> Float[Tensor, ""]:
     """The spectral norm of the unscaled weights, as the current u and v estimate it.
 
     Example:
         >>> layer = SpectralLinear(2, 2, coefficient=1.0)
         >>> _ = layer.weight.data.copy_(torch.diag(torch.tensor([3.0, 1.0])))
         >>> power_iteration(layer, 50)
-        >>> round(float(spectral_norm(layer).detach()), 3)
+        >>> round(float(operator_norm(layer).detach()), 3)
         3.0
     """
     # Copies: the next forward pass changes the vectors in place, and the gradient of this one reads them.
@@ -183,7 +183,7 @@ def _scale(layer: SpectralLayer) -> Float[Tensor, ""]:
     with torch.autocast(layer.weight.device.type, enabled=False):
         if layer.training:
             power_iteration(layer)
-        return (spectral_norm(layer) / layer.coefficient).clamp(min=1)
+        return (operator_norm(layer) / layer.coefficient).clamp(min=1)
 
 
 def _register_vectors(layer: nn.Module, outer: int, inner: int) -> None:
