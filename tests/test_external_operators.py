@@ -1,4 +1,4 @@
-"""Operators of ONNX, one by one: what they compute is what ONNX's own reference computes."""
+"""Operators of ONNX, one by one: they compute what ONNX's own reference implementation computes."""
 
 import numpy as np
 import onnx
@@ -206,3 +206,19 @@ def test_operators_that_are_not_supported_are_all_named(tmp_path):
     onnx.save(node("Relu", opset=6), tmp_path / "old.onnx")
     with pytest.raises(ModelError, match="opset 6; expected 7"):
         read_onnx(tmp_path / "old.onnx")
+
+
+def test_a_constant_of_another_domain_is_not_the_standard_one(tmp_path):
+    value = helper.make_tensor("value", TensorProto.FLOAT, [1], [1.0])
+    graph = helper.make_graph(
+        [
+            helper.make_node("Constant", [], ["c"], domain="my.ops", value=value),
+            helper.make_node("Add", ["x", "c"], ["y"]),
+        ],
+        "custom",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, F4)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), tmp_path / "custom.onnx")
+    with pytest.raises(ModelError, match=r"not supported: my\.ops\.Constant\."):
+        read_onnx(tmp_path / "custom.onnx")
