@@ -47,7 +47,7 @@ NETS = {
     "batch norm": lambda: made(wide_resnet, depth=10, widen=1),
     "folded": lambda: fuse_batchnorm(made(cnn7)),
     "ensemble": lambda: Ensemble([made(lenet), made(mlp)]),
-    "ensemble at once": lambda: Ensemble([made(lenet), made(lenet).requires_grad_(False)], way="batched"),
+    "ensemble at once": lambda: Ensemble([made(lenet), made(lenet).requires_grad_(False)], mode="batched"),
 }
 
 
