@@ -3,9 +3,9 @@
     python bench/ensembles.py [--nets lenet resnet29_v2] [--members 5] [--batch 128] [--repeats 3] [--threads 1]
 
 Printed for each network: a training step in lockstep (summed cross-entropy, Adam), a step of UTA-AT with three steps
-of the attack, prediction, and the gradient of an attack; milliseconds (of CPU time, on a CPU) of either way, and the
+of the attack, prediction, and the gradient of an attack; milliseconds (of CPU time, on a CPU) in either mode, and the
 same of a single network.
-``Ensemble`` takes the loop by default; where batched is faster, ``Ensemble(members, way="batched")``.
+``Ensemble`` takes the loop by default; where batched is faster, ``Ensemble(members, mode="batched")``.
 """
 
 from __future__ import annotations
@@ -56,18 +56,23 @@ def compare(name: str, options: argparse.Namespace) -> None:
     }
     for what, (many, one, run) in work.items():
         contenders = {
-            way: prepared(run, made(name, shape, options, way), many, points) for way in ("loop", "batched")
-        } | {"single": prepared(run, made(name, shape, options, None), one, points)}
+            mode: prepared(run, build_contender(name, shape, options, mode), many, points)
+            for mode in ("loop", "batched")
+        } | {"single": prepared(run, build_contender(name, shape, options, None), one, points)}
         on_cpu = x.device.type == "cpu"  # there cores are shared: what counts is the time of ours
-        times = {way: 1e3 * (t.cpu if on_cpu else t.wall) for way, t in alternate(contenders, options.repeats).items()}
-        columns = "  ".join(f"{way} {t:8.1f} ms" for way, t in times.items())
-        loop, batched, single = (times[way] for way in ("loop", "batched", "single"))
+        times = {
+            mode: 1e3 * (t.cpu if on_cpu else t.wall) for mode, t in alternate(contenders, options.repeats).items()
+        }
+        columns = "  ".join(f"{mode} {t:8.1f} ms" for mode, t in times.items())
+        loop, batched, single = (times[mode] for mode in ("loop", "batched", "single"))
         print(f"{name:14} {what:14} {columns}  batched / loop {batched / loop:.2f}, loop / single {loop / single:.2f}")
 
 
-def made(name: str, shape: tuple[int, ...], options: argparse.Namespace, way: EnsembleMode | None) -> nn.Module:
-    nets = [build("network", name, shape, 10) for _ in range(options.members if way else 1)]
-    net = Ensemble(nets, way=way) if way else nets[0]
+def build_contender(
+    name: str, shape: tuple[int, ...], options: argparse.Namespace, mode: EnsembleMode | None
+) -> nn.Module:
+    nets = [build("network", name, shape, 10) for _ in range(options.members if mode else 1)]
+    net = Ensemble(nets, mode=mode) if mode else nets[0]
     return net.to(options.device, memory_format=torch.channels_last)
 
 

@@ -47,7 +47,7 @@ NETS = {
     "batch norm": lambda: made(wide_resnet, depth=10, widen=1),
     "folded": lambda: fuse_batchnorm(made(cnn7)),
     "ensemble": lambda: Ensemble([made(lenet), made(mlp)]),
-    "ensemble at once": lambda: Ensemble([made(lenet), made(lenet).requires_grad_(False)], way="batched"),
+    "ensemble at once": lambda: Ensemble([made(lenet), made(lenet).requires_grad_(False)], mode="batched"),
 }
 
 
@@ -285,7 +285,7 @@ def test_what_cannot_be_analysed_is_refused():
 
     with pytest.raises(InputError, match="no gradient"):
         sensitivity(Cut(), points)
-    with pytest.raises(InputError, match="labels go from 0 to 9"):
+    with pytest.raises(InputError, match="Labels range from 0 to 9"):
         sensitivity(net, points._replace(y=torch.tensor([0, 1, 2, 9])))
     with pytest.raises(InputError, match="not from 0 to 1"):
         jacobian_norm(net, points._replace(x=255 * points.x))

@@ -341,7 +341,7 @@ def test_arguments_that_cannot_be_are_refused_alike(net, points):
     for call in (fgsm(eps=0.1), predict, decision_margin):
         with pytest.raises(InputError, match=r"give Points\(x.float\(\), y, i\)"):
             call(net, double)
-        with pytest.raises(InputError, match="batch is 0"):
+        with pytest.raises(InputError, match="`batch` is 0"):
             call(net, points, batch=0)
     bytes_, longs = points._replace(y=points.y.to(torch.uint8)), decision_margin(net, points)
     assert torch.equal(decision_margin(net, bytes_), longs)

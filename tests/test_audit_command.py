@@ -139,7 +139,7 @@ def test_probabilities_are_flagged_and_mended(command, stranger):
         ((*AUDIT, "--model", "stranger:Sixteenths", "--outputs", "probabilities"), "of 64 images 64 have outputs"),
         ((*AUDIT, "--model", "stranger:Two", "--outputs", "probabilities"), "returns a tuple"),
         ((*AUDIT, "--model", "stranger:mlp", "--norm", "l1"), "norm = 'l1'"),
-        ((*AUDIT, "--model", "none.onnx"), "is not there"),
+        ((*AUDIT, "--model", "none.onnx"), "does not exist"),
         ((*AUDIT, "--model", "stranger:mlp", "--levels", "33"), "--levels is 33, and there are 32 images"),
         ((*AUDIT, "--model", "stranger:mlp", "--eps", "8"), "eps = 8 in L∞ .* Did you mean 8/255?"),
         (AUDIT, "which classifier?"),

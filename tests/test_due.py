@@ -16,13 +16,13 @@ from surefooted.core.scores import entropy
 from surefooted.core.types import Forward, Points
 from surefooted.data import digits
 from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_source
-from surefooted.errors import InputError
+from surefooted.errors import DependencyError, InputError, ModelError
 from surefooted.models import nets
 from surefooted.models.ensembles import Ensemble
 from surefooted.models.latent import LatentVictim
 from surefooted.models.nets.due import Due
 from surefooted.models.nets.gaussian_process import JITTER, GaussianProcess, k_means
-from surefooted.models.nets.spectral import SpectralBatchNorm2d, SpectralConv2d, SpectralLinear, norm
+from surefooted.models.nets.spectral import SpectralBatchNorm2d, SpectralConv2d, SpectralLinear, operator_norm
 from surefooted.models.prediction import predict
 from surefooted.models.weights import build_on_meta, load_model, seeded_network
 from surefooted.pipeline.execute import execute
@@ -131,7 +131,7 @@ def test_uta_goes_where_the_net_is_unsure(sure, moons):
 
 def test_marginals_are_those_of_gpytorch(gpytorch, sure, moons):
     net = started(PLANE, moons).double()
-    net.start(moons.train.points().x, 300)
+    net.initialise(moons.train.points().x, 300)
     process = net.gp
     randomise(process)
 
@@ -156,7 +156,7 @@ def test_marginals_are_those_of_gpytorch(gpytorch, sure, moons):
     torch.testing.assert_close(mean.T, theirs.mean, rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(variance.T, theirs.variance, rtol=1e-8, atol=1e-8)
     kl = model.variational_strategy.kl_divergence().sum()
-    torch.testing.assert_close(process.divergence(), kl, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(process.kl_divergence(), kl, rtol=1e-8, atol=1e-8)
     assert kl > 0.3
 
 
@@ -182,10 +182,10 @@ def test_no_row_depends_on_its_neighbours(sure, moons):
 
 def test_the_divergence_is_zero_at_the_prior(sure):
     process = GaussianProcess(3, 4, inducing=5, samples=2, training_samples=2)
-    assert 0 < process.divergence() < 1e-3  # the means start beside the prior's
+    assert 0 < process.kl_divergence() < 1e-3  # the means start beside the prior's
     nn.init.zeros_(process.posterior.variational_mean)
-    assert float(process.divergence().detach()) == 0
-    assert sure.gp.divergence() > 0.5
+    assert float(process.kl_divergence().detach()) == 0
+    assert sure.gp.kl_divergence() > 0.5
 
 
 def test_gradients_of_the_entropy_are_finite_differences(sure, moons):
@@ -194,16 +194,16 @@ def test_gradients_of_the_entropy_are_finite_differences(sure, moons):
     net = net.double().eval()
     x = moons.test.points().x[:6].double()
 
-    def of(x):
+    def entropies_at(x):
         torch.manual_seed(3)
         return entropy()(Forward(net(x), torch.zeros(len(x), dtype=torch.long)))
 
     z = x.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(of(z).sum(), z)
+    (gradient,) = torch.autograd.grad(entropies_at(z).sum(), z)
     for k in range(2):
         step = torch.zeros_like(x)
         step[..., k] = 1e-6
-        difference = (of(x + step) - of(x - step)).detach() / 2e-6
+        difference = (entropies_at(x + step) - entropies_at(x - step)).detach() / 2e-6
         torch.testing.assert_close(gradient[:, 0, 0, k], difference, rtol=1e-4, atol=1e-6)
     assert (gradient.abs() > 1e-3).any()
 
@@ -212,7 +212,7 @@ def test_it_starts_from_the_data(moons):
     net = started(PLANE, moons)
     x = moons.train.points().x
     before = {name: t.clone() for name, t in net.state_dict().items() if not name.endswith((".u", ".v"))}
-    net.start(x, 1234)
+    net.initialise(x, 1234)
     changed = {name for name, t in before.items() if not torch.equal(t, net.state_dict()[name])}
     assert changed == {"gp.inducing", "gp.examples", "gp.kernel.base_kernel.raw_lengthscale"}
     z = features(net.eval(), x).detach()
@@ -220,19 +220,19 @@ def test_it_starts_from_the_data(moons):
     torch.testing.assert_close(lengthscale, torch.pdist(z).mean().expand(2), rtol=0.02, atol=0)
     torch.testing.assert_close(net.gp.inducing.mean(0), z.mean(0), rtol=0.3, atol=0.1)
     again = started(PLANE, moons)
-    again.start(x, 1234)
+    again.initialise(x, 1234)
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values()))
-    again.start(x[:50], 50)  # of a network that goes on training only N is new
+    again.initialise(x[:50], 50)  # of a network that goes on training only N is new
     assert torch.equal(again.gp.inducing, net.gp.inducing) and again.gp.examples == 50
     objective = due().outer_loss(net, x, x, moons.train.y)
-    assert objective.isfinite() and due().penalty(net) == net.gp.divergence() / 1234
+    assert objective.isfinite() and due().penalty(net) == net.gp.kl_divergence() / 1234
 
 
 def test_k_means_finds_what_lies_apart():
     centres = torch.tensor([[0.0, 0], [9, 0], [0, 9]]).double()
     cloud = (centres[:, None] + 0.1 * torch.randn(3, 20, 2, generator=torch.Generator().manual_seed(0))).flatten(0, 1)
-    found = k_means(cloud, 3)
-    assert torch.cdist(centres, found).amin(1).max() < 0.2
+    centre_estimates = k_means(cloud, 3)
+    assert torch.cdist(centres, centre_estimates).amin(1).max() < 0.2
     assert k_means(torch.ones(4, 2), 3).shape == (3, 2)
 
 
@@ -247,7 +247,7 @@ def test_no_layer_of_a_trained_net_stretches_more(bars):
     assert len(layers) == 10
     for layer in [layers[0], layers[2], layers[-1]]:
         exact = torch.linalg.matrix_norm(dense(layer), 2)
-        assert 0.9 < float(exact / norm(layer).detach()) < 1.05 and exact > 0.7
+        assert 0.9 < float(exact / operator_norm(layer).detach()) < 1.05 and exact > 0.7
     slopes = [m.weight * (m.running_var + m.eps).rsqrt() for m in net.modules() if isinstance(m, SpectralBatchNorm2d)]
     assert len(slopes) == 7 and max(float(slope.detach().abs().max()) for slope in slopes) > 0.7  # the bound does work
 
@@ -262,13 +262,13 @@ def test_what_is_read_back_predicts_the_same(net, tmp_path):
     task = train_task("due", net, data, {"recipe": {"epochs": 1, "batch": 32, **SGD}})
     attack = attack_task(task, {"pgd": {"eps": 0.1, "steps": 2}}, limit=10)
     execute([task, attack], store, runtime=Runtime("cpu", threads=1), quiet=True)
-    made = started(net, data)
-    fit(due(), made, data, recipe(epochs=1, batch=32, **SGD))
+    trained = started(net, data)
+    fit(due(), trained, data, recipe(epochs=1, batch=32, **SGD))
     read = task.load(store)
     assert isinstance(read, Due) and read.gp.examples == len(data.train)
-    assert made.state_dict().keys() == read.state_dict().keys()
-    assert all(torch.equal(a, read.state_dict()[name]) for name, a in made.state_dict().items())
-    assert torch.equal(predict(made, data.test).log_p, predict(read, data.test).log_p)
+    assert trained.state_dict().keys() == read.state_dict().keys()
+    assert all(torch.equal(a, read.state_dict()[name]) for name, a in trained.state_dict().items())
+    assert torch.equal(predict(trained, data.test).log_p, predict(read, data.test).log_p)
     assert len(attack.result(store)["found"]) == 10
 
 
@@ -298,7 +298,7 @@ def test_a_killed_training_ends_with_the_same_bits(net, bars, tmp_path, monkeypa
 @pytest.mark.parametrize("mode", ["eval", "train"])
 def test_attacks_leave_no_trace(mode, bars):
     net = started(SMALL, bars)
-    net.start(bars.train.points().x, len(bars.train))
+    net.initialise(bars.train.points().x, len(bars.train))
     kept = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     some, state = bars.test.points(), torch.get_rng_state()
     moved = pgd(eps=0.1, steps=3).perturb(net, some, target=some.y, seed=0, mode=mode)
@@ -342,10 +342,12 @@ def test_the_paper_codes_network():
 
 def test_images_that_are_all_the_same_are_refused(moons):
     flat = splits(np.full((60, 1, 1, 2), 0.5), np.arange(60) % 2, "flat")
-    with pytest.raises(InputError, match=r"all the same \(zero variance\).*look whether the images differ"):
+    with pytest.raises(ModelError, match=r"all the same \(zero variance\).*Check that the images differ"):
         fit(due(), started(PLANE, flat), flat, recipe(epochs=1))
     many = started({PLANE: {"inducing": 500}}, moons)
-    with pytest.raises(InputError, match=r"500 inducing points cannot start from 288 .* lower --net\.inducing"):
+    with pytest.raises(
+        ModelError, match=r"500 inducing points cannot be initialised from 288 .* Lower `net\.inducing`"
+    ):
         fit(due(), many, moons, recipe(epochs=1))
 
 
@@ -358,15 +360,15 @@ def test_method_and_network_belong_together(moons, bars):
 
 def test_without_gpytorch_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gpytorch", None)
-    with warnings.catch_warnings(), pytest.raises(InputError, match=r"pip install surefooted\[gp\]"):
+    with warnings.catch_warnings(), pytest.raises(DependencyError, match=r"pip install 'surefooted\[gp\]'"):
         nets.due_mlp((1, 1, 2), 2)
 
 
 def test_several_and_their_features_have_one_sample_axis():
-    made = [nets.due_mlp((1, 1, 2), 3, samples=4).eval() for _ in range(2)]
+    members = [nets.due_mlp((1, 1, 2), 3, samples=4).eval() for _ in range(2)]
     x = torch.rand(5, 1, 1, 2)
-    for net in made:
-        net.start(torch.rand(40, 1, 1, 2), 40)
-    assert Ensemble(made)(x).shape == (8, 5, 3)
-    features = LatentVictim(made[0], "fc2")
+    for net in members:
+        net.initialise(torch.rand(40, 1, 1, 2), 40)
+    assert Ensemble(members)(x).shape == (8, 5, 3)
+    features = LatentVictim(members[0], "fc2")
     assert features(features.lift(x)).shape == (4, 5, 3)

@@ -8,7 +8,7 @@ from surefooted.attacks import carlini_wagner, pgd
 from surefooted.core import scores
 from surefooted.core.scores import cross_entropy, entropy
 from surefooted.core.types import Forward, Points
-from surefooted.errors import InputError
+from surefooted.errors import InputError, ModelError
 from surefooted.models import nets
 from surefooted.models.ensembles import Ensemble, MonteCarloDropout
 from surefooted.models.latent import LatentVictim
@@ -50,19 +50,19 @@ def test_attacks_move_features_and_nothing_else(make, batch):
     net = make().eval()
     victim = LatentVictim(net, "fc1")
     z = victim.lift(batch.x).detach()
-    found = pgd(eps=0.5, steps=20, objective=entropy(), keep="worst")(victim, batch)
-    assert found.x.shape == z.shape and bool((found.size <= 0.5 * (1 + 1e-6)).all())
-    before, after = (entropy()(Forward(victim(at).detach(), batch.y)) for at in (z, found.x))
-    assert bool((after[~found.found] > before[~found.found]).all())
-    assert float(found.x.min()) < 0  # no box bounds features
+    result = pgd(eps=0.5, steps=20, objective=entropy(), keep="worst")(victim, batch)
+    assert result.x.shape == z.shape and bool((result.size <= 0.5 * (1 + 1e-6)).all())
+    before, after = (entropy()(Forward(victim(at).detach(), batch.y)) for at in (z, result.x))
+    assert bool((after[~result.found] > before[~result.found]).all())
+    assert float(result.x.min()) < 0  # no box bounds features
 
 
 @pytest.mark.parametrize("variable", ["sine", "tanh"])
 def test_carlini_and_wagner_s_attack_needs_no_box(variable, batch):
     """Alone: what finds the nearest boundary afterwards would mend whatever it did."""
     victim = LatentVictim(lenet().eval(), "fc1")
-    found = carlini_wagner(steps=50, polish=0, variable=variable, lr=0.05, away_from="prediction")(victim, batch)
-    assert bool(found.found.all()) and bool(found.x.isfinite().all())
+    result = carlini_wagner(steps=50, polish=0, variable=variable, lr=0.05, away_from="prediction")(victim, batch)
+    assert bool(result.found.all()) and bool(result.x.isfinite().all())
 
 
 @pytest.mark.parametrize("method", [methods.uta, methods.pgd_at])
@@ -70,16 +70,16 @@ def test_carlini_and_wagner_s_attack_needs_no_box(variable, batch):
 def test_algorithm_1_in_features_by_hand(method, make, members, batch):
     """K sign steps of size α in the features, projected; then the loss at E(x) + δ, for encoder and classifier."""
     net = make().train()
-    made = method(eps=0.03, steps=4, step_size=0.01, members=members, view=STAGE)
+    slots = method(eps=0.03, steps=4, step_size=0.01, members=members, view=STAGE)
     victim, delta = LatentVictim(net, "fc1"), torch.zeros_like(LatentVictim(net, "fc1").lift(batch.x))
     raised = entropy() if method is methods.uta else cross_entropy()
     for _ in range(4):
         delta = delta.detach().requires_grad_()
         value = raised(Forward(victim(victim.lift(batch.x).detach() + delta), batch.y)).sum()
         delta = (delta + 0.01 * torch.autograd.grad(value, delta)[0].sign()).clamp(-0.03, 0.03)
-    moved = made.perturb_points(net, batch, batch.y, seed=0)
+    moved = slots.perturb_points(net, batch, batch.y, seed=0)
     assert torch.allclose(moved, delta, atol=1e-6)
-    loss = made.outer_loss(net, moved, batch.x, batch.y)
+    loss = slots.outer_loss(net, moved, batch.x, batch.y)
     logits = victim(victim.lift(batch.x) + delta.detach())
     by_hand = sum(nn.functional.cross_entropy(one, batch.y) for one in logits)
     assert torch.allclose(loss, by_hand, rtol=1e-5)
@@ -92,19 +92,19 @@ def test_triangular_steps_are_the_paper_s():
     net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2, bias=False))
     net[1].weight.data = torch.tensor([[1.0], [-1.0]])
     at = Points(torch.full((1, 1, 1, 1), 0.5), torch.tensor([0]), torch.tensor([0]))
-    made = methods.pgd_at(eps=0.4, steps=5, step_size=0.005, schedule="triangular")
+    slots = methods.pgd_at(eps=0.4, steps=5, step_size=0.005, schedule="triangular")
     # 0.005, 0.0425, 0.08, 0.0425, 0.005
-    assert abs(float(made.perturb_points(net, at, at.y, seed=0)) - (0.5 - 0.175)) < 1e-6
+    assert abs(float(slots.perturb_points(net, at, at.y, seed=0)) - (0.5 - 0.175)) < 1e-6
 
 
 def test_several_members_are_attacked_by_their_mean_prediction(batch):
     net = several().train()
-    made = methods.uta(eps=0.2, steps=1, step_size=0.2, members=3)
+    slots = methods.uta(eps=0.2, steps=1, step_size=0.2, members=3)
     x = batch.x.clone().requires_grad_()
     p = net(x).softmax(-1).mean(0)
     (gradient,) = torch.autograd.grad(-(p * p.log()).sum(), x)
     assert torch.allclose(
-        made.perturb_points(net, batch, batch.y, seed=0), (batch.x + 0.2 * gradient.sign()).clamp(0, 1)
+        slots.perturb_points(net, batch, batch.y, seed=0), (batch.x + 0.2 * gradient.sign()).clamp(0, 1)
     )
 
 
@@ -115,39 +115,39 @@ def test_any_uncertainty_may_be_raised(name, batch):
     net = several().train()
     for member in net.members:  # surer than at random, or the first step would leap over the boundary
         member.fc3.weight.data *= 30
-    made = methods.uta(eps=0.02, steps=5, step_size=0.004, members=3, uncertainty=name)
-    moved = made.perturb_points(net, batch, batch.y, seed=0)
-    before, after = (made.perturb.objective(Forward(net(x), batch.y)).mean() for x in (batch.x, moved))
+    slots = methods.uta(eps=0.02, steps=5, step_size=0.004, members=3, uncertainty=name)
+    moved = slots.perturb_points(net, batch, batch.y, seed=0)
+    before, after = (slots.perturb.objective(Forward(net(x), batch.y)).mean() for x in (batch.x, moved))
     assert after > before
 
 
 def test_dropout_masks_are_fresh_and_not_those_of_the_outer_pass(batch):
     torch.manual_seed(0)
     net = nets.small_convnet((1, 12, 12), 4, width=4, dropout=0.5).train()
-    seen = []
+    masks = []
     layer = next(module for module in net.modules() if isinstance(module, nn.Dropout))
-    layer.register_forward_hook(lambda module, inputs, out: seen.append((out == 0).detach()))
-    made = methods.uta(eps=0.1, steps=2, step_size=0.05, view=mc_dropout(samples=1))
+    layer.register_forward_hook(lambda module, inputs, out: masks.append((out == 0).detach()))
+    slots = methods.uta(eps=0.1, steps=2, step_size=0.05, view=mc_dropout(samples=1))
     torch.manual_seed(7)
-    moved = made.perturb_points(net, batch, batch.y, seed=7)
-    made.outer_loss(net, moved, batch.x, batch.y)
-    assert len(seen) == 3 and not any(torch.equal(a, b) for a, b in ((seen[0], seen[1]), (seen[0], seen[2])))
-    assert torch.equal(moved, made.perturb_points(net, batch, batch.y, seed=7))
-    assert not torch.equal(moved, made.perturb_points(net, batch, batch.y, seed=8))
+    moved = slots.perturb_points(net, batch, batch.y, seed=7)
+    slots.outer_loss(net, moved, batch.x, batch.y)
+    assert len(masks) == 3 and not any(torch.equal(a, b) for a, b in ((masks[0], masks[1]), (masks[0], masks[2])))
+    assert torch.equal(moved, slots.perturb_points(net, batch, batch.y, seed=7))
+    assert not torch.equal(moved, slots.perturb_points(net, batch, batch.y, seed=8))
     assert net.training and all(weight.requires_grad for weight in net.parameters())
-    assert isinstance(made.view.make_victim(net), MonteCarloDropout)
+    assert isinstance(slots.view.victim(net), MonteCarloDropout)
 
 
 @pytest.mark.parametrize(
-    "net, stage, said",
+    "net, stage, message",
     [
         (lenet(), "fc9", r"normalise, conv1, conv2, fc1, fc2, fc3"),
-        (lenet(), "fc3", r"last one: nothing is left behind it"),
-        (nn.Linear(2, 2), "fc1", r"stages in a row; this is a Linear"),
+        (lenet(), "fc3", r"fc3 is the last stage"),
+        (nn.Linear(2, 2), "fc1", r"Sequential of named stages; got Linear"),
     ],
 )
-def test_a_stage_that_cannot_be_is_refused(net, stage, said):
-    with pytest.raises(InputError, match=said):
+def test_a_stage_that_cannot_be_is_refused(net, stage, message):
+    with pytest.raises(ModelError, match=message):
         LatentVictim(net, stage)
 
 
@@ -157,9 +157,9 @@ def test_no_steps_are_refused():
 
 
 @pytest.mark.parametrize(
-    "method, said",
+    "method, message",
     [
-        ({"uta": {"view": {"latent": {"stage": "fc9"}}}}, "no latent space behind 'fc9'"),
+        ({"uta": {"view": {"latent": {"stage": "fc9"}}}}, "no latent space after stage 'fc9'"),
         ({"pgd_at": {"view": "mc_dropout"}}, "needs a network with dropout"),
         ("due", "this network has none"),
         ({"uta": {"uncertainty": "variance"}}, "variance is constant for a single prediction"),
@@ -168,8 +168,8 @@ def test_no_steps_are_refused():
         ({"due": {"clean_share": 0.5}}, "clean_share` is 0.5: .* has no attack"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_before_any_work(method, said):
-    with pytest.raises(InputError, match=said):
+def test_what_cannot_be_trained_is_refused_before_any_work(method, message):
+    with pytest.raises(InputError, match=message):
         train_task(method, "small_convnet", "digits")
 
 

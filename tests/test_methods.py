@@ -44,7 +44,7 @@ def network(method):
     if method.penalty is kl_penalty:
         torch.manual_seed(0)
         net = due_mlp((1, 6, 6), 5)
-        net.start(torch.rand(50, 1, 6, 6), 16)
+        net.initialise(torch.rand(50, 1, 6, 6), 16)
         return net
     return one(0) if method.members == 1 else Ensemble([one(m) for m in range(method.members)])
 

@@ -8,29 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError, DataError, InputError, ModelError
 from surefooted.models import nets
 from surefooted.models.nets.normalise import Normalise
 from surefooted.models.nets.residual import Residual, he_normal_
 
-# The smallest images that each takes.
-SMALLEST = {
-    "cnn4": (1, 16, 16),
-    "cnn7": (3, 4, 4),
-    "due": (3, 4, 4),
-    "due_mlp": (1, 1, 1),
-    "lenet": (1, 12, 12),
-    "lenet_svhn": (3, 12, 12),
-    "mlp": (1, 1, 1),
-    "resnet101": (3, 32, 32),
-    "resnet18": (3, 8, 8),
-    "resnet29_v2": (3, 4, 4),
-    "small_cnn": (1, 16, 16),
-    "small_convnet": (1, 2, 2),
-    "wide_resnet": (3, 4, 4),
-    "wide_resnet28_10": (3, 4, 4),
-    "wide_resnet34_10": (3, 4, 4),
-}
+# Options that make a network small enough for the tests.
 CHEAP = {"due": {"which": "small"}, "wide_resnet": {"depth": 10, "widen": 1}}
 
 
@@ -47,11 +30,16 @@ def one_thread():
 @cache
 def built(name: str) -> nn.Sequential:
     torch.manual_seed(0)
-    return getattr(nets, name)(SMALLEST[name], 5, **CHEAP.get(name, {})).eval()
+    return getattr(nets, name)(smallest(name), 5, **CHEAP.get(name, {})).eval()
+
+
+def smallest(name: str) -> tuple[int, int, int]:
+    """(C, H, W) of the smallest images that the network reads."""
+    return 3, getattr(nets, name).min_side, getattr(nets, name).min_side
 
 
 def images(name: str, count: int = 2) -> torch.Tensor:
-    return torch.rand(count, *SMALLEST[name], generator=torch.Generator().manual_seed(1))
+    return torch.rand(count, *smallest(name), generator=torch.Generator().manual_seed(1))
 
 
 def answers(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -63,10 +51,6 @@ def answers(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 def parameters(net: nn.Module) -> int:
     return sum(weight.numel() for weight in net.parameters())
-
-
-def test_all_are_tested():
-    assert set(SMALLEST) == set(nets.__all__)
 
 
 @pytest.mark.parametrize(
@@ -126,18 +110,28 @@ def test_gradients_reach_the_pixels(name):
     assert (gradient.flatten(1) != 0).any(1).all()
 
 
-@pytest.mark.parametrize("name", sorted(set(nets.__all__) - {"due_mlp", "mlp"}))
+@pytest.mark.parametrize("name", [name for name in nets.__all__ if getattr(nets, name).min_side > 1])
 def test_too_small_images_are_refused_with_what_fits(name):
-    channels, height, width = SMALLEST[name]
-    for small in [(channels, height - 1, width), (channels, height, width - 1)]:
-        with pytest.raises(InputError, match=rf"at least {height}×{height} pixels.*{small[1]}×{small[2]}"):
-            getattr(nets, name)(small, 5)
+    channels, side, _ = smallest(name)
+    for height, width in [(side - 1, side), (side, side - 1)]:
+        fitting = sorted(other for other in nets.__all__ if getattr(nets, other).min_side < side)
+        with pytest.raises(
+            ArgumentError, match=rf"{name} needs .* at least {side}×{side} .* {height}×{width}"
+        ) as error:
+            getattr(nets, name)((channels, height, width), 5)
+        assert str(error.value).endswith(f"a network that reads them: {', '.join(fitting)}.")
+
+
+@pytest.mark.parametrize("name", nets.__all__)
+def test_the_help_states_the_smallest_image(name):
+    side = getattr(nets, name).min_side
+    assert (f"at least {side}×{side} pixels" if side > 1 else "of any size") in getattr(nets, name).__doc__
 
 
 @pytest.mark.parametrize("name", nets.__all__)
 def test_unknown_options_are_refused_with_a_suggestion(name):
     with pytest.raises(InputError, match=r"no argument 'normalize'\. Did you mean 'normalise'"):
-        getattr(nets, name)(SMALLEST[name], 5, normalize="none")
+        getattr(nets, name)(smallest(name), 5, normalize="none")
 
 
 @pytest.mark.parametrize(
@@ -166,16 +160,16 @@ def test_flattening_follows_the_image(name, side):
 # Normalisation
 
 
-@pytest.mark.parametrize("how", ["none", "channel", "pixel_mean"])
-def test_normalisation_is_inside(how):
+@pytest.mark.parametrize("mode", ["none", "channel", "pixel_mean"])
+def test_normalisation_is_inside(mode):
     train, x = torch.rand(50, 3, 8, 8).pow(2), torch.rand(4, 3, 8, 8)
-    net = nets.small_convnet((3, 8, 8), 5, normalise=how)
+    net = nets.small_convnet((3, 8, 8), 5, normalise=mode)
     data = train.double().numpy()
     mean, std = {
         "none": (0.0, 1.0),
         "channel": (data.mean((0, 2, 3))[:, None, None], data.std((0, 2, 3))[:, None, None]),
         "pixel_mean": (data.mean(0), 1.0),
-    }[how]
+    }[mode]
     torch.testing.assert_close(net.normalise(x), x)  # until fit
     net.normalise.fit(train)
     normalised = torch.from_numpy((x.double().numpy() - mean) / std).float()
@@ -205,14 +199,14 @@ def test_a_constant_channel_becomes_zero():
 
 @pytest.mark.parametrize("wrong", [torch.full((2, 1, 4, 4), 255.0), torch.full((2, 1, 4, 4), torch.nan)])
 def test_fit_wants_pixels(wrong):
-    with pytest.raises(InputError, match=r"pixels in \[0, 1\]"):
+    with pytest.raises(DataError, match=r"pixels in \[0, 1\]"):
         Normalise((1, 4, 4), "channel").fit(wrong)
 
 
 @pytest.mark.parametrize("name", nets.__all__)
 def test_images_of_another_shape_are_refused(name):
-    channels, height, width = SMALLEST[name]
-    with pytest.raises(InputError, match="got a batch of shape"):
+    channels, height, width = smallest(name)
+    with pytest.raises(ModelError, match="got a batch of shape"):
         built(name)(torch.rand(2, channels, 2 * height, width))
 
 
@@ -232,7 +226,7 @@ def test_dropout_follows_every_convolution_of_resnet18_and_renames_nothing():
 def test_without_dropout_there_is_no_such_layer(name):
     options = CHEAP.get(name, {})
     for p, present in [(0.0, False), (0.3, True)]:
-        net = getattr(nets, name)(SMALLEST[name], 5, dropout=p, **options)
+        net = getattr(nets, name)(smallest(name), 5, dropout=p, **options)
         assert any(isinstance(m, nn.Dropout) for m in net.modules()) is present
 
 
@@ -243,8 +237,8 @@ def test_shortcuts_of_wide_resnet(reads):
         nn.init.zeros_(block.body.conv2.weight)  # only the shortcut remains
         x = torch.randn(2, block.shortcut.in_channels, 8, 8)
         # An untrained batch norm in evaluation mode divides by sqrt(1 + 1e-5).
-        seen = x if reads == "input" else (x / (1 + 1e-5) ** 0.5).relu()
-        torch.testing.assert_close(block(x), block.shortcut(seen))
+        expected = x if reads == "input" else (x / (1 + 1e-5) ** 0.5).relu()
+        torch.testing.assert_close(block(x), block.shortcut(expected))
 
 
 def test_depths():
@@ -278,7 +272,7 @@ def test_maps_of_resnet29_v2_as_in_keras():
 
 @pytest.mark.parametrize("depth", [4, 5, 27, 29])
 def test_depths_that_wide_resnets_cannot_have(depth):
-    with pytest.raises(InputError, match=r"not 6n \+ 4"):
+    with pytest.raises(ArgumentError, match=r"not 6n \+ 4"):
         nets.wide_resnet((3, 32, 32), 10, depth=depth)
 
 

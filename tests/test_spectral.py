@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from surefooted.models.nets.spectral import SpectralBatchNorm2d, SpectralConv2d, iterate, norm
+from surefooted.models.nets.spectral import SpectralBatchNorm2d, SpectralConv2d, operator_norm, power_iteration
 
 
 def dense(layer):
@@ -18,9 +18,9 @@ def test_the_norm_is_that_of_the_convolution_itself(side, stride, kernel):
     torch.manual_seed(0)
     like = nn.Conv2d(2, 3, kernel, stride, padding=kernel // 2, bias=False)
     layer = SpectralConv2d(like, (2, side, side), 0.5)
-    iterate(layer, 300)
+    power_iteration(layer, 300)
     exact = torch.linalg.matrix_norm(dense(layer), 2)
-    torch.testing.assert_close(norm(layer).detach(), exact, rtol=1e-4, atol=0)
+    torch.testing.assert_close(operator_norm(layer).detach(), exact, rtol=1e-4, atol=0)
     x = torch.rand(2, 2, side, side)
     torch.testing.assert_close(layer.eval()(x), like(x) * 0.5 / exact, rtol=1e-4, atol=1e-5)
     loose = SpectralConv2d(like, (2, side, side), 100.0)

@@ -22,7 +22,7 @@ from surefooted.models.victims import (
     as_victim,
     channels_last,
     check_input,
-    classes_of,
+    infer_num_classes,
     to_device_of,
     untouched,
 )
@@ -89,7 +89,7 @@ class Attack(Component):
         """
         victim = as_victim(model)
         check_input(victim, points, batch)
-        classes_of(victim, to_device_of(victim, points.take(slice(0, 2))).x, points.y)
+        infer_num_classes(victim, to_device_of(victim, points.take(slice(0, 2))).x, points.y)
         with untouched(victim, mode, seed), channels_last(victim):
             pool = max(batch, POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))
             parts = [

@@ -134,7 +134,7 @@ def prepare(made: Audit, store: Store, runtime: Runtime, *, quiet: bool) -> None
     check_classifier(net, points, len(made.splits.test.classes))
     if isinstance(net, IOAdapter) and net.outputs == "probabilities":
         with torch.no_grad(), untouched(NetworkVictim(net)):
-            check_probabilities(net.said(points.x))
+            check_probabilities(net.raw(points.x))
     if not quiet:
         from surefooted.report.terminal import say_on_stderr
 

@@ -1,1 +1,1 @@
-"""Classifiers: networks, ensembles and views of them, files that hold them, and what they predict."""
+"""Image classifiers: networks, ensembles, external models, their weight files, and their predictions."""

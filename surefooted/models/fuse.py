@@ -1,4 +1,4 @@
-"""A network made ready for evaluation: batch norm folded into the layer before it."""
+"""Fusion of batch norm into the layer before it, for faster evaluation."""
 
 from __future__ import annotations
 
@@ -9,30 +9,42 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-FUSED: dict[type[nn.Module], Callable[..., nn.Module]] = {nn.Conv2d: fuse_conv_bn_eval, nn.Linear: fuse_linear_bn_eval}
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_FUSE: dict[type[nn.Module], Callable[..., nn.Module]] = {nn.Conv2d: fuse_conv_bn_eval, nn.Linear: fuse_linear_bn_eval}
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def fuse_batchnorm(net: nn.Module) -> nn.Module:
-    """A copy in evaluation mode that answers as ``net`` does, up to rounding, in fewer operations.
+    """Fuse each batch norm into the convolution or linear layer before it, in a copy of the network.
 
-    Where a batch norm follows a convolution or a linear layer in an ``nn.Sequential``, it is folded into it; weights
-    are frozen. The copy does not follow ``net`` in training. Modules that call the layers of a Sequential one by one
-    are not for this; the networks of this package do not.
+    Layers are fused if they follow each other in an ``nn.Sequential``. Do not use it for modules that call the layers
+    of a Sequential one by one; the networks of this package do not. ``bench/ways.py`` measures the gain.
 
-    What it is worth: ``bench/ways.py``.
+    Args:
+        net: any network.
+
+    Returns:
+        A copy in evaluation mode with frozen weights, whose logits are equal up to rounding. It does not change when
+        ``net`` is trained further.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).eval()
+        >>> fuse_batchnorm(net)
+        Sequential(
+          (0): Linear(in_features=2, out_features=3, bias=True)
+          (1): Identity()
+        )
     """
     net = deepcopy(net).eval().requires_grad_(False)
     for module in list(net.modules()):
         if isinstance(module, nn.Sequential):
-            _fold(module)
+            _fuse_stages(module)
     return net
 
 
-def _fold(stages: nn.Sequential) -> None:
+def _fuse_stages(stages: nn.Sequential) -> None:
     names = list(stages._modules)
     for name, following in pairwise(names):
         layer, norm = stages.get_submodule(name), stages.get_submodule(following)
-        if type(layer) in FUSED and isinstance(norm, NORMS) and norm.running_mean is not None:
-            setattr(stages, name, FUSED[type(layer)](layer, norm))
+        if type(layer) in _FUSE and isinstance(norm, _BATCH_NORMS) and norm.running_mean is not None:
+            setattr(stages, name, _FUSE[type(layer)](layer, norm))
             setattr(stages, following, nn.Identity())

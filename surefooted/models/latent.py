@@ -1,4 +1,4 @@
-"""The latent view: a network cut in two at a named stage, and attacked between its halves (UTA, section 4.2)."""
+"""Attacks in a latent space: a network that is cut at a named stage and attacked between its halves."""
 
 from __future__ import annotations
 
@@ -10,20 +10,38 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from surefooted.errors import InputError, did_you_mean
-from surefooted.models.ensembles import Ensemble, draw_samples
+from surefooted.errors import ModelError, did_you_mean
+from surefooted.models.ensembles import Ensemble, add_sample_axis
 
 
 @dataclass(frozen=True, eq=False)
 class LatentVictim:
-    """A classifier of what an encoder gives: ``lift`` is the encoder, a call the rest of the network. A victim.
+    """A victim whose features are attacked: ``lift`` is the encoder, and a call runs the rest of the network.
 
-    Perturbations live in the features, which no box bounds. Those of an ensemble are every member's own, side by side:
-    its members' features have nothing to do with each other.
+    Features are unbounded, so the box is infinite. The features of an ensemble are those of all members, stacked:
+    the members' feature spaces have nothing in common.
 
     Attributes:
-        net: stages in a row (``torch.nn.Sequential``), as all networks of ours are, or an ensemble of such.
+        net: a ``torch.nn.Sequential`` of named stages, as all networks of ``surefooted.nets`` are, or an ensemble of
+            such networks.
         stage: the last stage of the encoder, such as fc1 of a LeNet (120 wide in UTA).
+        box: minimum and maximum of a feature.
+
+    Raises:
+        ModelError: if the network has no such stage, or nothing follows it.
+
+    Reference:
+        UTA, section 4.2.
+
+    Example:
+        >>> import surefooted as sf
+        >>> net = sf.nets.lenet((1, 28, 28), 10)
+        >>> victim, x = LatentVictim(net, "fc1"), torch.rand(2, 1, 28, 28)
+        >>> z = victim.lift(x)
+        >>> z.shape, victim(z).shape
+        (torch.Size([2, 120]), torch.Size([1, 2, 10]))
+        >>> victim(z)[0].equal(net(x))
+        True
     """
 
     net: nn.Module
@@ -39,24 +57,23 @@ class LatentVictim:
         return self.net.nets if isinstance(self.net, Ensemble) else (self.net,)
 
     def lift(self, x: Float[Tensor, "b *d"]) -> Float[Tensor, "b *z"]:
-        features = [_run(_halves(member, self.stage)[0], x) for member in self.nets]
+        features = [_apply(_split(member, self.stage)[0], x) for member in self.nets]
         return torch.stack(features, 1) if isinstance(self.net, Ensemble) else features[0]
 
     def __call__(self, z: Float[Tensor, "b *z"]) -> Float[Tensor, "s b k"]:
-        each = z.unbind(1) if isinstance(self.net, Ensemble) else (z,)
-        return torch.cat(
-            [draw_samples(_run(_halves(member, self.stage)[1], one)) for member, one in zip(self.nets, each)]
-        )
+        features = z.unbind(1) if isinstance(self.net, Ensemble) else (z,)
+        logits = [_apply(_split(member, self.stage)[1], part) for member, part in zip(self.nets, features)]
+        return torch.cat([add_sample_axis(part) for part in logits])
 
 
-def _halves(net: nn.Module, stage: str) -> tuple[Sequence[nn.Module], Sequence[nn.Module]]:
-    """The stages up to the named one, and those behind it."""
+def _split(net: nn.Module, stage: str) -> tuple[Sequence[nn.Module], Sequence[nn.Module]]:
+    """The stages up to the named one, and those after it."""
     stages = dict(net.named_children())
     cut = list(stages).index(stage) + 1
     return list(stages.values())[:cut], list(stages.values())[cut:]
 
 
-def _run(stages: Sequence[nn.Module], x: Tensor) -> Tensor:
+def _apply(stages: Sequence[nn.Module], x: Tensor) -> Tensor:
     for stage in stages:
         x = stage(x)
     return x
@@ -64,14 +81,14 @@ def _run(stages: Sequence[nn.Module], x: Tensor) -> Tensor:
 
 def _check_stage(net: nn.Module, stage: str) -> None:
     if not isinstance(net, nn.Sequential):
-        raise InputError(
-            f"a latent view needs a network of stages in a row; this is a {type(net).__name__}. "
-            "Wrap encoder and classifier in torch.nn.Sequential, with names."
+        raise ModelError(
+            f"An attack in a latent space needs a torch.nn.Sequential of named stages; got {type(net).__name__}. "
+            "Wrap encoder and classifier in a torch.nn.Sequential, with names."
         )
     stages = [name for name, _ in net.named_children()]
     if stage not in stages[:-1]:
-        last = f" {stage} is the last one: nothing is left behind it." if stage in stages else ""
-        raise InputError(
-            f"there is no latent space behind {stage!r}.{last or did_you_mean(stage, stages[:-1])} "
-            f"The stages are {', '.join(stages)}."
+        hint = f" {stage} is the last stage." if stage in stages else did_you_mean(stage, stages[:-1])
+        raise ModelError(
+            f"There is no latent space after stage {stage!r}.{hint} The stages are {', '.join(stages)}; choose any but "
+            "the last."
         )

@@ -1,4 +1,4 @@
-"""Victim × points → predictions."""
+"""Predictions of a victim on images, batch by batch."""
 
 from __future__ import annotations
 
@@ -17,23 +17,44 @@ from surefooted.models.victims import (
     channels_last,
     check_input,
     check_not_empty,
-    classes_of,
     device_of,
+    infer_num_classes,
     to_device_of,
     untouched,
 )
 
-T = TypeVar("T")
+BatchResult = TypeVar("BatchResult")
 
 
 def predict(
     model: nn.Module | Victim, images: Images | Points, *, batch: int = 512, seed: int = 0, boxed: bool = True
 ) -> Predictions:
-    """Log-probabilities of the mean prediction for every image, in evaluation mode, on the model's device.
+    """Predict class probabilities for every image, in evaluation mode and on the model's device.
+
+    A model with several samples (an ensemble, Monte Carlo dropout) predicts the mean of their probabilities.
 
     Args:
-        seed: of the draws of a model that makes any, such as MC dropout.
-        boxed: refuse points outside [0, 1], where an attack that does not clip may have moved them.
+        model: a ``torch.nn.Module`` from pixels in [0, 1] to logits, or a victim.
+        images: a split of a data set, such as ``sf.mnist().test``, or points in memory.
+        batch: number of images per forward pass.
+        seed: of the random numbers that the model draws, such as dropout masks.
+        boxed: refuse pixels outside [0, 1]. Pass False for the result of an attack that does not clip.
+
+    Returns:
+        Log-probabilities (N, K), labels (N,) and rows (N,).
+
+    Raises:
+        InputError: if there are no images, or the model cannot read them.
+
+    Example:
+        >>> import surefooted as sf
+        >>> images = sf.mnist().test
+        >>> net = sf.nets.small_convnet(images.shape, 10)
+        >>> p = sf.predict(net, images)
+        >>> p.log_p.shape == (len(images), 10)
+        True
+        >>> p.log_p.exp().sum(1).allclose(torch.ones(len(images)))
+        True
     """
     log_p = torch.cat(map_logits(model, images, log_mean_softmax, batch=batch, seed=seed, boxed=boxed))
     return predictions(log_p, images.y.to(log_p.device), images.rows.to(log_p.device))
@@ -42,33 +63,68 @@ def predict(
 def map_logits(
     model: nn.Module | Victim,
     images: Images | Points,
-    read: Callable[[Tensor], T],
+    function: Callable[[Tensor], BatchResult],
     *,
     batch: int = 512,
     seed: int = 0,
     boxed: bool = True,
-) -> list[T]:
-    """What ``read`` makes of each batch's logits (S, B, K); other arguments as in ``predict``. Labels play no part."""
+) -> list[BatchResult]:
+    """Apply a function to the logits of each batch. Labels are not used.
+
+    Args:
+        model, images, batch, seed, boxed: as in ``predict``.
+        function: from logits (S, B, K), float32 or wider, to any value.
+
+    Returns:
+        One value per batch, in order.
+
+    Example:
+        >>> points = Points(torch.rand(5, 1, 1, 3), torch.zeros(5, dtype=torch.long), torch.arange(5))
+        >>> map_logits(nn.Flatten(), points, lambda logits: tuple(logits.shape), batch=2)
+        [(1, 2, 3), (1, 2, 3), (1, 1, 3)]
+    """
     victim = as_victim(model)
-    found = []
     with untouched(victim, seed=seed), channels_last(victim), torch.no_grad():
-        for points in in_batches(victim, images, batch, boxed=boxed):
-            found.append(read(victim(victim.lift(points.x)).float()))
-    return found
+        batches = in_batches(victim, images, batch, boxed=boxed)
+        return [function(victim(victim.lift(points.x)).float()) for points in batches]
 
 
 def in_batches(victim: Victim, images: Images | Points, batch: int, *, boxed: bool = True) -> Iterator[Points]:
-    """Points where the victim is, ``batch`` at a time; such as cannot be are refused, and none."""
+    """Split images into batches on the victim's device.
+
+    Args:
+        victim: the classifier that will read them.
+        images: a split of a data set, or points in memory.
+        batch: number of images per batch; the last may have fewer.
+        boxed: refuse pixels outside [0, 1].
+
+    Raises:
+        InputError: if there are no images, or the victim cannot read them.
+
+    Example:
+        >>> points = Points(torch.rand(5, 1, 1, 3), torch.zeros(5, dtype=torch.long), torch.arange(5))
+        >>> [len(part.y) for part in in_batches(as_victim(nn.Flatten()), points, 2)]
+        [2, 2, 1]
+    """
     if isinstance(images, Images):
         check_not_empty(len(images), batch)
     else:
         check_input(victim, images, batch, boxed=boxed)
     device = device_of(victim)
-    for a in range(0, len(images.y), batch):
-        part = slice(a, a + batch)
+    for first in range(0, len(images.y), batch):
+        part = slice(first, first + batch)
         yield images.points(part, device) if isinstance(images, Images) else to_device_of(victim, images.take(part))
 
 
 def count_classes(victim: Victim, images: Images | Points) -> int:
-    """How many classes the victim tells apart, from its answer to one image; labels beyond them are refused."""
-    return classes_of(victim, next(in_batches(victim, images, 1)).x, images.y)
+    """The number of classes, from a forward pass on one image.
+
+    Raises:
+        InputError: if a label is not among the classes, or the logits have the wrong shape.
+
+    Example:
+        >>> points = Points(torch.rand(5, 1, 1, 3), torch.zeros(5, dtype=torch.long), torch.arange(5))
+        >>> count_classes(as_victim(nn.Flatten()), points)
+        3
+    """
+    return infer_num_classes(victim, next(in_batches(victim, images, 1)).x, images.y)

@@ -24,12 +24,12 @@ def initialise_from_data(net: nn.Module, train: Images, device: torch.device) ->
     These are the statistics of the normalisation, and the inducing points of a Gaussian process.
     """
     for module in net.modules():
-        if isinstance(module, Normalise) and module.how != "none":
+        if isinstance(module, Normalise) and module.mode != "none":
             module.fit(train.points().x)
     for module in net.modules():
         if isinstance(module, Due):
             subset = torch.arange(len(train))[:: -(-len(train) // _GP_IMAGES)]
-            module.to(device).start(train.points(subset).x, len(train))
+            module.to(device).initialise(train.points(subset).x, len(train))
 
 
 def to_memory_format(net: nn.Module, device: torch.device, *, mixed: bool = False) -> None:

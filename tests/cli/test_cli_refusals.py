@@ -25,7 +25,7 @@ from surefooted.pipeline.store import Store
         ("train --method.eps 0.1", "options of method were given (eps), but not which; add --method NAME."),
         ("train vanilla --net mlpp", "Did you mean 'mlp'?"),
         ("train vanilla --net.width 0", "width = '0': input should be greater than or equal to 1"),
-        ("train vanilla --net.width 1000000000", "make it smaller"),
+        ("train vanilla --net.width 1000000000", "Reduce its size"),
         ("train vanilla --net.width 10000000000000000000000", "cannot be built"),
         ("train vanilla --net cnn4", "cnn4 needs images of at least"),
         ("train vanilla --data digit", "Did you mean 'digits'?"),

@@ -1,5 +1,6 @@
-"""Classifiers that are not ours: from a factory, an exported program, an ONNX file, a hub, or in memory."""
+"""External classifiers: from a Python factory, an exported program, an ONNX file, a hub, or memory."""
 
-from surefooted.models.external.model import ExternalModel, InMemoryModel, IOAdapter, is_external
+from surefooted.models.external.io_adapter import IOAdapter
+from surefooted.models.external.model import ExternalModel, InMemoryModel, is_external
 
 __all__ = ["ExternalModel", "IOAdapter", "InMemoryModel", "is_external"]

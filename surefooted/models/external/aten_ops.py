@@ -1,12 +1,14 @@
-"""What an exported program may call: torch's operators that only compute, and arithmetic on sizes."""
+"""Operations that an exported program may call: operators of torch that only compute, and arithmetic on sizes."""
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-DTYPES = {
+ATEN_DTYPES = {
     1: torch.uint8,
     2: torch.int8,
     3: torch.int16,
@@ -18,9 +20,9 @@ DTYPES = {
     12: torch.bool,
     13: torch.bfloat16,
 }
-ATEN = "torch.ops.aten."
-# Operators of aten that only compute. Others are refused: aten also knows how to read and write files.
-OPERATORS = frozenset(
+_PREFIX = "torch.ops.aten."
+# Operators that only compute. All others are refused, because some of aten read and write files.
+ATEN_OPERATORS = frozenset(
     """
     _adaptive_avg_pool2d _log_softmax _native_batch_norm_legit _native_batch_norm_legit_no_training _softmax _to_copy
     _unsafe_index _unsafe_view _upsample_bilinear2d_aa abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d
@@ -39,33 +41,44 @@ OPERATORS = frozenset(
     upsample_bilinear2d upsample_nearest2d var var_mean view view_as where zeros zeros_like
     """.split()  # noqa: SIM905 - as a list it would be a hundred lines
 )
-# Assertions about shapes: they hold for what was exported, and say nothing that the operators do not.
-SKIPPED = frozenset(("_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"))
-ARITHMETIC = {
-    "_operator.add": lambda a, b: a + b,
-    "_operator.sub": lambda a, b: a - b,
-    "_operator.mul": lambda a, b: a * b,
-    "_operator.floordiv": lambda a, b: a // b,
-    "_operator.getitem": lambda a, b: a[b],
-    "_operator.ge": lambda a, b: a >= b,
-    "_operator.le": lambda a, b: a <= b,
-    "_operator.eq": lambda a, b: a == b,
+# Assertions about shapes. They are skipped, because the operators check the same.
+_ASSERTIONS = frozenset(("_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"))
+_ARITHMETIC: dict[str, Callable[..., Any]] = {
+    f"_operator.{name}": getattr(operator, name)
+    for name in ("add", "sub", "mul", "floordiv", "getitem", "ge", "le", "eq")
 }
 
 
-def known(target: str) -> bool:
-    """Whether a program may call it."""
-    name, _, overload = target.removeprefix(ATEN).partition(".")
-    if not target.startswith(ATEN) or name not in OPERATORS | SKIPPED:
-        return target in ARITHMETIC
-    return name in SKIPPED or overload in getattr(torch.ops.aten, name).overloads()
+def is_allowed(target: str) -> bool:
+    """Check that a program may call this target.
+
+    Example:
+        >>> is_allowed("torch.ops.aten.relu.default"), is_allowed("torch.ops.aten.from_file.default")
+        (True, False)
+    """
+    name, overload = _parse(target)
+    if not target.startswith(_PREFIX) or name not in ATEN_OPERATORS | _ASSERTIONS:
+        return target in _ARITHMETIC
+    return name in _ASSERTIONS or overload in getattr(torch.ops.aten, name).overloads()
 
 
-def operator(target: str) -> Any:
-    """What a call runs; None where it is skipped."""
-    if target in ARITHMETIC:
-        return ARITHMETIC[target]
-    name, _, overload = target.removeprefix(ATEN).partition(".")
-    if name in SKIPPED:
+def find_operator(target: str) -> Callable[..., Any] | None:
+    """The function behind a target that ``is_allowed``; None for an assertion, which is skipped.
+
+    Example:
+        >>> find_operator("torch.ops.aten.relu.default")(torch.tensor([-1.0, 2.0])).tolist()
+        [0.0, 2.0]
+    """
+    if target in _ARITHMETIC:
+        return _ARITHMETIC[target]
+    name, overload = _parse(target)
+    if name in _ASSERTIONS:
         return None
-    return getattr(getattr(torch.ops.aten, name), overload)
+    function: Callable[..., Any] = getattr(getattr(torch.ops.aten, name), overload)
+    return function
+
+
+def _parse(target: str) -> tuple[str, str]:
+    """Name and overload of an operator of aten."""
+    name, _, overload = target.removeprefix(_PREFIX).partition(".")
+    return name, overload

@@ -1,4 +1,4 @@
-"""Classifiers from the Hub, where ``timm`` or ``transformers`` is installed."""
+"""Pretrained classifiers from the hubs of ``timm`` and ``transformers``, if these packages are installed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,23 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from surefooted.errors import InputError
+from surefooted.errors import DependencyError, ModelError
 
 HUBS = ("timm", "transformers")
 
 
-class Logits(nn.Module):
-    """The logits of a model that returns them with other things, as those of transformers do."""
+class LogitsOutput(nn.Module):
+    """Returns the logits alone of a model whose output has several fields, as those of transformers do.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> class Model(nn.Module):
+        ...     def forward(self, x):
+        ...         return SimpleNamespace(logits=x.flatten(1), hidden_states=None)
+        >>> import torch
+        >>> LogitsOutput(Model())(torch.rand(2, 1, 1, 3)).shape
+        torch.Size([2, 3])
+    """
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -22,36 +32,47 @@ class Logits(nn.Module):
         self.training = net.training
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
-        return self.net(x).logits
+        logits: Tensor = self.net(x).logits
+        return logits
 
 
-def from_hub(hub: str, name: str) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
-    """A pretrained classifier, with the mean and std of the pixels that it reads.
+def load_from_hub(hub: str, name: str) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+    """Load a pretrained classifier in evaluation mode.
+
+    Args:
+        hub: ``timm`` or ``transformers``.
+        name: of the model on the hub.
+
+    Returns:
+        The classifier, and the per-channel mean and standard deviation of its normalisation.
 
     Raises:
-        InputError: where the hub's package is not installed, or it has no such model.
+        DependencyError: if the hub's package is not installed.
+        ModelError: if the hub has no such model, or cannot be reached.
     """
     try:
         package = importlib.import_module(hub)
     except ImportError as error:
-        raise InputError(f"{hub}:{name} needs the package {hub} ({error}); install it: pip install {hub}.") from None
+        raise DependencyError(
+            f"{hub}:{name} needs the package {hub} ({error}). Install it: pip install {hub}."
+        ) from None
     try:
-        return (_timm if hub == "timm" else _transformers)(package, name)
+        return (_load_timm if hub == "timm" else _load_transformers)(package, name)
     except (OSError, RuntimeError, ValueError, AttributeError) as error:
-        raise InputError(f"{hub} cannot give the model {name!r}: {error}") from None
+        raise ModelError(f"{hub} cannot load the model {name!r}: {error}") from None
 
 
-def _timm(timm: Any, name: str) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+def _load_timm(timm: Any, name: str) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
     net = timm.create_model(name, pretrained=True)
     config = timm.data.resolve_model_data_config(net)
     return net.eval(), tuple(config["mean"]), tuple(config["std"])
 
 
-def _transformers(transformers: Any, name: str) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+def _load_transformers(transformers: Any, name: str) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
     # Weights as safetensors only: older repositories hold pickles.
     net = transformers.AutoModelForImageClassification.from_pretrained(name, use_safetensors=True)
-    reader = transformers.AutoImageProcessor.from_pretrained(name)
+    processor = transformers.AutoImageProcessor.from_pretrained(name)
     mean, std = (), ()
-    if getattr(reader, "do_normalize", True):
-        mean, std = tuple(reader.image_mean), tuple(reader.image_std)
-    return Logits(net).eval(), mean, std
+    if getattr(processor, "do_normalize", True):
+        mean, std = tuple(processor.image_mean), tuple(processor.image_std)
+    return LogitsOutput(net).eval(), mean, std

@@ -1,4 +1,4 @@
-"""Foreign victims: any classifier as a cell's victim, named by its content and read from pixels in [0, 1]."""
+"""External classifiers as victims of tasks: identified by their content, called on pixels in [0, 1]."""
 
 from __future__ import annotations
 
@@ -8,28 +8,45 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from surefooted.core.files import read_tensors, sha256_of
-from surefooted.errors import InputError
+from surefooted.core.rng import Noise
+from surefooted.errors import ArgumentError, ModelError
 from surefooted.models.external.factory import build_from_factory
-from surefooted.models.external.hubs import HUBS, from_hub
+from surefooted.models.external.hubs import HUBS, load_from_hub
 from surefooted.models.external.io_adapter import IOAdapter, check_io
+from surefooted.models.external.onnx import read_onnx
+from surefooted.models.external.program import read_program
+from surefooted.models.victims import NetworkVictim, device_of, untouched
 from surefooted.models.weights import load_weights
 
-FILES = (".pt2", ".onnx")
+_FILE_SUFFIXES = (".pt2", ".onnx")
 
 
 @dataclass(frozen=True, eq=False)
 class InMemoryModel:
-    """A module in memory.
+    """A classifier in memory.
 
     Attributes:
-        net: from pixels, normalised by ``mean`` and ``std`` where they are given, to what ``outputs`` says.
-        shape: (C, H, W) of the images it will see.
+        net: the classifier. It reads pixels that are normalised by ``mean`` and ``std``, if given.
+        shape: (C, H, W) of its images.
+        mean: per-channel mean of its normalisation.
+        std: per-channel standard deviation of its normalisation.
+        outputs: what it returns, ``logits`` or ``probabilities``.
+
+    Raises:
+        ArgumentError: if ``mean``, ``std`` or ``outputs`` is wrong.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        >>> InMemoryModel(net, (1, 8, 8)).load() is net  # nothing to adapt
+        True
+        >>> InMemoryModel(net, (1, 8, 8)).key == InMemoryModel(net, (1, 8, 8), mean=(0.5,), std=(0.5,)).key
+        False
     """
 
     net: nn.Module
@@ -43,41 +60,52 @@ class InMemoryModel:
 
     @cached_property
     def key(self) -> str:
-        """Hash of the weights, of the code that is not torch's, and of the answers to a few fixed images.
+        """Hash of the weights, the source code outside torch, and the outputs for a few fixed images.
 
-        Code and weights do not tell all that a module may depend on; its answers catch what they miss.
+        Code and weights do not determine everything that a module may depend on; the outputs cover the rest.
         """
         sha = hashlib.sha256(repr((self.mean, self.std, self.outputs, self.net)).encode())
-        for part in _code(self.net):
+        for part in _source_code(self.net):
             sha.update(part.encode())
         _add_weights(sha, self.net)
-        sha.update(repr(self._tried[0]).encode())
+        sha.update(repr(self._behaviour.outputs).encode())
         return sha.hexdigest()
 
-    @cached_property
-    def _tried(self) -> tuple[list[str], bool]:
-        return _tried(self.net, self.shape)
-
     def load(self, store: Any | None = None) -> nn.Module:
-        """The module, behind a door where it needs one; if it writes to its input, it writes to a copy there."""
-        bare = not self.mean and self.outputs == "logits" and not self._tried[1]
-        return self.net if bare else IOAdapter(self.net, self.mean, self.std, self.outputs)
+        """The classifier, inside an ``IOAdapter`` if it needs one. The adapter copies inputs that it writes to."""
+        direct = not self.mean and self.outputs == "logits" and not self._behaviour.writes_to_input
+        return self.net if direct else IOAdapter(self.net, self.mean, self.std, self.outputs)
 
     def __str__(self) -> str:
         return type(self.net).__name__
 
+    @cached_property
+    def _behaviour(self) -> _Behaviour:
+        return _observe(self.net, self.shape)
+
 
 @dataclass(frozen=True, eq=False)
 class ExternalModel:
-    """A classifier that is not ours, by where it comes from.
+    """A classifier from outside this package, by its source.
 
     Attributes:
-        source: ``module:function`` (a factory in Python, called without arguments, or a module as it is), a ``.pt2``
-            file of torch.export, an ``.onnx`` file, ``timm:NAME`` or ``transformers:NAME``.
-        weights: safetensors file with the factory's weights.
-        mean, std: of each channel, for a classifier that reads normalised pixels; a hub's own where none are given.
-        outputs: ``probabilities`` where the classifier ends in a softmax: their logarithms are its logits.
-        shape: (C, H, W) of the images it will see.
+        source: ``module:function`` (a Python function without arguments that returns a module, or a module), a ``.pt2``
+            file of ``torch.export``, an ``.onnx`` file, ``timm:NAME`` or ``transformers:NAME``.
+        shape: (C, H, W) of its images.
+        weights: safetensors file with weights for the module of ``module:function``.
+        mean: per-channel mean of its normalisation; by default that of the hub.
+        std: per-channel standard deviation of its normalisation; by default that of the hub.
+        outputs: what it returns, ``logits`` or ``probabilities``.
+
+    Raises:
+        ArgumentError: if ``mean``, ``std`` or ``outputs`` is wrong.
+
+    Example:
+        >>> model = ExternalModel("torch.nn:Flatten", (1, 2, 2))
+        >>> model.load()
+        Flatten(start_dim=1, end_dim=-1)
+        >>> print(model)
+        torch.nn:Flatten
     """
 
     source: str
@@ -92,53 +120,88 @@ class ExternalModel:
 
     @cached_property
     def key(self) -> str:
-        if Path(self.source).suffix in FILES:
-            file = sha256_of(_file(Path(self.source)))
+        """Hash of the file's content, or of the loaded module as in ``InMemoryModel``."""
+        if Path(self.source).suffix in _FILE_SUFFIXES:
+            file = sha256_of(_existing_file(Path(self.source)))
             sha = hashlib.sha256(repr((file, self.mean, self.std, self.outputs)).encode())
-            _add_weights(sha, self._live.net)  # ONNX keeps large ones in files beside
+            _add_weights(sha, self._in_memory.net)  # an ONNX file keeps large weights in files beside it
             return sha.hexdigest()
-        return self._live.key
+        return self._in_memory.key
+
+    def load(self, store: Any | None = None) -> nn.Module:
+        """The classifier, inside an ``IOAdapter`` if it needs one.
+
+        Raises:
+            ModelError: if it cannot be loaded.
+            DependencyError: if a package that its source needs is not installed.
+        """
+        return self._in_memory.load(store)
+
+    def __str__(self) -> str:
+        return Path(self.source).name if Path(self.source).suffix in _FILE_SUFFIXES else self.source
 
     @cached_property
-    def _live(self) -> InMemoryModel:
+    def _in_memory(self) -> InMemoryModel:
         net, mean, std = self._open()
         return InMemoryModel(net, self.shape, self.mean or mean, self.std or std, self.outputs)
 
-    def load(self, store: Any | None = None) -> nn.Module:
-        return self._live.load(store)
-
-    def __str__(self) -> str:
-        return Path(self.source).name if Path(self.source).suffix in FILES else self.source
-
     def _open(self) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
-        """The module, with the mean and std that its source says it needs."""
+        """The module, and the mean and std that its source states."""
         path = Path(self.source)
-        if self.weights is not None and (path.suffix in FILES or self.source.partition(":")[0] in HUBS):
-            raise InputError(f"--weights goes with a factory (MODULE:FUNCTION); {self.source} brings its own.")
+        origin, _, name = self.source.partition(":")
+        if self.weights is not None and (path.suffix in _FILE_SUFFIXES or origin in HUBS):
+            raise ArgumentError(
+                f"{self.source} has weights of its own. Use `weights` with a factory (MODULE:FUNCTION) only."
+            )
         if path.suffix == ".pt2":
-            from surefooted.models.external.program import read_program
-
-            return read_program(_file(path)), (), ()
+            return read_program(_existing_file(path)), (), ()
         if path.suffix == ".onnx":
-            from surefooted.models.external.onnx import read_onnx
-
-            return read_onnx(_file(path)), (), ()
-        before, _, after = self.source.partition(":")
-        if before in HUBS:
-            return from_hub(before, after)
-        net = build_from_factory(before, after)
+            return read_onnx(_existing_file(path)), (), ()
+        if origin in HUBS:
+            return load_from_hub(origin, name)
+        net = build_from_factory(origin, name)
         if self.weights is not None:
             load_weights(net, read_tensors(self.weights)[0], self.weights)
         return net, (), ()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Other processes open it anew: a module may not travel."""
-        return {name: value for name, value in self.__dict__.items() if name != "_live"}
+        """Without the loaded module: it may not be picklable, so another process loads it again."""
+        return {name: value for name, value in self.__dict__.items() if name != "_in_memory"}
 
 
 def is_external(source: str) -> bool:
-    """Whether a word on the command line names a classifier that is not ours."""
-    return ":" in source or Path(source).suffix in FILES
+    """Tell the source of an external classifier from the key of a stored network.
+
+    Example:
+        >>> is_external("model.onnx"), is_external("timm:resnet18"), is_external("3f2a91")
+        (True, True, False)
+    """
+    return ":" in source or Path(source).suffix in _FILE_SUFFIXES
+
+
+class _Behaviour(NamedTuple):
+    """How a module reacts to a few fixed images.
+
+    Attributes:
+        outputs: rounded to five digits; empty if the module fails. The sanity checks report why it fails.
+        writes_to_input: the module changes its input in place.
+    """
+
+    outputs: list[str]
+    writes_to_input: bool
+
+
+def _observe(net: nn.Module, shape: tuple[int, ...]) -> _Behaviour:
+    victim = NetworkVictim(net)
+    images = Noise(0, torch.arange(4)).uniform(*shape).to(device_of(victim) or "cpu")
+    x = images.clone()
+    with torch.no_grad(), untouched(victim, seed=0):
+        try:
+            out = net(x)
+        except Exception:
+            return _Behaviour([], False)
+    outputs = [f"{v:.5g}" for v in out.flatten().tolist()] if isinstance(out, Tensor) else []
+    return _Behaviour(outputs, not torch.equal(x, images))
 
 
 def _add_weights(sha: hashlib._Hash, net: nn.Module) -> None:
@@ -147,38 +210,18 @@ def _add_weights(sha: hashlib._Hash, net: nn.Module) -> None:
         sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
 
 
-def _code(net: nn.Module) -> Iterator[str]:
-    """Source of the classes that are not torch's, where it can be had."""
+def _source_code(net: nn.Module) -> Iterator[str]:
+    """Name of each module's class, and its source code if it is not torch's and is available."""
     for kind in sorted({type(m) for m in net.modules()}, key=lambda kind: (kind.__module__, kind.__qualname__)):
         yield f"{kind.__module__}.{kind.__qualname__}"
         if kind.__module__.partition(".")[0] != "torch":
             try:
                 yield inspect.getsource(kind)
-            except (OSError, TypeError):  # made in a console, or compiled
+            except (OSError, TypeError):  # defined in a console, or compiled
                 continue
 
 
-def _tried(net: nn.Module, shape: tuple[int, ...]) -> tuple[list[str], bool]:
-    """What the module says of four fixed images, to five digits, and whether it writes to them.
-
-    What it cannot answer is for others to say.
-    """
-    from surefooted.core.rng import Noise
-    from surefooted.models.victims import NetworkVictim, device_of, untouched
-
-    device = device_of(NetworkVictim(net)) or "cpu"
-    images = Noise(0, torch.arange(4)).uniform(*shape).to(device)
-    x = images.clone()
-    with torch.no_grad(), untouched(NetworkVictim(net), seed=0):
-        try:
-            out = net(x)
-        except Exception:
-            return [], False
-    answers = [f"{v:.5g}" for v in out.flatten().tolist()] if isinstance(out, Tensor) else []
-    return answers, not torch.equal(x, images)
-
-
-def _file(path: Path) -> Path:
+def _existing_file(path: Path) -> Path:
     if not path.is_file():
-        raise InputError(f"{path} is not there; expected a file that torch.export.save or an ONNX exporter wrote.")
+        raise ModelError(f"{path} does not exist; expected a file that torch.export.save or an ONNX exporter wrote.")
     return path

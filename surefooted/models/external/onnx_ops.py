@@ -1,12 +1,13 @@
-"""The operators of ONNX that image classifiers use, on torch: attributes and inputs in, outputs out.
+"""The ONNX operators that image classifiers use, in torch: from attributes and inputs to outputs.
 
-Attributes carry ``opset``, the version that the file is written in; what was an attribute in older versions and is an
-input in newer ones is read from where it is.
+Two attributes are added to those of the file: ``opset``, the version of ONNX in which it is written, and ``outputs``,
+the number of the node's outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import reduce
 from math import ceil
 from typing import Any
 
@@ -14,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from surefooted.errors import InputError
-from surefooted.models.external.conv_pool import Attributes, average_pool, convolve, max_pool, numbers, pad
+from surefooted.errors import ModelError
+from surefooted.models.external.conv_pool import Attributes, average_pool, convolve, max_pool, pad, read_integers
 
-DTYPES = {
+_ONNX_DTYPES = {
     1: torch.float32,
     2: torch.uint8,
     3: torch.int8,
@@ -33,7 +34,7 @@ DTYPES = {
 
 def _batch_norm(a: Attributes, x: Tensor, scale: Tensor, b: Tensor, mean: Tensor, var: Tensor) -> Tensor:
     if a.get("training_mode", 0):
-        # The victim is as it was exported: its answers depend on the company, which the checks will say.
+        # Run it as it was exported. Its outputs depend on the rest of the batch, which the sanity checks report.
         return F.batch_norm(x, None, None, scale, b, training=True, eps=a.get("epsilon", 1e-5))
     return F.batch_norm(x, mean, var, scale, b, eps=a.get("epsilon", 1e-5))
 
@@ -47,33 +48,33 @@ def _gemm(a: Attributes, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tenso
     x = x.T if a.get("transA", 0) else x
     alpha, beta = a.get("alpha", 1.0), a.get("beta", 1.0)
     if a.get("transB", 0) and alpha == beta == 1 and (b is None or b.ndim == 1):
-        return F.linear(x, w, b)  # the same bits as the layer that it was
-    out = alpha * (x @ (w.T if a.get("transB", 0) else w))
+        return F.linear(x, w, b)  # bitwise equal to the exported layer
+    out: Tensor = alpha * (x @ (w.T if a.get("transB", 0) else w))
     return out if b is None else out + beta * b
 
 
 def _softmax(log: bool) -> Callable[..., Tensor]:
-    run = F.log_softmax if log else F.softmax
+    function = F.log_softmax if log else F.softmax
 
-    def of(a: Attributes, x: Tensor) -> Tensor:
+    def softmax(a: Attributes, x: Tensor) -> Tensor:
         if a["opset"] >= 13:
-            return run(x, a.get("axis", -1))
-        axis = a.get("axis", 1) % x.ndim  # until opset 12 all dimensions from the axis on are one
-        return run(x.flatten(axis), -1).view_as(x)
+            return function(x, a.get("axis", -1))
+        axis = a.get("axis", 1) % x.ndim  # up to opset 12 softmax is over all dimensions from the axis on
+        return function(x.flatten(axis), -1).view_as(x)
 
-    return of
+    return softmax
 
 
-def _reduce(how: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def of(a: Attributes, x: Tensor, given: Tensor | None = None) -> Tensor:
-        axes = numbers(a, "axes", given)
+def _reduce_axes(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def reduce_axes(a: Attributes, x: Tensor, axes_input: Tensor | None = None) -> Tensor:
+        axes = read_integers(a, "axes", axes_input)
         if not axes:
             if a.get("noop_with_empty_axes", 0):
                 return x
             axes = list(range(x.ndim))
-        return how(x, axes, bool(a.get("keepdims", 1)))
+        return function(x, axes, bool(a.get("keepdims", 1)))
 
-    return of
+    return reduce_axes
 
 
 def _reshape(a: Attributes, x: Tensor, shape: Tensor) -> Tensor:
@@ -86,13 +87,13 @@ def _flatten(a: Attributes, x: Tensor) -> Tensor:
     return x.reshape(x.shape[:axis].numel(), -1)
 
 
-def _squeeze(a: Attributes, x: Tensor, given: Tensor | None = None) -> Tensor:
-    axes = numbers(a, "axes", given)
+def _squeeze(a: Attributes, x: Tensor, axes_input: Tensor | None = None) -> Tensor:
+    axes = read_integers(a, "axes", axes_input)
     return x.squeeze() if axes is None else x.squeeze(tuple(axes))
 
 
-def _unsqueeze(a: Attributes, x: Tensor, given: Tensor | None = None) -> Tensor:
-    axes = numbers(a, "axes", given) or []
+def _unsqueeze(a: Attributes, x: Tensor, axes_input: Tensor | None = None) -> Tensor:
+    axes = read_integers(a, "axes", axes_input) or []
     for axis in sorted(axis % (x.ndim + len(axes)) for axis in axes):
         x = x.unsqueeze(axis)
     return x
@@ -106,11 +107,12 @@ def _slice(
     axes: Tensor | None = None,
     steps: Tensor | None = None,
 ) -> Tensor:
-    first, last = numbers(a, "starts", starts) or [], numbers(a, "ends", ends) or []
-    which = numbers(a, "axes", axes) or list(range(len(first)))
-    for start, end, axis, step in zip(first, last, which, steps.tolist() if steps is not None else [1] * len(first)):
+    first, last = read_integers(a, "starts", starts) or [], read_integers(a, "ends", ends) or []
+    dimensions = read_integers(a, "axes", axes) or list(range(len(first)))
+    strides = steps.tolist() if steps is not None else [1] * len(first)
+    for start, end, axis, step in zip(first, last, dimensions, strides):
         if step < 0:
-            raise InputError("Slice with a negative step is not supported. Export to .pt2 instead.")
+            raise ModelError("Slice with a negative step is not supported. Export to .pt2 instead.")
         size = x.shape[axis]
         begin, stop = (min(max(v + size if v < 0 else v, 0), size) for v in (start, end))
         x = x.narrow(axis, begin, max(0, stop - begin))
@@ -119,17 +121,15 @@ def _slice(
     return x
 
 
-def _split(a: Attributes, x: Tensor, given: Tensor | None = None) -> tuple[Tensor, ...]:
+def _split(a: Attributes, x: Tensor, sizes_input: Tensor | None = None) -> tuple[Tensor, ...]:
     axis = a.get("axis", 0)
-    sizes = numbers(a, "split", given)
-    if sizes is not None:
-        return x.split(sizes, axis)
-    return x.split(ceil(x.shape[axis] / a["outputs"]), axis)
+    sizes = read_integers(a, "split", sizes_input)
+    return torch.split(x, sizes if sizes is not None else ceil(x.shape[axis] / a["outputs"]), axis)
 
 
 def _clip(a: Attributes, x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
-    least, most = (a.get(name) if v is None else float(v) for name, v in (("min", low), ("max", high)))
-    return x if least is None and most is None else x.clamp(least, most)
+    lower, upper = (a.get(name) if v is None else float(v) for name, v in (("min", low), ("max", high)))
+    return x if lower is None and upper is None else x.clamp(lower, upper)
 
 
 def _gather(a: Attributes, x: Tensor, index: Tensor) -> Tensor:
@@ -152,16 +152,16 @@ def _local_response(a: Attributes, x: Tensor) -> Tensor:
     return F.local_response_norm(x, a["size"], a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0))
 
 
-def _same(a: Attributes, x: Tensor) -> Tensor:
+def _identity(a: Attributes, x: Tensor) -> Tensor:
     return x
 
 
-OPERATORS: dict[str, Callable[..., Any]] = {
+ONNX_OPERATORS: dict[str, Callable[..., Any]] = {
     "Abs": lambda a, x: x.abs(),
     "Add": lambda a, x, y: x + y,
     "AveragePool": average_pool,
     "BatchNormalization": _batch_norm,
-    "Cast": lambda a, x: x.to(DTYPES[a["to"]]),
+    "Cast": lambda a, x: x.to(_ONNX_DTYPES[a["to"]]),
     "Clip": _clip,
     "Concat": lambda a, *parts: torch.cat(parts, a["axis"]),
     "ConstantOfShape": lambda a, shape: a.get("value", torch.zeros(1)).to(shape.device).expand(shape.tolist()),
@@ -182,7 +182,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Greater": lambda a, x, y: x > y,
     "HardSigmoid": lambda a, x: (a.get("alpha", 0.2) * x + a.get("beta", 0.5)).clamp(0, 1),
     "HardSwish": lambda a, x: F.hardswish(x),
-    "Identity": _same,
+    "Identity": _identity,
     "InstanceNormalization": lambda a, x, w, b: F.instance_norm(x, weight=w, bias=b, eps=a.get("epsilon", 1e-5)),
     "LRN": _local_response,
     "LayerNormalization": _layer_norm,
@@ -191,9 +191,9 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Log": lambda a, x: x.log(),
     "LogSoftmax": _softmax(log=True),
     "MatMul": lambda a, x, y: x @ y,
-    "Max": lambda a, *parts: _folded(torch.maximum, parts),
+    "Max": lambda a, *parts: reduce(torch.maximum, parts),
     "MaxPool": max_pool,
-    "Min": lambda a, *parts: _folded(torch.minimum, parts),
+    "Min": lambda a, *parts: reduce(torch.minimum, parts),
     "Mod": lambda a, x, y: torch.fmod(x, y) if a.get("fmod", 0) else torch.remainder(x, y),
     "Mul": lambda a, x, y: x * y,
     "Neg": lambda a, x: -x,
@@ -201,9 +201,9 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Pad": pad,
     "Pow": lambda a, x, y: x**y,
     "Reciprocal": lambda a, x: x.reciprocal(),
-    "ReduceMax": _reduce(lambda x, axes, keep: x.amax(axes, keep)),
-    "ReduceMean": _reduce(lambda x, axes, keep: x.mean(axes, keep)),
-    "ReduceSum": _reduce(lambda x, axes, keep: x.sum(axes, keep)),
+    "ReduceMax": _reduce_axes(lambda x, axes, keep: x.amax(axes, keep)),
+    "ReduceMean": _reduce_axes(lambda x, axes, keep: x.mean(axes, keep)),
+    "ReduceSum": _reduce_axes(lambda x, axes, keep: x.sum(axes, keep)),
     "Relu": lambda a, x: x.relu(),
     "Reshape": _reshape,
     "Round": lambda a, x: x.round(),
@@ -217,16 +217,9 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Sqrt": lambda a, x: x.sqrt(),
     "Squeeze": _squeeze,
     "Sub": lambda a, x, y: x - y,
-    "Sum": lambda a, *parts: _folded(torch.add, parts),
+    "Sum": lambda a, *parts: reduce(torch.add, parts),
     "Tanh": lambda a, x: x.tanh(),
     "Transpose": lambda a, x: x.permute(a.get("perm", list(reversed(range(x.ndim))))),
     "Unsqueeze": _unsqueeze,
     "Where": lambda a, condition, x, y: torch.where(condition, x, y),
 }
-
-
-def _folded(how: Callable[[Tensor, Tensor], Tensor], parts: Sequence[Tensor]) -> Tensor:
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = how(whole, part)
-    return whole

@@ -1,4 +1,4 @@
-"""Networks: image classifiers made of named stages, to be cut into encoder and classifier at any of them."""
+"""Networks: image classifiers as sequences of named stages, which can be cut into encoder and head at any stage."""
 
 from surefooted.models.nets.cnn4 import cnn4
 from surefooted.models.nets.cnn7 import cnn7

@@ -1,16 +1,18 @@
-"""Layers of a bounded spectral norm: they stretch a distance by no more than a coefficient (a soft constraint).
+"""Layers with a bounded spectral norm: they stretch distances by at most a coefficient (a soft constraint).
 
-The norm is that of the layer as an operator on its inputs, for a convolution too, estimated by one step of the power
-iteration a training step. Weights are divided by max(1, norm / coefficient), so smaller ones stay as they are.
+The norm is that of the layer as a linear operator on its inputs, also for a convolution. Each training step estimates
+it by one power iteration. Weights are divided by max(1, norm / coefficient), so smaller ones are unchanged.
 
-Sources: Gouk et al., *Regularisation of neural networks by enforcing Lipschitz continuity*, 2018; Behrmann et al.,
-*Invertible residual networks*, ICML 2019; van Amersfoort et al., *On feature collapse and deep kernel learning for
-single forward pass uncertainty*, 2021.
+Reference:
+    Gouk et al., *Regularisation of neural networks by enforcing Lipschitz continuity*, 2018; Behrmann et al.,
+    *Invertible residual networks*, ICML 2019; van Amersfoort et al., *On feature collapse and deep kernel learning for
+    single forward pass uncertainty*, 2021.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,7 +22,11 @@ from torch.nn.grad import conv2d_input
 
 
 class SpectralLinear(nn.Linear):
-    """A fully connected layer whose matrix has a spectral norm of at most ``coefficient``."""
+    """A fully connected layer whose matrix has a spectral norm of at most ``coefficient``.
+
+    Attributes:
+        u, v: estimates of the first left and right singular vectors.
+    """
 
     u: Tensor
     v: Tensor
@@ -31,7 +37,7 @@ class SpectralLinear(nn.Linear):
         _register_vectors(self, outer, inner)
 
     def forward(self, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
-        return F.linear(x, self.weight / _excess(self), self.bias)
+        return F.linear(x, self.weight / _scale(self), self.bias)
 
     def operator(self, v: Float[Tensor, " i"]) -> Float[Tensor, " o"]:
         return self.weight @ v
@@ -41,32 +47,51 @@ class SpectralLinear(nn.Linear):
 
 
 class SpectralConv2d(nn.Conv2d):
-    """A convolution whose operator, on images of one size, has a spectral norm of at most ``coefficient``."""
+    """A convolution whose operator, on images of one size, has a spectral norm of at most ``coefficient``.
+
+    Args:
+        conv: the convolution whose geometry and weights it takes.
+        size: (C, H, W) of its inputs.
+        coefficient: bound on the spectral norm.
+    """
 
     u: Tensor
     v: Tensor
 
-    def __init__(self, like: nn.Conv2d, size: tuple[int, int, int], coefficient: float) -> None:
-        outer = like.out_channels, tuple(like.kernel_size), tuple(like.stride), like.padding, tuple(like.dilation)
-        super().__init__(like.in_channels, *outer, like.groups, like.bias is not None)  # type: ignore[arg-type]
-        self.weight, self.bias, self.coefficient = like.weight, like.bias, coefficient
-        self.inner = (1, *size)
-        seen = F.conv2d(torch.empty(self.inner, device="meta"), self.weight.to("meta"), None, *self._geometry)
-        self.outer = tuple(seen.shape)
-        _register_vectors(self, seen.numel(), size[0] * size[1] * size[2])
+    def __init__(self, conv: nn.Conv2d, size: tuple[int, int, int], coefficient: float) -> None:
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]  # torch annotates its own attribute as a tuple of any length
+            conv.stride,  # type: ignore[arg-type]
+            conv.padding,  # type: ignore[arg-type]
+            conv.dilation,  # type: ignore[arg-type]
+            conv.groups,
+            conv.bias is not None,
+        )
+        self.weight, self.bias, self.coefficient = conv.weight, conv.bias, coefficient
+        self.input_shape = (1, *size)
+        output = F.conv2d(torch.empty(self.input_shape, device="meta"), self.weight.to("meta"), None, *self._geometry)
+        self.output_shape = tuple(output.shape)
+        _register_vectors(self, output.numel(), size[0] * size[1] * size[2])
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o y x"]:
-        return self._conv_forward(x, self.weight / _excess(self), self.bias)
+        out: Tensor = self._conv_forward(x, self.weight / _scale(self), self.bias)
+        return out
 
-    # Contiguous weights: the layout that training prefers must not change the last bits of the norm.
+    # Contiguous weights: the memory layout that training prefers must not change the last bits of the norm.
     def operator(self, v: Float[Tensor, " i"]) -> Float[Tensor, " o"]:
-        return F.conv2d(v.view(self.inner), self.weight.contiguous(), None, *self._geometry).flatten()
+        image: Tensor = F.conv2d(v.view(self.input_shape), self.weight.contiguous(), None, *self._geometry)
+        return image.flatten()
 
     def adjoint(self, u: Float[Tensor, " o"]) -> Float[Tensor, " i"]:
-        return conv2d_input(self.inner, self.weight.contiguous(), u.view(self.outer), *self._geometry).flatten()
+        image: Tensor = conv2d_input(  # type: ignore[no-untyped-call]  # torch.nn.grad has no annotations
+            self.input_shape, self.weight.contiguous(), u.view(self.output_shape), *self._geometry
+        )
+        return image.flatten()
 
     @property
-    def _geometry(self) -> tuple:
+    def _geometry(self) -> tuple[Any, Any, Any, int]:
         return self.stride, self.padding, self.dilation, self.groups
 
 
@@ -84,21 +109,36 @@ class SpectralBatchNorm2d(nn.BatchNorm2d):
         weight = self.weight / (steepest / self.coefficient).clamp(min=1)
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-        how = self.training, self.momentum or 0.0, self.eps
-        return F.batch_norm(x, self.running_mean, self.running_var, weight, self.bias, *how)
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, weight, self.bias, self.training, self.momentum or 0.0, self.eps
+        )
 
 
-Spectral = SpectralLinear | SpectralConv2d
+SpectralLayer = SpectralLinear | SpectralConv2d
 
 
-def bound(net: nn.Module, shape: tuple[int, int, int], *, coefficient: float, momentum: float) -> None:
-    """Put bounded layers in the place of the convolutions and batch norms of a network for images of that shape."""
+def bound_layers(net: nn.Module, shape: tuple[int, int, int], *, coefficient: float, momentum: float) -> None:
+    """Replace the convolutions and batch norms of a network by bounded ones, in place.
+
+    Args:
+        net: the network; it is left in training mode.
+        shape: (C, H, W) of its images.
+        coefficient: bound on the spectral norm of convolutions, and on the slope of batch norms.
+        momentum: of the running statistics of batch norm.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+        >>> bound_layers(net, (1, 8, 8), coefficient=1.0, momentum=0.1)
+        >>> [type(layer).__name__ for layer in net]
+        ['SpectralConv2d', 'SpectralBatchNorm2d']
+    """
     sizes: dict[nn.Module, tuple[int, int, int]] = {}
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        sizes[module] = tuple(inputs[0].shape[1:])  # type: ignore[assignment]
+    def record_size(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        _, channels, height, width = inputs[0].shape
+        sizes[module] = channels, height, width
 
-    hooks = [m.register_forward_pre_hook(note) for m in net.modules() if isinstance(m, nn.Conv2d)]
+    hooks = [m.register_forward_pre_hook(record_size) for m in net.modules() if isinstance(m, nn.Conv2d)]
     net.eval()
     with torch.no_grad():
         net(torch.zeros(1, *shape))
@@ -106,35 +146,44 @@ def bound(net: nn.Module, shape: tuple[int, int, int], *, coefficient: float, mo
     for hook in hooks:
         hook.remove()
 
-    def instead(module: nn.Module) -> nn.Module | None:
+    def bounded(module: nn.Module) -> nn.Module | None:
         if isinstance(module, nn.Conv2d):
             return SpectralConv2d(module, sizes[module], coefficient)
         if isinstance(module, nn.BatchNorm2d):
             return SpectralBatchNorm2d(module.num_features, coefficient=coefficient, momentum=momentum)
         return None
 
-    _replace(net, instead)
+    _replace(net, bounded)
 
 
 @torch.no_grad()
-def iterate(layer: Spectral, rounds: int = 1) -> None:
-    """Steps of the power iteration, which turn u and v towards the directions that the layer stretches most."""
-    for _ in range(rounds):
+def power_iteration(layer: SpectralLayer, iterations: int = 1) -> None:
+    """Turn u and v towards the directions that the layer stretches most, in place."""
+    for _ in range(iterations):
         layer.v.copy_(F.normalize(layer.adjoint(layer.u), dim=0))
         layer.u.copy_(F.normalize(layer.operator(layer.v), dim=0))
 
 
-def norm(layer: Spectral) -> Float[Tensor, ""]:
-    """The spectral norm of the weights as they are kept, by the vectors of the moment."""
-    # Copies: the next forward pass moves the vectors, and the gradient of this one reads them.
+def operator_norm(layer: SpectralLayer) -> Float[Tensor, ""]:
+    """The spectral norm of the unscaled weights, as the current u and v estimate it.
+
+    Example:
+        >>> layer = SpectralLinear(2, 2, coefficient=1.0)
+        >>> _ = layer.weight.data.copy_(torch.diag(torch.tensor([3.0, 1.0])))
+        >>> power_iteration(layer, 50)
+        >>> round(float(operator_norm(layer).detach()), 3)
+        3.0
+    """
+    # Copies: the next forward pass changes the vectors in place, and the gradient of this one reads them.
     return layer.u.clone() @ layer.operator(layer.v.clone())
 
 
-def _excess(layer: Spectral) -> Float[Tensor, ""]:
+def _scale(layer: SpectralLayer) -> Float[Tensor, ""]:
+    """The divisor of the weights: max(1, norm / coefficient)."""
     with torch.autocast(layer.weight.device.type, enabled=False):
         if layer.training:
-            iterate(layer)
-        return (norm(layer) / layer.coefficient).clamp(min=1)
+            power_iteration(layer)
+        return (operator_norm(layer) / layer.coefficient).clamp(min=1)
 
 
 def _register_vectors(layer: nn.Module, outer: int, inner: int) -> None:
@@ -142,9 +191,9 @@ def _register_vectors(layer: nn.Module, outer: int, inner: int) -> None:
         layer.register_buffer(name, F.normalize(torch.randn(size), dim=0))
 
 
-def _replace(module: nn.Module, instead: Callable[[nn.Module], nn.Module | None]) -> None:
+def _replace(module: nn.Module, replacement: Callable[[nn.Module], nn.Module | None]) -> None:
     for name, child in module.named_children():
-        if (new := instead(child)) is not None:
+        if (new := replacement(child)) is not None:
             setattr(module, name, new)
         else:
-            _replace(child, instead)
+            _replace(child, replacement)

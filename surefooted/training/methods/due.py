@@ -45,7 +45,7 @@ def kl_penalty(net: nn.Module) -> Tensor:
     """KL(posterior ‖ prior) of a network's Gaussian process, per training example."""
     for process in net.modules():
         if isinstance(process, GaussianProcess):
-            return process.divergence() / process.examples.clamp(min=1)
+            return process.kl_divergence() / process.examples.clamp(min=1)
     raise ArgumentError(
         "The method due trains a Gaussian process, but this network has none. Set `net=due` or `net=due_mlp`."
     )

@@ -1,4 +1,4 @@
-"""Operators of ONNX, one by one: what they compute is what ONNX's own reference computes."""
+"""Operators of ONNX, one by one: they compute what ONNX's own reference implementation computes."""
 
 import numpy as np
 import onnx
@@ -7,9 +7,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from surefooted.errors import InputError
+from surefooted.errors import ModelError
 from surefooted.models.external.onnx import read_onnx
-from surefooted.models.external.onnx_ops import OPERATORS
+from surefooted.models.external.onnx_ops import ONNX_OPERATORS
 
 F4 = ("B", 2, 6, 6)
 
@@ -113,7 +113,7 @@ INNER |= {"Split", "Sqrt", "Where"}
 
 
 def test_every_operator_is_tested():
-    assert {name.split()[0] for name in NODES} | INNER == OPERATORS.keys()
+    assert {name.split()[0] for name in NODES} | INNER == ONNX_OPERATORS.keys()
 
 
 @pytest.mark.parametrize("name", NODES)
@@ -134,33 +134,35 @@ def test_an_old_softmax_is_over_all_dimensions_from_its_axis_on(tmp_path):
 
 
 def test_operators_on_sizes_and_with_several_results(tmp_path):
-    def made(operator, inputs, outputs=("y",), **attributes):
+    def operation(operator, inputs, outputs=("y",), **attributes):
         return helper.make_node(operator, inputs, outputs, **attributes)
 
     two, minus = (numpy_helper.from_array(np.array(v, np.int64), n) for v, n in ((2, "two"), ([-1], "minus")))
     half = numpy_helper.from_array(np.array(0.5, np.float32), "half")
     nodes = [
-        made("Shape", ["x"], ["shape"], start=0, end=1),
-        made("Mod", ["shape", "two"], ["odd"]),
-        made("Sub", ["shape", "odd"], ["even"]),
-        made("Add", ["even", "odd"], ["batch"]),
-        made("Concat", ["batch", "minus"], ["sizes"], axis=0),
-        made("Reshape", ["x", "sizes"], ["flat"]),
-        made("ConstantOfShape", ["batch"], ["ones"], value=helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])),
-        made("Unsqueeze", ["ones", "minus"], ["column"]),
-        made("Expand", ["column", "sizes2"], ["wide"]),
-        made("Split", ["flat"], ["left", "right"], axis=1, num_outputs=2),
-        made("Greater", ["left", "right"], ["more"]),
-        made("Where", ["more", "left", "wide"], ["chosen"]),
-        made("Less", ["chosen", "half"], ["small"]),
-        made("Cast", ["small"], ["number"], to=TensorProto.FLOAT),
-        made("Exp", ["chosen"], ["exp"]),
-        made("Log", ["exp"], ["log"]),
-        made("Sqrt", ["exp"], ["root"]),
-        made("Reciprocal", ["root"], ["inverse"]),
-        made("Round", ["inverse"], ["round"]),
-        made("Equal", ["round", "number"], ["equal"]),
-        made("Where", ["equal", "log", "inverse"]),
+        operation("Shape", ["x"], ["shape"], start=0, end=1),
+        operation("Mod", ["shape", "two"], ["odd"]),
+        operation("Sub", ["shape", "odd"], ["even"]),
+        operation("Add", ["even", "odd"], ["batch"]),
+        operation("Concat", ["batch", "minus"], ["sizes"], axis=0),
+        operation("Reshape", ["x", "sizes"], ["flat"]),
+        operation(
+            "ConstantOfShape", ["batch"], ["ones"], value=helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
+        ),
+        operation("Unsqueeze", ["ones", "minus"], ["column"]),
+        operation("Expand", ["column", "sizes2"], ["wide"]),
+        operation("Split", ["flat"], ["left", "right"], axis=1, num_outputs=2),
+        operation("Greater", ["left", "right"], ["more"]),
+        operation("Where", ["more", "left", "wide"], ["chosen"]),
+        operation("Less", ["chosen", "half"], ["small"]),
+        operation("Cast", ["small"], ["number"], to=TensorProto.FLOAT),
+        operation("Exp", ["chosen"], ["exp"]),
+        operation("Log", ["exp"], ["log"]),
+        operation("Sqrt", ["exp"], ["root"]),
+        operation("Reciprocal", ["root"], ["inverse"]),
+        operation("Round", ["inverse"], ["round"]),
+        operation("Equal", ["round", "number"], ["equal"]),
+        operation("Where", ["equal", "log", "inverse"]),
     ]
     sizes2 = numpy_helper.from_array(np.array([3, 36], np.int64), "sizes2")
     graph = helper.make_graph(
@@ -199,8 +201,24 @@ def test_operators_that_are_not_supported_are_all_named(tmp_path):
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), tmp_path / "odd.onnx")
-    with pytest.raises(InputError, match=r"not supported: Det, my\.ops\.Own\. Export the model to \.pt2"):
+    with pytest.raises(ModelError, match=r"not supported: Det, my\.ops\.Own\. Export the model to \.pt2"):
         read_onnx(tmp_path / "odd.onnx")
     onnx.save(node("Relu", opset=6), tmp_path / "old.onnx")
-    with pytest.raises(InputError, match="opset 6; from 7 on"):
+    with pytest.raises(ModelError, match="opset 6; expected 7"):
         read_onnx(tmp_path / "old.onnx")
+
+
+def test_a_constant_of_another_domain_is_not_the_standard_one(tmp_path):
+    value = helper.make_tensor("value", TensorProto.FLOAT, [1], [1.0])
+    graph = helper.make_graph(
+        [
+            helper.make_node("Constant", [], ["c"], domain="my.ops", value=value),
+            helper.make_node("Add", ["x", "c"], ["y"]),
+        ],
+        "custom",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, F4)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), tmp_path / "custom.onnx")
+    with pytest.raises(ModelError, match=r"not supported: my\.ops\.Constant\."):
+        read_onnx(tmp_path / "custom.onnx")

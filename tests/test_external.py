@@ -1,4 +1,4 @@
-"""Classifiers that are not ours, from files, factories and hubs: the same answers and gradients, no code of files."""
+"""External classifiers from files, factories and hubs: the same answers and gradients, and no code of a file is run."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from surefooted.data import digits
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError, DependencyError, ModelError
 from surefooted.evaluation.checks import sanity_check, sanity_flags
 from surefooted.models import nets
 from surefooted.models.external import ExternalModel, InMemoryModel
@@ -87,8 +87,8 @@ def pt2(tmp_path_factory):
 @pytest.mark.parametrize("name", networks())
 def test_an_exported_program_gives_the_same_bits(name, pt2):
     for n in (1, 5):
-        for ours, its in zip(answers(networks()[name], n), answers(read_program(pt2[name]), n)):
-            assert torch.equal(ours, its)
+        for expected, actual in zip(answers(networks()[name], n), answers(read_program(pt2[name]), n)):
+            assert torch.equal(expected, actual)
 
 
 def test_a_decomposed_program_gives_the_same_answers_and_gradients(tmp_path):
@@ -97,16 +97,16 @@ def test_a_decomposed_program_gives_the_same_answers_and_gradients(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.export.save(program.run_decompositions(), tmp_path / "core.pt2")
-    for ours, its in zip(answers(net), answers(read_program(tmp_path / "core.pt2"))):
-        assert torch.allclose(ours, its, atol=1e-6)
+    for expected, actual in zip(answers(net), answers(read_program(tmp_path / "core.pt2"))):
+        assert torch.allclose(expected, actual, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["varied", "small_convnet"])
 def test_an_onnx_file_gives_the_same_answers_and_gradients(name, tmp_path):
     net = networks()[name]
-    its = read_onnx(exported(net, tmp_path / "net.onnx"))
+    imported = read_onnx(exported(net, tmp_path / "net.onnx"))
     for n in (1, 5):
-        for a, b in zip(answers(net, n), answers(its, n)):
+        for a, b in zip(answers(net, n), answers(imported, n)):
             assert torch.allclose(a, b, atol=1e-5)
 
 
@@ -162,7 +162,7 @@ def edited(key, value):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (edited(("weights_config.json", "config", "conv.weight", "use_pickle"), True), "'conv.weight' as a pickle"),
         (
@@ -177,14 +177,14 @@ def edited(key, value):
             (edited(("model.json", "graph_module", "graph", "nodes", 0, "target"), target), f"calls {target}")
             for target in ("torch.ops.aten.relu.__setattr__", "torch.ops.aten.relu._op", "add.Tensor")
         ),
-        (edited(("model.json", "schema_version", "major"), 7), "format 7; this version reads 8"),
-        (edited(("model.json", "graph_module"), None), "not a program as torch.export writes it"),
+        (edited(("model.json", "schema_version", "major"), 7), "format version 7; expected 8"),
+        (edited(("model.json", "graph_module"), None), "not a program that torch.export wrote"),
         (lambda name, content: b"big" if name.endswith("byteorder") else content, "big-endian"),
         (lambda name, content: content[:10] if name.endswith("weight_0") else content, "not a program"),
     ],
 )
-def test_programs_that_cannot_be_trusted_or_read_are_refused(change, said, pt2, tmp_path):
-    with pytest.raises(InputError, match=said) as error:
+def test_programs_that_cannot_be_trusted_or_read_are_refused(change, message, pt2, tmp_path):
+    with pytest.raises(ModelError, match=message) as error:
         read_program(rewritten(pt2["varied"], tmp_path / "changed.pt2", change))
     assert "torch.export" in str(error.value) or "factory" in str(error.value)
 
@@ -192,16 +192,16 @@ def test_programs_that_cannot_be_trusted_or_read_are_refused(change, said, pt2, 
 def test_files_of_another_kind_are_refused(tmp_path):
     place = tmp_path / "model.pt2"
     place.write_bytes(b"no archive")
-    with pytest.raises(InputError, match=r"not a whole \.pt2 file"):
+    with pytest.raises(ModelError, match=r"not a complete \.pt2 file"):
         read_program(place)
     with zipfile.ZipFile(place, "w") as archive:
         archive.writestr("serialized_exported_program.json", "{}")
-    with pytest.raises(InputError, match=r"no program of the present format.*torch\.export\.save"):
+    with pytest.raises(ModelError, match=r"no program of the current format.*torch\.export\.save"):
         read_program(place)
     (tmp_path / "model.onnx").write_bytes(b"\xff\xff\xff")
-    with pytest.raises(InputError, match="cannot be read as ONNX"):
+    with pytest.raises(ModelError, match="cannot be read as ONNX"):
         read_onnx(tmp_path / "model.onnx")
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(ModelError, match="does not exist"):
         _ = ExternalModel(str(tmp_path / "none.onnx"), SHAPE).key
 
 
@@ -228,11 +228,11 @@ ready = linear()
 
 @pytest.fixture
 def factory(tmp_path, monkeypatch):
-    (tmp_path / "strangers.py").write_text(FACTORY)
+    (tmp_path / "mymodels.py").write_text(FACTORY)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    yield "strangers:linear"
-    sys.modules.pop("strangers", None)
+    yield "mymodels:linear"
+    sys.modules.pop("mymodels", None)
 
 
 def test_a_factory_with_its_weights(factory, tmp_path):
@@ -243,51 +243,51 @@ def test_a_factory_with_its_weights(factory, tmp_path):
     plain, loaded = ExternalModel(factory, SHAPE), ExternalModel(factory, SHAPE, tmp_path / "weights.safetensors")
     assert plain.key == ExternalModel(factory, SHAPE).key != loaded.key
     save_file({"1.weight": torch.ones(10, 63)}, tmp_path / "wrong.safetensors")
-    with pytest.raises(InputError, match="does not fit the network"):
+    with pytest.raises(ModelError, match="does not fit the network"):
         ExternalModel(factory, SHAPE, tmp_path / "wrong.safetensors").load()
-    with pytest.raises(InputError, match="brings its own"):
+    with pytest.raises(ArgumentError, match="weights of its own"):
         ExternalModel("timm:resnet18", SHAPE, tmp_path / "weights.safetensors").load()
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("nowhere:linear", "'nowhere' cannot be imported"),
-        ("strangers:quadratic", "no function 'quadratic'"),
-        ("strangers:nothing", "returned a NoneType"),
-        ("strangers:a b", "names no function"),
+        ("mymodels:quadratic", "no function 'quadratic'"),
+        ("mymodels:nothing", "returned a NoneType"),
+        ("mymodels:a b", "names no function"),
         (":linear", "names no function"),
-        ("strangers.:linear", "names no function"),
-        ("strangers:sized", r"needs arguments \(classes\).*def model\(\): return sized\(classes=\.\.\.\)"),
-        ("strangers:broken", r"failed \(KeyError: 'num_classes', strangers.py line 16\)"),
+        ("mymodels.:linear", "names no function"),
+        ("mymodels:sized", r"needs arguments \(classes\).*def model\(\): return sized\(classes=\.\.\.\)"),
+        ("mymodels:broken", r"failed \(KeyError: 'num_classes', mymodels.py line 16\)"),
         ("ends:linear", r"'ends' cannot be imported \(SystemExit: 3, ends.py line 1\)"),
         ("unwritten:linear", r"'unwritten' cannot be imported \(SyntaxError"),
     ],
 )
-def test_factories_that_are_none(source, said, factory, tmp_path):
+def test_factories_that_cannot_be_used(source, message, factory, tmp_path):
     (tmp_path / "ends.py").write_text("raise SystemExit(3)")
     (tmp_path / "unwritten.py").write_text("def linear(:")
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(ModelError, match=message):
         ExternalModel(source, SHAPE).load()
 
 
 def test_a_module_in_the_place_of_a_factory_is_taken_as_it_is(factory):
-    assert ExternalModel("strangers:ready", SHAPE).key == ExternalModel(factory, SHAPE).key
+    assert ExternalModel("mymodels:ready", SHAPE).key == ExternalModel(factory, SHAPE).key
 
 
-def test_what_writes_to_its_input_writes_to_a_copy():
+def test_a_classifier_that_writes_to_its_input_gets_a_copy():
     class Doubles(nn.Module):
         def forward(self, x):
             return x.mul_(2).flatten(1)
 
     x = torch.rand(3, *SHAPE).requires_grad_()
     images = x.detach().clone()
-    for door in ({}, {"outputs": "probabilities"}, {"mean": (0.0,), "std": (1.0,)}):
-        InMemoryModel(Doubles(), SHAPE, **door).load()(x).sum().backward()
+    for adapter in ({}, {"outputs": "probabilities"}, {"mean": (0.0,), "std": (1.0,)}):
+        InMemoryModel(Doubles(), SHAPE, **adapter).load()(x).sum().backward()
         assert torch.equal(x, images)
 
 
-def test_normalisation_and_probabilities_stay_inside_the_door():
+def test_normalisation_and_probabilities_stay_inside_the_adapter():
     torch.manual_seed(0)
     net, x = nn.Sequential(nn.Flatten(), nn.Linear(192, 5)), torch.rand(4, 3, 8, 8)
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
@@ -302,20 +302,20 @@ def test_normalisation_and_probabilities_stay_inside_the_door():
 
 
 @pytest.mark.parametrize(
-    ("door", "said"),
+    ("adapter", "message"),
     [
-        ({"mean": (0.5,)}, "give both"),
-        ({"mean": (127.0,), "std": (50.0,)}, "divide both by 255"),
-        ({"mean": (0.5,), "std": (0.0,)}, "--std above 0"),
+        ({"mean": (0.5,)}, "one number per channel in both"),
+        ({"mean": (127.0,), "std": (50.0,)}, "Divide both by 255"),
+        ({"mean": (0.5,), "std": (0.0,)}, "`std` above 0"),
         ({"mean": (float("nan"),), "std": (1.0,)}, "finite"),
     ],
 )
-def test_doors_that_cannot_be(door, said):
-    with pytest.raises(InputError, match=said):
-        InMemoryModel(nn.Flatten(), SHAPE, **door)
+def test_impossible_adapters_are_refused(adapter, message):
+    with pytest.raises(ArgumentError, match=message):
+        InMemoryModel(nn.Flatten(), SHAPE, **adapter)
 
 
-def test_a_key_tells_classifiers_apart_by_what_they_do():
+def test_keys_depend_on_what_classifiers_compute():
     def net(seed=0):
         torch.manual_seed(seed)
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
@@ -378,14 +378,14 @@ def test_models_of_the_hubs(monkeypatch):
     transformers.AutoImageProcessor = types.SimpleNamespace(from_pretrained=lambda name: reader)
     monkeypatch.setitem(sys.modules, "transformers", transformers)
     assert torch.allclose(ExternalModel("transformers:flat", SHAPE).load()(x), ((x - 0.5) / 0.5).flatten(1))
-    with pytest.raises(InputError, match="transformers cannot give the model 'other': there is no other"):
+    with pytest.raises(ModelError, match="transformers cannot load the model 'other': there is no other"):
         ExternalModel("transformers:other", SHAPE).load()
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(InputError, match="needs the package timm"):
+    with pytest.raises(DependencyError, match="needs the package timm"):
         ExternalModel("timm:flat", SHAPE).load()
 
 
-def test_onnx_is_asked_for_where_it_is_missing(monkeypatch):
+def test_a_missing_onnx_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(InputError, match=r"pip install 'surefooted\[onnx\]'"):
+    with pytest.raises(DependencyError, match=r"pip install 'surefooted\[onnx\]'"):
         read_onnx(Path("any.onnx"))

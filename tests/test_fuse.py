@@ -1,4 +1,4 @@
-"""Folding: the same answers and gradients up to rounding, no batch norm left that can go, the original untouched."""
+"""Fusion of batch norm: equal logits and gradients up to rounding, the original unchanged."""
 
 import pytest
 import torch
