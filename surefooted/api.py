@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from surefooted.attacks.base import Attack
-from surefooted.attacks.tracker import Adversarial
+from surefooted.attacks.tracker import AttackResult
 from surefooted.components.spec import build
 from surefooted.core.types import Points
 from surefooted.data.images import Images, Splits
@@ -81,8 +81,8 @@ def attack(
     seed: int = 0,
     batch: int = 512,
     **arguments: Any,
-) -> Adversarial:
-    """Attack every image: ``attack("pgd", model, data.test, eps=8/255)``. Results per example; see ``Adversarial``."""
+) -> AttackResult:
+    """Attack every image: ``attack("pgd", model, data.test, eps=8/255)``. Results per example; see ``AttackResult``."""
     if isinstance(name, Attack) and arguments:
         raise InputError(
             f"{name.spec} is made already; give {', '.join(arguments)} where it is, or the attack by name."

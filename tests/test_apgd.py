@@ -230,8 +230,7 @@ def test_an_answer_is_the_mean_of_as_many_passes_as_asked():
 
     points = Points(torch.tensor([[0.1, 0.3]]), torch.tensor([1]), torch.tensor([0]))
     net = Growing()
-    options = {"ball": ball("linf", 0.1), "objective": cross_entropy(), "keep": "worst", "seed": 0, "box": (0, 1)}
-    oracle = Oracle(NetworkVictim(net), points, eot=3, **options)
+    oracle = Oracle(apgd(eps=0.1, keep="worst", eot=3), NetworkVictim(net), points, seed=0)
     net.passes = 0
     x = points.x.clone().requires_grad_()
     alone = [nn.functional.cross_entropy(k * x, points.y) for k in (1, 2, 3)]

@@ -20,6 +20,9 @@ from surefooted.errors import InputError
 from surefooted.evaluation.analysis.margins import decision_margin
 from surefooted.models.prediction import predict
 from surefooted.models.victims import NetworkVictim, to_device_of
+from surefooted.pipeline.forecast import forecast
+from surefooted.pipeline.runtime import Runtime
+from surefooted.pipeline.tasks import attack_task, train_task
 
 # Enough to meet the laws; the strength of attacks has tests of its own.
 CHEAP = {"eps": 0.15, "steps": 12, "queries": 60, "draws": 60, "targets": 3, "search_steps": 2}
@@ -124,8 +127,8 @@ def test_what_training_gets_is_in_ball_and_box_and_not_much_weaker(name, net, po
     wrong = net(x).argmax(1) != points.y
     if attack.ball.eps < inf:
         assert wrong.sum() >= found.found.sum() / 3
-        assert not attack.proposes or wrong[found.found].all()
-    elif attack.proposes:
+        assert not attack.tries_candidates or wrong[found.found].all()
+    elif attack.tries_candidates:
         assert torch.allclose(attack.ball.size(x - points.x), found.size, rtol=0.01, atol=1e-4)
 
 
@@ -168,15 +171,15 @@ def test_the_active_set_finds_what_the_full_run_finds(name, net, points):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rows_may_retire_later(name, net, points, monkeypatch):
-    """As they do on a GPU, where asking waits."""
-    first, at_once = Tracker.__init__, make(name)(net, points)
+def test_rows_may_be_dropped_later(name, net, points, monkeypatch):
+    """On a GPU, where counting the rows to drop makes the CPU wait, they are dropped every eight steps."""
+    init, at_once = Tracker.__init__, make(name)(net, points)
 
-    def patient(self, *given, **options):
-        first(self, *given, **options)
-        self.patience = 8
+    def init_for_gpu(self, *args, **options):
+        init(self, *args, **options)
+        self.drop_every = 8
 
-    monkeypatch.setattr(Tracker, "__init__", patient)
+    monkeypatch.setattr(Tracker, "__init__", init_for_gpu)
     later = make(name)(net, points)
     assert torch.equal(later.found, at_once.found) and torch.equal(later.queries, at_once.queries)
     assert torch.allclose(later.size, at_once.size, atol=1e-6)
@@ -279,8 +282,17 @@ def test_fgsm_is_one_sign_step_from_the_clean_point(net, points):
     assert torch.allclose(attacks.fgsm(eps=0.1, keep="last")(net, points).x, by_hand, atol=1e-6)
 
 
-def test_the_triangular_schedule_goes_up_and_down():
-    """A victim with gradient one everywhere writes down the steps it was given."""
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (5, [0.02, 0.06, 0.1, 0.06, 0.02]),
+        # The middle of an even number of steps lies between two steps, so the peak, 0.5 / 5 = 0.1, is not reached:
+        # 0.02 + (0.1 − 0.02) · 2k / 5 for k = 0, 1, 2, then back.
+        (6, [0.02, 0.052, 0.084, 0.084, 0.052, 0.02]),
+    ],
+)
+def test_the_triangular_schedule_goes_up_and_down(steps, expected):
+    """A victim whose gradient is one everywhere records the steps of the attack."""
     seen = []
 
     class Ramp(nn.Module):
@@ -289,9 +301,10 @@ def test_the_triangular_schedule_goes_up_and_down():
             return torch.stack([-x[:, 0], x[:, 0] - 10], 1)
 
     points = Points(torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64), torch.arange(1))
-    attacks.pgd(eps=0.5, steps=5, step_size=0.02, schedule="triangular", start="clean", keep="worst")(Ramp(), points)
-    walked = seen[-6:]
-    assert [b - a for a, b in pairwise(walked)] == pytest.approx([0.02, 0.06, 0.1, 0.06, 0.02], abs=1e-6)
+    options = {"eps": 0.5, "step_size": 0.02, "schedule": "triangular", "start": "clean", "keep": "worst"}
+    attacks.pgd(steps=steps, **options)(Ramp(), points)
+    walk = seen[-steps - 1 :]
+    assert [b - a for a, b in pairwise(walk)] == pytest.approx(expected, abs=1e-6)
 
 
 class Cut(nn.Module):
@@ -354,3 +367,26 @@ def test_points_go_where_the_network_is(points):
         elsewhere = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     assert to_device_of(NetworkVictim(elsewhere), points).x.is_meta
     assert to_device_of(NetworkVictim(nn.Flatten()), points).x is points.x  # it says nothing of where it is
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_expected_share_of_passes_is_a_share(name):
+    assert all(0 < share <= 1 for share in make(name).expected_share)
+
+
+def test_expected_shares_by_hand():
+    """What our own runs spent, with and without gradients: the basis of every forecast."""
+    assert attacks.pgd().expected_share == (0.6, 0.6)
+    assert attacks.pgd(steps=1).expected_share == attacks.fgsm().expected_share == (1.0, 1.0)
+    assert attacks.autoattack().expected_share == (0.45, 0.45)
+    assert attacks.autoattack(budget="lean").expected_share == (0.3, 0.1)
+    assert attacks.adaptive_smoothing().expected_share == (0.8, 0.8)
+
+
+def test_a_forecast_multiplies_the_passes_of_an_attack_by_its_expected_share():
+    """PGD: 20 images × 2 restarts × (9 + 1) passes × 0.6 = 240. Random search: 20 × 10 × 0.9 = 180."""
+    trained = train_task("vanilla", {"mlp": {"width": 4}}, {"digits": {"train_limit": 300}})
+    pgd_task = attack_task(trained, {"pgd": {"steps": 9, "restarts": 2}}, limit=20)
+    draws_task = attack_task(trained, {"random_search": {"draws": 10}}, limit=20)
+    assert forecast([pgd_task], Runtime("cpu", threads=1)).passes == 240
+    assert forecast([draws_task], Runtime("cpu", threads=1)).passes == 180

@@ -1,5 +1,7 @@
 """Minimum-norm attacks: DDN, FMN, nearest boundary and CW-L2 find the nearest point, say when they do not, and stay."""
 
+from math import inf
+
 import pytest
 import torch
 from exact import linear
@@ -7,12 +9,17 @@ from learnt import learnt
 from torch import nn
 
 from surefooted import attacks
+from surefooted.attacks.base import Attack
 from surefooted.attacks.carlini_wagner import carlini_wagner
 from surefooted.attacks.min_norm import ddn, fmn
 from surefooted.attacks.nearest_boundary import nearest_boundary
+from surefooted.attacks.oracle import Oracle
+from surefooted.core.norms import ball
+from surefooted.core.scores import cw_margin
 from surefooted.core.types import Points
 from surefooted.data import digits
 from surefooted.evaluation.metrics.levels import levels_of
+from surefooted.models.victims import NetworkVictim
 
 L2_ATTACKS = {
     "carlini_wagner": carlini_wagner(search_steps=2, steps=150),
@@ -90,6 +97,23 @@ def test_a_victim_that_never_changes_its_answer_is_not_found(name):
     found = ALL[name](Stubborn(), points)
     assert not found.found.any() and torch.equal(found.x, points.x) and (found.size == 0).all()
     assert found.distance.isinf().all()
+
+
+def test_a_margin_within_rounding_is_not_an_adversarial_example():
+    """The margin of this linear victim is x itself: 1e-6 is less than rounding (4e-6), 1e-5 is more."""
+
+    class Identity(nn.Module):
+        def forward(self, x):
+            return torch.cat([torch.zeros_like(x), x], 1)
+
+    candidates = torch.tensor([[1e-6], [1e-5]])
+    attack = Attack(lambda oracle: oracle.finish(candidates), ball("l2", inf), cw_margin(), 1, "nearest")
+    victim = NetworkVictim(Identity(), box=(-1.0, 1.0))
+    points = Points(torch.full((2, 1), -0.1), torch.tensor([0, 0]), torch.arange(2))
+    oracle = Oracle(attack, victim, points, seed=0)
+    attack.search(oracle)
+    assert oracle.wrong.tolist() == [True, True]  # by its logits, the victim misclassifies both
+    assert oracle.result().found.tolist() == [False, True]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from surefooted.attacks.random_search import random_search
-from surefooted.attacks.square import hill, side_of, square, wave
+from surefooted.attacks.square import bump, square, square_side, wave
 from surefooted.core.norms import ball
 from surefooted.core.types import Points
 from surefooted.errors import InputError
@@ -128,7 +128,7 @@ def test_linf_squares_have_one_sign_a_channel_and_the_planned_side():
     assert torch.equal(start, start[:, :, :1].expand_as(start)) and torch.allclose(
         (start - 0.5).abs(), torch.tensor(eps)
     )
-    sides = {k: side_of(p_, 28, 28, odd=False) for k, p_ in ((0, 0.8), (11, 0.4), (51, 0.2))}
+    sides = {k: square_side(p_, 28, 28, odd=False) for k, p_ in ((0, 0.8), (11, 0.4), (51, 0.2))}
     for k, side in sides.items():
         moved = asked[3 + k] != start
         for image, change in zip(asked[3 + k], moved):
@@ -142,14 +142,14 @@ def test_linf_squares_have_one_sign_a_channel_and_the_planned_side():
 
 def test_sides_are_those_of_the_paper():
     shares = [0.8 / 2**k for k in range(10)]
-    assert [side_of(p, 28, 28, odd=False) for p in shares] == [25, 18, 13, 9, 6, 4, 3, 2, 2, 1]
-    assert [side_of(p, 32, 32, odd=False) for p in shares] == [29, 20, 14, 10, 7, 5, 4, 3, 2, 1]
-    assert [side_of(p, 32, 32, odd=True) for p in shares] == [29, 21, 15, 11, 7, 5, 5, 3, 3, 3]
-    assert side_of(0.8, 1, 1, odd=True) == 1 and side_of(1.0, 4, 9, odd=False) == 4
+    assert [square_side(p, 28, 28, odd=False) for p in shares] == [25, 18, 13, 9, 6, 4, 3, 2, 2, 1]
+    assert [square_side(p, 32, 32, odd=False) for p in shares] == [29, 20, 14, 10, 7, 5, 4, 3, 2, 1]
+    assert [square_side(p, 32, 32, odd=True) for p in shares] == [29, 21, 15, 11, 7, 5, 5, 3, 3, 3]
+    assert square_side(0.8, 1, 1, odd=True) == 1 and square_side(1.0, 4, 9, odd=False) == 4
 
 
 def test_a_wave_is_a_hill_and_a_hollow():
-    assert torch.allclose(hill(1, 3) * hill(1, 3).new_tensor(1.6875).sqrt(), torch.tensor([[0.25, 1.25, 0.25]]))
+    assert torch.allclose(bump(1, 3) * bump(1, 3).new_tensor(1.6875).sqrt(), torch.tensor([[0.25, 1.25, 0.25]]))
     for side in (1, 3, 4, 7, 12):
         w = wave(side, torch.device("cpu"), torch.float32)
         assert w.shape == (side, side) and w.norm() == pytest.approx(1)

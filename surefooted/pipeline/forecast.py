@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from surefooted.components.spec import base_name, build, canonical, parse_spec
+from surefooted.components.spec import build, canonical, parse_spec
 from surefooted.core.types import Points
 from surefooted.models.victims import as_victim, channels_last, untouched
 from surefooted.pipeline.runtime import Runtime
@@ -33,16 +33,6 @@ from surefooted.pipeline.tasks.sources import DeepEnsemble, MCDropout, MemberOf
 from surefooted.training.loop import Outer
 from surefooted.training.setup import to_memory_format
 
-# Of the passes with and without gradient that an attack may ask for, those that it does ask: broken rows ask no more.
-# What our own runs had; a network that nothing breaks asks for all, one that everything breaks for next to none.
-ASKED = {
-    "pgd": (0.6, 0.6),
-    "autoattack": (0.45, 0.45),
-    "autoattack, lean": (0.3, 0.1),
-    "worst_of": (0.6, 0.6),
-    "adaptive_smoothing": (0.8, 0.8),
-    "random_search": (0.9, 0.9),
-}
 ROWS = 256
 # To read what a cell needs and to write what it makes.
 SECONDS_A_CELL = 0.2
@@ -95,14 +85,11 @@ class _Pace:
 
     @of.register
     def _(self, task: AttackTask) -> Forecast:
-        lean = ", lean" if parse_spec(task.attack)[1].get("budget") == "lean" else ""
-        steep, blind = ASKED.get(f"{base_name(task.attack)}{lean}", (1.0, 1.0))
-        climbed, looked = (
-            int(steep * (task.total_ticks() - task.gradient_free_passes())),
-            int(blind * task.gradient_free_passes()),
-        )
-        seconds = climbed * self._row(task.victim, gradient=True) + looked * self._row(task.victim, gradient=False)
-        return Forecast(climbed + looked, seconds)
+        with_gradient, without = task.component.expected_share
+        gradients = int(with_gradient * (task.total_ticks() - task.gradient_free_passes()))
+        forwards = int(without * task.gradient_free_passes())
+        seconds = gradients * self._row(task.victim, gradient=True) + forwards * self._row(task.victim, gradient=False)
+        return Forecast(gradients + forwards, seconds)
 
     @of.register
     def _(self, task: PredictTask) -> Forecast:

@@ -23,7 +23,7 @@ def levels_of(sizes: Float[Tensor, " n"], *, levels: Count = 10) -> Int[Tensor, 
 
     Args:
         sizes: (N,) ‖δ‖ of the smallest perturbation that changes the model's own prediction, inf where none does, as
-            ``Adversarial.distance`` has it.
+            ``AttackResult.distance`` has it.
         levels: how many; the paper's R = 10.
     """
     n = len(sizes)

@@ -63,7 +63,7 @@ class TrainTask(TrainTaskBase):
             "needs": [task.key for task in self.requires],
             **({"record": self.record} if self.record else {}),
             # 2: an attack that proposes hands on its best, no longer its last point.
-            **({"perturb": 2} if method.perturb is not None and method.perturb.proposes else {}),
+            **({"perturb": 2} if method.perturb is not None and method.perturb.tries_candidates else {}),
         }
 
     @property

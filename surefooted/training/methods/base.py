@@ -52,7 +52,7 @@ class Method(Component):
 
     def within(self, share: float) -> Method:
         """The same with a share of the attack's ε."""
-        return self if self.perturb is None else replace(self, perturb=self.perturb.within(share))
+        return self if self.perturb is None else replace(self, perturb=self.perturb.scaled(share))
 
     def move(self, net: nn.Module, points: Points, target: Tensor, *, seed: int) -> Tensor:
         """The inner maximisation: the points at which the loss is taken; in features, how far they were moved."""
