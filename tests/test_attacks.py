@@ -320,7 +320,7 @@ def test_a_victim_without_gradients_is_refused_by_gradient_attacks(name):
     if name in ("square", "random_search"):  # gradient-free
         assert len(make(name)(Detached(), points).found) == 5
     else:
-        with pytest.raises(InputError, match=r"no gradient .* square or random_search"):
+        with pytest.raises(InputError, match=r"no gradient\. .* square or random_search"):
             make(name)(Detached(), points._replace(y=Detached()(points.x).argmax(1)))
 
 
@@ -334,7 +334,7 @@ def test_a_victim_without_gradients_is_refused_by_gradient_attacks(name):
             Points(torch.zeros(2, 1, 8, 8), torch.zeros(3).long(), torch.arange(2)),
             "a whole number for each of 2 images",
         ),
-        (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2).long(), None), "i of these points is NoneType"),
+        (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2).long(), None), "rows of these points is NoneType"),
         (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2, 1).long(), torch.arange(2)), r"shape \(2, 1\); expected"),
         (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2).bool(), torch.arange(2)), "y of these points is torch.bool"),
         (
@@ -352,7 +352,7 @@ def test_malformed_points_are_refused(points, message):
 def test_attacks_predictions_and_margins_refuse_the_same_arguments(net, points):
     double = points._replace(x=points.x.double())
     for call in (fgsm(eps=0.1), predict, decision_margin):
-        with pytest.raises(InputError, match=r"give Points\(x.float\(\), y, i\)"):
+        with pytest.raises(InputError, match=r"give Points\(x.float\(\), y, rows\)"):
             call(net, double)
         with pytest.raises(InputError, match="batch is 0"):
             call(net, points, batch=0)
