@@ -74,6 +74,17 @@ class Oracle:
         tracks_best: if False, only the last iterate is remembered (training).
         drops_rows: if False, finished rows stay in the batch, where batch norm may be learning from them.
         on_progress: is called with the number of row-passes done, for a progress bar.
+
+    Example:
+        >>> import torch
+        >>> import surefooted as sf
+        >>> from surefooted.models.victims import NetworkVictim
+        >>> points = sf.Points(torch.rand(4, 3), torch.tensor([0, 1, 0, 1]), torch.arange(4))
+        >>> victim = NetworkVictim(torch.nn.Linear(3, 2))
+        >>> oracle = Oracle(sf.attacks.pgd(eps=0.1), victim, points, seed=0)
+        >>> oracle.finish(oracle.draw("uniform"))
+        >>> oracle.result().x.shape
+        torch.Size([4, 3])
     """
 
     def __init__(
