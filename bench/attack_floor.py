@@ -1,11 +1,11 @@
-"""PGD over its floor: a forward and an input-gradient pass a step through the same network, and nothing else.
+"""Overhead of PGD: its time relative to one forward and one input-gradient pass per step, and nothing else.
 
-PGD asks for two forward passes more: it judges the clean point and the last one.
+PGD runs two more forward passes: it evaluates the clean point and the last one.
 
     python bench/attack_floor.py [--net resnet18] [--batch 32] [--steps 40] [--repeats 3] [--memory]
 
-Prints time over the floor when no row retires (goal: at most 1.05), and with --memory the peak over that of the bare
-passes (goal: at most 1.2).
+Prints the time of PGD divided by the time of the bare passes when no row is dropped (goal: at most 1.05), and with
+--memory the growth of peak memory divided by that of the bare passes (goal: at most 1.2).
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--only", choices=("floor", "attack"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    contenders = prepare(options)
+    contenders = make_contenders(options)
     if options.only:
-        before = peak()
+        before = peak_memory()
         contenders[options.only]()
-        print(peak() - before)
+        print(peak_memory() - before)
     elif options.memory:
-        memory(options)
+        compare_memory(options)
     else:
         times = alternate(contenders, options.repeats)
         print(f"PGD-{options.steps}, {options.net}, {options.batch} images 32×32; {environment()}")
         for name, t in times.items():
             print(f"{name:>7}: {t.wall:8.3f} s wall, {t.cpu:8.3f} s CPU (median of {options.repeats})")
         wall, cpu = (times["attack"][k] / times["floor"][k] for k in (0, 1))
-        print(f"over the floor: {wall:.3f} wall, {cpu:.3f} CPU (goal: at most 1.05)")
+        print(f"relative to the floor: {wall:.3f} wall, {cpu:.3f} CPU (goal: at most 1.05)")
 
 
-def prepare(options: argparse.Namespace) -> dict[str, object]:
+def make_contenders(options: argparse.Namespace) -> dict[str, object]:
     torch.manual_seed(0)
     net = build("network", options.net, (3, 32, 32), 10).eval().to(options.device)
     points = Points(
@@ -69,18 +69,18 @@ def prepare(options: argparse.Namespace) -> dict[str, object]:
     return {"floor": floor, "attack": lambda: attack(net, points)}
 
 
-def memory(options: argparse.Namespace) -> None:
-    """Each in a fresh process: on a CPU only the whole process's peak can be read."""
-    grown = {}
+def compare_memory(options: argparse.Namespace) -> None:
+    """Run each in a fresh process: on a CPU only the peak of a whole process can be read."""
+    growth = {}
     for name in ("floor", "attack"):
         command = [sys.executable, __file__, "--only", name, "--net", options.net, "--steps", "3"]
         command += ["--batch", str(options.batch), "--device", options.device]
-        grown[name] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        print(f"{name:>7}: peak grew by {grown[name] / 2**20:.0f} MiB")
-    print(f"over the bare passes: {grown['attack'] / grown['floor']:.3f} (goal: at most 1.2)")
+        growth[name] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        print(f"{name:>7}: peak grew by {growth[name] / 2**20:.0f} MiB")
+    print(f"relative to the bare passes: {growth['attack'] / growth['floor']:.3f} (goal: at most 1.2)")
 
 
-def peak() -> float:
+def peak_memory() -> float:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

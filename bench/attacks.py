@@ -1,11 +1,11 @@
-"""PGD beside its peers on the same model, images, steps and step size.
+"""PGD compared with other libraries on the same model, images, steps and step size.
 
     python bench/attacks.py --data-root DIR [--images 256] [--steps 40] [--repeats 3] [--models vanilla pat resnet18]
 
-Models: a LeNet on MNIST, vanilla or trained by PAT (made once, kept in the store), and an untrained ResNet-18 in a
-ball so small that nothing retires. Ours runs on the network as it is, and with batch norm folded. Peers are those that
-can be imported of torchattacks, foolbox, cleverhans and ART. Median of alternating runs; images forwarded are counted
-at the model's door.
+Models: a LeNet on MNIST, vanilla or trained with PAT (trained once, kept in the store), and an untrained ResNet-18
+with a radius so small that no attack succeeds. Surefooted runs on the network itself and with batch norm fused. Other
+libraries: those of torchattacks, foolbox, cleverhans and ART that can be imported. Medians of alternating runs; a
+wrapper around the model counts the images that pass through it.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--eps", type=float, default=0.1, help="on MNIST; the ResNet has 0.001, where nothing breaks")
+    parser.add_argument("--eps", type=float, default=0.1, help="on MNIST; for the ResNet it is 0.001")
     parser.add_argument("--models", nargs="+", default=["vanilla", "pat", "resnet18"])
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     set_data_root(options.data_root)
-    runs = {name: run for name, run in CONTENDERS.items() if importable(name.split()[0])}
+    runs = {name: run for name, run in CONTENDERS.items() if can_import(name.split()[0])}
     print(f"PGD-{options.steps}, {options.images} images; {environment()}; contenders: {', '.join(runs)}")
     for name in options.models:
-        net, points, eps = case(name, options)
-        counter = Counter(net).eval()
+        net, points, eps = load_case(name, options)
+        counter = ImageCounter(net).eval()
         jobs = {who: partial(run, counter, points, eps, options.steps) for who, run in runs.items()}
         times = alternate(jobs, options.repeats)
         print(f"\n{name}, eps = {eps:.4g}: wall s, CPU s, images forwarded, robust accuracy")
@@ -55,10 +55,10 @@ def main() -> None:
         peers = [times[who].cpu for who in jobs if not who.startswith("surefooted")]
         if peers:
             best = min(times[who].cpu for who in jobs if who.startswith("surefooted"))
-            print(f"  fastest peer over ours: {min(peers) / best:.2f} (CPU)")
+            print(f"  fastest other library / surefooted: {min(peers) / best:.2f} (CPU)")
 
 
-def case(name: str, options: argparse.Namespace) -> tuple[nn.Module, Points, float]:
+def load_case(name: str, options: argparse.Namespace) -> tuple[nn.Module, Points, float]:
     if name == "resnet18":
         torch.manual_seed(0)
         net = build("network", "resnet18", (3, 32, 32), 10).eval()
@@ -69,8 +69,8 @@ def case(name: str, options: argparse.Namespace) -> tuple[nn.Module, Points, flo
     return run.net, run.data.test.points(slice(0, options.images)), options.eps
 
 
-class Counter(nn.Module):
-    """The model with a counter of images at its door."""
+class ImageCounter(nn.Module):
+    """A wrapper that counts the images passing through the model."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -85,8 +85,8 @@ def surefooted(net: nn.Module, p: Points, eps: float, steps: int) -> Tensor:
     return sf.pgd(eps=eps, steps=steps, step_size=eps / 10)(net, p).x
 
 
-def light(net: Counter, p: Points, eps: float, steps: int) -> Tensor:
-    """As the command line runs it on networks of ours; making the copy counts."""
+def surefooted_fused(net: ImageCounter, p: Points, eps: float, steps: int) -> Tensor:
+    """As the command line runs it on networks from the store; the time includes making the copy."""
     copy = fuse_batchnorm(net)
     moved = surefooted(copy, p, eps, steps)
     net.images = copy.images
@@ -129,7 +129,7 @@ def art(net: nn.Module, p: Points, eps: float, steps: int) -> Tensor:
 
 CONTENDERS: dict[str, Run] = {
     "surefooted": surefooted,
-    "surefooted folded": light,
+    "surefooted fused": surefooted_fused,
     "torchattacks": torchattacks,
     "foolbox": foolbox,
     "cleverhans": cleverhans,
@@ -137,11 +137,11 @@ CONTENDERS: dict[str, Run] = {
 }
 
 
-def importable(name: str) -> bool:
+def can_import(name: str) -> bool:
     try:
         __import__(name)
     except Exception as reason:
-        print(f"without {name}: {reason}")
+        print(f"{name} is left out: {reason}")
         return False
     return True
 

@@ -1,8 +1,8 @@
-"""Seconds of each calibration metric with its bootstrap interval: 10,000 × 10 predictions, 1,000 draws, one core.
+"""Time of each calibration metric with its bootstrap interval: 10,000 × 10 predictions, 1,000 draws, one core.
 
     python bench/calibration.py [--n 10000] [--classes 10] [--draws 1000] [--repeats 5]
 
-The aim is under a second for each.
+Goal: less than a second each.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
         name: partial(bootstrap, getattr(metrics, name), p, draws=given.draws)
         for name in ("nll", "brier", "aurc", "error_auroc")
     }
-    contenders["the draws alone"] = lambda: [None for _ in resamples(given.n, given.draws, 0, torch.device("cpu"))]
+    contenders["resampling alone"] = lambda: [None for _ in resamples(given.n, given.draws, 0, torch.device("cpu"))]
     print(f"{environment()}; n = {given.n}, {given.classes} classes, {given.draws} draws; medians of {given.repeats}")
     for name, times in alternate(contenders, given.repeats).items():
         print(f"{name:36} {times.wall:6.3f} s  ({times.cpu:.3f} s of CPU)")

@@ -1,14 +1,14 @@
-"""Corruptions beside the original generator, on the same CIFAR-10 images.
+"""Corruptions compared with the original generator, on the same CIFAR-10 images.
 
     python bench/corruptions.py --data-root DIR --original CHECKOUT [--images 200] [--types fog frost] [--json FILE]
 
-CHECKOUT is one of hendrycks/robustness; its functions need scikit-image, opencv-python-headless, Wand and ImageMagick
-beside this project's packages. They are read out of ImageNet-C/create_c/make_cifar_c.py and run as they stand, on
-today's libraries. Images are the lossless ones of cifar10_lossless_first4000 under the data root.
+CHECKOUT is a clone of hendrycks/robustness. Its functions also need scikit-image, opencv-python-headless, Wand and
+ImageMagick. They are read from ImageNet-C/create_c/make_cifar_c.py and run unchanged, with current libraries. The
+images are the lossless ones of cifar10_lossless_first4000 under the data root.
 
-Printed for each type and severity: mean absolute change (grey levels) ours and theirs, and ours over theirs with two
-standard errors; where nothing is drawn, the largest difference of a pixel. Then CPU and wall seconds, ours and theirs.
-Frost is shown grown from noise, and cut out of the original's photographs.
+Prints for each type and severity the mean absolute change in grey levels of both, and their ratio with two standard
+errors; for deterministic types also the largest difference of a pixel. Then CPU and wall seconds of both. Frost is
+compared twice: grown from noise, and cut from the photographs of the original.
 """
 
 from __future__ import annotations
@@ -51,8 +51,12 @@ def main() -> None:
     parser.add_argument("--original", required=True, type=Path)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--types", nargs="+", choices=corruptions.__all__, help="by default all of the original")
-    parser.add_argument("--threads", type=int, default=1, help="ours; the original works on one image at a time")
-    parser.add_argument("--json", type=Path, help="write the original's changes of the tests' synthetic images there")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="threads of surefooted; the original works on one image at a time"
+    )
+    parser.add_argument(
+        "--json", type=Path, help="file for the mean changes by the original of the synthetic images of the tests"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     set_data_root(options.data_root)
@@ -62,22 +66,25 @@ def main() -> None:
     else:
         images = parquet("cifar10_lossless_first4000", validation=0).train.points(slice(0, options.images))
     levels = (images.x * 255).round().permute(0, 2, 3, 1).byte().numpy()
-    theirs = original(options.original)
+    originals = load_original(options.original)
     print(f"{len(levels)} images; {environment()}")
-    print(f"{'type':24} severity    ours  theirs   ratio ± 2 s.e.  largest difference")
+    print(f"{'type':24} severity    ours  original ratio ± 2 s.e.  largest difference")
     seconds: dict[str, np.ndarray] = {}
     changes: dict[str, list[list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(1, 6):
             shutil.copy(next((options.original / CODE).glob(f"frost{number}.*")), folder)
-        for name in options.types or [name for name in corruptions.__all__ if name in theirs]:
-            seconds[name], changes[name] = compare(name, {}, images, levels, theirs[name])
+        for name in options.types or [name for name in corruptions.__all__ if name in originals]:
+            seconds[name], changes[name] = compare(name, {}, images, levels, originals[name])
             if name == "frost":
-                compare(name, {"photographs": folder}, images, levels, theirs[name])
-    print(f"{'seconds':24}  ours: CPU    wall  theirs: CPU    wall  times: CPU  wall")
+                compare(name, {"photographs": folder}, images, levels, originals[name])
+    print(f"{'seconds':24}  ours: CPU    wall  original: CPU  wall  ratio: CPU  wall")
     for name, spent in [*seconds.items(), ("all", sum(seconds.values()))]:
-        mine, wall, its, long = spent
-        print(f"{name:24} {mine:10.2f} {wall:7.2f} {its:12.2f} {long:7.2f} {its / mine:11.1f} {long / wall:5.1f}")
+        cpu, wall, original_cpu, original_wall = spent
+        print(
+            f"{name:24} {cpu:10.2f} {wall:7.2f} {original_cpu:12.2f} {original_wall:7.2f} "
+            f"{original_cpu / cpu:11.1f} {original_wall / wall:5.1f}"
+        )
     if options.json:
         entries = ",\n".join(f'  "{name}": {json.dumps(change)}' for name, change in changes.items())
         text = '{"source": %s,\n "images": %d,\n "change": {\n%s\n }}\n'
@@ -85,40 +92,40 @@ def main() -> None:
 
 
 def compare(
-    name: str, given: dict[str, Any], images: Any, levels: np.ndarray, their: Callable
+    name: str, arguments: dict[str, Any], images: Any, levels: np.ndarray, original: Callable
 ) -> tuple[np.ndarray, list]:
-    """Print a line for each severity; CPU and wall seconds ours and theirs, and the original's changes."""
+    """Print a line per severity; return CPU and wall seconds of both, and the changes made by the original."""
     spent, changes = np.zeros(4), []
-    corruption = getattr(corruptions, name)(**given)
-    corruption(images.x[:8], images.rows[:8])  # what is made once is no part of it
+    corruption = getattr(corruptions, name)(**arguments)
+    corruption(images.x[:8], images.rows[:8])  # warm-up: constants are made once
     for severity in range(1, 6):
-        start = clocks()
-        ours = getattr(corruptions, name)(severity=severity, **given)(images.x, images.rows)
-        spent[:2] += clocks() - start
+        start = read_clocks()
+        ours = getattr(corruptions, name)(severity=severity, **arguments)(images.x, images.rows)
+        spent[:2] += read_clocks() - start
         ours = (ours * 255).round().permute(0, 2, 3, 1).numpy()
         np.random.seed(severity)
-        start = clocks()
-        other = np.stack([np.uint8(their(Image.fromarray(image), severity)) for image in levels])
-        spent[2:] += clocks() - start
+        start = read_clocks()
+        other = np.stack([np.uint8(original(Image.fromarray(image), severity)) for image in levels])
+        spent[2:] += read_clocks() - start
         a, b = (np.abs(x.astype(float) - levels).mean((1, 2, 3)) for x in (ours, other))
         error = np.sqrt(np.var(a - b) / len(a)) / b.mean()
         largest = f"{np.abs(ours - other).max():g}" if not corruption.random else ""
-        title = " ".join([name, *given])
+        title = " ".join([name, *arguments])
         print(f"{title:24} {severity} {a.mean():14.3f} {b.mean():7.3f} {a.mean() / b.mean():7.3f} ± {2 * error:.3f}"
               f"  {largest}", flush=True)  # fmt: skip
         changes.append([round(float(b.mean()), 4), round(float(b.std()), 4)])
     return spent, changes
 
 
-def clocks() -> np.ndarray:
+def read_clocks() -> np.ndarray:
     return np.array([process_time(), perf_counter()])
 
 
-def original(checkout: Path) -> dict[str, Callable]:
-    """The functions of the original, which was written for the libraries of 2018."""
+def load_original(checkout: Path) -> dict[str, Callable]:
+    """The functions of the original, adapted to current libraries: it was written for those of 2018."""
     import scipy.ndimage
     import skimage.filters
-    import wand.image  # noqa: F401 - says what is missing, if it is
+    import wand.image  # noqa: F401 - the error names what is missing
 
     for name in ("torchvision", "torchvision.datasets", "torchvision.transforms"):
         sys.modules.setdefault(name, types.ModuleType(name))
@@ -127,14 +134,14 @@ def original(checkout: Path) -> dict[str, Callable]:
     sys.modules["scipy.ndimage.interpolation"] = interpolation
     np.float_ = np.float64  # type: ignore[attr-defined]
     np.fromstring = np.frombuffer  # type: ignore[assignment]
-    now = skimage.filters.gaussian
+    current_gaussian = skimage.filters.gaussian
 
     def gaussian(image: np.ndarray, sigma: float, multichannel: bool = False, **options: Any) -> np.ndarray:
-        return now(image, sigma, channel_axis=-1 if multichannel else None, **options)
+        return current_gaussian(image, sigma, channel_axis=-1 if multichannel else None, **options)
 
     code = (checkout / CODE / "make_cifar_c.py").read_text().split("# /////////////// End Distortions")[0]
     names: dict[str, Any] = {}
-    os.chdir(checkout / CODE)  # where it looks for its photographs
+    os.chdir(checkout / CODE)  # the original reads its photographs from the current folder
     exec(compile(code, "make_cifar_c.py", "exec"), names)
     names["gaussian"] = gaussian
     return names

@@ -1,11 +1,10 @@
-"""Five networks as one: stacked weights and vmap (batched) against one after another (loop).
+"""Time of an ensemble with stacked weights and vmap (batched) and with one network after another (loop).
 
     python bench/ensembles.py [--nets lenet resnet29_v2] [--members 5] [--batch 128] [--repeats 3] [--threads 1]
 
-Printed for each network: a training step in lockstep (summed cross-entropy, Adam), a step of UTA-AT with three steps
-of the attack, prediction, and the gradient of an attack; milliseconds (of CPU time, on a CPU) in either mode, and the
-same of a single network.
-``Ensemble`` takes the loop by default; where batched is faster, ``Ensemble(members, mode="batched")``.
+Prints for each network the milliseconds (CPU time on a CPU) of a joint training step (summed cross-entropy, Adam), of a
+UTA-AT step with three attack steps, of prediction and of the gradient of an attack, for both modes and for a single
+network. ``Ensemble`` loops by default; where batched is faster, use ``Ensemble(members, mode="batched")``.
 """
 
 from __future__ import annotations
@@ -47,28 +46,30 @@ def compare(name: str, options: argparse.Namespace) -> None:
     x = torch.rand(options.batch, *shape, generator=generator).to(options.device)
     y = torch.randint(10, (options.batch,), generator=generator).to(options.device)
     points = Points(x, y, torch.arange(options.batch, device=options.device))
-    attacked = {"eps": 0.1, "steps": 3, "step_size": 0.05}
-    work = {
+    attack = {"eps": 0.1, "steps": 3, "step_size": 0.05}
+    operations = {
         "training step": (ensemble(members=options.members), vanilla(), train),
-        "UTA-AT step": (uta(members=options.members, **attacked), uta(**attacked), train),
+        "UTA-AT step": (uta(members=options.members, **attack), uta(**attack), train),
         "prediction": (None, None, predict),
         "gradient": (None, None, gradient),
     }
-    for what, (many, one, run) in work.items():
+    for operation, (many, one, run) in operations.items():
         contenders = {
-            mode: prepared(run, build_contender(name, shape, options, mode), many, points)
-            for mode in ("loop", "batched")
-        } | {"single": prepared(run, build_contender(name, shape, options, None), one, points)}
-        on_cpu = x.device.type == "cpu"  # there cores are shared: what counts is the time of ours
+            mode: prepare(run, make_network(name, shape, options, mode), many, points) for mode in ("loop", "batched")
+        } | {"single": prepare(run, make_network(name, shape, options, None), one, points)}
+        on_cpu = x.device.type == "cpu"  # cores are shared there, so CPU time counts
         times = {
             mode: 1e3 * (t.cpu if on_cpu else t.wall) for mode, t in alternate(contenders, options.repeats).items()
         }
         columns = "  ".join(f"{mode} {t:8.1f} ms" for mode, t in times.items())
         loop, batched, single = (times[mode] for mode in ("loop", "batched", "single"))
-        print(f"{name:14} {what:14} {columns}  batched / loop {batched / loop:.2f}, loop / single {loop / single:.2f}")
+        print(
+            f"{name:14} {operation:14} {columns}  batched / loop {batched / loop:.2f}, "
+            f"loop / single {loop / single:.2f}"
+        )
 
 
-def build_contender(
+def make_network(
     name: str, shape: tuple[int, ...], options: argparse.Namespace, mode: EnsembleMode | None
 ) -> nn.Module:
     nets = [build("network", name, shape, 10) for _ in range(options.members if mode else 1)]
@@ -76,7 +77,7 @@ def build_contender(
     return net.to(options.device, memory_format=torch.channels_last)
 
 
-def prepared(run: Callable[..., Any], net: nn.Module, method: Method | None, points: Points) -> Callable[[], None]:
+def prepare(run: Callable[..., Any], net: nn.Module, method: Method | None, points: Points) -> Callable[[], None]:
     optimiser = torch.optim.Adam(net.parameters())
     once = partial(run, net, method, optimiser, points)
 

@@ -1,11 +1,12 @@
-"""Spectral norms of Jacobians beside one forward-backward pass of the same images.
+"""Time of the spectral norms of Jacobians, relative to one forward-backward pass of the same images.
 
     python bench/jacobian.py [--net resnet18] [--channels 3] [--size 32] [--images 64] [--batch 64] [--repeats 3]
 
-The pass is of the folded network, its weights frozen and laid out channels last. Its multiple is printed for
-``jacobian_norm``, for the classes one after another, each with a forward pass of its own, and for other ways to the
-same matrix: cotangents batched by vmap (autograd's and torch.func's), and every image repeated once a class. With K
-classes one forward and K backward passes are about (K + 1) / 2 of it; the goal is at most 12 for 10 classes.
+The pass uses the network with batch norm fused, frozen weights and the memory format channels last. Prints the ratio
+for ``jacobian_norm``; for one class after another, each with its own forward pass; and for other ways to the same
+matrix: cotangents batched by vmap (of autograd and of torch.func), and every image repeated once per class. With K
+classes, one forward and K backward passes cost about (K + 1) / 2 forward-backward passes; the goal is at most 12 for
+10 classes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--images", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=64, help="images at a time")
+    parser.add_argument("--batch", type=int, default=64, help="images per forward pass")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -44,34 +45,39 @@ def main() -> None:
     net = fuse_batchnorm(build("network", options.net, shape, options.classes)).to(options.device)
     y = torch.randint(options.classes, (options.images,))
     points = Points(torch.rand(options.images, *shape), y, torch.arange(options.images)).to(options.device)
-    ways = {"class by class": class_by_class, "autograd, vmap": batched, "torch.func, vmap": func, "repeated": repeated}
+    ways = {
+        "class by class": class_by_class,
+        "autograd, vmap": with_batched_autograd,
+        "torch.func, vmap": with_torch_func,
+        "repeated": with_repeated_images,
+    }
     with channels_last(NetworkVictim(net)):
         contenders = {
-            "forward-backward": lambda: in_parts(partial(once, net), points.x, options.batch),
+            "forward-backward": lambda: by_batch(partial(forward_backward, net), points.x, options.batch),
             "jacobian_norm": lambda: jacobian_norm(net, points, batch=options.batch),
         }
         for name, way in ways.items():
-            contenders[name] = lambda way=way: norms(partial(way, net), points.x, options.batch)
+            contenders[name] = lambda way=way: spectral_norms(partial(way, net), points.x, options.batch)
         times = alternate(contenders, options.repeats)
-        ours = jacobian_norm(net, points, batch=options.batch)
-        apart = max(float((contenders[name]() / ours - 1).abs().max()) for name in ways)
+        reference = jacobian_norm(net, points, batch=options.batch)
+        difference = max(float((contenders[name]() / reference - 1).abs().max()) for name in ways)
     first = times["forward-backward"]
     print(f"{options.net}, {options.images} images of {shape}, {options.batch} at a time, {options.classes} classes;")
-    print(f"{environment()}; median of {options.repeats}; norms differ by {apart:.1g} at most, relatively")
+    print(f"{environment()}; median of {options.repeats}; largest relative difference of norms {difference:.1g}")
     for name, time in times.items():
-        print(f"{name:>18}: {time.wall:8.3f} s wall {time.cpu:8.3f} s CPU {time.own / first.own:7.2f}")
+        print(f"{name:>18}: {time.wall:8.3f} s wall {time.cpu:8.3f} s CPU {time.seconds / first.seconds:7.2f}")
 
 
-def in_parts(way, x: Tensor, batch: int) -> list[Tensor]:
+def by_batch(way, x: Tensor, batch: int) -> list[Tensor]:
     return [way(part) for part in x.split(batch)]
 
 
-def norms(way, x: Tensor, batch: int) -> Tensor:
-    """Of Jacobians (B, K, *D)."""
-    return torch.cat(in_parts(lambda part: spectral_norm(way(part).flatten(2)), x, batch))
+def spectral_norms(way, x: Tensor, batch: int) -> Tensor:
+    """Spectral norms of the Jacobians (B, K, *D) that ``way`` computes."""
+    return torch.cat(by_batch(lambda part: spectral_norm(way(part).flatten(2)), x, batch))
 
 
-def once(net: nn.Module, x: Tensor) -> Tensor:
+def forward_backward(net: nn.Module, x: Tensor) -> Tensor:
     x = x.clone().requires_grad_()
     return torch.autograd.grad(net(x).sum(), x)[0]
 
@@ -87,18 +93,18 @@ def class_by_class(net: nn.Module, x: Tensor) -> Tensor:
     return torch.stack(rows, 1)
 
 
-def batched(net: nn.Module, x: Tensor) -> Tensor:
+def with_batched_autograd(net: nn.Module, x: Tensor) -> Tensor:
     z = x.clone().requires_grad_()
     logits = net(z)
     return torch.autograd.grad(logits, z, cotangents(logits), is_grads_batched=True)[0].transpose(0, 1)
 
 
-def func(net: nn.Module, x: Tensor) -> Tensor:
+def with_torch_func(net: nn.Module, x: Tensor) -> Tensor:
     logits, back = vjp(net, x)
     return vmap(lambda v: back(v)[0])(cotangents(logits)).transpose(0, 1)
 
 
-def repeated(net: nn.Module, x: Tensor) -> Tensor:
+def with_repeated_images(net: nn.Module, x: Tensor) -> Tensor:
     classes = net(x[:1]).shape[1]
     z = x.expand(classes, *x.shape).flatten(0, 1).clone().requires_grad_()
     own = net(z).view(classes, len(x), classes).diagonal(0, 0, 2)
@@ -106,7 +112,7 @@ def repeated(net: nn.Module, x: Tensor) -> Tensor:
 
 
 def cotangents(logits: Tensor) -> Tensor:
-    """(K, B, K): for each class, one at that class of every row."""
+    """(K, B, K): for each class, 1 at that class in every row."""
     n, classes = logits.shape
     return torch.eye(classes, device=logits.device)[:, None].expand(classes, n, classes)
 

@@ -1,13 +1,13 @@
-"""Minimum-norm attacks side by side: how small, how dear, and do they rank examples alike? Peers where importable.
+"""Minimum-norm attacks compared: size of the perturbations, cost, and agreement of the ranking of examples.
 
     python bench/ranking.py --data-root DIR [--images 96] [--repeats 1] [--models mnist fashion_mnist digits]
         [--only PART ...]
 
-Each is run from the model's own prediction, as AR-AdaLS needs it; what came out is judged here, on the model, by one
-ruler for all. Forward passes and gradients are counted at the model's door, a row each; CPU seconds are the median of
-alternating runs. "like CW-L2" and "like the least" compare the ranking with that of our CW-L2 3 × 500 and with the
-least perturbation that anything here found: Spearman's correlation, and the share of examples in the same or a
-neighbouring one of ten levels. Rows that were not found rank last. The last lines say how far CW-L2
+Every attack starts from the model's own prediction, as AR-AdaLS needs it. All results are evaluated here in the same
+way. Other libraries are included if they can be imported. A wrapper around the model counts forward passes and
+gradients per row; CPU seconds are medians of alternating runs. "like CW-L2" and "like smallest" compare the ranking
+with that of CW-L2 3 × 500 and of the smallest perturbations found by any attack: Spearman's correlation, and the share
+of examples in the same or a neighbouring one of ten levels. Failed rows rank last. The last lines show how well CW-L2
 agrees with itself.
 """
 
@@ -49,12 +49,12 @@ COLUMNS = {
     "grad": 8,
     "CPU s": 8,
     "like CW-L2": 18,
-    "like the least": 18,
+    "like smallest": 18,
 }
 
 
-class Found(NamedTuple):
-    """Size of each row's perturbation, infinite where not found; forward passes and gradients for a row."""
+class Outcome(NamedTuple):
+    """Perturbation size per row, infinite where the attack failed; forward passes and gradients per row."""
 
     size: Tensor
     forward: float
@@ -65,74 +65,77 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--images", type=int, default=96)
-    parser.add_argument("--repeats", type=int, default=1, help="timed runs, after one to warm up")
+    parser.add_argument("--repeats", type=int, default=1, help="timed runs, after a warm-up")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--only", nargs="+", default=[], help="contenders whose name holds one of these")
-    parser.add_argument("--long", type=int, default=1500, help="steps of the long CW-L2, with 6 constants; 0 for none")
+    parser.add_argument("--only", nargs="+", default=[], help="only attacks whose name contains one of these")
+    parser.add_argument("--long", type=int, default=1500, help="steps of the long CW-L2 with 6 constants; 0 for none")
     options = parser.parse_args()
     set_data_root(options.data_root)
     torch.set_num_threads(1)
-    runs = OURS | {
-        name: run for package, theirs in PEERS.items() if importable(package) for name, run in theirs.items()
+    runs = SUREFOOTED | {
+        name: run for package, attacks in OTHERS.items() if can_import(package) for name, run in attacks.items()
     }
     chosen = {n: r for n, r in runs.items() if n == REFERENCE or any(part in n for part in options.only or [""])}
     print(f"{options.images} images; {environment()}")
     for name in options.models:
-        report(name, chosen, options)
+        print_table(name, chosen, options)
 
 
-def report(name: str, runs: dict[str, Run], options: argparse.Namespace) -> None:
+def print_table(name: str, runs: dict[str, Run], options: argparse.Namespace) -> None:
     trained = sf.train("vanilla", *MODELS[name])
     points = trained.data.test.points(slice(0, options.images))
     net = trained.net.eval().requires_grad_(False)
     y = net(points.x).argmax(1)
-    found = {who: counted(run, net, points.x, y) for who, run in runs.items()}
-    beside = {"50 planes, 9 targets": ours(nearest_boundary(**OWN, steps=50, targets=9))}
+    outcomes = {who: evaluate(run, net, points.x, y) for who, run in runs.items()}
+    references = {"50 planes, 9 targets": surefooted(nearest_boundary(**FROM_PREDICTION, steps=50, targets=9))}
     if options.long:
-        # Alike in all but length, and unlike in all but the objective: what CW-L2's own ranking is worth.
-        beside[f"CW-L2 6×{options.long}"] = ours(carlini_wagner(**OWN, search_steps=6, steps=options.long))
-        beside["CW-L2 3×500, from c = 0.1"] = ours(carlini_wagner(**OWN, constant=0.1))
-    found |= {who: counted(run, net, points.x, y) for who, run in beside.items()}
+        # They differ in length and in the first constant only: how reproducible is the ranking of CW-L2?
+        references[f"CW-L2 6×{options.long}"] = surefooted(
+            carlini_wagner(**FROM_PREDICTION, search_steps=6, steps=options.long)
+        )
+        references["CW-L2 3×500, from c = 0.1"] = surefooted(carlini_wagner(**FROM_PREDICTION, constant=0.1))
+    outcomes |= {who: evaluate(run, net, points.x, y) for who, run in references.items()}
     times = alternate({who: partial(run, net, points.x, y) for who, run in runs.items()}, options.repeats)
-    least = torch.stack([one.size for one in found.values()]).amin(0)
-    print(f"\n{name}: {trained.task.label}; mean of the least found {float(least.mean()):.4f}")
+    smallest = torch.stack([one.size for one in outcomes.values()]).amin(0)
+    print(f"\n{name}: {trained.task.label}; mean of the smallest sizes {float(smallest.mean()):.4f}")
     titles = "".join(f"{title:>{width}}" for title, width in COLUMNS.items())
     print(f"{'':28}{titles}")
-    for who, one in found.items():
-        there = one.size < inf
+    for who, one in outcomes.items():
+        success = one.size < inf
         seconds = f"{times[who].cpu:8.2f}" if who in times else f"{'':8}"
         print(
-            f"{who:28}{100 * float(there.float().mean()):6.1f} %{float(one.size[there].mean()):8.4f}"
+            f"{who:28}{100 * float(success.float().mean()):6.1f} %{float(one.size[success].mean()):8.4f}"
             f"{float(one.size.median()):8.4f}{one.forward:9.1f}{one.gradient:8.1f}{seconds}"
-            f"{alike(one.size, found[REFERENCE].size):>18}{alike(one.size, least):>18}"
+            f"{agreement(one.size, outcomes[REFERENCE].size):>18}{agreement(one.size, smallest):>18}"
         )
-    full = {who: times[who].cpu for who, one in found.items() if who in times and bool((one.size < inf).all())}
-    peers = {who: cpu for who, cpu in full.items() if who not in OURS and "CW" in who}
-    if peers and REFERENCE in full:
-        fastest = min(peers, key=peers.__getitem__)
+    complete = {who: times[who].cpu for who, one in outcomes.items() if who in times and bool((one.size < inf).all())}
+    others = {who: cpu for who, cpu in complete.items() if who not in SUREFOOTED and "CW" in who}
+    if others and REFERENCE in complete:
+        fastest = min(others, key=others.__getitem__)
         print(
-            f"  fastest CW-L2 of the peers that finds all ({fastest}) over ours: {peers[fastest] / full[REFERENCE]:.2f}"
+            f"  fastest other CW-L2 that succeeds on all rows ({fastest}) / surefooted: "
+            f"{others[fastest] / complete[REFERENCE]:.2f}"
         )
 
 
-def alike(size: Tensor, other: Tensor) -> str:
+def agreement(size: Tensor, other: Tensor) -> str:
     from scipy.stats import spearmanr
 
-    near = ((levels_of(size) - levels_of(other)).abs() <= 1).float().mean()
-    return f"{spearmanr(size, other).statistic:.4f} {100 * float(near):5.1f} %"
+    close = ((levels_of(size) - levels_of(other)).abs() <= 1).float().mean()
+    return f"{spearmanr(size, other).statistic:.4f} {100 * float(close):5.1f} %"
 
 
-def counted(run: Run, net: nn.Module, x: Tensor, y: Tensor) -> Found:
-    door = Door(net)
-    moved = run(door, x, y).detach()
+def evaluate(run: Run, net: nn.Module, x: Tensor, y: Tensor) -> Outcome:
+    counter = PassCounter(net)
+    moved = run(counter, x, y).detach()
     with torch.no_grad():
-        there = (net(moved).argmax(1) != y) & (moved >= 0).flatten(1).all(1) & (moved <= 1).flatten(1).all(1)
-    size = torch.where(there, (moved - x).flatten(1).norm(dim=1), inf)
-    return Found(size, door.forwards / len(y), door.gradients / len(y))
+        success = (net(moved).argmax(1) != y) & (moved >= 0).flatten(1).all(1) & (moved <= 1).flatten(1).all(1)
+    size = torch.where(success, (moved - x).flatten(1).norm(dim=1), inf)
+    return Outcome(size, counter.forwards / len(y), counter.gradients / len(y))
 
 
-class Door(nn.Module):
-    """The model, with a count of the rows that pass, and of those whose gradient comes back."""
+class PassCounter(nn.Module):
+    """A wrapper that counts rows in forward passes and in backward passes to the input."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -142,14 +145,14 @@ class Door(nn.Module):
         self.forwards += len(x)
         if x.requires_grad:
             x = x.view_as(x)
-            x.register_hook(self._back)
+            x.register_hook(self._count_gradients)
         return self.net(x)
 
-    def _back(self, g: Tensor) -> None:
+    def _count_gradients(self, g: Tensor) -> None:
         self.gradients += len(g)
 
 
-def ours(attack: Attack) -> Run:
+def surefooted(attack: Attack) -> Run:
     def run(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         return attack(net, Points(x, y, torch.arange(len(y)))).x
 
@@ -187,23 +190,23 @@ def torchattacks(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return torchattacks.CW(net, c=1.0, steps=500, lr=0.005)(x, y)
 
 
-OWN = {"away_from": "prediction"}
-OURS: dict[str, Run] = {
-    REFERENCE: ours(carlini_wagner(**OWN)),
-    "CW-L2 3×500, tanh, as is": ours(carlini_wagner(**OWN, variable="tanh", polish=0)),
-    "nearest boundary": ours(nearest_boundary(**OWN)),
-    "nearest boundary, 1 target": ours(nearest_boundary(**OWN, targets=1)),
-    "nearest boundary, 1, 6 steps": ours(nearest_boundary(**OWN, targets=1, steps=6)),
-    "DDN 20": ours(ddn(**OWN, steps=20)),
-    "DDN 100": ours(ddn(**OWN)),
-    "DDN 500": ours(ddn(**OWN, steps=500)),
-    "FMN 20": ours(fmn(**OWN, steps=20)),
-    "FMN 100": ours(fmn(**OWN)),
-    "FAB-T 3×10": ours(fab(norm="l2", eps=inf, keep="nearest", steps=10, targets=3)),
+FROM_PREDICTION = {"away_from": "prediction"}
+SUREFOOTED: dict[str, Run] = {
+    REFERENCE: surefooted(carlini_wagner(**FROM_PREDICTION)),
+    "CW-L2 3×500, tanh, no polish": surefooted(carlini_wagner(**FROM_PREDICTION, variable="tanh", polish=0)),
+    "nearest boundary": surefooted(nearest_boundary(**FROM_PREDICTION)),
+    "nearest boundary, 1 target": surefooted(nearest_boundary(**FROM_PREDICTION, targets=1)),
+    "nearest boundary, 1, 6 steps": surefooted(nearest_boundary(**FROM_PREDICTION, targets=1, steps=6)),
+    "DDN 20": surefooted(ddn(**FROM_PREDICTION, steps=20)),
+    "DDN 100": surefooted(ddn(**FROM_PREDICTION)),
+    "DDN 500": surefooted(ddn(**FROM_PREDICTION, steps=500)),
+    "FMN 20": surefooted(fmn(**FROM_PREDICTION, steps=20)),
+    "FMN 100": surefooted(fmn(**FROM_PREDICTION)),
+    "FAB-T 3×10": surefooted(fab(norm="l2", eps=inf, keep="nearest", steps=10, targets=3)),
 }
-# Customary first constants (0.001 to 0.01) leave rows unfound in three steps: 1 for all.
+# With the customary first constants (0.001 to 0.01) some rows fail in three search steps, so all start from 1.
 CW = {"binary_search_steps": 3, "initial_const": 1.0}
-PEERS: dict[str, dict[str, Run]] = {
+OTHERS: dict[str, dict[str, Run]] = {
     "adv_lib": {
         "adv_lib CW 3×500": adv_lib("carlini_wagner_l2", **CW, max_iterations=500, learning_rate=0.005),
         "adv_lib DDN 500": adv_lib("ddn", steps=500, levels=None),
@@ -219,11 +222,11 @@ PEERS: dict[str, dict[str, Run]] = {
 }
 
 
-def importable(name: str) -> bool:
+def can_import(name: str) -> bool:
     try:
         __import__(f"{name}.attacks" if name == "adv_lib" else name)
     except Exception as reason:
-        print(f"without {name}: {reason}")
+        print(f"{name} is left out: {reason}")
         return False
     return True
 

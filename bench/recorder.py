@@ -1,10 +1,9 @@
-"""What it costs to watch a training: FGSM-AT of a LeNet alone, and with clean, FGSM and PGD-20 accuracy recorded.
+"""Cost of a recorder: FGSM-AT of a LeNet alone, and with clean, FGSM and PGD-20 accuracy recorded.
 
     python bench/recorder.py [--net lenet] [--steps 400] [--every 200] [--images 256] [--repeats 3]
 
-Random images, one thread. Rows retire when PGD breaks them, so a network that is easy to break, as one that has just
-begun, costs less to watch than a robust one: the last line is of PGD that goes on with all rows, which is the most
-there can be.
+Random images, one thread. Images are dropped once PGD breaks them, so recording is cheaper while the network is easy to
+break, as at the start of training. The last line is the upper limit: PGD continues on all images.
 """
 
 from __future__ import annotations
@@ -36,16 +35,16 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    data = made(128 * options.steps, options.images)
-    watched = robustness(eps=EPS, steps=20, step_size=0.01, every=options.every, images=options.images)
-    # Rows that are broken ask no more, unless the worst point is asked for.
+    data = random_splits(128 * options.steps, options.images)
+    recorder = robustness(eps=EPS, steps=20, step_size=0.01, every=options.every, images=options.images)
+    # keep="worst" drops no image.
     module = import_module("surefooted.training.recorders.robustness")  # by name: the package has the function
     with patch.object(module, "pgd", partial(pgd, keep="worst")):
-        most = robustness(eps=EPS, steps=20, step_size=0.01, every=options.every, images=options.images)
+        full_recorder = robustness(eps=EPS, steps=20, step_size=0.01, every=options.every, images=options.images)
     contenders = {"alone": train(options.net, data, None)}
-    contenders |= {"watched": train(options.net, data, watched), "at most": train(options.net, data, most)}
+    contenders |= {"recorded": train(options.net, data, recorder), "at most": train(options.net, data, full_recorder)}
     times = {name: t.cpu for name, t in alternate(contenders, options.repeats).items()}
-    print(f"{environment()}; {options.steps} steps of 128, a look every {options.every}; seconds of CPU")
+    print(f"{environment()}; {options.steps} steps of 128, a record every {options.every}; seconds of CPU")
     for name, seconds in times.items():
         print(f"{name:10} {seconds:7.2f} s  {100 * (seconds / times['alone'] - 1):+.1f} %")
 
@@ -58,16 +57,16 @@ def train(net: str, data: Splits, recorder: Recorder | None) -> Callable[[], obj
     return run
 
 
-def made(count: int, watched: int) -> Splits:
+def random_splits(count: int, recorded: int) -> Splits:
     generator = torch.Generator().manual_seed(0)
 
     def images(n: int, first: int) -> Images:
         x = torch.randint(0, 256, (n, *SHAPE), generator=generator, dtype=torch.uint8)
-        y = x[:, 0, :14].float().mean((1, 2)).argsort().argsort() * 10 // n  # something to learn
+        y = x[:, 0, :14].float().mean((1, 2)).argsort().argsort() * 10 // n  # learnable: class by brightness
         return Images(x, y, torch.arange(first, first + n), 255.0, tuple("0123456789"))
 
     splits = partial(Splits, "random", "Random images", images(count, 0))
-    return splits(images(0, count), images(watched, count), "")
+    return splits(images(0, count), images(recorded, count), "")
 
 
 if __name__ == "__main__":

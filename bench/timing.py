@@ -1,4 +1,4 @@
-"""Alternate what is compared in one process and report medians: on shared cores only ratios within a run mean much."""
+"""Timing by alternating runs in one process: on shared cores only ratios within a run are reliable."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Times(NamedTuple):
     cpu: float
 
     @property
-    def own(self) -> float:
-        """What counts: on a CPU cores are shared, and a GPU's work is no time of the CPU."""
+    def seconds(self) -> float:
+        """CPU time on a CPU, whose cores are shared; wall time on a GPU, whose work is not CPU time."""
         return self.wall if torch.cuda.is_available() else self.cpu
 
 
 def alternate(contenders: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Times]:
-    """Median wall and CPU seconds of each, run in turn ``repeats`` times after one warm-up."""
-    seen: dict[str, list[Times]] = {name: [] for name in contenders}
+    """Median wall and CPU seconds of each contender over ``repeats`` alternating runs, after a warm-up."""
+    times: dict[str, list[Times]] = {name: [] for name in contenders}
     for repeat in range(repeats + 1):
         for name, run in contenders.items():
             wall, cpu = time.perf_counter(), time.process_time()
@@ -30,8 +30,8 @@ def alternate(contenders: Mapping[str, Callable[[], object]], repeats: int) -> d
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             if repeat:
-                seen[name].append(Times(time.perf_counter() - wall, time.process_time() - cpu))
-    return {name: Times(*(statistics.median(column) for column in zip(*times))) for name, times in seen.items()}
+                times[name].append(Times(time.perf_counter() - wall, time.process_time() - cpu))
+    return {name: Times(*(statistics.median(column) for column in zip(*each))) for name, each in times.items()}
 
 
 def environment() -> str:

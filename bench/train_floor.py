@@ -1,8 +1,8 @@
-"""A step of PAT-7 in the trainer over its floor: 7 input-gradient passes, then the outer forward and backward passes.
+"""Overhead of the trainer: time of a PAT-7 step relative to its passes alone (7 input-gradient passes, outer step).
 
     python bench/train_floor.py [--net resnet18] [--batch 32] [--steps 4] [--repeats 3] [--method pat]
 
-The floor does the passes that the mathematics needs and the optimiser's step, and nothing else (goal: at most 1.05).
+The floor runs the passes that the method needs and the step of the optimiser, and nothing else (goal: at most 1.05).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--net", default="resnet18")
     parser.add_argument("--method", default="pat", choices=("pat", "trades"))
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=4, help="optimiser steps a run")
+    parser.add_argument("--steps", type=int, default=4, help="optimiser steps per run")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     torch.manual_seed(0)
@@ -48,8 +48,8 @@ def main() -> None:
         net.train().to(fabric.device)
         for a in range(0, n, options.batch):
             points = images.points(slice(a, a + options.batch), fabric.device)
-            inner(net, points.x, points.y, options.method)
-            outer(net, points.x, points.y, options.method).backward()
+            run_inner_passes(net, points.x, points.y, options.method)
+            outer_loss(net, points.x, points.y, options.method).backward()
             optimiser.step()
             optimiser.zero_grad()
 
@@ -58,12 +58,12 @@ def main() -> None:
         f"{options.method}, 7 inner steps, {options.net}, batch {options.batch}, {options.steps} steps; {environment()}"
     )
     for name, t in times.items():
-        print(f"{name:>8}: {t.wall / options.steps:8.3f} s wall a step, {t.cpu / options.steps:8.3f} s CPU")
+        print(f"{name:>8}: {t.wall / options.steps:8.3f} s wall per step, {t.cpu / options.steps:8.3f} s CPU")
     wall, cpu = (times["trainer"][k] / times["floor"][k] for k in (0, 1))
-    print(f"over the floor: {wall:.3f} wall, {cpu:.3f} CPU (goal: at most 1.05)")
+    print(f"relative to the floor: {wall:.3f} wall, {cpu:.3f} CPU (goal: at most 1.05)")
 
 
-def inner(net: nn.Module, x: torch.Tensor, y: torch.Tensor, method: str) -> None:
+def run_inner_passes(net: nn.Module, x: torch.Tensor, y: torch.Tensor, method: str) -> None:
     with untouched(NetworkVictim(net)):
         if method == "trades":
             with torch.no_grad():
@@ -73,7 +73,7 @@ def inner(net: nn.Module, x: torch.Tensor, y: torch.Tensor, method: str) -> None
             torch.autograd.grad(cross_entropy(net(moved), y, reduction="sum"), moved)
 
 
-def outer(net: nn.Module, x: torch.Tensor, y: torch.Tensor, method: str) -> torch.Tensor:
+def outer_loss(net: nn.Module, x: torch.Tensor, y: torch.Tensor, method: str) -> torch.Tensor:
     clean, moved = net(x), net(x)
     if method == "trades":
         return cross_entropy(clean, y) + 3 * kl_div(moved.log_softmax(-1), clean.softmax(-1), reduction="batchmean")

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from surefooted.attacks.base import Attack
-from surefooted.attacks.tracker import Adversarial
+from surefooted.attacks.tracker import AttackResult
 from surefooted.components.component import Spec
 from surefooted.components.describe import non_default
 from surefooted.components.spec import build, parse_spec
@@ -111,7 +111,7 @@ def attack(
     seed: int = 0,
     batch: int = 512,
     **arguments: Any,
-) -> Adversarial:
+) -> AttackResult:
     """Attack every image.
 
     Args:

@@ -1,4 +1,4 @@
-"""Auto-PGD: its schedule, its walk against a row-by-row account, exact linear victims, targets, and random victims."""
+"""Auto-PGD: schedule, walk against a row-by-row implementation, exact linear victims, targets, stochastic victims."""
 
 from itertools import pairwise
 
@@ -16,8 +16,8 @@ from surefooted.errors import InputError
 from surefooted.models.victims import NetworkVictim
 
 
-class Witness(nn.Module):
-    """Writes down every point it is asked about."""
+class RecordingNet(nn.Module):
+    """Records every point that it classifies."""
 
     def __init__(self, net):
         super().__init__()
@@ -38,36 +38,36 @@ def own_points(net, rows=20, dimensions=12):
     return Points(x, net(x).argmax(1), torch.arange(rows))
 
 
-def test_checks_come_ever_closer():
+def test_checkpoints_come_closer_and_closer():
     assert list(checkpoints(100)) == [22, 41, 57, 70, 80, 87, 93, 99]
     assert list(checkpoints(100).values()) == [22, 19, 16, 13, 10, 7, 6, 6]
     assert list(checkpoints(12)) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11] and checkpoints(1) == {}
 
 
 def by_hand(net, x0, y, start, loss, norm, eps, steps, rho):
-    """The points that APGD visits from ``start`` for one row, in plain words."""
-    sphere = ball(norm, eps)
+    """The points that APGD visits from ``start`` for one row, written out step by step."""
+    allowed = ball(norm, eps)
 
-    def look(x):
+    def evaluate(x):
         x = x.clone().requires_grad_()
         value = loss(Forward(net(x)[None], y))
         return float(value.detach()), torch.autograd.grad(value.sum(), x)[0]
 
-    def inside(x):
-        return (x0 + sphere.clip(x - x0)).clamp(0, 1)
+    def project(x):
+        return (x0 + allowed.clip(x - x0)).clamp(0, 1)
 
     def direction(g):
         return g.sign() if norm == "linf" else g / g.norm()
 
     x = before = best = start
-    top, g = look(x)
+    top, g = evaluate(x)
     best_g, alpha, values, halved, last_top = g, 2 * eps, [], True, top
     visited = [x]
     for k in range(steps):
-        ahead = inside(x + alpha * direction(g))
-        new = inside(x + (0.75 if k else 1) * (ahead - x) + (0.25 if k else 0) * (x - before))
+        ahead = project(x + alpha * direction(g))
+        new = project(x + (0.75 if k else 1) * (ahead - x) + (0.25 if k else 0) * (x - before))
         before, x = x, new
-        value, g = look(x)
+        value, g = evaluate(x)
         visited.append(x)
         values.append(value)
         if value > top:
@@ -83,27 +83,27 @@ def by_hand(net, x0, y, start, loss, norm, eps, steps, rho):
     return torch.cat(visited)
 
 
-@pytest.mark.parametrize("rho", [0.75, 0.25])  # by the latter, rows come to stand still between two checks
+@pytest.mark.parametrize("rho", [0.75, 0.25])  # with 0.25, some rows stall between two checkpoints
 @pytest.mark.parametrize("norm, eps", [("linf", 0.1), ("l2", 0.3)])
 @pytest.mark.parametrize("loss", [cross_entropy(), dlr()], ids=["ce", "dlr"])
-def test_the_walk_is_that_of_each_row_alone(norm, eps, loss, rho):
-    """In double precision, on a network so rugged that steps overshoot."""
+def test_the_walk_equals_that_of_each_row_alone(norm, eps, loss, rho):
+    """In double precision, on a network so non-linear that steps overshoot."""
     net, x, steps = small_net().double(), own_points(small_net()).x.double(), 40
     net[0].weight.data *= 6
-    points, witness = Points(x, net(x).argmax(1), torch.arange(len(x))), Witness(net)
-    found = apgd(norm=norm, eps=eps, steps=steps, objective=loss, rho=rho, keep="worst")(witness, points).found
-    walk = torch.stack(witness.seen[-steps - 1 :])
-    # Beyond the boundary the ratio of a third-placed class stands still, and its gradient is rounding.
+    points, recorder = Points(x, net(x).argmax(1), torch.arange(len(x))), RecordingNet(net)
+    found = apgd(norm=norm, eps=eps, steps=steps, objective=loss, rho=rho, keep="worst")(recorder, points).found
+    walk = torch.stack(recorder.seen[-steps - 1 :])
+    # Beyond the boundary the ratio to the class in third place is constant, and its gradient is rounding.
     rows = (~found | (loss.called == "cross_entropy")).nonzero()[:, 0].tolist()
     alone = [by_hand(net, x[r, None], points.y[r, None], walk[0, r, None], loss, norm, eps, steps, rho) for r in rows]
     apart = (walk[:, rows] - torch.stack(alone, 1)).abs().amax((0, 2))
-    # Where a score stands still, rounding decides whether it rose: not every walk stays together to its end.
+    # Where a score is constant, rounding decides whether it rose: not every pair of walks stays together to the end.
     assert len(rows) > 10 and (apart < 1e-6).float().mean() >= (1 if rho == 0.75 else 0.9)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_it_starts_on_the_edge_of_the_ball(norm):
-    net = Witness(small_net())
+    net = RecordingNet(small_net())
     points = own_points(net)
     net.seen.clear()
     apgd(norm=norm, eps=0.2, steps=1, keep="worst", clip=False)(net, points)
@@ -114,7 +114,7 @@ def test_it_starts_on_the_edge_of_the_ball(norm):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
-def test_it_breaks_just_the_rows_of_a_linear_victim_that_can_be_broken(norm, share):
+def test_it_breaks_exactly_the_breakable_rows_of_a_linear_victim(norm, share):
     net, points, exact = linear()
     eps = float(exact[norm].quantile(share))
     found = apgd(norm=norm, eps=eps)(net, points).found
@@ -125,7 +125,7 @@ def test_targeted_dlr_by_hand():
     now = torch.tensor([[[4.0, 1.0, 3.0, 0.0, 2.0], [1.0, 2.0, 5.0, 3.0, 0.0]]])
     clean = torch.tensor([[[9.0, 5.0, 1.0, 7.0, 3.0], [0.0, 8.0, 1.0, 2.0, 3.0]]])
     f = Forward(now, torch.tensor([0, 1]), clean)
-    # Likeliest wrong classes of the clean rows: 3, 1, 4, 2 and 4, 3, 2, 0; denominators 4 and 5, less (2 + 1) / 2.
+    # Likeliest wrong classes of the clean rows: 3, 1, 4, 2 and 4, 3, 2, 0; denominators 4 and 5, minus (2 + 1) / 2.
     for rank, moved in ((1, (-4.0, -2.0)), (2, (-3.0, 1.0)), (3, (-2.0, 3.0)), (4, (-1.0, -1.0))):
         expected = torch.tensor([moved[0] / 2.5, moved[1] / 3.5])
         assert torch.allclose(targeted_dlr(rank=rank)(f), expected, atol=1e-6)
@@ -134,7 +134,7 @@ def test_targeted_dlr_by_hand():
 
 
 class Stubborn(nn.Module):
-    """Never errs, and its logits still move."""
+    """Always predicts class 0, with logits that change with the input."""
 
     def __init__(self, classes):
         super().__init__()
@@ -145,14 +145,14 @@ class Stubborn(nn.Module):
 
 
 @pytest.mark.parametrize("classes, tried", [(4, 3), (5, 4), (12, 9)])
-def test_targets_are_no_more_than_wrong_classes(classes, tried):
+def test_there_are_at_most_as_many_targets_as_wrong_classes(classes, tried):
     points = Points(torch.rand(6, 12), torch.zeros(6, dtype=torch.int64), torch.arange(6))
-    found = apgd_t(eps=0.1, steps=3)(Stubborn(classes), points)
-    assert not found.found.any() and (found.queries == 1 + tried * 4).all()
+    result = apgd_t(eps=0.1, steps=3)(Stubborn(classes), points)
+    assert not result.found.any() and (result.queries == 1 + tried * 4).all()
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_too_few_classes_are_said_so(classes):
+def test_too_few_classes_are_refused(classes):
     points = Points(torch.rand(6, 12), torch.zeros(6, dtype=torch.int64), torch.arange(6))
     with pytest.raises(InputError, match=f"needs 4 classes; the model has {classes}"):
         apgd_t(eps=0.1, steps=3)(Stubborn(classes), points)
@@ -161,7 +161,7 @@ def test_too_few_classes_are_said_so(classes):
             apgd(eps=0.1, steps=3, objective="dlr")(Stubborn(classes), points)
 
 
-def test_later_targets_see_only_the_rows_that_withstood():
+def test_later_targets_attack_only_the_rows_that_withstood():
     net = small_net()
     points = own_points(net, rows=200)
     one, all_of_them = (apgd_t(eps=0.08, steps=10, targets=n)(net, points) for n in (1, 3))
@@ -170,8 +170,8 @@ def test_later_targets_see_only_the_rows_that_withstood():
     assert torch.equal(all_of_them.x[one.found], one.x[one.found])
 
 
-def test_the_worst_of_more_targets_is_no_better():
-    """Values of different targets have no order: the margin ranks."""
+def test_the_worst_of_more_targets_is_at_least_as_bad():
+    """Values of different targets have no order, so points are ranked by margin."""
     net = small_net()
     points = own_points(net, rows=60)
     margins = []
@@ -182,13 +182,13 @@ def test_the_worst_of_more_targets_is_no_better():
 
 
 @pytest.mark.parametrize("keep", ["found", "worst", "last"])
-def test_queries_are_what_was_asked(keep):
+def test_queries_count_all_forward_passes(keep):
     net = small_net()
-    found = apgd(eps=1e-4, steps=6, keep=keep)(net, own_points(net))
-    assert (found.queries[~found.found] == 8).all() and not found.found.all()
+    result = apgd(eps=1e-4, steps=6, keep=keep)(net, own_points(net))
+    assert (result.queries[~result.found] == 8).all() and not result.found.all()
 
 
-def test_it_serves_as_an_inner_maximisation():
+def test_it_works_as_an_inner_maximisation():
     net = small_net()
     points = own_points(net)
     for attack in (apgd(eps=0.1, steps=5), apgd_t(eps=0.1, steps=5, targets=2)):
@@ -196,8 +196,8 @@ def test_it_serves_as_an_inner_maximisation():
         assert (net(x).argmax(1) != points.y).any() and ((x - points.x).abs() <= 0.1 + 1e-6).all()
 
 
-class Restless(nn.Module):
-    """Draws at random, whatever its mode."""
+class Stochastic(nn.Module):
+    """Adds random noise in every mode."""
 
     def __init__(self, net):
         super().__init__()
@@ -208,8 +208,8 @@ class Restless(nn.Module):
         return self.net(x + 0.05 * torch.randn_like(x))
 
 
-def test_a_random_victim_is_seeded_and_leaves_the_global_state_alone():
-    net = Restless(small_net())
+def test_a_stochastic_victim_is_seeded_and_the_global_random_state_unchanged():
+    net = Stochastic(small_net())
     points = own_points(net.net)
     torch.manual_seed(3)
     state = torch.get_rng_state()
@@ -220,7 +220,7 @@ def test_a_random_victim_is_seeded_and_leaves_the_global_state_alone():
     assert all(torch.equal(a, b) for a, b in zip(first, again))
 
 
-def test_an_answer_is_the_mean_of_as_many_passes_as_asked():
+def test_eot_averages_value_and_gradient_over_the_passes():
     class Growing(nn.Module):
         passes = 0
 
@@ -230,8 +230,7 @@ def test_an_answer_is_the_mean_of_as_many_passes_as_asked():
 
     points = Points(torch.tensor([[0.1, 0.3]]), torch.tensor([1]), torch.tensor([0]))
     net = Growing()
-    options = {"ball": ball("linf", 0.1), "objective": cross_entropy(), "keep": "worst", "seed": 0, "box": (0, 1)}
-    oracle = Oracle(NetworkVictim(net), points, eot=3, **options)
+    oracle = Oracle(apgd(eps=0.1, keep="worst", eot=3), NetworkVictim(net), points, seed=0)
     net.passes = 0
     x = points.x.clone().requires_grad_()
     alone = [nn.functional.cross_entropy(k * x, points.y) for k in (1, 2, 3)]

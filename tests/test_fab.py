@@ -1,4 +1,4 @@
-"""FAB: projections against independent solvers, distances against those of linear victims."""
+"""FAB: projections against independent solvers, distances against the exact ones of linear victims."""
 
 import math
 
@@ -21,7 +21,7 @@ def size(d, norm):
 
 
 def least_linf(z, w, gap, low, high):
-    """Linear programme over (d, r): the least r with |d| <= r. None where no point of the box is on the plane."""
+    """Linear programme over (d, r): the smallest r with |d| <= r. None if no point of the box is on the plane."""
     from scipy.optimize import linprog
 
     n = len(z)
@@ -33,7 +33,7 @@ def least_linf(z, w, gap, low, high):
 
 
 def least_l2(z, w, gap, low, high):
-    """Bisection over the multiplier of the plane: d(t) = clip(t w) crosses it once."""
+    """Bisection over the multiplier t of the plane, which d(t) = clip(t w) crosses once."""
 
     def at(t):
         return np.clip(t * w, low - z, high - z)
@@ -59,7 +59,7 @@ def planes(rows=60, n=12, seed=0):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_the_move_to_a_plane_is_the_least_that_a_solver_finds(norm):
+def test_the_move_to_a_plane_is_as_small_as_the_one_of_a_solver(norm):
     z, w, gap = planes()
     d = to_plane(z, w, gap, box=(0.0, 1.0), norm=norm)
     solve = {"linf": least_linf, "l2": least_l2}[norm]
@@ -69,7 +69,7 @@ def test_the_move_to_a_plane_is_the_least_that_a_solver_finds(norm):
     for k, best in enumerate(least):
         left = float(gap[k] + w[k] @ d[k])
         if best is None:
-            # As near to the plane as the box allows: every coordinate that counts is at its edge.
+            # As near to the plane as the box allows: every coordinate with a slope is at its edge.
             corner = torch.where(w[k] * gap[k] > 0, -z[k], 1 - z[k])
             assert torch.allclose(d[k], corner * (w[k] != 0)) and left * gap[k] > 0
             missed += 1
@@ -89,7 +89,7 @@ def test_without_a_box_the_move_is_the_dual_norm(norm):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_tiny_gradients_have_a_direction_and_zero_has_none(norm):
+def test_tiny_gradients_have_a_direction_and_zero_gradients_have_none(norm):
     z, w, gap = (t.float() for t in planes())
     d = to_plane(z, w, gap, box=(0.0, 1.0), norm=norm)
     assert torch.allclose(to_plane(z, 1e-30 * w, 1e-30 * gap, box=(0.0, 1.0), norm=norm), d, atol=1e-5)
@@ -103,7 +103,7 @@ def linear(classes, shape, seed=0):
 
 
 def right_points(net, shape, rows=40):
-    """Points at the middle of the box, labelled as the victim labels them."""
+    """Points near the middle of the box, labelled with the victim's predictions."""
     x = 0.3 + 0.4 * torch.rand(rows, *shape, generator=torch.Generator().manual_seed(1))
     return Points(x, net(x).argmax(-1), torch.arange(rows))
 
@@ -115,61 +115,61 @@ def test_on_a_linear_victim_fab_reaches_the_exact_distance(norm, classes, shape)
     net = linear(classes, shape)
     p = right_points(net, shape)
     exact = distances(net, p, norm)
-    found = fab(norm=norm, eps=math.inf, keep="nearest", steps=10)(net, p)
-    assert found.found.all()
-    assert (found.size >= exact * (1 - 1e-4)).all() and (found.size <= exact * 1.01).all()
+    result = fab(norm=norm, eps=math.inf, keep="nearest", steps=10)(net, p)
+    assert result.found.all()
+    assert (result.size >= exact * (1 - 1e-4)).all() and (result.size <= exact * 1.01).all()
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_fab_breaks_just_the_rows_that_a_ball_reaches(norm):
+def test_fab_breaks_exactly_the_rows_whose_boundary_is_in_the_ball(norm):
     net = linear(4, (30,))
     p = right_points(net, (30,))
     exact = distances(net, p, norm)
     eps = float(exact.median())
     for keep in ("found", "nearest"):
-        found = fab(norm=norm, eps=eps, keep=keep, steps=20)(net, p)
-        assert found.found[exact < eps / 1.01].all() and not found.found[exact > eps].any()
-        assert (found.size <= eps * (1 + 1e-5)).all()
+        result = fab(norm=norm, eps=eps, keep=keep, steps=20)(net, p)
+        assert result.found[exact < eps / 1.01].all() and not result.found[exact > eps].any()
+        assert (result.size <= eps * (1 + 1e-5)).all()
 
 
-def test_a_box_in_the_way_is_walked_along():
+def test_the_walk_follows_the_edges_of_the_box():
     """From a corner only half of the coordinates can move; the distance is that of the linear programme."""
     net = linear(3, (16,), seed=2)
     x = torch.rand(12, 16, generator=torch.Generator().manual_seed(3)).round()
     p = Points(x, net(x).argmax(-1), torch.arange(12))
-    found = fab(norm="linf", eps=math.inf, keep="nearest", steps=30)(net, p)
+    result = fab(norm="linf", eps=math.inf, keep="nearest", steps=30)(net, p)
     z, w = net(x).detach().double().numpy(), net[-1].weight.detach().double().numpy()
     for k in range(12):
         y = int(p.y[k])
         ways = [least_linf(x[k].double().numpy(), w[t] - w[y], z[k, t] - z[k, y], 0, 1) for t in range(3) if t != y]
         least = min((way for way in ways if way is not None), default=None)
-        assert bool(found.found[k]) == (least is not None)
+        assert bool(result.found[k]) == (least is not None)
         if least is not None:
-            assert float(found.size[k]) == pytest.approx(least, rel=0.01)
+            assert float(result.size[k]) == pytest.approx(least, rel=0.01)
 
 
 def curved(shape=(1, 6, 6), classes=5):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 32), nn.Tanh(), nn.Linear(32, classes))
-    net[1].weight.data *= 40  # a rugged boundary
+    net[1].weight.data *= 40  # a strongly curved boundary
     return net
 
 
-def test_a_step_takes_one_pass():
+def test_a_step_costs_one_pass():
     net, steps, targets = curved(), 7, 3
     p = right_points(net, (1, 6, 6))
-    found = fab(eps=1e-4, steps=steps, targets=targets)(net, p)
-    assert not found.found.all()
-    assert (found.queries[~found.found] == 1 + targets * (steps + 1)).all()  # the clean pass is the first
+    result = fab(eps=1e-4, steps=steps, targets=targets)(net, p)
+    assert not result.found.all()
+    assert (result.queries[~result.found] == 1 + targets * (steps + 1)).all()  # the clean pass is the first
 
 
-def test_there_are_no_more_targets_than_wrong_classes():
+def test_there_are_at_most_as_many_targets_as_wrong_classes():
     net = curved(classes=3)
-    found = fab(eps=1e-4, steps=4, targets=9)(net, right_points(net, (1, 6, 6)))
-    assert found.queries.max() == 1 + 2 * 5
+    result = fab(eps=1e-4, steps=4, targets=9)(net, right_points(net, (1, 6, 6)))
+    assert result.queries.max() == 1 + 2 * 5
 
 
-def test_restarts_draw_by_row_and_never_lose_ground():
+def test_restarts_draw_by_row_and_never_find_a_larger_perturbation():
     net = curved()
     p = right_points(net, (1, 6, 6), rows=20)
     attack = {k: fab(eps=math.inf, keep="nearest", steps=15, restarts=k) for k in (1, 3)}
@@ -180,7 +180,7 @@ def test_restarts_draw_by_row_and_never_lose_ground():
     assert torch.allclose(few.size, thrice.size[10:14], atol=1e-5)
 
 
-def test_impossible_arguments_are_refused():
+def test_invalid_arguments_are_refused():
     for wrong in ({"eps": -0.1}, {"eps": math.nan}, {"alpha_max": 1.5}, {"keep": "last"}, {"targets": 0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             fab(**wrong)

@@ -1,4 +1,6 @@
-"""Minimum-norm attacks: DDN, FMN, nearest boundary and CW-L2 find the nearest point, say when they do not, and stay."""
+"""Minimum-norm attacks: DDN, FMN, nearest boundary and CW-L2 against exact distances, and their contracts."""
+
+from math import inf
 
 import pytest
 import torch
@@ -7,12 +9,17 @@ from learnt import learnt
 from torch import nn
 
 from surefooted import attacks
+from surefooted.attacks.base import Attack
 from surefooted.attacks.carlini_wagner import carlini_wagner
 from surefooted.attacks.min_norm import ddn, fmn
 from surefooted.attacks.nearest_boundary import nearest_boundary
+from surefooted.attacks.oracle import Oracle
+from surefooted.core.norms import ball
+from surefooted.core.scores import cw_margin
 from surefooted.core.types import Points
 from surefooted.data import digits
 from surefooted.evaluation.metrics.levels import levels_of
+from surefooted.models.victims import NetworkVictim
 
 L2_ATTACKS = {
     "carlini_wagner": carlini_wagner(search_steps=2, steps=150),
@@ -29,32 +36,32 @@ ALL = {**L2_ATTACKS, **{f"{name}, linf": attack for name, attack in LINF_ATTACKS
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("name", [n for n in L2_ATTACKS if n != "ddn"])
 def test_every_row_of_a_linear_victim_comes_within_a_hundredth_of_exact(name, classes):
-    """Rows from 0.002 to 0.5 away: for Adam's first step, 0.005 a pixel, some are too near without the polish."""
+    """Distances from 0.002 to 0.5: without the polish, some are too short for Adam's first step of 0.005 per pixel."""
     net, points, exact = linear(classes)
     exact = exact["l2"]
-    found = L2_ATTACKS[name](net, points)
-    assert found.found.all()
-    assert (found.size >= exact * (1 - 1e-4)).all() and (found.size <= 1.01 * exact).all()
+    result = L2_ATTACKS[name](net, points)
+    assert result.found.all()
+    assert (result.size >= exact * (1 - 1e-4)).all() and (result.size <= 1.01 * exact).all()
 
 
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("name", LINF_ATTACKS)
-def test_so_does_the_largest_change_of_a_pixel(name, classes):
+def test_linf_attacks_come_within_a_hundredth_of_exact(name, classes):
     net, points, exact = linear(classes)
     exact = exact["linf"]
-    found = LINF_ATTACKS[name](net, points)
-    assert found.found.all()
-    assert (found.size >= exact * (1 - 1e-4)).all() and (found.size <= 1.01 * exact).all()
+    result = LINF_ATTACKS[name](net, points)
+    assert result.found.all()
+    assert (result.size >= exact * (1 - 1e-4)).all() and (result.size <= 1.01 * exact).all()
 
 
-def test_ddn_comes_within_a_twentieth_where_it_has_the_steps_for_it():
-    """From radius 1 a hundred steps of 5 % reach 0.006. For more classes its direction is a blend of theirs."""
+def test_ddn_comes_within_a_twentieth_where_its_steps_suffice():
+    """From radius 1, a hundred steps of 5 % reach 0.006. With more classes its direction is a mixture of theirs."""
     net, points, exact = linear(2)
     exact = exact["l2"]
-    found = ddn()(net, points)
+    result = ddn()(net, points)
     far = exact > 0.02
-    assert found.found.all() and far.sum() > 40
-    assert (found.size >= exact * (1 - 1e-4)).all() and (found.size[far] <= 1.05 * exact[far]).all()
+    assert result.found.all() and far.sum() > 40
+    assert (result.size >= exact * (1 - 1e-4)).all() and (result.size[far] <= 1.05 * exact[far]).all()
 
 
 def test_without_the_polish_near_rows_are_overshot():
@@ -65,8 +72,8 @@ def test_without_the_polish_near_rows_are_overshot():
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_where_a_pixel_ends_at_the_box_the_others_go_farther(name):
-    """To u + 5 (v − 0.95) = 0.5 from (0, 0.95): v has room for 0.05, so u must move by 0.25."""
+def test_if_a_pixel_reaches_the_box_the_others_move_farther(name):
+    """From (0, 0.95) to u + 5 (v − 0.95) = 0.5: v can move by 0.05 only, so u must move by 0.25."""
 
     class Wall(nn.Module):
         def forward(self, x):
@@ -74,22 +81,39 @@ def test_where_a_pixel_ends_at_the_box_the_others_go_farther(name):
             return torch.stack([torch.zeros_like(m), m], 1)
 
     points = Points(torch.tensor([[0.0, 0.95]]), torch.tensor([0]), torch.arange(1))
-    found = ALL[name](Wall(), points)
+    result = ALL[name](Wall(), points)
     exact = 0.25 if "linf" in name else (0.25**2 + 0.05**2) ** 0.5
-    assert found.found.all() and found.x.min() >= 0 and found.x.max() <= 1
-    assert exact * (1 - 1e-4) <= found.size.item() <= 1.05 * exact
+    assert result.found.all() and result.x.min() >= 0 and result.x.max() <= 1
+    assert exact * (1 - 1e-4) <= result.size.item() <= 1.05 * exact
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_victim_that_never_changes_its_answer_is_not_found(name):
+def test_nothing_is_found_on_a_constant_prediction(name):
     class Stubborn(nn.Module):
         def forward(self, x):
             return torch.tensor([[9.0, 0.0, 1.0, 2.0]]).expand(len(x), 4) + 0 * x.flatten(1).sum(1, keepdim=True)
 
     points = Points(torch.rand(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64), torch.arange(5))
-    found = ALL[name](Stubborn(), points)
-    assert not found.found.any() and torch.equal(found.x, points.x) and (found.size == 0).all()
-    assert found.distance.isinf().all()
+    result = ALL[name](Stubborn(), points)
+    assert not result.found.any() and torch.equal(result.x, points.x) and (result.size == 0).all()
+    assert result.distance.isinf().all()
+
+
+def test_a_margin_within_rounding_is_not_an_adversarial_example():
+    """The margin of this linear victim is x itself: 1e-6 is less than rounding (4e-6), 1e-5 is more."""
+
+    class Identity(nn.Module):
+        def forward(self, x):
+            return torch.cat([torch.zeros_like(x), x], 1)
+
+    candidates = torch.tensor([[1e-6], [1e-5]])
+    attack = Attack(lambda oracle: oracle.finish(candidates), ball("l2", inf), cw_margin(), 1, "nearest")
+    victim = NetworkVictim(Identity(), box=(-1.0, 1.0))
+    points = Points(torch.full((2, 1), -0.1), torch.tensor([0, 0]), torch.arange(2))
+    oracle = Oracle(attack, victim, points, seed=0)
+    attack.search(oracle)
+    assert oracle.wrong.tolist() == [True, True]  # by its logits, the victim misclassifies both
+    assert oracle.result().found.tolist() == [False, True]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +128,7 @@ def points():
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_rows_lie_in_the_box_and_a_batch_of_seven_finds_what_one_of_five_hundred_does(name, net, points):
+def test_points_are_in_the_box_and_do_not_depend_on_the_batch_size(name, net, points):
     whole, parts = ALL[name](net, points, batch=500), ALL[name](net, points, batch=7)
     assert whole.found.all() and whole.x.min() >= 0 and whole.x.max() <= 1
     assert torch.equal(whole.found, parts.found) and torch.allclose(whole.size, parts.size, rtol=1e-3, atol=1e-5)
@@ -112,7 +136,7 @@ def test_rows_lie_in_the_box_and_a_batch_of_seven_finds_what_one_of_five_hundred
 
 
 @pytest.mark.parametrize("make", [carlini_wagner, ddn, fmn, nearest_boundary])
-def test_from_the_own_prediction_rows_that_are_wrong_have_a_size_too(make, net, points):
+def test_away_from_prediction_misclassified_rows_have_a_distance_too(make, net, points):
     options = {"search_steps": 2, "steps": 60} if make is carlini_wagner else {"steps": 30}
     wrong = points._replace(y=torch.where(points.rows % 2 == 0, points.y, (points.y + 1) % 10))
     right = net(points.x).argmax(1) == wrong.y
@@ -125,7 +149,7 @@ def test_from_the_own_prediction_rows_that_are_wrong_have_a_size_too(make, net, 
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_same_seed_gives_the_same_bits_and_no_trace_is_left(name, net, points):
+def test_the_same_seed_gives_the_same_bits_and_the_model_is_unchanged(name, net, points):
     weights = {k: v.clone() for k, v in net.state_dict().items()}
     torch.manual_seed(3)
     state = torch.get_rng_state()
@@ -136,8 +160,8 @@ def test_the_same_seed_gives_the_same_bits_and_no_trace_is_left(name, net, point
     assert all(p.grad is None and p.requires_grad for p in net.parameters())
 
 
-def test_ddn_gets_away_from_where_the_gradient_of_the_cross_entropy_is_zero():
-    """Behind a saturated softmax it takes a random direction; whatever else is attacked, a row draws the same."""
+def test_ddn_leaves_a_region_where_the_gradient_of_the_cross_entropy_is_zero():
+    """Under a saturated softmax it takes a random direction, which depends on the row alone."""
 
     class Steep(nn.Module):
         def forward(self, x):
@@ -145,13 +169,13 @@ def test_ddn_gets_away_from_where_the_gradient_of_the_cross_entropy_is_zero():
             return torch.stack([torch.zeros_like(m), m], 1)
 
     points = Points(torch.full((6, 2), 0.4), torch.zeros(6, dtype=torch.int64), torch.arange(6))
-    found = ddn()(Steep(), points)
-    assert found.found.all() and (found.size < 0.5).all()
-    assert torch.equal(ddn()(Steep(), points.take(slice(2, 4))).x, found.x[2:4])
+    result = ddn()(Steep(), points)
+    assert result.found.all() and (result.size < 0.5).all()
+    assert torch.equal(ddn()(Steep(), points.take(slice(2, 4))).x, result.x[2:4])
 
 
-def test_one_target_ranks_as_carlini_wagner_and_three_find_smaller_sizes(net):
-    """CW-L2 leaves for the class that gives way first, as the walk with one target does."""
+def test_one_target_ranks_as_carlini_wagner_and_three_find_smaller_perturbations(net):
+    """CW-L2 leaves for the first class on its way, as the walk with one target does."""
     many = digits().test.points(slice(0, 150))
     cw = carlini_wagner(away_from="prediction", search_steps=2, steps=200)(net, many).size
     one, three = (nearest_boundary(away_from="prediction", targets=n)(net, many) for n in (1, 3))
@@ -167,15 +191,15 @@ def rank(sizes):
     return sizes.argsort().argsort().float()
 
 
-def test_targets_are_no_more_than_there_are_classes():
+def test_there_are_at_most_as_many_targets_as_wrong_classes():
     net, points, exact = linear(2)
     exact = exact["l2"]
-    found = attacks.nearest_boundary(targets=9)(net, points)
-    assert found.found.all() and torch.allclose(found.size, exact, rtol=0.01)
+    result = attacks.nearest_boundary(targets=9)(net, points)
+    assert result.found.all() and torch.allclose(result.size, exact, rtol=0.01)
 
 
-def test_a_row_that_rests_comes_back_as_it_was_whoever_its_neighbours_are(net):
-    """Rows of Carlini and Wagner rest one by one; in company they leave the batch together, and later."""
+def test_a_deactivated_row_returns_unchanged_whatever_its_neighbours_are(net):
+    """CW-L2 deactivates rows one by one; in a batch with others they are dropped together, and later."""
     points = digits().test.points(slice(0, 120))
     attack = carlini_wagner(steps=150, lr=0.01, polish=0)
     whole = attack(net, points)

@@ -1,4 +1,4 @@
-"""Where PGD and its kin start, step and start again: every question they ask, of a network whose slope never turns."""
+"""Starts, steps and restarts of PGD and R-FGSM, on a network whose gradient has one sign everywhere."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ ROWS = 400
 
 
 class Ramp(nn.Module):
-    """A gradient of one sign everywhere, and no way across the boundary; writes down what it is asked."""
+    """Records every input. Its gradient has one sign everywhere and its prediction never changes."""
 
     def __init__(self):
         super().__init__()
@@ -24,8 +24,8 @@ class Ramp(nn.Module):
         return torch.stack([-z, z - 10], 1)
 
 
-def asked(attack):
-    """The perturbations asked about, after the clean pass, and what was found."""
+def run_on_ramp(attack):
+    """The perturbations that the attack evaluates after the clean pass, and its result."""
     net = Ramp()
     points = Points(torch.full((ROWS, 1, 2, 3), 0.5), torch.zeros(ROWS, dtype=torch.int64), torch.arange(ROWS))
     found = attack(net, points)
@@ -33,25 +33,25 @@ def asked(attack):
 
 
 @pytest.mark.parametrize("norm, eps", [("linf", 0.1), ("l2", 0.2)])
-def test_pgd_starts_where_it_is_told(norm, eps):
-    start = asked(pgd(norm=norm, eps=eps, steps=2))[0][0]
+def test_pgd_starts_at_the_chosen_start(norm, eps):
+    start = run_on_ramp(pgd(norm=norm, eps=eps, steps=2))[0][0]
     size = ball(norm, eps).size(start)
     assert (size <= eps * (1 + 1e-5)).all() and len(start.flatten(1).unique(dim=0)) == ROWS
     half_the_volume = float((size < eps * 0.5 ** (1 / 6)).float().mean())
     assert abs(half_the_volume - 0.5) < 5 * 0.5 / ROWS**0.5
-    start = asked(pgd(norm=norm, eps=1.0, steps=2, start="gaussian", sigma=0.01))[0][0]
+    start = run_on_ramp(pgd(norm=norm, eps=1.0, steps=2, start="gaussian", sigma=0.01))[0][0]
     assert float(start.std()) == pytest.approx(0.01, rel=0.1) and abs(float(start.mean())) < 0.001
-    assert not asked(pgd(norm=norm, eps=eps, steps=2, start="clean"))[0][0].any()
+    assert not run_on_ramp(pgd(norm=norm, eps=eps, steps=2, start="clean"))[0][0].any()
 
 
 @pytest.mark.parametrize("given, step", [({}, 0.125), ({"step_size": 0.05}, 0.05)])
 def test_r_fgsm_is_one_projected_step_from_a_draw(given, step):
-    (start, end), found = asked(r_fgsm(eps=0.1, keep="last", **given))
+    (start, end), result = run_on_ramp(r_fgsm(eps=0.1, keep="last", **given))
     assert start.any() and torch.allclose(end, (start + step).clamp(-0.1, 0.1), atol=1e-6)
-    assert torch.allclose(found.x - 0.5, end, atol=1e-6)
+    assert torch.allclose(result.x - 0.5, end, atol=1e-6)
 
 
-def test_every_restart_is_run_and_draws_anew():
-    seen, found = asked(pgd(eps=0.1, steps=2, restarts=3))
+def test_every_restart_has_a_fresh_draw():
+    seen, result = run_on_ramp(pgd(eps=0.1, steps=2, restarts=3))
     one, two, three = seen[::3]
-    assert (found.queries == 1 + 3 * 3).all() and not torch.equal(one, two) and not torch.equal(two, three)
+    assert (result.queries == 1 + 3 * 3).all() and not torch.equal(one, two) and not torch.equal(two, three)

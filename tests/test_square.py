@@ -1,4 +1,4 @@
-"""Square and random search: they ask for answers only, paint what they say, and reach the corners of the ball."""
+"""Square and random search: gradient-free, with the documented squares, and able to reach the corners of the ball."""
 
 import math
 from itertools import pairwise
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from surefooted.attacks.random_search import random_search
-from surefooted.attacks.square import hill, side_of, square, wave
+from surefooted.attacks.square import bump, square, square_side, wave
 from surefooted.core.norms import ball
 from surefooted.core.types import Points
 from surefooted.errors import InputError
@@ -17,7 +17,7 @@ BOTH = [("linf", 0.1), ("l2", 0.5)]
 
 
 class Brightness(nn.Module):
-    """Class 1 where the mean of an image is above 1/2 by ``above``. Refuses to be asked for a gradient."""
+    """Predicts class 1 if the mean of an image exceeds 1/2 by more than ``above``. Fails if a gradient is needed."""
 
     def __init__(self, above, contrast=1.0):
         super().__init__()
@@ -30,7 +30,7 @@ class Brightness(nn.Module):
 
 
 class Corner(Brightness):
-    """Class 1 where x - 1/2 agrees with drawn signs at nearly all pixels, if all are at the edge of a cube."""
+    """Predicts class 1 if x − 1/2 agrees with fixed random signs at nearly all pixels of an image at a corner."""
 
     def forward(self, x):
         assert not torch.is_grad_enabled()
@@ -40,7 +40,7 @@ class Corner(Brightness):
 
 
 class Texture(Brightness):
-    """Class 1 where an image has more than ``above`` of one wave over all of it."""
+    """Predicts class 1 if the image contains more than ``above`` of a wave over all of it."""
 
     def forward(self, x):
         assert not torch.is_grad_enabled()
@@ -59,22 +59,22 @@ def random_images(shape, rows=12):
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 6), (3, 4, 4)])
-def test_square_comes_to_any_corner_of_the_cube(shape):
+def test_square_reaches_any_corner_of_the_linf_ball(shape):
     eps = 0.1
-    found = square(eps=eps, queries=2500)(Corner(0.9 * eps), grey(8, shape))
-    assert found.found.all() and found.queries.median() > 100
+    result = square(eps=eps, queries=2500)(Corner(0.9 * eps), grey(8, shape))
+    assert result.found.all() and result.queries.median() > 100
 
 
-def test_square_l2_gathers_the_perturbation_where_it_counts():
-    found = square(norm="l2", eps=0.5, queries=400)(Texture(0.3), grey(shape=(2, 9, 9)))
-    assert found.found.all() and found.queries.median() > 3
+def test_square_l2_concentrates_the_perturbation_where_it_matters():
+    result = square(norm="l2", eps=0.5, queries=400)(Texture(0.3), grey(shape=(2, 9, 9)))
+    assert result.found.all() and result.queries.median() > 3
 
 
-def test_random_search_finds_what_one_draw_in_hundreds_has():
+def test_random_search_finds_what_one_draw_in_a_few_hundred_has():
     # The mean of 64 uniform draws has a standard deviation of eps / √(3 · 64).
     eps, above = 0.1, 2 * 0.1 / math.sqrt(3 * 64)
-    found = random_search(eps=eps, draws=500)(Brightness(above), grey())
-    assert found.found.all() and 10 < found.queries.median() < 150
+    result = random_search(eps=eps, draws=500)(Brightness(above), grey())
+    assert result.found.all() and 10 < result.queries.median() < 150
     assert not random_search(eps=eps, draws=100)(Brightness(0.8 * eps), grey()).found.any()
 
 
@@ -82,74 +82,74 @@ def test_random_search_finds_what_one_draw_in_hundreds_has():
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 8, 8), (2, 5, 9), (1, 9, 4), (1, 28, 28)])
 def test_all_shapes_of_images_stay_in_ball_and_box(attack, norm, shape):
-    p, asked = random_images(shape), []
+    p, inputs = random_images(shape), []
 
-    class Watched(Brightness):
+    class Recording(Brightness):
         def forward(self, x):
-            asked.append(x)
+            inputs.append(x)
             return super().forward(x)
 
     budget = {"queries": 90} if attack is square else {"draws": 90}
     made = attack(norm=norm, eps=0.3, keep="worst", **budget)
-    found = made(Watched(2.0), p)  # never found: no row retires
-    for x in (found.x, *asked[1:]):  # the first call checks the input on two images
+    result = made(Recording(2.0), p)  # never succeeds: no row is dropped
+    for x in (result.x, *inputs[1:]):  # the first call checks the input on two images
         assert x.min() >= 0 and x.max() <= 1
         assert (ball(norm, 0.3).size(x - p.x) <= 0.3 * (1 + 1e-5)).all()
-    assert (found.queries == 1 + 90).all() and not found.found.any()
+    assert (result.queries == 1 + 90).all() and not result.found.any()
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_every_query_of_square_is_a_new_point(norm):
-    asked = []
+    inputs = []
 
-    class Watched(Brightness):
+    class Recording(Brightness):
         def forward(self, x):
-            asked.append(x.clone())
+            inputs.append(x.clone())
             return super().forward(x)
 
-    square(norm=norm, eps=0.2, queries=150, keep="worst")(Watched(-1.0, contrast=0.0), random_images((1, 7, 7)))
-    # Nothing is ever better than the start here: each query differs from it.
-    start, squares = asked[2], asked[3:]
+    square(norm=norm, eps=0.2, queries=150, keep="worst")(Recording(-1.0, contrast=0.0), random_images((1, 7, 7)))
+    # No point is ever better than the start here: each query differs from it.
+    start, squares = inputs[2], inputs[3:]
     assert len(squares) == 149
     for x in squares:
         assert (x != start).flatten(1).any(1).all()
 
 
-def test_linf_squares_have_one_sign_a_channel_and_the_planned_side():
-    asked, p, eps = [], grey(6, (3, 28, 28)), 0.2
+def test_linf_squares_have_one_sign_per_channel_and_the_planned_side():
+    inputs, p, eps = [], grey(6, (3, 28, 28)), 0.2
 
-    class Watched(Brightness):
+    class Recording(Brightness):
         def forward(self, x):
-            asked.append(x.clone())
+            inputs.append(x.clone())
             return super().forward(x)
 
-    square(eps=eps, queries=60, keep="worst")(Watched(-1.0, contrast=0.0), p)
-    start = asked[2]
+    square(eps=eps, queries=60, keep="worst")(Recording(-1.0, contrast=0.0), p)
+    start = inputs[2]
     assert torch.equal(start, start[:, :, :1].expand_as(start)) and torch.allclose(
         (start - 0.5).abs(), torch.tensor(eps)
     )
-    sides = {k: side_of(p_, 28, 28, odd=False) for k, p_ in ((0, 0.8), (11, 0.4), (51, 0.2))}
+    sides = {k: square_side(p_, 28, 28, odd=False) for k, p_ in ((0, 0.8), (11, 0.4), (51, 0.2))}
     for k, side in sides.items():
-        moved = asked[3 + k] != start
-        for image, change in zip(asked[3 + k], moved):
+        moved = inputs[3 + k] != start
+        for image, change in zip(inputs[3 + k], moved):
             rows, columns = (change.any(0).any(d).nonzero()[:, 0] for d in (1, 0))
             assert rows[-1] - rows[0] < side and columns[-1] - columns[0] < side
             for channel in range(3):
                 assert len(image[channel][change[channel]].unique()) <= 1
-    places = {tuple((asked[13][k] != start[k]).any(0).nonzero()[0].tolist()) for k in range(6)}
+    places = {tuple((inputs[13][k] != start[k]).any(0).nonzero()[0].tolist()) for k in range(6)}
     assert len(places) > 1  # rows do not share a square
 
 
 def test_sides_are_those_of_the_paper():
     shares = [0.8 / 2**k for k in range(10)]
-    assert [side_of(p, 28, 28, odd=False) for p in shares] == [25, 18, 13, 9, 6, 4, 3, 2, 2, 1]
-    assert [side_of(p, 32, 32, odd=False) for p in shares] == [29, 20, 14, 10, 7, 5, 4, 3, 2, 1]
-    assert [side_of(p, 32, 32, odd=True) for p in shares] == [29, 21, 15, 11, 7, 5, 5, 3, 3, 3]
-    assert side_of(0.8, 1, 1, odd=True) == 1 and side_of(1.0, 4, 9, odd=False) == 4
+    assert [square_side(p, 28, 28, odd=False) for p in shares] == [25, 18, 13, 9, 6, 4, 3, 2, 2, 1]
+    assert [square_side(p, 32, 32, odd=False) for p in shares] == [29, 20, 14, 10, 7, 5, 4, 3, 2, 1]
+    assert [square_side(p, 32, 32, odd=True) for p in shares] == [29, 21, 15, 11, 7, 5, 5, 3, 3, 3]
+    assert square_side(0.8, 1, 1, odd=True) == 1 and square_side(1.0, 4, 9, odd=False) == 4
 
 
-def test_a_wave_is_a_hill_and_a_hollow():
-    assert torch.allclose(hill(1, 3) * hill(1, 3).new_tensor(1.6875).sqrt(), torch.tensor([[0.25, 1.25, 0.25]]))
+def test_a_wave_is_a_positive_and_a_negative_bump():
+    assert torch.allclose(bump(1, 3) * bump(1, 3).new_tensor(1.6875).sqrt(), torch.tensor([[0.25, 1.25, 0.25]]))
     for side in (1, 3, 4, 7, 12):
         w = wave(side, torch.device("cpu"), torch.float32)
         assert w.shape == (side, side) and w.norm() == pytest.approx(1)
@@ -158,8 +158,8 @@ def test_a_wave_is_a_hill_and_a_hollow():
 
 @pytest.mark.parametrize("attack", [square, random_search])
 @pytest.mark.parametrize(("norm", "eps"), BOTH)
-def test_a_row_draws_the_same_in_any_company(attack, norm, eps):
-    """These answers are sums in a fixed order: no row of 12 differs by a bit."""
+def test_the_draws_of_a_row_do_not_depend_on_the_batch(attack, norm, eps):
+    """The logits are sums in a fixed order: no row of 12 differs by a bit."""
     p = random_images((3, 8, 8))
     p = p._replace(y=(p.x.flatten(1).mean(1) > 0.5).long())
     made = attack(norm=norm, eps=eps, **({"queries": 40} if attack is square else {"draws": 40}))
@@ -171,7 +171,7 @@ def test_a_row_draws_the_same_in_any_company(attack, norm, eps):
     assert torch.equal(made(net, p, seed=0).x, whole.x) and not torch.equal(made(net, p, seed=1).x, whole.x)
 
 
-def test_restarts_of_square_start_from_fresh_stripes():
+def test_restarts_of_square_draw_fresh_stripes():
     net, p = Brightness(0.085), grey(60)
     once, thrice = (square(eps=0.1, queries=8, restarts=k)(net, p) for k in (1, 3))
     assert once.found.sum() < thrice.found.sum() and thrice.found[once.found].all()
@@ -187,7 +187,7 @@ def test_a_larger_budget_never_scores_lower():
     assert all((more >= less).all() for less, more in pairwise(values))
 
 
-def test_vectors_are_searched_at_random_but_not_painted_on():
+def test_random_search_takes_vectors_and_square_refuses_them():
     p = random_images((30,))
     net = Brightness(0.5)
     assert random_search(eps=0.1, draws=5)(net, p).x.shape == (12, 30)

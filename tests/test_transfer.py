@@ -1,4 +1,4 @@
-"""Transfer: what a proxy's attack does to another classifier; the attack on smoothed labels."""
+"""Transfer attacks from a surrogate to a victim, and the adaptive attack on smoothed labels."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def trained(store):
     return tasks
 
 
-def test_on_itself_a_proxy_is_a_white_box(store, trained):
+def test_a_transfer_to_the_surrogate_itself_is_a_white_box_attack(store, trained):
     net, points = trained[0].load(store), digits().test.points(slice(0, 100))
     white = pgd(eps=0.1, steps=10, keep="last")(net, points)
     through = transfer({"pgd": {"eps": 0.1, "steps": 10}}, net, net, points)
@@ -42,7 +42,7 @@ def test_on_itself_a_proxy_is_a_white_box(store, trained):
     assert (through.queries == 2).all()
 
 
-def test_another_network_is_harder_to_mislead(store, trained):
+def test_a_transfer_attack_is_weaker_than_a_white_box_attack(store, trained):
     proxy, net = (task.load(store) for task in trained)
     points = digits().test.points(slice(0, 200))
     attack = pgd(eps=0.15, steps=20, keep="last")
@@ -51,8 +51,8 @@ def test_another_network_is_harder_to_mislead(store, trained):
     assert clean < black < white
 
 
-def test_points_of_an_attack_that_does_not_clip_are_judged_where_they_are(store, trained):
-    """Outside [0, 1], on the proxy and on the network, and from a cell; no other points may lie there."""
+def test_points_of_an_attack_that_does_not_clip_are_evaluated_outside_the_box(store, trained):
+    """On the surrogate and on the victim, in Python and in tasks. No other points may be outside [0, 1]."""
     free = {"pgd": {"eps": 0.3, "steps": 5, "keep": "last", "clip": False}}
     moved = attack_task(trained[0], free, limit=40)
     tasks = [TransferTask(trained[1], moved), PredictTask(trained[0], moved=moved)]
@@ -60,20 +60,20 @@ def test_points_of_an_attack_that_does_not_clip_are_judged_where_they_are(store,
     x = moved.result(store)["x"]
     assert x.min() < -0.2 and x.max() > 1.2
     points = digits().test.points(slice(0, 40))
-    found = transfer(free, *(task.load(store) for task in reversed(trained)), points)
-    assert torch.equal(found.found, tasks[0].result(store)["found"])
+    result = transfer(free, *(task.load(store) for task in reversed(trained)), points)
+    assert torch.equal(result.found, tasks[0].result(store)["found"])
     with pytest.raises(InputError, match="not from 0 to 1"):
         predict(trained[0].load(store), points._replace(x=x))
 
 
-def test_a_point_just_across_the_edge_is_not_handed_on():
+def test_transfer_attacks_use_the_last_or_the_worst_point_by_default():
     assert as_transfer_attack("pgd")["pgd"]["keep"] == "last"
     assert as_transfer_attack({"square": {"eps": 0.1}})["square"]["keep"] == "worst"
     assert as_transfer_attack({"pgd": {"keep": "found"}})["pgd"]["keep"] == "found"
     assert "keep" not in as_transfer_attack("ddn")["ddn"]
 
 
-def test_the_cell_says_what_predictions_at_the_moved_points_say(store, trained):
+def test_the_task_agrees_with_predictions_at_the_perturbed_points(store, trained):
     proxy, victim = trained
     moved = attack_task(proxy, as_transfer_attack({"pgd": {"eps": 0.15, "steps": 5}}), limit=100)
     task, seen = TransferTask(victim, moved), PredictTask(victim, "test", moved)
@@ -92,12 +92,12 @@ def test_the_adaptive_attack_is_no_weaker_than_its_first_gamma(store, trained):
     whole = adaptive_smoothing(eps=0.1, steps=10)
     found = whole(net, points).found
     assert (found >= plain.found).all() and whole.passes == 11 * 11
-    with pytest.raises(InputError, match="no gammas"):
+    with pytest.raises(InputError, match="gammas is empty"):
         adaptive_smoothing(gammas=())
 
 
-def test_images_that_the_network_has_learnt_are_no_test_of_it(store, trained):
-    """Of a proxy of another split the images may be new to the proxy alone."""
+def test_training_images_of_the_victim_are_refused(store, trained):
+    """Images that are new to a surrogate trained on another split may be training images of the victim."""
     other = train_task("vanilla", "small_convnet", {"digits": {"split_seed": 1}}, {"recipe": {"epochs": 1}})
     moved = attack_task(other, {"fgsm": {"eps": 0.1}})
     for make in (lambda: TransferTask(trained[0], moved), lambda: PredictTask(trained[0], moved=moved)):
@@ -105,8 +105,8 @@ def test_images_that_the_network_has_learnt_are_no_test_of_it(store, trained):
             make()
 
 
-def test_square_takes_its_place_too(store, trained):
+def test_square_transfers_too(store, trained):
     proxy, net = (task.load(store) for task in trained)
     points = digits().test.points(slice(0, 20))
-    found = transfer(square(eps=0.2, queries=20, keep="worst"), net, proxy, points)
-    assert torch.equal(found.found, net(found.x).argmax(1) != points.y) and found.found.any()
+    result = transfer(square(eps=0.2, queries=20, keep="worst"), net, proxy, points)
+    assert torch.equal(result.found, net(result.x).argmax(1) != points.y) and result.found.any()

@@ -157,7 +157,7 @@ def test_what_several_samples_alone_tell_cannot_be_raised_on_one(kept):
     store, tasks = kept
     data, one, both = sf.digits(test_limit=8), tasks[0].load(store), Ensemble([task.load(store) for task in tasks])
     for objective in ("variance", "mutual_information"):
-        with pytest.raises(InputError, match=f"{objective} is the same for any single prediction"):
+        with pytest.raises(InputError, match=f"{objective} is constant for a single prediction"):
             sf.attack("pgd", one, data.test, eps=0.1, objective=objective)
         sf.attack("pgd", both, data.test, eps=0.1, steps=2, objective=objective)
 

@@ -1,4 +1,4 @@
-"""Attacks: searches for a perturbation that changes a victim's answer. Each name is a function that describes one."""
+"""Attacks: searches for a perturbation that changes the prediction. Every name is a function that makes one."""
 
 from surefooted.attacks.adaptive import adaptive_smoothing
 from surefooted.attacks.apgd import apgd, apgd_t

@@ -1,4 +1,4 @@
-"""Several attacks as one search: each sees only the rows that withstood those before. AutoAttack is such a list."""
+"""Several attacks as one search: each attacks only the rows that withstood those before. AutoAttack is such a list."""
 
 from __future__ import annotations
 
@@ -15,46 +15,62 @@ from surefooted.attacks.square import square
 from surefooted.components.component import Count, NonNegative, component
 from surefooted.core.norms import Norm
 from surefooted.core.scores import cw_margin, dlr
-from surefooted.errors import InputError, ReducedAttack
+from surefooted.errors import ArgumentError, ReducedAttack
 
-InSuite = Literal["apgd_ce", "apgd_dlr", "apgd_t", "fab_t", "square"]
+AutoAttackPart = Literal["apgd_ce", "apgd_dlr", "apgd_t", "fab_t", "square"]
 AutoAttackVersion = Literal["standard", "rand", "custom"]
-
 AutoAttackBudget = Literal["full", "lean", "quick"]
 
-VERSIONS: dict[str, tuple[InSuite, ...]] = {
+_PARTS: dict[str, tuple[AutoAttackPart, ...]] = {
     "standard": ("apgd_ce", "apgd_t", "fab_t", "square"),
     "rand": ("apgd_ce", "apgd_dlr"),
 }
-# The parts that come last and find least, and when they set rows aside: see ``Records.outlook``.
-LAST, OUTLOOK = ("fab_t", "square"), 2.0
-# Classes that the difference-of-logits ratios need.
-LEAST: dict[str, int] = {"apgd_dlr": 3, "apgd_t": 4}
+# The parts that come last and find least, and their ``Tracker.give_up_ratio`` in the budgets lean and quick.
+_LATE_PARTS, _GIVE_UP_RATIO = ("fab_t", "square"), 2.0
+# Number of classes that the difference-of-logits ratios need.
+_MIN_CLASSES: dict[str, int] = {"apgd_dlr": 3, "apgd_t": 4}
+# Shares of the passes with and without gradient that our own runs spent; see ``Attack.expected_share``.
+_EXPECTED_SHARES = {"full": (0.45, 0.45), "lean": (0.3, 0.1), "quick": (0.45, 0.45)}
 
 
 @component
 def worst_of(*, attacks: tuple[Attack, ...]) -> Attack:
-    """The worst of several attacks (union): each runs on the rows that withstood those before, the cheapest first best.
+    """The worst of several attacks (union): each attacks the examples that withstood those before it.
 
-    The clean pass is run once, and a row retires as soon as one attack breaks it, whatever the attacks' own ``keep``.
+    The clean points are evaluated once. An example is dropped as soon as one attack breaks it, whatever the ``keep``
+    rules of the attacks. List the cheapest attack first.
+
+    Args:
+        attacks: attacks with the same ball, clip and away_from.
 
     Raises:
-        InputError: for no attacks, or for such that differ in ball, clip or the class that a row should leave.
+        ArgumentError: if ``attacks`` is empty, or if the attacks differ in ball, clip or away_from.
+
+    Example:
+        >>> import surefooted as sf
+        >>> union = sf.attacks.worst_of(attacks=["fgsm", {"pgd": {"steps": 5}}])
+        >>> union.passes
+        8
+        >>> net, points = sf.nets.mlp((1, 8, 8), 10), sf.digits(test_limit=20).test.points()
+        >>> bool((union(net, points).found >= sf.attacks.fgsm()(net, points).found).all())
+        True
     """
     if not attacks:
-        raise InputError("worst_of has no attacks; give at least one.")
+        raise ArgumentError("worst_of: attacks is empty; give at least one attack.")
     first = attacks[0]
-    for what in ("ball", "away_from", "clip"):
-        seen = [getattr(attack, what) for attack in attacks]
-        if any(one != seen[0] for one in seen):
-            raise InputError(f"the attacks of worst_of differ in {what}: {', '.join(map(str, seen))}. Make them agree.")
-    # The clean points, and what one of them finds, are judged as by the most careful of them.
+    for fact in ("ball", "away_from", "clip"):
+        values = [getattr(attack, fact) for attack in attacks]
+        if any(value != values[0] for value in values):
+            raise ArgumentError(
+                f"The attacks of worst_of differ in {fact}: {', '.join(map(str, values))}. Give all the same {fact}."
+            )
+    # All points, clean ones too, are judged by as many passes as the attack with the highest eot asks for.
     eot = max(attack.eot for attack in attacks)
-    passes, gradient_free = _passes(attacks, eot)
+    passes, gradient_free = _total_passes(attacks, eot)
 
     def search(oracle: Oracle) -> None:
-        for turn, attack in enumerate(attacks):
-            run(attack, oracle, turn)
+        for index, attack in enumerate(attacks):
+            _run_in_turn(attack, oracle, index)
 
     return Attack(
         search,
@@ -65,7 +81,8 @@ def worst_of(*, attacks: tuple[Attack, ...]) -> Attack:
         clip=first.clip,
         eot=eot,
         gradient_free=gradient_free,
-        proposes=True,
+        tries_candidates=True,
+        expected_share=(0.6, 0.6),
     )
 
 
@@ -75,88 +92,112 @@ def autoattack(
     norm: Norm = "linf",
     eps: NonNegative = 8 / 255,
     version: AutoAttackVersion = "standard",
-    attacks: tuple[InSuite, ...] = (),
+    attacks: tuple[AutoAttackPart, ...] = (),
     budget: AutoAttackBudget = "full",
     steps: Count = 100,
     targets: Count = 9,
     queries: Count = 5000,
     eot: Count | None = None,
 ) -> Attack:
-    """AutoAttack (AA): APGD-CE, targeted APGD, targeted FAB and Square in turn, each on the rows still robust.
+    """AutoAttack (AA): APGD-CE, targeted APGD, targeted FAB and Square in turn, each on the examples still robust.
 
-    On fewer than 4 classes the targeted difference-of-logits ratio is not defined (nor on 2 the plain one): APGD on
-    the margin stands in, and a ``ReducedAttack`` warning says so. Of ``targets`` there are no more than wrong classes.
+    The targeted difference-of-logits ratio needs at least 4 classes, the plain one 3. With fewer classes, APGD on the
+    margin replaces the attack, and a ``ReducedAttack`` warning says so.
 
     Args:
-        norm: of the ball, linf or l2.
-        eps: its radius, in pixels' [0, 1]: 8/255, not 8.
-        version: standard; rand for victims that draw at random (APGD-CE and APGD-DLR); custom runs ``attacks``.
+        norm: norm of the ball, linf or l2.
+        eps: radius of the ball, for pixels in [0, 1]: 8/255, not 8.
+        version: standard; rand for stochastic victims (APGD-CE and APGD-DLR); custom runs ``attacks``.
         attacks: the parts of version custom, by name.
-        budget: of version standard. full is as published; in lean FAB and Square set rows aside that at their pace
-            would not break in twice as long; quick, for monitoring, has APGD-T to 2 targets, then to all in a fifth of
-            the steps, and Square with 2/5 of the queries, smaller squares from the start, and rows set aside.
-        steps: of APGD and FAB.
-        targets: wrong classes that targeted attacks try, the likeliest first.
-        queries: of Square.
-        eot: passes that each answer is the mean of; by default 20 in version rand and 1 in custom. standard has one.
+        budget: for version standard. full is as published. In lean, FAB and Square give up on examples that, at their
+            pace, they would not break in twice the time. quick is for monitoring: APGD-T with 2 targets, then with all
+            targets and a fifth of the steps; Square with 2/5 of the queries, smaller squares from the start, and giving
+            up as in lean.
+        steps: steps of APGD and FAB.
+        targets: wrong classes that targeted attacks try, the likeliest first; at most all of them.
+        queries: queries of Square.
+        eot: forward passes averaged per prediction; by default 20 in version rand and 1 in custom. standard takes 1.
 
-    Source: Croce and Hein, *Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
+    Raises:
+        ArgumentError: if ``attacks``, ``budget`` or ``eot`` does not go with ``version``.
+
+    Reference: Croce and Hein, *Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
     attacks*, ICML 2020.
+
+    Example:
+        >>> import surefooted as sf
+        >>> net = sf.nets.mlp((1, 8, 8), 10)
+        >>> points = sf.digits(test_limit=20).test.points()
+        >>> attack = sf.attacks.autoattack(eps=0.1, budget="quick", steps=5, queries=20)
+        >>> robust_accuracy = 1 - attack(net, points).found.float().mean()
     """
     if (version == "custom") != bool(attacks):
-        raise InputError(f"autoattack takes attacks with version='custom' and only then; got {version!r}, {attacks}.")
+        raise ArgumentError(
+            f"autoattack: attacks goes with version='custom' and only with it; got version={version!r} and "
+            f"attacks={attacks}."
+        )
     if version != "standard" and budget != "full":
-        raise InputError(f"autoattack has budget {budget!r} for version 'standard' only; got {version!r}.")
+        raise ArgumentError(f"autoattack: budget={budget!r} needs version='standard'; got version={version!r}.")
     if version == "standard" and eot not in (None, 1):
-        raise InputError("autoattack takes eot in the versions rand and custom; standard is for victims without draws.")
-    mean_of = eot or (20 if version == "rand" else 1)
-    made: dict[InSuite, tuple[Attack, ...]] = {
-        "apgd_ce": (apgd(norm=norm, eps=eps, steps=steps, eot=mean_of),),
-        "apgd_dlr": (apgd(norm=norm, eps=eps, steps=steps, objective=dlr(), eot=mean_of),),
+        raise ArgumentError(
+            f"autoattack: eot={eot} needs version='rand' or 'custom'; version='standard' is for deterministic victims."
+        )
+    eot = eot or (20 if version == "rand" else 1)
+    attacks_of: dict[AutoAttackPart, tuple[Attack, ...]] = {
+        "apgd_ce": (apgd(norm=norm, eps=eps, steps=steps, eot=eot),),
+        "apgd_dlr": (apgd(norm=norm, eps=eps, steps=steps, objective=dlr(), eot=eot),),
         "apgd_t": (apgd_t(norm=norm, eps=eps, steps=steps, targets=targets),),
         "fab_t": (fab(norm=norm, eps=eps, steps=steps, targets=targets),),
         "square": (square(norm=norm, eps=eps, queries=queries),),
     }
-    parts: Sequence[InSuite] = attacks or VERSIONS[version]
+    parts: Sequence[AutoAttackPart] = attacks or _PARTS[version]
     if budget == "quick":
         parts = ("apgd_t", "square")
-        made["apgd_t"] = (
+        attacks_of["apgd_t"] = (
             apgd_t(norm=norm, eps=eps, steps=steps, targets=min(targets, 2)),
             apgd_t(norm=norm, eps=eps, steps=max(steps // 5, 1), targets=targets),
         )
-        made["square"] = (square(norm=norm, eps=eps, queries=max(queries * 2 // 5, 1), p_init=0.1),)
-    stand_in = apgd(norm=norm, eps=eps, steps=steps, objective=cw_margin(), eot=mean_of)
+        attacks_of["square"] = (square(norm=norm, eps=eps, queries=max(queries * 2 // 5, 1), p_init=0.1),)
+    margin_apgd = apgd(norm=norm, eps=eps, steps=steps, objective=cw_margin(), eot=eot)
 
     def search(oracle: Oracle) -> None:
-        missing = [part for part in parts if oracle.classes < LEAST.get(part, 0)]
-        if missing:
+        undefined = [part for part in parts if oracle.classes < _MIN_CLASSES.get(part, 0)]
+        if undefined:
+            needs = " and ".join(f"{part} needs at least {_MIN_CLASSES[part]} classes" for part in undefined)
             warnings.warn(
-                f"autoattack on {oracle.classes} classes: {', '.join(missing)} cannot be; APGD on the margin does.",
+                f"autoattack: {needs}, and the model has {oracle.classes}; APGD on the margin is used instead.",
                 ReducedAttack,
                 stacklevel=2,
             )
         for k, part in enumerate(parts):
-            oracle.records.outlook = inf if budget == "full" or part not in LAST else OUTLOOK
-            for again, attack in enumerate((stand_in,) if part in missing else made[part]):
-                run(attack, oracle, len(parts) * again + k)
-        oracle.records.outlook = inf
+            oracle.tracker.give_up_ratio = inf if budget == "full" or part not in _LATE_PARTS else _GIVE_UP_RATIO
+            for again, attack in enumerate((margin_apgd,) if part in undefined else attacks_of[part]):
+                _run_in_turn(attack, oracle, len(parts) * again + k)
+        oracle.tracker.give_up_ratio = inf
 
-    passes, gradient_free = _passes([attack for part in parts for attack in made[part]], mean_of)
+    passes, gradient_free = _total_passes([attack for part in parts for attack in attacks_of[part]], eot)
     return Attack(
-        search, stand_in.ball, stand_in.objective, passes, eot=mean_of, gradient_free=gradient_free, proposes=True
+        search,
+        margin_apgd.ball,
+        margin_apgd.objective,
+        passes,
+        eot=eot,
+        gradient_free=gradient_free,
+        tries_candidates=True,
+        expected_share=_EXPECTED_SHARES[budget],
     )
 
 
-def run(attack: Attack, oracle: Oracle, turn: int) -> None:
-    """One attack on what is still active."""
-    with oracle.turn(turn):
-        oracle.pursue(attack.objective)
+def _run_in_turn(attack: Attack, oracle: Oracle, index: int) -> None:
+    """Run one attack on the rows that are still active."""
+    with oracle.sub_attack(index):
+        oracle.set_objective(attack.objective)
         for _ in range(attack.restarts):
-            if oracle.active:
+            if oracle.active_count:
                 attack.search(oracle)
 
 
-def _passes(attacks: Sequence[Attack], eot: int) -> tuple[int, int]:
-    """Of all attacks together, if each answer is the mean of ``eot`` passes: all, and those without gradient."""
+def _total_passes(attacks: Sequence[Attack], eot: int) -> tuple[int, int]:
+    """Passes of all attacks together with ``eot`` passes per prediction: all, and those without gradient."""
     each = [(a.restarts * eot * a.passes // a.eot, a.restarts * eot * a.gradient_free // a.eot) for a in attacks]
     return sum(passes for passes, _ in each), sum(gradient_free for _, gradient_free in each)

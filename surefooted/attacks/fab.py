@@ -1,4 +1,4 @@
-"""Fast adaptive boundary attack: walk along the boundary to a wrong class, drawn towards the clean point."""
+"""Fast adaptive boundary attack: walk along the decision boundary, drawn towards the clean point."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ from surefooted.components.component import Count, Positive, Share, component
 from surefooted.core.norms import Norm, ball, per_row
 from surefooted.core.scores import targeted_margin
 
-VERSION = 2  # what keep="worst" hands back is the worst of all targets
-Radius = Annotated[float, Field(ge=0, description="number from 0, or inf for a ball without an edge")]
+VERSION = 2  # keep="worst" returns the worst of all targets
+_Radius = Annotated[float, Field(ge=0, description="number from 0, or inf for no limit")]
 
-# A walk steps over the boundary by some (eta - 1) (1 - beta) of its distance, half a percent: the last search looks in
-# this part of the way back, and stops so short of the crossing.
-STRETCH, SPARE = 0.01, 0.001
+# A walk ends beyond the boundary by about (eta - 1) (1 - beta) = 0.5 % of the distance. See ``search_line``.
+_LINEAR_SHARE, _MARGIN_SHARE = 0.01, 0.001
 
 
 @component
 def fab(
     *,
     norm: Norm = "linf",
-    eps: Radius = 8 / 255,
+    eps: _Radius = 8 / 255,
     steps: Count = 100,
     targets: Count = 9,
     restarts: Count = 1,
@@ -40,62 +39,72 @@ def fab(
 ) -> Attack:
     """Targeted fast adaptive boundary attack (FAB-T): the nearest point of another class, by linear approximations.
 
-    At x the boundary to the target t is taken for the plane {z: m + w · (z − x) = 0}, where m = z_t − z_y and w = ∇m.
-    With d and d₀ the least moves in the box from x and from the clean point x₀ to that plane,
+    At x, the decision boundary to the target class t is approximated by the plane {z: m + w · (z − x) = 0}, where
+    m = z_t − z_y and w = ∇m. With d and d₀ the smallest moves in the box from x and from the clean point x₀ to that
+    plane,
 
         x ← (1 − α) (x + η d) + α (x₀ + η d₀),    α = min(‖d‖ / (‖d‖ + ‖d₀‖), alpha_max).
 
-    A point beyond the boundary goes back to x₀ + β (x − x₀) first; its plane stays, which saves the second forward pass
-    of the authors' code. Any wrong class counts. The first start is the clean point, and nothing is drawn.
+    A point beyond the boundary moves back to x₀ + β (x − x₀) first. Its plane is reused, which saves the second forward
+    pass of the authors' code. Any wrong class counts as success. The first walk starts at the clean point.
 
     Args:
-        norm: of the ball, linf or l2.
-        eps: its radius, in pixels' [0, 1]; inf with keep nearest for the least perturbation, however large.
-        steps: for each target.
-        targets: wrong classes tried, the likeliest at the clean point first; no more than there are.
-        restarts: further ones start at a draw, up to half as far away as the ball or the nearest point so far reaches.
-        alpha_max: most weight of the clean point.
-        eta: overshoot beyond the plane.
-        beta: what is left of a perturbation that goes back.
-        keep: found retires a row at its first point in the ball; nearest goes on, and ends with a search on the line
-            from the clean point to the best; for worst see ``surefooted.attacks.oracle.Oracle``.
+        norm: norm of the ball, linf or l2.
+        eps: radius of the ball, for pixels in [0, 1]; inf with keep nearest for the smallest perturbation of any size.
+        steps: steps per target.
+        targets: wrong classes to try, the likeliest at the clean point first; at most all of them.
+        restarts: all but the first start at a draw, up to half as far away as the edge of the ball or the nearest
+            adversarial example so far.
+        alpha_max: largest weight α of the clean point.
+        eta: overshoot η beyond the plane.
+        beta: factor β of a perturbation that moves back.
+        keep: found drops an example at its first success in the ball; nearest continues, and ends with a line search
+            between the clean point and the best; for worst see ``surefooted.attacks.oracle.Rules``.
 
-    Source: Croce and Hein, *Minimally distorted adversarial examples with a fast adaptive boundary attack*, ICML 2020;
-    targeted as in their AutoAttack.
+    Reference: Croce and Hein, *Minimally distorted adversarial examples with a fast adaptive boundary attack*, ICML
+    2020; targeted as in their AutoAttack.
+
+    Example:
+        >>> import surefooted as sf
+        >>> net = sf.nets.mlp((1, 8, 8), 10)
+        >>> points = sf.digits(test_limit=20).test.points()
+        >>> nearest = sf.attacks.fab(norm="l2", eps=float("inf"), keep="nearest", steps=5, targets=3)
+        >>> bool(nearest(net, points).found.all())
+        True
     """
 
     def search(oracle: Oracle) -> None:
-        oracle.records.roaming = True
+        oracle.tracker.leaves_ball = True
         for restart in range(restarts):
             for rank in range(1, min(targets, oracle.classes - 1) + 1):
-                if oracle.active:
-                    oracle.pursue(targeted_margin(rank=rank))
-                    walk(oracle, _away(oracle, norm) if restart else oracle.x0)
-        if keep == "nearest" and oracle.judging:
-            search_line(oracle, stretch=STRETCH, spare=SPARE)
-        oracle.records.roaming = False
+                if oracle.active_count:
+                    oracle.set_objective(targeted_margin(rank=rank))
+                    walk(oracle, _distant_start(oracle, norm) if restart else oracle.x0)
+        if keep == "nearest" and oracle.tracks_best:
+            search_line(oracle, linear_share=_LINEAR_SHARE, margin_share=_MARGIN_SHARE)
+        oracle.tracker.leaves_ball = False
 
     def walk(oracle: Oracle, start: Tensor) -> None:
         s = oracle.state(x=start)
-        for _ in oracle.rounds(steps, s):
+        for _ in oracle.iterate(steps, s):
             m, w = oracle.value_and_grad(s.x)
             x0, x = oracle.x0, torch.where(per_row(m > 0, s.x), oracle.x0 + beta * (s.x - oracle.x0), s.x)
             d = to_plane(x, w, m + _dot(w, x - s.x), box=oracle.box, norm=norm)
             d0 = to_plane(x0, w, m + _dot(w, x0 - s.x), box=oracle.box, norm=norm)
-            near, far = oracle.ball.size(d), oracle.ball.size(d0)
-            alpha = per_row((near / (near + far).clamp_min(1e-12)).clamp_max(alpha_max), x)
+            size, size0 = oracle.ball.size(d), oracle.ball.size(d0)
+            alpha = per_row((size / (size + size0).clamp_min(1e-12)).clamp_max(alpha_max), x)
             s.x = torch.lerp(x + eta * d, x0 + eta * d0, alpha).clamp_(*oracle.box)
         oracle.finish(s.x)
 
     passes = restarts * targets * (steps + 1) + 3 * (keep == "nearest")
-    return Attack(search, ball(norm, eps), targeted_margin(), passes, keep, proposes=True)
+    return Attack(search, ball(norm, eps), targeted_margin(), passes, keep, tries_candidates=True)
 
 
-def _away(oracle: Oracle, norm: Norm) -> Tensor:
-    """A start for another walk: up to half as far away as the edge of the ball, or as the nearest point so far."""
+def _distant_start(oracle: Oracle, norm: Norm) -> Tensor:
+    """The start of a further walk: a draw up to half as far away as the edge of the ball or the nearest success."""
     reach = torch.full_like(oracle.y, oracle.ball.eps, dtype=oracle.x0.dtype)
-    if oracle.judging:
-        reach = torch.minimum(reach, oracle.now.size)
+    if oracle.tracks_best:
+        reach = torch.minimum(reach, oracle.best_size)
     half = ball(norm, 0.5).draw(oracle.noise(), oracle.x0.shape[1:])
     return (oracle.x0 + per_row(torch.where(reach < inf, reach, 1.0), half) * half).clamp_(*oracle.box)
 

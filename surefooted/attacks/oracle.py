@@ -1,10 +1,10 @@
-"""The oracle: the only way an attack reaches a model, and with ``records`` the place where all bookkeeping lives.
+"""The oracle: the only way in which an attack reaches a model. With ``tracker`` it does all the bookkeeping.
 
-It runs only the rows that are still active, judges *every* point it is asked about, keeps the best, counts queries and
-projects. What is left of an attack is its idea::
+It runs only the rows that are still under attack, judges *every* point that it evaluates, keeps the best, counts
+queries and projects. An attack is left with its idea::
 
     s = oracle.state(x=oracle.draw("uniform"))
-    for _ in oracle.rounds(steps, s):
+    for _ in oracle.iterate(steps, s):
         s.x = oracle.project(s.x + step_size * oracle.ball.steepest(oracle.gradient(s.x)))
     oracle.finish(s.x)
 """
@@ -13,142 +13,186 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from math import inf
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from surefooted.attacks.tracker import Adversarial, Keep, RowState, Tracker
+from surefooted.attacks.tracker import AttackResult, Keep, RowState, Tracker
 from surefooted.core.norms import Ball
 from surefooted.core.rng import Noise, torch_seed
 from surefooted.core.types import Forward, Points, Score, log_mean_softmax
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError, ModelError
 from surefooted.models.victims import Victim
 
 Start = Literal["clean", "uniform", "gaussian"]
-# Draws that one turn of several has, as a power of 2.
-TURN = 24
+# Each of several attacks in turn has 2²⁴ draws of its own.
+_DRAW_BITS = 24
+
+
+@runtime_checkable
+class Rules(Protocol):
+    """What an oracle reads of an ``Attack``: the allowed perturbations, and which point counts as the best.
+
+    Attributes:
+        ball: the allowed perturbations.
+        objective: the score that the attack raises.
+        keep: ``found`` drops a row when its attack succeeds; ``worst`` never drops it and ranks points by (success,
+            objective); ``nearest`` keeps the smallest perturbation that succeeds; ``last`` is the final iterate.
+        clip: whether points stay in the victim's box (pixels in [0, 1]).
+        eot: forward passes averaged per prediction, for stochastic victims; the mean prediction is judged.
+    """
+
+    @property
+    def ball(self) -> Ball: ...
+
+    @property
+    def objective(self) -> Score: ...
+
+    @property
+    def keep(self) -> Keep: ...
+
+    @property
+    def clip(self) -> bool: ...
+
+    @property
+    def eot(self) -> int: ...
 
 
 class Oracle:
-    """Answers an attack on a block of rows, and remembers the best answer for each.
+    """Answers an attack on a pool of rows and remembers the best point of each.
 
     Args:
-        victim: frozen and in its mode already (see ``views.untouched``).
-        points: the coordinates that are attacked, the class that each row should leave, the rows for the noise.
-        ball: what perturbations are allowed.
-        objective: what the attack raises.
-        keep: ``found`` retires a row when its goal is met; ``worst`` never retires and ranks by (goal met, objective);
-            ``nearest`` keeps the smallest perturbation that met the goal; ``last`` is the final iterate.
-        target: what the objective reads as the truth where that is not the class (soft labels in training).
-        batch: rows that one pass through the victim takes at most.
-        judging: without it nothing is remembered but the last iterate: training.
-        retiring: without it rows that are done stay in the batch, where batch norm learns from it.
-        eot: passes that each answer is the mean of, for victims that draw at random; judged by their mean prediction.
-        tick: told of the passes run, for a progress bar.
+        rules: the attack, or its facts.
+        victim: frozen and in its mode already (see ``victims.untouched``).
+        points: the coordinates under attack, the class that each row should leave, the rows that key the noise.
+        seed: keys all draws, together with the rows.
+        batch: rows per forward pass at most.
+        target: what the objective treats as the truth if it is not the class (soft labels in training).
+        tracks_best: if False, only the last iterate is remembered (training).
+        drops_rows: if False, finished rows stay in the batch, where batch norm may be learning from them.
+        on_progress: is called with the number of row-passes done, for a progress bar.
+
+    Example:
+        >>> import torch
+        >>> import surefooted as sf
+        >>> from surefooted.models.victims import NetworkVictim
+        >>> points = sf.Points(torch.rand(4, 3), torch.tensor([0, 1, 0, 1]), torch.arange(4))
+        >>> victim = NetworkVictim(torch.nn.Linear(3, 2))
+        >>> oracle = Oracle(sf.attacks.pgd(eps=0.1), victim, points, seed=0)
+        >>> oracle.finish(oracle.draw("uniform"))
+        >>> oracle.result().x.shape
+        torch.Size([4, 3])
     """
 
     def __init__(
         self,
+        rules: Rules,
         victim: Victim,
         points: Points,
         *,
-        ball: Ball,
-        objective: Score,
-        keep: Keep,
         seed: int,
-        box: tuple[float, float],
-        target: Tensor | None = None,
         batch: int = 512,
-        judging: bool = True,
-        retiring: bool = True,
-        eot: int = 1,
-        tick: Callable[[int], None] | None = None,
+        target: Tensor | None = None,
+        tracks_best: bool = True,
+        drops_rows: bool = True,
+        on_progress: Callable[[int], None] | None = None,
     ) -> None:
-        self.victim, self.ball, self.objective, self.keep = victim, ball, objective, keep
-        self.box, self.seed, self.batch, self.judging, self.tick = box, seed, batch, judging, tick
-        self.draws, self.eot = 0, eot
-        self.turns: tuple[int, ...] = ()
-        self.records = Tracker(points, target, ball=ball, keep=keep, judging=judging, retiring=retiring)
-        # What was said of the points asked about last: whether they have left their class.
+        self.ball, self.objective, self.keep, self.eot = rules.ball, rules.objective, rules.keep, rules.eot
+        self.victim, self.box = victim, victim.box if rules.clip else (-inf, inf)
+        self.seed, self.batch, self.tracks_best, self.on_progress = seed, batch, tracks_best, on_progress
+        self.draw_count = 0
+        self.path: tuple[int, ...] = ()  # indices of the attacks within attacks that are running
+        self.tracker = Tracker(
+            points, target, ball=self.ball, keep=self.keep, tracks_best=tracks_best, drops_rows=drops_rows
+        )
+        # Which of the points evaluated last are misclassified.
         self.wrong = torch.zeros(len(points.y), dtype=torch.bool, device=points.x.device)
-        if judging or objective.uses_clean:
-            self._look()
-
-    @property
-    def now(self) -> RowState:
-        """The records of the active rows."""
-        return self.records.now
+        if tracks_best or self.objective.uses_clean:
+            self._evaluate_clean()
 
     @property
     def x0(self) -> Float[Tensor, "a *z"]:
-        """The clean points of the active rows."""
-        return self.now.x0
+        """Clean points of the active rows."""
+        return self.tracker.active.x0
 
     @property
     def y(self) -> Int[Tensor, " a"]:
-        """The classes that the active rows should leave."""
-        return self.now.y
+        """Classes that the active rows should leave."""
+        return self.tracker.active.y
 
     @property
-    def active(self) -> int:
-        """How many rows are still attacked."""
-        return self.records.active
+    def best(self) -> Float[Tensor, "a *z"]:
+        """Best points of the active rows so far. Needs ``tracks_best``."""
+        return self.tracker.active.best
+
+    @property
+    def best_size(self) -> Float[Tensor, " a"]:
+        """Norms of the smallest perturbations found so far (keep ``nearest``); infinite without one."""
+        return self.tracker.active.size
+
+    @property
+    def active_count(self) -> int:
+        """Number of rows under attack."""
+        return self.tracker.active_count
 
     @property
     def classes(self) -> int:
-        """How many classes the victim tells apart."""
-        if "clean" not in self.now.__dict__:
-            self._look()
-        return self.now.clean.shape[-1]
+        """Number of the victim's classes."""
+        if "clean" not in self.tracker.active.__dict__:
+            self._evaluate_clean()
+        return self.tracker.active.clean.shape[-1]
 
     def state(self, **tensors: Tensor) -> RowState:
-        """Tensors of the attack's own, with one entry for each active row."""
+        """Tensors of the attack itself, with one entry per active row."""
         return RowState(**tensors)
 
-    def rounds(self, n: int, state: RowState) -> Iterator[int]:
-        """Up to ``n`` turns. Between them rows that are done leave, from the oracle and from ``state`` alike.
+    def iterate(self, steps: int, state: RowState) -> Iterator[int]:
+        """Count up to ``steps`` steps. Between steps, finished rows leave both the oracle and ``state``.
 
-        After the last turn rows set aside by ``rest`` are back, as they were when they left; rows that met their goal
-        under ``keep='found'`` are not.
+        After the last step, deactivated rows return in the state in which they left. Under ``keep='found'``, rows whose
+        attack succeeded do not return.
         """
-        return self.records.rounds(n, state)
+        return self.tracker.iterate(steps, state)
 
     def value(self, x: Float[Tensor, "a *z"]) -> Float[Tensor, " a"]:
-        """The objective at ``x``; one forward pass."""
-        return self._ask(x, gradient=False)[0]
+        """The objective at ``x``. Costs one forward pass."""
+        return self._evaluate(x, gradient=False)[0]
 
     def gradient(self, x: Float[Tensor, "a *z"]) -> Float[Tensor, "a *z"]:
-        """The objective's gradient at ``x``; one forward and one backward pass."""
-        return self._ask(x, gradient=True)[1]
+        """The gradient of the objective at ``x``. Costs one forward and one backward pass."""
+        return self._evaluate(x, gradient=True)[1]
 
     def value_and_grad(self, x: Float[Tensor, "a *z"]) -> tuple[Float[Tensor, " a"], Float[Tensor, "a *z"]]:
-        return self._ask(x, gradient=True)
+        """The objective and its gradient at ``x``. Costs one forward and one backward pass."""
+        return self._evaluate(x, gradient=True)
 
-    def pursue(self, objective: Score) -> None:
-        """Go on with another objective. What was found stays found; the worst of all is the one of greatest margin.
+    def set_objective(self, objective: Score) -> None:
+        """Continue with another objective. Successes are kept; with keep ``worst``, points are ranked by margin.
 
-        Under other rules values of the old objective are forgotten: points of different ones have no order.
+        Under other rules the values of the old objective are forgotten: values of different objectives have no order.
         """
         self.objective = objective
-        if self.judging and self.keep == "worst":
-            self.records.compare(Forward(self.now.clean.transpose(0, 1), self.now.target))
-        elif self.judging:
-            self.now.value.fill_(-torch.inf)
-        elif objective.uses_clean and "clean" not in self.now.__dict__:
-            self._look()
+        active = self.tracker.active
+        if self.tracks_best and self.keep == "worst":
+            self.tracker.rank_by_margin(Forward(active.clean.transpose(0, 1), active.target))
+        elif self.tracks_best:
+            active.value.fill_(-inf)
+        elif objective.uses_clean and "clean" not in active.__dict__:
+            self._evaluate_clean()
 
-    def rest(self, rows: Bool[Tensor, " a"]) -> None:
-        """Set rows aside until the end of the current rounds; in training none is."""
-        self.records.rest(rows)
+    def deactivate(self, rows: Bool[Tensor, " a"]) -> None:
+        """Set rows aside until the end of the current ``iterate``. Does nothing if the best is not tracked."""
+        self.tracker.deactivate(rows)
 
     def project(self, x: Float[Tensor, "a *z"]) -> Float[Tensor, "a *z"]:
-        """The nearest allowed point: into the ball, then into the box."""
+        """Project ``x`` onto the ball, then onto the box."""
         return (self.x0 + self.ball.clip(x - self.x0)).clamp_(*self.box)
 
     def draw(self, start: Start, sigma: float = 0.0) -> Float[Tensor, "a *z"]:
-        """A starting point: the clean one, uniform in the ball, or a Gaussian step of standard deviation sigma."""
+        """A starting point: clean, uniform in the ball, or a Gaussian step of standard deviation ``sigma``."""
         if start == "clean":
             return self.x0
         shape = self.x0.shape[1:]
@@ -156,138 +200,146 @@ class Oracle:
         return self.project(self.x0 + d)
 
     @contextmanager
-    def turn(self, k: int) -> Iterator[None]:
-        """The ``k``-th of several attacks in a row: its draws do not depend on how long those before it took.
+    def sub_attack(self, index: int) -> Iterator[None]:
+        """Run one of several attacks: its draws do not depend on how long the attacks before it took.
 
-        A turn within a turn, as of a union in a union, has draws of its own too.
+        Nested attacks, as of a union in a union, have draws of their own too.
         """
-        seed, draws, turns = self.seed, self.draws, self.turns
-        if turns:
-            self.seed = torch_seed(seed, *turns)
-        self.draws, self.turns = k << TURN, (*turns, k)
+        seed, draw_count, path = self.seed, self.draw_count, self.path
+        if path:
+            self.seed = torch_seed(seed, *path)
+        self.draw_count, self.path = index << _DRAW_BITS, (*path, index)
         try:
             yield
         finally:
-            self.seed, self.draws, self.turns = seed, draws, turns
+            self.seed, self.draw_count, self.path = seed, draw_count, path
 
     def noise(self) -> Noise:
-        """A fresh draw for the active rows, the same for a row whatever else is active."""
-        self.draws += 1
-        return Noise(self.seed, self.now.rows, self.draws)
+        """A fresh draw for the active rows. A row's draw does not depend on which other rows are active."""
+        self.draw_count += 1
+        return Noise(self.seed, self.tracker.active.rows, self.draw_count)
 
     def finish(self, x: Float[Tensor, "a *z"]) -> None:
-        """Judge the last iterate too: without it a k-step attack reports only k - 1 of its moves."""
-        if self.judging and self.active:
-            self._ask(x, gradient=False, last=True)
+        """Judge the last iterate too: without it, an attack of k steps would report only k − 1 of its points."""
+        if self.tracks_best and self.active_count:
+            self._evaluate(x, gradient=False, last=True)
             if self.keep == "found":
-                self.records.retire()
-        elif not self.judging:
-            self.now.best = x
+                self.tracker.drop_inactive()
+        elif not self.tracks_best:
+            self.tracker.active.best = x
 
-    def result(self) -> Adversarial:
-        w = self.records.settle()
-        w.found = torch.cat([self._sure(w, part, w.best[part], w.found[part]) for part in self._parts(len(w.y))])
-        return Adversarial(w.best, w.found, self.ball.size(w.best - w.x0), w.queries)
+    def result(self) -> AttackResult:
+        """The best points of all rows of the pool."""
+        pool = self.tracker.collect()
+        pool.found = torch.cat(
+            [self._confirm(pool, part, pool.best[part], pool.found[part]) for part in self._batches(len(pool.y))]
+        )
+        return AttackResult(pool.best, pool.found, self.ball.size(pool.best - pool.x0), pool.queries)
 
-    def _look(self) -> None:
+    def _evaluate_clean(self) -> None:
         """Judge the clean points, and keep their logits for objectives that compare with them."""
-        logits = []
-        for part in self._parts():
+        active = self.tracker.active
+        all_logits = []
+        for part in self._batches():
             with torch.no_grad():
-                out = torch.cat([self.victim(self.x0[part]) for _ in range(self.eot)])
-            if self.judging:
-                f = Forward(out, self.now.target[part], out)
-                wrong = self._sure(self.now, part, self.x0[part], f.log_p.argmax(-1) != self.y[part])
-                self.records.asked(part, self.eot)
-                self.records.judge(part, self.x0[part], f, self.objective(f), wrong)
-            logits.append(out)
-        # Rows lead in every record, samples follow.
-        self.records.add(clean=torch.cat(logits, 1).transpose(0, 1))
-        if self.judging:
-            # A row that is wrong from the start is found at size 0, and nothing is nearer.
-            self.now.idle |= self.now.found & (self.keep in ("found", "nearest"))
-            self.records.retire()
+                logits = torch.cat([self.victim(self.x0[part]) for _ in range(self.eot)])
+            if self.tracks_best:
+                f = Forward(logits, active.target[part], logits)
+                wrong = self._confirm(active, part, self.x0[part], f.log_p.argmax(-1) != self.y[part])
+                self.tracker.count_queries(part, self.eot)
+                self.tracker.judge(part, self.x0[part], f, self.objective(f), wrong)
+            all_logits.append(logits)
+        # In every record the first axis is the row; samples follow.
+        self.tracker.add_columns(clean=torch.cat(all_logits, 1).transpose(0, 1))
+        if self.tracks_best:
+            # A misclassified clean point is an adversarial example of size 0, and no point is nearer.
+            active.inactive |= active.found & (self.keep in ("found", "nearest"))
+            self.tracker.drop_inactive()
 
-    def _ask(self, x: Tensor, *, gradient: bool, last: bool = False) -> tuple[Tensor, Tensor]:
-        if not self.active:
+    def _evaluate(self, x: Tensor, *, gradient: bool, last: bool = False) -> tuple[Tensor, Tensor]:
+        if not self.active_count:
             return x.new_zeros(0), x
+        active = self.tracker.active
         values: list[Tensor] = []
         gradients: list[Tensor] = []
         wrong: list[Tensor] = []
-        for part in self._parts():
+        for part in self._batches():
             point = x[part].detach()
-            f, value, gradient_here = self._answer(point, part, gradient)
+            f, value, gradient_here = self._forward(point, part, gradient)
             values.append(value)
             gradients += gradient_here
-            wrong.append(f.log_p.detach().argmax(-1) != self.now.y[part])
-            if self.judging:
-                self.records.asked(part, self.eot)
-            if self.judging and (last or self.keep != "last"):
-                wrong[-1] = self._sure(self.now, part, point, wrong[-1])
+            wrong.append(f.log_p.detach().argmax(-1) != active.y[part])
+            if self.tracks_best:
+                self.tracker.count_queries(part, self.eot)
+            if self.tracks_best and (last or self.keep != "last"):
+                wrong[-1] = self._confirm(active, part, point, wrong[-1])
                 with torch.no_grad():
-                    self.records.judge(part, point.detach(), f, values[-1], wrong[-1])
+                    self.tracker.judge(part, point.detach(), f, values[-1], wrong[-1])
         self.wrong = _joined(wrong)
-        if self.tick:
-            self.tick(self.active * self.eot)
+        if self.on_progress:
+            self.on_progress(self.active_count * self.eot)
         return _joined(values), _joined(gradients) if gradient else x
 
-    def _answer(self, point: Tensor, part: slice, gradient: bool) -> tuple[Forward, Tensor, list[Tensor]]:
-        """All that was said about a point in ``eot`` passes, with the means of the objective and of its gradient."""
+    def _forward(self, point: Tensor, part: slice, gradient: bool) -> tuple[Forward, Tensor, list[Tensor]]:
+        """The logits of all ``eot`` passes, with the means of the objective and of its gradient."""
+        active = self.tracker.active
         logits: list[Tensor] = []
         values: list[Tensor] = []
         gradients: list[Tensor] = []
+        clean = active.clean[part].transpose(0, 1) if self.objective.uses_clean else None
         point.requires_grad_(gradient)
         for _ in range(self.eot):
             with torch.set_grad_enabled(gradient):
-                f = Forward(self.victim(point), self.now.target[part], self._clean(part))
-                check_told(self.objective, f)
+                f = Forward(self.victim(point), active.target[part], clean)
+                _check_objective(self.objective, f)
                 value = self.objective(f)
             if gradient:
                 gradients.append(input_gradient(value.sum(), point))
             values.append(value.detach())
             logits.append(f.logits.detach())
-        whole = f if self.eot == 1 else Forward(torch.cat(logits), f.target)
-        return whole, _mean(values), [_mean(gradients)] if gradient else []
+        joint = f if self.eot == 1 else Forward(torch.cat(logits), f.target)
+        return joint, _mean(values), [_mean(gradients)] if gradient else []
 
-    def _sure(self, rows: RowState, part: slice, x: Tensor, wrong: Tensor) -> Tensor:
-        """Whether the victim's mean answer leaves the class in passes of their own too, where it seemed to.
+    def _confirm(self, rows: RowState, part: slice, x: Tensor, wrong: Tensor) -> Tensor:
+        """Repeat the prediction of stochastic victims at misclassified points, and return which still are.
 
-        Of a hundred points that a random victim answers, some are wrong by chance: an attack that stopped there would
-        report the luckiest of its draws.
+        Of a hundred points that a stochastic victim classifies, some are wrong by chance. An attack that stopped at the
+        first would report the luckiest of its draws.
         """
         if self.eot == 1 or not bool(wrong.any()):
             return wrong
-        at = wrong.nonzero()[:, 0]
+        index = wrong.nonzero()[:, 0]
         with torch.no_grad():
-            again = torch.cat([self.victim(x[at].detach()) for _ in range(self.eot)])
+            again = torch.cat([self.victim(x[index].detach()) for _ in range(self.eot)])
         rows.queries[part] += self.eot * wrong
-        return wrong.index_put((at,), log_mean_softmax(again).argmax(-1) != rows.y[part][at])
+        return wrong.index_put((index,), log_mean_softmax(again).argmax(-1) != rows.y[part][index])
 
-    def _clean(self, part: slice) -> Tensor | None:
-        return self.now.clean[part].transpose(0, 1) if self.objective.uses_clean else None
-
-    def _parts(self, n: int | None = None) -> Iterator[slice]:
-        return (slice(a, a + self.batch) for a in range(0, self.active if n is None else n, self.batch))
+    def _batches(self, n: int | None = None) -> Iterator[slice]:
+        return (slice(a, a + self.batch) for a in range(0, self.active_count if n is None else n, self.batch))
 
 
-def check_told(objective: Score, f: Forward) -> None:
-    """Refuse to raise what one sample does not tell: such an attack would stay where it is, and find nothing."""
+def _check_objective(objective: Score, f: Forward) -> None:
+    """Refuse an objective that is constant for a single prediction: the attack would stay where it is."""
     if objective.epistemic and len(f.logits) == 1:
-        raise InputError(
-            f"{objective.called} is the same for any single prediction, and so moves nothing; attack several networks "
-            "(--model KEY,KEY) or dropout masks (--model KEY@10), or raise another score, such as entropy."
+        raise ArgumentError(
+            f"{objective.called} is constant for a single prediction, so its gradient is zero. Attack an ensemble or "
+            "MC-dropout samples instead, or raise another score, such as entropy."
         )
 
 
 def input_gradient(value: Tensor, point: Tensor) -> Tensor:
-    """The gradient of a number by the points. Raises InputError where the model gives none."""
-    found = torch.autograd.grad(value, point, allow_unused=True)[0] if value.requires_grad else None
-    if found is None:
-        raise InputError(
-            "the model gives its input no gradient (is it detached, or run without gradients?); mend that, or use an "
-            "attack that asks for none: square or random_search."
+    """The gradient of a number with respect to the input.
+
+    Raises:
+        ModelError: if the model is not differentiable.
+    """
+    gradient = torch.autograd.grad(value, point, allow_unused=True)[0] if value.requires_grad else None
+    if gradient is None:
+        raise ModelError(
+            "The model gives its input no gradient. Does its forward pass detach a tensor or run under torch.no_grad? "
+            "Remove that, or use a gradient-free attack: square or random_search."
         )
-    return found
+    return gradient
 
 
 def _mean(parts: list[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Random search: as many uniform draws as it takes."""
+"""Random search: uniform draws from the ball."""
 
 from __future__ import annotations
 
@@ -19,21 +19,38 @@ def random_search(
     draws: Count = 10_000,
     keep: Literal["found", "worst", "nearest"] = "found",
 ) -> Attack:
-    """Random search: draws from the ball, uniform and independent, cut to the box. Asks for no gradient.
+    """Random search: independent uniform draws from the ball, cut to the box. Gradient-free.
 
-    A weak attack that betrays strong-looking defences: where it breaks rows that withstood PGD, gradients are masked
+    A weak attack that exposes gradient masking: where it breaks examples that withstood PGD, gradients are masked
     (EntM, table 10).
 
     Args:
-        norm: of the ball, linf or l2.
-        eps: its radius, in pixels' [0, 1]: 8/255, not 8.
-        draws: forward passes a row.
-        keep: found, worst or nearest; see ``surefooted.attacks.oracle.Oracle``.
+        norm: norm of the ball, linf or l2.
+        eps: radius of the ball, for pixels in [0, 1]: 8/255, not 8.
+        draws: forward passes per example.
+        keep: found, worst or nearest; see ``surefooted.attacks.oracle.Rules``.
+
+    Example:
+        >>> import surefooted as sf
+        >>> net = sf.nets.mlp((1, 8, 8), 10)
+        >>> points = sf.digits(test_limit=20).test.points()
+        >>> result = sf.attacks.random_search(eps=0.1, draws=30)(net, points)
+        >>> int(result.queries.max()) <= 31
+        True
     """
 
     def search(oracle: Oracle) -> None:
-        for _ in oracle.rounds(draws - 1, oracle.state()):
+        for _ in oracle.iterate(draws - 1, oracle.state()):
             oracle.value(oracle.draw("uniform"))
         oracle.finish(oracle.draw("uniform"))
 
-    return Attack(search, ball(norm, eps), cw_margin(), draws, keep, gradient_free=draws, proposes=True)
+    return Attack(
+        search,
+        ball(norm, eps),
+        cw_margin(),
+        draws,
+        keep,
+        gradient_free=draws,
+        tries_candidates=True,
+        expected_share=(0.9, 0.9),
+    )

@@ -1,4 +1,4 @@
-"""What an oracle remembers: the best point of every row so far, and which rows are still attacked."""
+"""The tracker: the best point of every row so far, and which rows are still under attack."""
 
 from __future__ import annotations
 
@@ -16,20 +16,27 @@ from surefooted.core.types import Forward, Points
 
 Keep = Literal["found", "worst", "nearest", "last"]
 
-MARGIN = cw_margin()
-# What a margin may move by from batch to batch, or with the layout of the weights.
-ROUNDING = 4e-6
+_MARGIN = cw_margin()
+# A margin changes by up to this much with the composition of the batch or the memory layout of the weights.
+MARGIN_ROUNDING = 4e-6
 
 
-class Adversarial(NamedTuple):
-    """What an attack hands back, per example.
+class AttackResult(NamedTuple):
+    """The result of an attack, one entry per example.
 
     Attributes:
-        x: the point kept (which one, the attack's ``keep`` rule says).
-        found: whether the victim's answer there differs from the class that was attacked.
-        size: norm of the perturbation kept; 0 where the clean point was already wrong, under ``found`` and ``nearest``,
-            and where ``nearest`` found nothing (``distance`` tells these apart).
-        queries: forward passes asked for this row until it retired.
+        x: the adversarial example that the attack's ``keep`` rule selects.
+        found: True where the victim misclassifies ``x``: its prediction differs from the class under attack.
+        size: norm of the perturbation. It is 0 where the clean point is already misclassified (``keep`` is ``found`` or
+            ``nearest``) and where ``nearest`` finds nothing; ``distance`` tells these two apart.
+        queries: forward passes spent on the example until it was dropped.
+
+    Example:
+        >>> import torch
+        >>> from surefooted.attacks.tracker import AttackResult
+        >>> found, size = torch.tensor([True, False]), torch.tensor([0.5, 0.0])
+        >>> AttackResult(torch.zeros(2, 3), found, size, torch.tensor([7, 9])).distance
+        tensor([0.5000, inf])
     """
 
     x: Float[Tensor, "b *z"]
@@ -39,12 +46,12 @@ class Adversarial(NamedTuple):
 
     @property
     def distance(self) -> Float[Tensor, " b"]:
-        """(N,) ``size`` where something was found, infinite elsewhere: what ``levels_of`` ranks by."""
+        """(N,) ``size`` where the attack succeeded, infinite elsewhere: the input of ``levels_of``."""
         return torch.where(self.found, self.size, inf)
 
 
 class RowState:
-    """Tensors with one entry a row that shrink together as rows retire."""
+    """Tensors with one entry per row, which shrink together when rows are dropped."""
 
     def __init__(self, **tensors: Tensor) -> None:
         self.__dict__.update(tensors)
@@ -65,166 +72,180 @@ class RowState:
     def clone(self) -> RowState:
         return RowState(**{name: t.clone() for name, t in self.__dict__.items()})
 
-    def become(self, other: RowState) -> None:
+    def assign(self, other: RowState) -> None:
+        """Take over the tensors of another state."""
         self.__dict__.clear()
         self.__dict__.update(other.__dict__)
 
 
 class Tracker:
-    """The records of a block of rows.
+    """The records of a pool of rows.
 
     Args:
-        points: the coordinates that are attacked, the class that each row should leave, the rows for the noise.
-        target: what the objective reads as the truth.
-        keep: as in ``Oracle``.
-        judging: without it there is no record but of what was given.
-        retiring: whether rows that are done leave.
+        points: the coordinates under attack, the class that each row should leave, the rows that key the noise.
+        target: what the objective treats as the truth; the class by default.
+        ball: the allowed perturbations.
+        keep: see ``Oracle``.
+        tracks_best: if False, nothing is recorded but the points themselves.
+        drops_rows: if False, inactive rows stay in the batch.
 
     Attributes:
-        now: of the rows that are still attacked: x0, y, i, target; their place in the block (row); and of what was
-            judged best, found, value, size, queries, and idle where a row is done or rests.
-        whole: of the block, up to date once ``settle`` was called.
-        rested: whether rows were set aside since the last turn.
-        across: whether several objectives have been raised in turn: the worst point is that of greatest margin, then.
-        roaming: a search that leaves the ball to come back to it sets this: points outside do not count.
-        outlook: less than infinity, ``rounds`` sets rows aside that have little hope: what is left of the way to their
-            goal is more than so many times what the latter half of the rounds brought.
+        active: records of the rows under attack. ``x0``, ``y``, ``rows`` and ``target`` were given; ``position`` is the
+            place in the pool. ``best``, ``found``, ``value``, ``size`` and ``queries`` describe the best point so far.
+            ``inactive`` is True where a row is finished or deactivated.
+        pool: records of the whole pool, up to date after ``collect``.
+        multi_objective: True once the objective has changed. The worst point is then the one of greatest margin.
+        leaves_ball: a search that leaves the ball and returns sets this to True. Points outside do not count.
+        give_up_ratio: if finite, ``iterate`` deactivates rows with little hope: those whose remaining way to the goal
+            is longer than this many times the progress in the second half of the steps so far.
+        drop_every: steps between two checks for rows to drop.
     """
 
     def __init__(
-        self, points: Points, target: Tensor | None, *, ball: Ball, keep: Keep, judging: bool, retiring: bool
+        self, points: Points, target: Tensor | None, *, ball: Ball, keep: Keep, tracks_best: bool, drops_rows: bool
     ) -> None:
-        x, y, i = points
+        x, y, rows = points
         n, device = len(y), x.device
-        self.ball, self.keep, self.judging = ball, keep, judging
-        self.retiring, self.across, self.roaming, self.rested, self.outlook = retiring, False, False, False, inf
-        self.now = RowState(
-            x0=x, y=y, rows=i, target=y if target is None else target, row=torch.arange(n, device=device)
+        self.ball, self.keep, self.tracks_best, self.drops_rows = ball, keep, tracks_best, drops_rows
+        self.multi_objective, self.leaves_ball, self.give_up_ratio = False, False, inf
+        self.active = RowState(
+            x0=x, y=y, rows=rows, target=y if target is None else target, position=torch.arange(n, device=device)
         )
-        if judging:
-            self.now.best = x.clone()
-            self.now.found, self.now.idle = (torch.zeros(n, dtype=torch.bool, device=device) for _ in range(2))
-            self.now.value, self.now.near, self.now.past = (torch.full((n,), -inf, device=device) for _ in range(3))
-            self.now.size = torch.full((n,), inf, device=device)
-            self.now.queries = torch.zeros(n, dtype=torch.int64, device=device)
-        self.whole = RowState(**self.now.__dict__)
-        # Asking whether rows have retired makes a GPU wait, so it is asked less often there.
-        self.patience = 8 if x.is_cuda else 1
+        if tracks_best:
+            active = self.active
+            active.best = x.clone()
+            active.found, active.inactive = (torch.zeros(n, dtype=torch.bool, device=device) for _ in range(2))
+            active.value, active.progress, active.previous_progress = (
+                torch.full((n,), -inf, device=device) for _ in range(3)
+            )
+            active.size = torch.full((n,), inf, device=device)
+            active.queries = torch.zeros(n, dtype=torch.int64, device=device)
+        self.pool = RowState(**self.active.__dict__)
+        # Counting inactive rows makes the CPU wait for a GPU, so it is done less often there.
+        self.drop_every = 8 if x.is_cuda else 1
+        self._has_deactivated = False  # since the last step of ``iterate``
 
     @property
-    def active(self) -> int:
-        return len(self.now.y)
+    def active_count(self) -> int:
+        """Number of rows under attack."""
+        return len(self.active.y)
 
-    def add(self, **columns: Tensor) -> None:
-        """One more record of every row; nothing has retired yet."""
-        self.now.__dict__.update(columns)
-        self.whole.__dict__.update(columns)
+    def add_columns(self, **columns: Tensor) -> None:
+        """Add a record of every row. No row may have been dropped yet."""
+        self.active.__dict__.update(columns)
+        self.pool.__dict__.update(columns)
 
-    def rest(self, rows: Bool[Tensor, " a"]) -> None:
-        """As ``Oracle.rest``."""
-        if self.judging:
-            self.now.idle |= rows
-            self.rested = True
+    def deactivate(self, rows: Bool[Tensor, " a"]) -> None:
+        """See ``Oracle.deactivate``."""
+        if self.tracks_best:
+            self.active.inactive |= rows
+            self._has_deactivated = True
 
-    def rounds(self, n: int, state: RowState) -> Iterator[int]:
-        """As ``Oracle.rounds``."""
-        entered, place = self.now.row, torch.arange(self.active, device=self.now.row.device)
-        whole: RowState | None = None
-        kept = torch.zeros_like(place, dtype=torch.bool)  # rows whose state is put away
-        looks = {n // 10, n // 5, 2 * n // 5, 4 * n // 5} if self.outlook < inf else set()
-        if looks:
-            self.now.near, self.now.past = (torch.full_like(self.now.size, -inf) for _ in range(2))
-        for k in range(n):
-            if k in looks:
-                self.rest(-self.now.near > self.outlook * (self.now.near - self.now.past))
-                self.now.past = self.now.near.clone()
-            if self.rested:
-                # At once: how long a row goes on while others are still busy must not show in what it comes back with.
-                fresh = self.now.idle & ~kept
-                whole = whole or state.clone()
-                whole.put(place[fresh], state.take(fresh))
-                kept, self.rested = kept | fresh, False
-            if self.judging and k % self.patience == 0 and self._worth_retiring():
-                whole, stays = whole or state.clone(), ~self.now.idle
-                place, kept = place[stays], kept[stays]
-                state.become(state.take(stays))
-                self.retire()
-            if not self.active:
+    def iterate(self, steps: int, state: RowState) -> Iterator[int]:
+        """See ``Oracle.iterate``."""
+        entered, place = self.active.position, torch.arange(self.active_count, device=self.active.position.device)
+        full: RowState | None = None  # the state of all rows that entered, once some have left
+        saved = torch.zeros_like(place, dtype=torch.bool)  # rows whose state in ``full`` is final
+        checks = {steps // 10, steps // 5, 2 * steps // 5, 4 * steps // 5} if self.give_up_ratio < inf else set()
+        if checks:
+            self.active.progress, self.active.previous_progress = (
+                torch.full_like(self.active.size, -inf) for _ in range(2)
+            )
+        for k in range(steps):
+            if k in checks:
+                progress, previous = self.active.progress, self.active.previous_progress
+                self.deactivate(-progress > self.give_up_ratio * (progress - previous))
+                self.active.previous_progress = progress.clone()
+            if self._has_deactivated:
+                # Save the state at once: a row must not come back changed by steps that it took only because other
+                # rows were still busy.
+                new = self.active.inactive & ~saved
+                full = full or state.clone()
+                full.put(place[new], state.take(new))
+                saved, self._has_deactivated = saved | new, False
+            if self.tracks_best and k % self.drop_every == 0 and self._dropping_pays():
+                full, stays = full or state.clone(), ~self.active.inactive
+                place, saved = place[stays], saved[stays]
+                state.assign(state.take(stays))
+                self.drop_inactive()
+            if not self.active_count:
                 break
             yield k
-        if self.judging:
-            self.settle()
-            if whole is not None:
-                whole.put(place[~kept], state.take(~kept))
-                state.become(whole)
-            self.rested = False
-            back = self.whole.take(entered)
-            back.idle = back.found & (self.keep == "found")
-            self.now = back
-            if self.active and bool(back.idle.any()):
-                state.become(state.take(~back.idle))
-                self.retire()
+        if self.tracks_best:
+            self.collect()
+            if full is not None:
+                full.put(place[~saved], state.take(~saved))
+                state.assign(full)
+            self._has_deactivated = False
+            returned = self.pool.take(entered)
+            returned.inactive = returned.found & (self.keep == "found")
+            self.active = returned
+            if self.active_count and bool(returned.inactive.any()):
+                state.assign(state.take(~returned.inactive))
+                self.drop_inactive()
 
-    def asked(self, part: slice, passes: int) -> None:
-        """Count what was asked for the rows that are not done."""
-        self.now.queries[part] += passes * ~self.now.idle[part]
+    def count_queries(self, batch: slice, passes: int) -> None:
+        """Count forward passes for the active rows of a batch."""
+        self.active.queries[batch] += passes * ~self.active.inactive[batch]
 
-    def compare(self, clean: Forward) -> None:
-        """From now on rank points by their margin, whatever was raised; the clean ones are all that there is so far."""
-        if not self.across:
-            self.across = True
-            self.now.value.copy_(MARGIN(clean))
+    def rank_by_margin(self, clean: Forward) -> None:
+        """From now on rank points by their margin, whatever the objective. Only the clean points exist so far."""
+        if not self.multi_objective:
+            self.multi_objective = True
+            self.active.value.copy_(_MARGIN(clean))
 
-    def judge(self, part: slice, x: Tensor, f: Forward, value: Tensor, wrong: Tensor) -> None:
-        """Keep these points where they are better than the best so far, by the ``keep`` rule."""
-        now = self.now
-        value = MARGIN(f) if self.across else value
-        found, best, idle = now.found[part], now.value[part], now.idle[part]
+    def judge(self, batch: slice, x: Tensor, f: Forward, value: Tensor, wrong: Tensor) -> None:
+        """Record these points where they are better than the best so far by the ``keep`` rule."""
+        active = self.active
+        value = _MARGIN(f) if self.multi_objective else value
+        found, best_value, inactive = active.found[batch], active.value[batch], active.inactive[batch]
         if self.keep == "nearest":
-            size = self.ball.size(x - now.x0[part])
-            # Wrong by less than rounding may be right when asked again, in another batch or layout of the weights.
-            better = wrong & (MARGIN(f) > ROUNDING) & (size < now.size[part])
+            size = self.ball.size(x - active.x0[batch])
+            # A point misclassified by less than rounding may be classified correctly in another batch or layout.
+            better = wrong & (_MARGIN(f) > MARGIN_ROUNDING) & (size < active.size[batch])
         elif self.keep == "last":
             better = torch.ones_like(wrong)
         else:
-            better = (wrong & ~found) | ((wrong == found) & (value > best))
-        better &= ~idle
-        if self.roaming:
-            better &= self.ball.size(x - now.x0[part]) <= self.ball.eps * (1 + 1e-6)
+            better = (wrong & ~found) | ((wrong == found) & (value > best_value))
+        better &= ~inactive
+        if self.leaves_ball:
+            better &= self.ball.size(x - active.x0[batch]) <= self.ball.eps * (1 + 1e-6)
         if self.keep == "nearest":
-            _overwrite(now.size[part], better, size)
-        _overwrite(now.best[part], better, x)
-        _overwrite(best, better, value)
+            _overwrite(active.size[batch], better, size)
+        _overwrite(active.best[batch], better, x)
+        _overwrite(best_value, better, value)
         _overwrite(found, better, wrong)
         if self.keep == "found":
-            idle |= found
-        if self.outlook < inf:
-            # To the goal it is 0: from outside the ball the distance to its edge, from inside the margin.
-            outside = torch.where(wrong, self.ball.eps - self.ball.size(x - now.x0[part]), -inf)
-            torch.maximum(now.near[part], outside if self.roaming else MARGIN(f), out=now.near[part])
+            inactive |= found
+        if self.give_up_ratio < inf:
+            # Progress is 0 at the goal. A walk from outside measures the distance to the edge of the ball, a walk from
+            # inside the margin.
+            outside = torch.where(wrong, self.ball.eps - self.ball.size(x - active.x0[batch]), -inf)
+            progress = active.progress[batch]
+            torch.maximum(progress, outside if self.leaves_ball else _MARGIN(f), out=progress)
 
-    def retire(self) -> None:
-        """Rows that are idle leave ``now``."""
-        idle = self.now.idle
-        if self.retiring and bool(idle.any()):
-            self._store(self.now.take(idle))
-            self.now = self.now.take(~idle)
+    def drop_inactive(self) -> None:
+        """Drop inactive rows from ``active``; the pool keeps their records."""
+        inactive = self.active.inactive
+        if self.drops_rows and bool(inactive.any()):
+            self._write_to_pool(self.active.take(inactive))
+            self.active = self.active.take(~inactive)
 
-    def settle(self) -> RowState:
-        """The records of the whole block."""
-        self._store(self.now)
-        return self.whole
+    def collect(self) -> RowState:
+        """Bring the records of the whole pool up to date and return them."""
+        self._write_to_pool(self.active)
+        return self.pool
 
-    def _worth_retiring(self) -> bool:
-        # Dropping a row copies the records of those that stay: wait until it pays.
-        return self.retiring and int(self.now.idle.sum()) * 16 > self.active
+    def _dropping_pays(self) -> bool:
+        # Dropping a row copies the records of all others: wait until a sixteenth of the rows can go.
+        return self.drops_rows and int(self.active.inactive.sum()) * 16 > self.active_count
 
-    def _store(self, rows: RowState) -> None:
-        if self.whole.row is self.now.row:
-            self.whole = RowState(**self.now.__dict__)  # nothing has left yet: the record is the block
+    def _write_to_pool(self, rows: RowState) -> None:
+        if self.pool.position is self.active.position:
+            self.pool = RowState(**self.active.__dict__)  # no row has been dropped yet: both are the same
         else:
-            self.whole.put(rows.row, rows)
+            self.pool.put(rows.position, rows)
 
 
-def _overwrite(kept: Tensor, where: Bool[Tensor, " a"], new: Tensor) -> None:
-    torch.where(per_row(where, kept), new.to(kept.dtype), kept, out=kept)
+def _overwrite(best: Tensor, where: Bool[Tensor, " a"], new: Tensor) -> None:
+    torch.where(per_row(where, best), new.to(best.dtype), best, out=best)

@@ -1,4 +1,4 @@
-"""Transfer: points crafted on a proxy, judged by another classifier. The black-box attack of the EntM paper."""
+"""Transfer attacks: adversarial examples crafted on a surrogate, evaluated on the victim. EntM's black-box attack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from surefooted.attacks.base import Attack
-from surefooted.attacks.tracker import Adversarial
+from surefooted.attacks.tracker import AttackResult
 from surefooted.components.spec import build, complete, parse_spec
 from surefooted.core.norms import per_row
 from surefooted.core.types import Points
@@ -26,38 +26,55 @@ def transfer(
     *,
     seed: int = 0,
     batch: int = 512,
-) -> Adversarial:
-    """Attack ``proxy`` and see what that does to ``model``, of which nothing but two answers an image is asked.
+) -> AttackResult:
+    """Attack ``proxy``, the surrogate, and evaluate ``model``, the victim, on the result: two queries per image.
 
     Args:
-        attack: as for ``surefooted.attack``. One given by name hands on its last iterate where it can: a point that has
-            just left its class on the proxy rarely leaves it elsewhere.
+        attack: as for ``surefooted.attack``. An attack given by name uses ``keep="last"`` if it can and if no ``keep``
+            was given: a point that has just left its class on the surrogate rarely leaves it on the victim.
+        model: the victim, a module from pixels in [0, 1] to logits.
+        proxy: the surrogate, on which the attack runs.
+        images: images with their labels.
+        seed: keys all draws of the attack.
+        batch: images per forward pass at most.
 
     Returns:
-        ``found`` says whether ``model`` is wrong, at the clean image (size 0) or where the proxy's attack moved it.
+        ``found`` is True where ``model`` misclassifies the clean image (size 0) or the perturbed one.
+
+    Example:
+        >>> import surefooted as sf
+        >>> model, proxy = (sf.nets.mlp((1, 8, 8), 10) for _ in range(2))
+        >>> result = sf.transfer({"pgd": {"eps": 0.1, "steps": 5}}, model, proxy, sf.digits(test_limit=20).test)
+        >>> result.queries.unique()
+        tensor([2])
     """
     made = attack if isinstance(attack, Attack) else build("attack", as_transfer_attack(attack))
     points = images.points() if isinstance(images, Images) else images
     return evaluate_transfer(model, points, made(proxy, points, seed=seed, batch=batch).x, made)
 
 
-def evaluate_transfer(model: nn.Module | Victim, points: Points, moved: Tensor, attack: Attack) -> Adversarial:
-    """What a classifier says of points that were moved without it."""
+def evaluate_transfer(model: nn.Module | Victim, points: Points, moved: Tensor, attack: Attack) -> AttackResult:
+    """Evaluate a victim on points that an attack perturbed on a surrogate."""
     points = to_device_of(as_victim(model), points)
     moved = moved.to(points.x.device)
-    answers = predict(model, points), predict(model, points._replace(x=moved), boxed=attack.clip)
-    missed, wrong = (p.log_p.argmax(-1) != p.y for p in answers)
-    x = torch.where(per_row(missed, moved), points.x, moved)
-    return Adversarial(x, missed | wrong, attack.ball.size(x - points.x), torch.full_like(points.y, 2))
+    predicted = predict(model, points), predict(model, points._replace(x=moved), boxed=attack.clip)
+    wrong_clean, wrong = (p.log_p.argmax(-1) != p.y for p in predicted)
+    x = torch.where(per_row(wrong_clean, moved), points.x, moved)
+    return AttackResult(x, wrong_clean | wrong, attack.ball.size(x - points.x), torch.full_like(points.y, 2))
 
 
 def as_transfer_attack(attack: Any) -> dict[str, Any]:
-    """The attack's complete spec, with ``keep="last"`` where it has a choice and none was made."""
+    """The complete spec of an attack, with ``keep="last"`` if the attack offers it and no ``keep`` was given.
+
+    Example:
+        >>> as_transfer_attack("pgd")["pgd"]["keep"], as_transfer_attack("square")["square"]["keep"]
+        ('last', 'worst')
+    """
     name, given = parse_spec(attack)
     arguments = parse_spec(complete("attack", attack))[1]
     if "keep" in arguments and "keep" not in given:
         try:
             return complete("attack", {name: given | {"keep": "last"}})
-        except InputError:  # one that knows found, worst and nearest only
+        except InputError:  # attacks that offer only found, worst and nearest
             return complete("attack", {name: given | {"keep": "worst"}})
     return complete("attack", attack)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from surefooted.components.spec import base_name, canonical, parse_spec
+from surefooted.components.spec import canonical, parse_spec
 from surefooted.core.types import Points
 from surefooted.models.victims import as_victim, channels_last, untouched
 from surefooted.pipeline.runtime import Runtime
@@ -34,16 +34,6 @@ from surefooted.pipeline.tasks.sources import DeepEnsemble, MCDropout, MemberOf
 from surefooted.training.loop import OuterLoss
 from surefooted.training.setup import to_memory_format
 
-# Of the forward passes with and without gradient that an attack may need, the shares that it does need: broken images
-# need no more. Measured in our own runs; a network that nothing breaks needs all, one that everything breaks few.
-ASKED = {
-    "pgd": (0.6, 0.6),
-    "autoattack": (0.45, 0.45),
-    "autoattack, lean": (0.3, 0.1),
-    "worst_of": (0.6, 0.6),
-    "adaptive_smoothing": (0.8, 0.8),
-    "random_search": (0.9, 0.9),
-}
 # Images that a forward pass is timed on.
 TIMED_IMAGES = 256
 # Seconds to read what a task requires and to write what it makes.
@@ -104,8 +94,7 @@ class _Stopwatch:
 
     @cost.register
     def _(self, task: AttackTask) -> Forecast:
-        lean = ", lean" if parse_spec(task.attack)[1].get("budget") == "lean" else ""
-        with_gradient, without = ASKED.get(f"{base_name(task.attack)}{lean}", (1.0, 1.0))
+        with_gradient, without = task.component.expected_share
         free = task.gradient_free_passes()
         steep, flat = int(with_gradient * (task.total_ticks() - free)), int(without * free)
         seconds = steep * self._pass(task.victim, gradient=True) + flat * self._pass(task.victim, gradient=False)

@@ -23,7 +23,7 @@ def levels_of(sizes: Float[Tensor, " n"], *, levels: Count = 10) -> Int[Tensor, 
 
     Args:
         sizes: (N,) ‖δ‖ of the smallest perturbation that changes the model's own prediction, inf if none was found; see
-            ``Adversarial.distance``.
+            ``AttackResult.distance``.
         levels: number of levels; R = 10 in the paper.
 
     Raises:

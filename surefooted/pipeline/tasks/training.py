@@ -72,7 +72,7 @@ class TrainTask(TrainTaskBase):
             "needs": [task.key for task in self.requires],
             **({"record": self.record} if self.record else {}),
             # 2: an attack that tries candidates returns its best point, no longer its last.
-            **({"perturb": 2} if method.perturb is not None and method.perturb.proposes else {}),
+            **({"perturb": 2} if method.perturb is not None and method.perturb.tries_candidates else {}),
         }
 
     @cached_property

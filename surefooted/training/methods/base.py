@@ -58,7 +58,7 @@ class Method(Component):
 
     def scale_eps(self, share: float) -> Method:
         """The same method with a share of the attack's ε."""
-        return self if self.perturb is None else replace(self, perturb=self.perturb.within(share))
+        return self if self.perturb is None else replace(self, perturb=self.perturb.scaled(share))
 
     def perturb_points(self, net: nn.Module, points: Points, target: Tensor, *, seed: int) -> Tensor:
         """Run the inner maximisation.
