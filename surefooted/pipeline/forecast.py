@@ -6,14 +6,15 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import singledispatchmethod
+from functools import partial, singledispatchmethod
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from surefooted.components.spec import base_name, build, canonical, parse_spec
 from surefooted.core.types import Points
+from surefooted.models.external import ExternalModel, InMemoryModel
 from surefooted.models.victims import as_victim, channels_last, untouched
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.tasks import (
@@ -29,7 +30,7 @@ from surefooted.pipeline.tasks import (
     trainings_of,
 )
 from surefooted.pipeline.tasks.evaluation_data import training_data
-from surefooted.pipeline.tasks.sources import DeepEnsemble, MCDropout, MemberOf
+from surefooted.pipeline.tasks.sources import DeepEnsemble, MCDropout, MemberOf, WeightsFile
 from surefooted.training.loop import Outer
 from surefooted.training.setup import to_memory_format
 
@@ -44,6 +45,8 @@ ASKED = {
     "random_search": (0.9, 0.9),
 }
 ROWS = 256
+# Models from elsewhere are often large, and their audits may cover few images.
+LOADED_ROWS = 64
 # To read what a cell needs and to write what it makes.
 SECONDS_A_CELL = 0.2
 # Seconds that a CPU takes to corrupt one image of 32×32 pixels by one type at five intensities.
@@ -57,15 +60,18 @@ class Forecast(NamedTuple):
     seconds: float
 
 
-def forecast(todo: Sequence[Task], runtime: Runtime, *, workers: int = 1) -> Forecast:
+def forecast(todo: Sequence[Task], runtime: Runtime, *, workers: int = 1, at_most: bool = False) -> Forecast:
     """Time a few steps of every kind of training and attack in a plan, and multiply.
 
     Networks need not be trained for it. Each kind is timed alone, so processes that share a memory bus take longer.
+
+    Args:
+        at_most: count every pass that an attack may take, not the share that attacks usually take.
     """
     threads = torch.get_num_threads()
     share = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
     replace(runtime, threads=runtime.threads or share).apply_threads()  # as they will run
-    pace = _Pace(runtime.device())
+    pace = _Pace(runtime.device(), at_most=at_most)
     try:
         parts = [pace.of(task) for task in todo]
     finally:
@@ -76,8 +82,9 @@ def forecast(todo: Sequence[Task], runtime: Runtime, *, workers: int = 1) -> For
 class _Pace:
     """Seconds by step and by pass, timed once for each kind of work."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, at_most: bool = False) -> None:
         self.device = device
+        self.at_most = at_most
         self.seen: dict[str, float] = {}
 
     @singledispatchmethod
@@ -96,20 +103,22 @@ class _Pace:
     @of.register
     def _(self, task: AttackTask) -> Forecast:
         lean = ", lean" if parse_spec(task.attack)[1].get("budget") == "lean" else ""
-        steep, blind = ASKED.get(f"{base_name(task.attack)}{lean}", (1.0, 1.0))
+        usual = ASKED.get(f"{base_name(task.attack)}{lean}", (1.0, 1.0))
+        steep, blind = (1.0, 1.0) if self.at_most else usual
         climbed, looked = (
             int(steep * (task.total_ticks() - task.gradient_free_passes())),
             int(blind * task.gradient_free_passes()),
         )
-        seconds = climbed * self._row(task.victim, gradient=True) + looked * self._row(task.victim, gradient=False)
+        row = partial(self._row, task.victim, shape=task.images().shape)
+        seconds = climbed * row(gradient=True) + looked * row(gradient=False)
         return Forecast(climbed + looked, seconds)
 
     @of.register
     def _(self, task: PredictTask) -> Forecast:
         given = task.data or training_data(task.moved.victim if task.moved else task.victim)
-        rows = len(getattr(load_splits(given or {}), task.part))
-        rows = min(rows, (task.moved.limit if task.moved else task.limit) or rows)
-        return Forecast(rows, rows * self._row(task.victim, gradient=False))
+        images = getattr(load_splits(given or {}), task.part)
+        rows = min(len(images), (task.moved.limit if task.moved else task.limit) or len(images))
+        return Forecast(rows, rows * self._row(task.victim, gradient=False, shape=images.shape))
 
     @of.register
     def _(self, task: CorruptedPredictTask) -> Forecast:
@@ -126,9 +135,16 @@ class _Pace:
         channels, height, width = task.images().shape
         return Forecast(0, task.total_ticks() * CORRUPTED * channels * height * width / (3 * 32 * 32))
 
-    def _row(self, victim: Source, *, gradient: bool) -> float:
-        """Seconds a row of one pass through a victim, as it is before it is trained."""
+    def _row(self, victim: Source, *, gradient: bool, shape: tuple[int, ...] = ()) -> float:
+        """Seconds per image of one pass: a network to be trained is timed untrained, an external model as it is.
+
+        Args:
+            shape: (C, H, W) of the images; needed for models from outside the store.
+        """
         trained = [task for task in trainings_of(victim) if isinstance(task, TrainTask)]
+        if isinstance(victim, InMemoryModel | ExternalModel | WeightsFile):
+            kind = canonical(["loaded", victim.key, shape, gradient])
+            return self._once(kind, lambda: _timed_row_of_loaded(victim, shape, self.device, gradient))
         if not trained:
             return 0.0
         first, times = trained[0], len(trained) if isinstance(victim, DeepEnsemble) else 1
@@ -168,12 +184,22 @@ def _timed_step(task: TrainTask, device: torch.device) -> float:
 
 
 def _timed_row(task: TrainTask, device: torch.device, gradient: bool) -> float:
-    net: nn.Module = task.network().to(device)
     points: Points = load_splits(task.data).train.points(slice(0, ROWS), device)
+    return _seconds_per_row(task.network().to(device), points.x, gradient)
+
+
+def _timed_row_of_loaded(
+    model: InMemoryModel | ExternalModel | WeightsFile, shape: tuple[int, ...], device: torch.device, gradient: bool
+) -> float:
+    images = torch.full((LOADED_ROWS, *shape), 0.5, device=device)
+    return _seconds_per_row(model.load().to(device), images, gradient)
+
+
+def _seconds_per_row(net: nn.Module, images: Tensor, gradient: bool) -> float:
     victim = as_victim(net)
 
     def run() -> None:
-        x = points.x.clone().requires_grad_(gradient)
+        x = images.clone().requires_grad_(gradient)
         with torch.set_grad_enabled(gradient):
             out = victim(victim.lift(x)).sum()
         if gradient:
@@ -181,7 +207,7 @@ def _timed_row(task: TrainTask, device: torch.device, gradient: bool) -> float:
         out.item()  # waits for the device
 
     with untouched(victim), channels_last(victim):
-        return least_time(run) / len(points.y)
+        return least_time(run) / len(images)
 
 
 def least_time(run: Callable[[], Any], *, again: int = 3) -> float:

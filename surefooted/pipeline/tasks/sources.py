@@ -63,7 +63,7 @@ class WeightsFile:
         named = isinstance(given, dict) and len(given) == 1 and all(isinstance(v, dict) for v in given.values())
         return (given if named else None), about.get("checksum")
 
-    def load(self, store: Store) -> nn.Module:
+    def load(self, store: Store | None = None) -> nn.Module:
         return load_model(self.file)
 
     def _there(self) -> Path:

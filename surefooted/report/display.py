@@ -1,0 +1,49 @@
+"""Results that print themselves: on a terminal, at a Python prompt and in a notebook."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from io import StringIO
+
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+# Columns of text that ``summary`` fills, and that a notebook shows without wrapping.
+WIDTH = 110
+
+
+class Printable(ABC):
+    """Base class of results with a table for people; ``print(result)`` and ``rich.print(result)`` both show it.
+
+    Example:
+        >>> class Answer(Printable):
+        ...     def lines(self):
+        ...         return ["the answer is [bold]42[/]"]
+        >>> print(Answer())
+        the answer is 42
+    """
+
+    @abstractmethod
+    def lines(self) -> list[RenderableType]:
+        """The summary from top to bottom: tables, and lines of console markup as strings."""
+
+    def summary(self) -> str:
+        """The summary as plain text."""
+        return self._recorded().export_text().rstrip()
+
+    def __rich__(self) -> Group:
+        return Group(*(Text.from_markup(line) if isinstance(line, str) else line for line in self.lines()))
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        return self._recorded().export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+
+    def _recorded(self) -> Console:
+        console = Console(file=StringIO(), width=WIDTH, record=True)
+        console.print(self)
+        return console
