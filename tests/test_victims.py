@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from surefooted.cli.actions import attacking, measuring
 
 import surefooted as sf
-from surefooted.cli.actions import attacking, measuring
 from surefooted.core.files import read_tensors, write_tensors
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics import accuracy

@@ -32,7 +32,7 @@ from surefooted.pipeline.tasks import (
     trainings_of,
 )
 from surefooted.report import Page, write_page
-from surefooted.report.display import Printable
+from surefooted.report.display import Printable, finding_line, flag_line
 from surefooted.report.terminal import escape, human_duration, make_table, say_on_stderr
 
 
@@ -58,8 +58,9 @@ class AuditResult(Printable):
         n = self.numbers
         heading = f"[bold]audit of {escape(n['classifier'])} on {escape(n['data'])}[/]"
         note = f"[dim]{escape(n['temperature'])}; 95 % intervals over test images[/]"
-        flags = [flag_line(flag) for flag in self.flags]
-        return [heading, self._calibration(), self._attacks(), note, *flags, *finding_lines(self.page)]
+        flags = [flag_line(**vars(flag)) for flag in self.flags]
+        findings = [finding_line(finding) for finding in self.page.findings]
+        return [heading, self._calibration(), self._attacks(), note, *flags, *findings]
 
     def _calibration(self) -> RenderableType:
         by_row = self.numbers["calibration"]
@@ -156,18 +157,6 @@ def describe_limit(at_most: Forecast) -> str:
     """
     duration = human_duration(at_most.seconds)
     return f"up to {duration} ({at_most.passes:,} image passes); images broken early are skipped, so usually less"
-
-
-def flag_line(flag: Flag) -> str:
-    """A flag as a line of console markup."""
-    colour = "red" if flag.severity == "serious" else "yellow"
-    name = flag.name.replace("_", " ")
-    return f"[{colour}]{flag.severity}: {name}[/] {escape(flag.seen)}; [bold]{escape(flag.cure)}[/]"
-
-
-def finding_lines(page: Page) -> list[str]:
-    """The findings of a report as lines of console markup."""
-    return [f"[bold]{f.verdict}[/]: {escape(f.text)} [dim]({escape(f.evidence)})[/]" for f in page.findings]
 
 
 def _as_source(model: nn.Module | Source | str, data: ComponentSpec | None, options: AuditOptions) -> Source:

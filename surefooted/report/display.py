@@ -6,7 +6,10 @@ from abc import ABC, abstractmethod
 from io import StringIO
 
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.text import Text
+
+from surefooted.report.page import Finding
 
 # Columns of text that ``summary`` fills, and that a notebook shows without wrapping.
 WIDTH = 110
@@ -47,3 +50,24 @@ class Printable(ABC):
         console = Console(file=StringIO(), width=WIDTH, record=True)
         console.print(self)
         return console
+
+
+def finding_line(finding: Finding) -> str:
+    """A finding of a report as a line of console markup.
+
+    Example:
+        >>> finding_line(Finding("PAT is more robust.", "holds", "+4 points"))
+        '[bold]holds[/]: PAT is more robust. [dim](+4 points)[/]'
+    """
+    return f"[bold]{finding.verdict}[/]: {escape(finding.text)} [dim]({escape(finding.evidence)})[/]"
+
+
+def flag_line(*, name: str, severity: str, seen: str, cure: str) -> str:
+    """A flag of the checks as a line of console markup; arguments are the fields of ``checks.Flag``.
+
+    Example:
+        >>> flag_line(name="train_mode", severity="caution", seen="2 modules", cure="call eval()")
+        '[yellow]caution: train mode[/] 2 modules; [bold]call eval()[/]'
+    """
+    colour = "red" if severity == "serious" else "yellow"
+    return f"[{colour}]{severity}: {name.replace('_', ' ')}[/] {escape(seen)}; [bold]{escape(cure)}[/]"
