@@ -104,7 +104,7 @@ def test_a_perceptron_of_scikit_learn_is_audited(command, stranger):
     code, out, err = command(*AUDIT, "--model", "stranger:mlp", *sixteenth, "-q", "--report", stranger / "again")
     assert code == 0 and not err
     assert out.startswith("audit of stranger:mlp on Digits (") and "below" not in out
-    assert "temperature-scaled" in out and "AutoAttack" in out and "report:" in out
+    assert "clean" in out and "AutoAttack" in out and "report:" in out
     found = sf.audit("stranger:Sixteenths", "digits", limit=32, store=Store(stranger / "store"), **SMOKE)
     assert close(found.numbers["attacks"], numbers["attacks"])
 
