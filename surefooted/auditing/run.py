@@ -114,9 +114,9 @@ def audit(
     Example:
         >>> import surefooted as sf
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
-        >>> result = sf.audit(net, "digits", eps=0.1, budget="smoke", limit=16, levels=2, quiet=True)
+        >>> result = sf.audit(net, "digits", eps=0.1, budget="smoke", limit=8, levels=2, quiet=True)
         >>> result.numbers["n"], result.numbers["calibration"]["clean"].keys() >= {"accuracy", "ece"}
-        (16, True)
+        (8, True)
         >>> print(result)
         audit of Sequential on Digits (...)...
     """

@@ -59,7 +59,7 @@ def attack(
     Options of the attack: --attack.eps 8/255 --attack.steps 40 --attack.objective cw_margin
     """
     from surefooted.pipeline.execute import execute
-    from surefooted.report.terminal import check_writable, copy_file
+    from surefooted.report.terminal import check_writable, copy_file, print_json
 
     check_writable(out)
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
@@ -70,7 +70,10 @@ def attack(
     execute([task, task.sanity_check], session.store, runtime=session.runtime, quiet=quiet)
     if out is not None:
         copy_file(task.path(session.store) / "attacked.safetensors", out)
-    _print_result(task, session.store, as_json)
+    document = _document(task, session.store)
+    if as_json:
+        return print_json(document)
+    _print_document(document, task)
 
 
 def task_of(
@@ -98,19 +101,16 @@ def task_of(
     return TransferTask(victim, attack_task(surrogate, crafted, data=data or training_data(victim), **options))
 
 
-def _print_result(task: AttackTask | TransferTask, store: Store, as_json: bool) -> None:
-    from surefooted.components.spec import base_name, build, parse_spec
-    from surefooted.evaluation.metrics.intervals import Interval
+def _document(task: AttackTask | TransferTask, store: Store) -> dict[str, Any]:
+    """The result of the attack as plain data."""
+    from surefooted.components.spec import build
     from surefooted.evaluation.metrics.robustness import robust_accuracy, size_quantiles
-    from surefooted.pipeline.tasks import TransferTask, load_splits, training_data
-    from surefooted.report.display import flag_line
-    from surefooted.report.terminal import escape, format_options, make_table, print_json, say
+    from surefooted.pipeline.tasks import TransferTask
 
     found = task.result(store)
-    flags = task.sanity_check.flags(store, eot=task.eot)
     # Only `keep=nearest` looks for the smallest perturbation; other sizes say nothing of a smaller ball.
     nearest = build("attack", task.attack).keep == "nearest"
-    document: dict[str, Any] = {
+    return {
         "key": task.key,
         "attack": task.attack,
         "proxy": task.moved.victim.key if isinstance(task, TransferTask) else None,
@@ -119,10 +119,17 @@ def _print_result(task: AttackTask | TransferTask, store: Store, as_json: bool) 
         "robust_accuracy": robust_accuracy(found["found"])._asdict(),
         "size_quartiles": size_quantiles(found["size"], found["found"]).tolist() if nearest else None,
         "mean_queries": float(found["queries"].float().mean()),
-        "flags": [vars(flag) for flag in flags],
+        "flags": [vars(flag) for flag in task.sanity_check.flags(store, eot=task.eot)],
     }
-    if as_json:
-        return print_json(document)
+
+
+def _print_document(document: dict[str, Any], task: AttackTask | TransferTask) -> None:
+    from surefooted.components.spec import base_name, parse_spec
+    from surefooted.evaluation.metrics.intervals import Interval
+    from surefooted.pipeline.tasks import load_splits, training_data
+    from surefooted.report.display import flag_line
+    from surefooted.report.terminal import escape, format_options, make_table, say
+
     name, arguments = base_name(task.attack), parse_spec(task.attack)[1]
     table = make_table("", "value")
     from_prediction = arguments.get("away_from") == "prediction"
@@ -131,9 +138,9 @@ def _print_result(task: AttackTask | TransferTask, store: Store, as_json: bool) 
     if sizes := document["size_quartiles"]:
         table.add_row("radius that breaks 25, 50, 75 % of images", ", ".join(f"{v:.4g}" for v in sizes))
     table.add_row("mean queries per image", f"{document['mean_queries']:.1f}")
-    transferred = ", crafted on a surrogate," if isinstance(task, TransferTask) else ""
+    transferred = ", crafted on a surrogate," if document["proxy"] else ""
     data = task.sanity_check.data or training_data(task.victim)
     title = f" of {load_splits(data).title}" if data else ""
     heading = f"{name}{transferred} on {task.victim}, {task.part} split{title}, n = {document['n']}"
     say(f"[bold]{escape(heading)}[/]", table, f"[dim]{escape(format_options(arguments))}; 95 % Wilson interval[/]")
-    say(*(flag_line(**vars(flag)) for flag in flags))
+    say(*(flag_line(**flag) for flag in document["flags"]))
