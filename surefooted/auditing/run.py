@@ -137,6 +137,12 @@ def design_audit(model: nn.Module | Source | str, data: Any, options: AuditOptio
 
     Raises:
         InputError: if there is no such classifier, or no data set for it.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        >>> design = design_audit(net, "digits", AuditOptions(eps=0.1, budget="smoke"))
+        >>> list(design.sweep), design.limit
+        ([0.025, 0.05, 0.1, 0.2], 64)
     """
     given = resolve_data(data)
     return AuditDesign(_as_source(model, given, options), given, options)

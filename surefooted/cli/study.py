@@ -75,7 +75,13 @@ def report(
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """A study by name, with the arguments that the user gave."""
+    """A study by name, with the arguments that the user gave.
+
+    Example:
+        >>> request = StudyRequest("demo", {"size": "smoke", "seeds": 2})
+        >>> request.command(), str(request.folder())
+        ('surefooted study run demo --size smoke --seeds 2', 'reports/demo_smoke_seeds-2')
+    """
 
     name: str
     arguments: Mapping[str, Any]

@@ -122,13 +122,14 @@ class _Pace:
 
     @of.register
     def _(self, task: CorruptedPredictTask) -> Forecast:
-        rows = task.total_ticks() * len(task.corrupted.images())
-        return Forecast(rows, rows * self._row(task.victim, gradient=False))
+        images = task.corrupted.images()
+        rows = task.total_ticks() * len(images)
+        return Forecast(rows, rows * self._row(task.victim, gradient=False, shape=images.shape))
 
     @of.register
     def _(self, task: LocalAnalysisTask) -> Forecast:
         rows = 7 * task.total_ticks()  # a Jacobian of ten classes (bench/jacobian.py)
-        return Forecast(rows, rows * self._row(task.victim, gradient=True))
+        return Forecast(rows, rows * self._row(task.victim, gradient=True, shape=task.images().shape))
 
     @of.register
     def _(self, task: CorruptionTask) -> Forecast:
