@@ -75,7 +75,7 @@ def test_the_surface_cell(store, victim):
 
 @pytest.mark.parametrize("kind", ["analysed", "surface"])
 def test_a_killed_cell_loses_one_block(store, victim, monkeypatch, tmp_path, kind):
-    monkeypatch.setitem(of_cells.BLOCK, "cpu", 10)
+    monkeypatch.setitem(of_cells.CHUNK, "cpu", 10)
     task = {
         "analysed": LocalAnalysisTask(victim, "test", 35),
         "surface": LossSurfaceTask(victim, limit=4, grid=3, seed=9),

@@ -99,7 +99,7 @@ def test_who_waits_for_one_that_fails_makes_it(tmp_path):
 
 def fresh_process(monkeypatch):
     """Forget which artefacts were read already."""
-    monkeypatch.setattr("surefooted.pipeline.store._CHECKED", set())
+    monkeypatch.setattr("surefooted.pipeline.store._VERIFIED", set())
 
 
 def test_the_list_of_files_is_the_same_whoever_makes_them(tmp_path):
@@ -163,10 +163,10 @@ def test_bytes_are_checked_once_in_a_process(tmp_path, monkeypatch):
     (place / "file").write_text("y")  # of the same size
     assert store.has("train", KEY)
     for _ in range(2):
-        with pytest.raises(InputError, match=f"not those that were written. Delete {place} and run again"):
+        with pytest.raises(InputError, match=f"not those that were written. Delete {place} and run the command again"):
             store.reading("train", KEY).__enter__()
     shutil.rmtree(place)
-    with pytest.raises(InputError, match="is not there; run what makes it"):
+    with pytest.raises(InputError, match=r"does not exist. Run the command that makes it"):
         store.reading("train", KEY).__enter__()
     made(store)
     hashed = []
@@ -241,7 +241,9 @@ def test_the_cure_of_a_damaged_artefact_works(tmp_path, monkeypatch):
     weights.write_bytes(held[:-40] + b"\1" * 40)
     fresh_process(monkeypatch)
     shutil.rmtree(answers.path(store))
-    with pytest.raises(InputError, match=f"not those that were written. Delete {net.path(store)} and run again"):
+    with pytest.raises(
+        InputError, match=f"not those that were written. Delete {net.path(store)} and run the command again"
+    ):
         execute([net, answers], store, runtime=cpu, quiet=True)
     assert not answers.is_done(store)
     shutil.rmtree(net.path(store))
@@ -298,13 +300,13 @@ def test_a_killed_holder_lets_go_of_the_lock(tmp_path, capfd, monkeypatch):
 
 def test_keys_are_found_by_their_beginning(tmp_path):
     store = Store(tmp_path)
-    assert "it has 0" in refused(store.find, "train", "ab")
+    assert "The store has 0" in refused(store.find, "train", "ab")
     made(store, "aa11"), made(store, "aa22")
     assert store.find("train", "aa1").name == "aa11"
-    assert "2 keys" in (text := refused(store.find, "train", "aa")) and "more of its digits" in text
+    assert "2 keys" in (text := refused(store.find, "train", "aa")) and "more of the digits" in text
     assert "the latest: aa" in refused(store.find, "train", "bb")
     for odd in ("", "*", "../train", "a?"):
-        assert "is no key" in refused(store.find, "train", odd)
+        assert "is not a valid artifact key" in refused(store.find, "train", odd)
 
 
 def test_a_store_that_is_none(tmp_path):
@@ -312,7 +314,7 @@ def test_a_store_that_is_none(tmp_path):
     assert "a file is in its place" in refused(Store, tmp_path / "file")
     assert "part of its path is a file" in refused(Store, tmp_path / "file" / "below")
     for text, said in (
-        ('{"format": 99}', "has format 99, this version reads up to 1; upgrade"),
+        ('{"format": 99}', "has format 99; this version reads formats up to 1. Upgrade"),
         ('{"format": "1"}', "has format '1'"),
         ("[]", "has format None"),
         ("{", "cannot be read as JSON"),

@@ -8,7 +8,7 @@ from surefooted.evaluation import checks
 from surefooted.evaluation.metrics import accuracy
 from surefooted.evaluation.metrics.intervals import Interval
 from surefooted.evaluation.metrics.robustness import robust_accuracy
-from surefooted.pipeline.tasks import made_by
+from surefooted.pipeline.tasks import collect_provenance
 from surefooted.report import Column, Figure, Page, Panel, Section, Table
 from surefooted.report import figures as draw
 from surefooted.studies.method_comparison.design import NORMS
@@ -37,7 +37,10 @@ def audit_page(f: AuditFindings) -> Page:
                 (_level_figure(f), _distance_figure(f)),
             ),
         ),
-        {"attacks": {name: outcome.task.attack for name, outcome in f.attacks.items()}, **made_by(d.tasks, f.store)},
+        {
+            "attacks": {name: outcome.task.attack for name, outcome in f.attacks.items()},
+            **collect_provenance(d.tasks, f.store),
+        },
     )
 
 

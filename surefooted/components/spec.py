@@ -6,6 +6,7 @@ and the package's ``__all__`` the list.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import json
@@ -62,22 +63,19 @@ def build(kind: str, given: Any, *positional: Any) -> Any:
 
 
 def complete(kind: str, given: Any) -> dict[str, Any]:
-    """The complete spec of what was named, or of a component, as plain data."""
-    component = build(kind, given) if isinstance(given, str | Mapping) else given
-    spec = getattr(component, "spec", None)
-    if spec is None:
-        raise InputError(
-            f"{reprlib.repr(component)} was not made by a registered function, so it has no reproducible key. "
-            f"Build it with a function of {KINDS[kind]}."
-        )
-    try:
-        canonical(spec.json())
-    except TypeError:
-        raise InputError(
-            f"{spec.name} has an argument that was put together by hand; make it with a function of its package, so "
-            "that it can be stored and found again."
-        ) from None
-    return spec.json()
+    """The complete spec, as plain data, of a component given by name, by ``{name: arguments}`` or as itself.
+
+    A study names the same few components thousands of times, so each distinct spelling is built once per process. Data
+    sets are not remembered: their files may change.
+    """
+    if kind != "data" and isinstance(given, str | Mapping):
+        try:
+            spelled = canonical(given)
+        except TypeError:  # a component among the arguments
+            return _spec_of(kind, build(kind, given))
+        spec: dict[str, Any] = json.loads(_completed(kind, spelled))
+        return spec
+    return _spec_of(kind, build(kind, given) if isinstance(given, str | Mapping) else given)
 
 
 def parse_spec(given: Any) -> tuple[str, dict[str, Any]]:
@@ -108,6 +106,29 @@ def canonical(value: Any) -> str:
 
 def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=4096)
+def _completed(kind: str, given: str) -> str:
+    return canonical(_spec_of(kind, build(kind, json.loads(given))))
+
+
+def _spec_of(kind: str, component: Any) -> dict[str, Any]:
+    spec = getattr(component, "spec", None)
+    if spec is None:
+        raise InputError(
+            f"{reprlib.repr(component)} was not made by a registered function, so it has no reproducible key. "
+            f"Build it with a function of {KINDS[kind]}."
+        )
+    try:
+        canonical(spec.json())
+    except TypeError:
+        raise InputError(
+            f"{spec.name} has an argument that was put together by hand; make it with a function of its package, so "
+            "that it can be stored and found again."
+        ) from None
+    plain: dict[str, Any] = spec.json()
+    return plain
 
 
 def _read(value: Any, hint: Any) -> Any:

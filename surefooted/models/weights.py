@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from surefooted.components.spec import base_name, build, complete
 from surefooted.core.files import read_tensors
@@ -69,13 +70,22 @@ def network_spec(net: Any, shape: tuple[int, ...], classes: int) -> dict[str, An
 def build_on_meta(net: Any, shape: tuple[Any, ...], classes: int, members: int = 1) -> nn.Module:
     """The network without memory for its weights."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _NoInitialisation():
             if members > 1:
                 return Ensemble([build("network", net, shape, classes) for _ in range(members)])
             return build("network", net, shape, classes)
     except (RuntimeError, OverflowError, MemoryError, TypeError) as error:  # how torch says that a number is too large
         why = str(error).partition("\n")[0]
         raise InputError(f"{base_name(net)} cannot be built for images of {shape}: {why}.") from None
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Skips the draws of initial weights: on the meta device the first of them loads seconds of torch's compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager

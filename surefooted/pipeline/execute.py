@@ -1,4 +1,4 @@
-"""Run cells in the order of their needs, in this process or in several; what is in the store is not run again."""
+"""Run tasks after those that they require, in this process or in several. What the store holds is not run again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from graphlib import TopologicalSorter
 
 from rich.console import Console
 from rich.progress import (
@@ -21,49 +22,49 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from surefooted.errors import InputError
+from surefooted.errors import WorkerError
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import Task
-from surefooted.pipeline.workers import ENDED, WorkerSetup, no_orphans
+from surefooted.pipeline.workers import WORKER_LOST, WorkerSetup, terminate_on_error
 
 
 def execute(
     tasks: Iterable[Task], store: Store, *, runtime: Runtime | None = None, workers: int = 1, quiet: bool = False
 ) -> int:
-    """Make all artefacts, and those they need.
+    """Make the artifacts of all tasks and of those that they require.
 
     Args:
-        workers: processes; each takes a cell at a time and an equal share of the CPU's threads.
-        quiet: no progress bars; there are none anyway where standard error is not a terminal.
+        workers: number of processes. Each runs one task at a time, with an equal share of the CPU's threads.
+        quiet: no progress bars. There are none either if standard error is not a terminal.
 
     Returns:
-        How many cells had to be made.
+        The number of artifacts that had to be made.
     """
     runtime = runtime or Runtime()
-    todo = plan(tasks, store)
-    if todo:
-        bars = _Bars(len(todo), quiet)
+    missing = plan(tasks, store)
+    if missing:
+        bars = _Bars(len(missing), quiet)
         with bars:
-            if workers == 1 or len(todo) == 1:
+            if workers == 1 or len(missing) == 1:
                 runtime.apply_threads()
-                for task in todo:
+                for task in missing:
                     bars.begin(task, here=True)
                     task.run(store, runtime, bars.tick)
                     bars.end()
             else:
-                _in_processes(todo, store, runtime, min(workers, len(todo)), bars)
-    return len(todo)
+                _run_in_processes(missing, store, runtime, min(workers, len(missing)), bars)
+    return len(missing)
 
 
 def plan(tasks: Iterable[Task], store: Store) -> list[Task]:
-    """What is not in the store, every cell after those it needs, each once."""
+    """The tasks whose artifacts are missing, each once and after those that it requires."""
     ordered: dict[str, Task] = {}
 
     def visit(task: Task) -> None:
         if task.key not in ordered and not task.is_done(store):
-            for need in task.requires:
-                visit(need)
+            for required in task.requires:
+                visit(required)
             ordered[task.key] = task
 
     for task in tasks:
@@ -71,30 +72,36 @@ def plan(tasks: Iterable[Task], store: Store) -> list[Task]:
     return list(ordered.values())
 
 
-def _in_processes(todo: list[Task], store: Store, runtime: Runtime, workers: int, bars: _Bars) -> None:
+def _run_in_processes(missing: list[Task], store: Store, runtime: Runtime, workers: int, bars: _Bars) -> None:
     share = replace(runtime, threads=runtime.threads or max(1, (os.cpu_count() or 1) // workers))
-    beginning = WorkerSetup.here(share.apply_threads)
+    setup = WorkerSetup.of_this_process(share.apply_threads)
     # Spawned, not forked: a forked child hangs in torch's thread pool.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), beginning.begin)
-    waiting, running = list(todo), dict[Future[None], Task]()
-    missing = {task.key for task in todo}
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), setup.apply)
+    by_key = {task.key: task for task in missing}
+    order = TopologicalSorter(
+        {key: [required.key for required in task.requires if required.key in by_key] for key, task in by_key.items()}
+    )
+    order.prepare()
+    ready: list[str] = []
+    running: dict[Future[None], str] = {}
     try:
-        with no_orphans():
-            while waiting or running:
-                ready = [task for task in waiting if not any(need.key in missing for need in task.requires)]
-                for task in ready[: 2 * workers - len(running)]:
-                    waiting.remove(task)
+        with terminate_on_error():
+            while order.is_active():
+                ready += order.get_ready()
+                # Two tasks per worker are on their way, so that no worker waits for this process.
+                while ready and len(running) < 2 * workers:
+                    task = by_key[key := ready.pop(0)]
                     bars.begin(task, here=False)
-                    running[pool.submit(_run, task, store.root, share)] = task
+                    running[pool.submit(_run, task, store.root, share)] = key
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    task = running.pop(future)
+                    key = running.pop(future)
                     future.result()
-                    missing.discard(task.key)
+                    order.done(key)
                     bars.end()
     except BrokenProcessPool:
-        raise InputError(f"{ENDED}.") from None
+        raise WorkerError(f"{WORKER_LOST}.") from None
     except BaseException:
-        # Ctrl-C or an error in one cell: the others stop where they stand; their checkpoints stay.
+        # Ctrl-C or an error in one task: the others stop where they are; their checkpoints stay.
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
@@ -104,10 +111,10 @@ def _run(task: Task, root: os.PathLike[str], runtime: Runtime) -> None:
     task.run(Store(root), runtime)
 
 
-class _Bars(AbstractContextManager):
-    """One bar over the cells, and below it one for the cell at work in this process."""
+class _Bars(AbstractContextManager["_Bars"]):
+    """A progress bar over all tasks and, below it, one for the task that runs in this process."""
 
-    def __init__(self, tasks: int, quiet: bool) -> None:
+    def __init__(self, total: int, quiet: bool) -> None:
         console = Console(stderr=True)
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -119,8 +126,8 @@ class _Bars(AbstractContextManager):
             console=console,
             disable=quiet or not console.is_terminal,
         )
-        self.all = self.progress.add_task("cells", total=tasks, rate="")
-        self.task: TaskID | None = None
+        self.all = self.progress.add_task("tasks", total=total, rate="")
+        self.current: TaskID | None = None
 
     def __enter__(self) -> _Bars:
         self.progress.start()
@@ -132,15 +139,15 @@ class _Bars(AbstractContextManager):
     def begin(self, task: Task, *, here: bool) -> None:
         self.progress.update(self.all, description=task.label)
         if here and not self.progress.disable:
-            self.task = self.progress.add_task(f"  {task.label}", total=task.total_ticks(), rate="")
+            self.current = self.progress.add_task(f"  {task.label}", total=task.total_ticks(), rate="")
 
     def tick(self, n: int) -> None:
-        if self.task is not None:
+        if self.current is not None:
             speed = self.progress.tasks[-1].speed
-            self.progress.update(self.task, advance=n, rate=f"{speed:,.0f}/s" if speed else "")
+            self.progress.update(self.current, advance=n, rate=f"{speed:,.0f}/s" if speed else "")
 
     def end(self) -> None:
         self.progress.advance(self.all)
-        if self.task is not None:
-            self.progress.remove_task(self.task)
-            self.task = None
+        if self.current is not None:
+            self.progress.remove_task(self.current)
+            self.current = None

@@ -29,7 +29,7 @@ from surefooted.pipeline.tasks import (
     load_splits,
     trainings_of,
 )
-from surefooted.pipeline.tasks.evaluation_data import training_data
+from surefooted.pipeline.tasks.datasets import training_data
 from surefooted.pipeline.tasks.sources import DeepEnsemble, MCDropout, MemberOf, WeightsFile
 from surefooted.training.loop import Outer
 from surefooted.training.setup import to_memory_format

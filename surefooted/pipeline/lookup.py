@@ -1,54 +1,77 @@
-"""Which classifier a command means: a network of the store, a file, several networks as one, or dropout left on."""
+"""Which classifier a command means: a network of the store, a weights file, an ensemble, or Monte Carlo dropout."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from surefooted.components.spec import digest
 from surefooted.core.files import read_json, with_hint
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError, DataError, StoreError
 from surefooted.models.external import is_external
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import DeepEnsemble, MCDropout, Source, TrainTask, WeightsFile
+from surefooted.pipeline.tasks import DeepEnsemble, MCDropout, Source, TrainTask, WeightsFile, load_splits
+from surefooted.pipeline.tasks.base import without_location
+
+_FIELDS = ("method", "net", "data", "recipe", "seed", "precision")
 
 
 def find_victim(model: str, store: Store) -> Source:
-    """``KEY`` or its beginning, ``FILE.safetensors``, ``KEY,KEY,...`` (a deep ensemble) or ``KEY@10`` (dropout masks).
+    """The victim that a string names.
+
+    Args:
+        model: ``KEY`` or its first digits, ``FILE.safetensors``, ``KEY,KEY,...`` (a deep ensemble) or ``KEY@10`` (10
+            dropout masks).
 
     Raises:
-        InputError: where there is no such network, or it cannot be one of several.
+        InputError: if there is no such network, or it cannot be part of an ensemble.
     """
     if is_external(model):
-        raise InputError(
-            f"{model} names a classifier that is not ours, and this takes networks that surefooted trained (a key or a "
-            f".safetensors file). To evaluate it: surefooted audit --model {model} --data NAME."
+        raise ArgumentError(
+            f"{model} names an external classifier; this command takes networks that surefooted trained (a key or a "
+            f".safetensors file). To evaluate it, run: surefooted audit --model {model} --data NAME."
         )
     if Path(model).suffix or "/" in model:
         return WeightsFile(Path(model))
     if "," in model:
-        return DeepEnsemble(tuple(_trained(key.strip(), store) for key in model.split(",")))
+        return DeepEnsemble(tuple(find_training(key.strip(), store) for key in model.split(",")))
     key, at, masks = model.partition("@")
     if not at:
-        return _trained(key, store)
+        return find_training(key, store)
     if not masks.isdecimal() or int(masks) < 1:
-        raise InputError(f"--model is {model!r}; expected a number of dropout masks behind the @, as in {key}@10.")
-    return MCDropout(_trained(key, store), int(masks))
+        raise ArgumentError(f"`model` is {model!r}; expected a number of dropout masks after the @, as in {key}@10.")
+    return MCDropout(find_training(key, store), int(masks))
 
 
-def _trained(key: str, store: Store) -> TrainTask:
-    """The training whose key begins so."""
+def find_training(key: str, store: Store) -> TrainTask:
+    """The training in the store whose key begins with ``key``.
+
+    Its key is verified against its stored arguments, and its data against their checksum. The code of its components
+    may have changed since: the weights are those that were trained.
+    """
     place = store.find("train", key)
     with with_hint(f"Delete {place} and train again."):
-        about = read_json(place / "spec.json")
-    slots = ("method", "net", "data", "recipe", "seed", "precision")
+        spec = read_json(place / "spec.json")
     try:
-        task = TrainTask(**{slot: about[slot] for slot in slots}, record=about.get("record"))
-    except (KeyError, TypeError):
-        raise InputError(f"{place / 'spec.json'} is damaged; delete {place} and train again.") from None
-    if task.key != place.name:
+        task = TrainTask(**{name: spec[name] for name in _FIELDS}, record=spec.get("record"), stored_key=place.name)
+        intact = _key_of(spec) == place.name
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise StoreError(f"{place / 'spec.json'} is damaged. Delete {place} and train again.") from None
+    if not intact:
         with store.reading("train", place.name):
-            pass  # it is damage, if there is any, and not another code
-        raise InputError(
-            f"the data, or the code of a component, are no longer those that {key} was trained with. Train again, or "
-            f"give the weights themselves: --model {place / 'weights.safetensors'} --data NAME"
+            pass  # raises if the artifact is damaged
+        raise StoreError(
+            f"Another version of surefooted trained {key}, in a way that this one does not repeat. Train again, or "
+            f"give the weights themselves: `model={place / 'weights.safetensors'}` and `data=NAME`."
+        )
+    if load_splits(task.data).checksum != spec.get("checksum"):
+        raise DataError(
+            f"The data are no longer those that {key} was trained on. Restore them, train again, or give the weights "
+            f"themselves: `model={place / 'weights.safetensors'}` and `data=NAME`."
         )
     return task
+
+
+def _key_of(spec: dict[str, Any]) -> str:
+    """The key that the arguments in a stored ``spec.json`` give."""
+    return digest({**spec, "version": TrainTask.version, "data": without_location(spec["data"])})

@@ -1,4 +1,4 @@
-"""Processes that work for this one: spread over several, begun alike, ended together, and what the first tells."""
+"""Worker processes: launched for data-parallel training, set up alike, ended together, and their progress."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surefooted.data.paths import data_root, set_data_root
-from surefooted.errors import InputError
+from surefooted.errors import InputError, WorkerError
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 OnProgress = Callable[[int], None]
-ENDED = (
-    "a process was ended by the system, perhaps for want of memory; use fewer --workers or --devices, or a smaller "
-    "--recipe.batch, and run the same command again, it goes on where it was"
+WORKER_LOST = (
+    "The system ended a worker process, perhaps for lack of memory. Use fewer `workers` or `devices`, or a smaller "
+    "`recipe.batch`, and run the same command again: it resumes where it was"
 )
 
 
 def launch_workers(
     fabric: Fabric,
-    apply_threads: Callable[[], None],
+    setup: Callable[[], None],
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
     tick: OnProgress | None,
@@ -39,62 +39,65 @@ def launch_workers(
     """Run ``function(fabric, *arguments, tick)`` in all processes of a Fabric that spawns them.
 
     Args:
-        apply_threads: see ``Beginning``; function and arguments have to be picklable, too.
-        tick: is called in this process with what the first of them tells.
+        setup: see ``WorkerSetup``. It, the function and its arguments must be picklable.
+        tick: called in this process with the progress of the first worker.
 
     Raises:
-        InputError: also where one is raised in a process, or the system ended one.
+        InputError: if one is raised in a worker.
+        WorkerError: if the system ended a worker.
     """
-    from torch.multiprocessing import ProcessExitedException
+    from torch.multiprocessing.spawn import ProcessExitedException
 
     receive, send = multiprocessing.get_context("spawn").Pipe(duplex=False)
-    news = _ProgressPipe(receive, tick)
-    # One object: Fabric looks into arguments that are collections, and trips over frozen dataclasses.
-    process = partial(_in_process, WorkerSetup.here(apply_threads), send, function, arguments)
+    progress = _ProgressPipe(receive, tick)
+    # One object: Fabric looks into arguments that are collections, and fails on frozen dataclasses.
+    process = partial(_run_in_worker, WorkerSetup.of_this_process(setup), send, function, arguments)
     try:
-        with news, no_orphans():
+        with progress, terminate_on_error():
             fabric.launch(process)
     except Exception as error:
-        if news.fault is not None:
-            raise InputError(news.fault) from None
+        if progress.fault is not None:
+            raise InputError(progress.fault) from None
         if isinstance(error, ProcessExitedException):
-            raise InputError(f"{ENDED} ({error}).") from None
+            raise WorkerError(f"{WORKER_LOST} ({error}).") from None
         raise
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a spawned process takes over from the one that started it.
+    """What a spawned process takes over from its parent.
 
     Attributes:
-        apply_threads: applies what holds for a whole process, such as its number of threads; picklable.
+        parent: process ID; the worker ends when its parent does.
+        root: the data root, if there is one.
+        settings: applies process-wide settings, such as the number of threads; picklable.
     """
 
     parent: int
     root: Path | None
-    apply_threads: Callable[[], None]
+    settings: Callable[[], None]
 
     @staticmethod
-    def here(apply_threads: Callable[[], None]) -> WorkerSetup:
-        return WorkerSetup(os.getpid(), data_root(), apply_threads)
+    def of_this_process(settings: Callable[[], None]) -> WorkerSetup:
+        return WorkerSetup(os.getpid(), data_root(), settings)
 
-    def begin(self) -> None:
-        """End with the parent, however it ends: a killed study must not go on in the background."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets Ctrl-C too, and ends this process
-        threading.Thread(target=self._watch, daemon=True).start()
+    def apply(self) -> None:
+        """Set up a worker. It ends with its parent, however that ends: a killed study must not go on unseen."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives Ctrl-C too, and ends this process
+        threading.Thread(target=self._watch_parent, daemon=True).start()
         if self.root is not None and self.root.is_dir():
             set_data_root(self.root)
-        self.apply_threads()
+        self.settings()
 
-    def _watch(self) -> None:
+    def _watch_parent(self) -> None:
         while os.getppid() == self.parent:
             time.sleep(0.5)
         os._exit(1)
 
 
 @contextmanager
-def no_orphans() -> Iterator[None]:
-    """After an error or Ctrl-C end the processes that the block began; what they write is whole or not there."""
+def terminate_on_error() -> Iterator[None]:
+    """After an error or Ctrl-C, end the processes that the block started. Files are written whole or not at all."""
     before = set(multiprocessing.active_children())
     try:
         yield
@@ -104,11 +107,11 @@ def no_orphans() -> Iterator[None]:
         raise
 
 
-def _in_process(
-    beginning: WorkerSetup, send: Connection, function: Callable, arguments: tuple[Any, ...], fabric: Fabric
+def _run_in_worker(
+    setup: WorkerSetup, send: Connection, function: Callable[..., Any], arguments: tuple[Any, ...], fabric: Fabric
 ) -> None:
-    """What each process runs. The first of them speaks for all; where it fails, the parent ends the others."""
-    beginning.begin()
+    """The body of each worker. The first one reports for all; if it fails, the parent ends the others."""
+    setup.apply()
     first = fabric.global_rank == 0
     try:
         function(fabric, *arguments, send.send if first else None)
@@ -118,11 +121,11 @@ def _in_process(
             raise
         send.send(str(error))
         raise SystemExit(1) from None
-    _leave(fabric)
+    _leave_group(fabric)
 
 
-def _leave(fabric: Fabric) -> None:
-    """Take leave of the other processes: threads of the collectives must not meet an interpreter that is ending."""
+def _leave_group(fabric: Fabric) -> None:
+    """Leave the process group together: threads of the collectives must not outlive the interpreter."""
     import torch
 
     fabric.barrier()
@@ -130,13 +133,13 @@ def _leave(fabric: Fabric) -> None:
 
 
 class _ProgressPipe(threading.Thread):
-    """Reads what the first process tells: how many steps it took, or its InputError."""
+    """Reads what the first worker sends: numbers of steps, or the text of its InputError."""
 
     def __init__(self, receive: Connection, tick: OnProgress | None) -> None:
         super().__init__(daemon=True)
         self.receive, self.tick = receive, tick
         self.fault: str | None = None
-        self.over = threading.Event()
+        self.closed = threading.Event()
 
     def run(self) -> None:
         while True:
@@ -146,7 +149,7 @@ class _ProgressPipe(threading.Thread):
                     self.fault = message
                 elif self.tick:
                     self.tick(message)
-            elif self.over.is_set():
+            elif self.closed.is_set():
                 return
 
     def __enter__(self) -> _ProgressPipe:
@@ -154,5 +157,5 @@ class _ProgressPipe(threading.Thread):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.over.set()
+        self.closed.set()
         self.join()

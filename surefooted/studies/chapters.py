@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from surefooted.errors import InputError, did_you_mean
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Task, made_by
+from surefooted.pipeline.tasks import Task, collect_provenance
 from surefooted.report import Finding, Page, Section
 from surefooted.studies.base import Study
 
@@ -44,7 +44,7 @@ def bound(chapters: Sequence[Chapter], title: str, subtitle: str) -> Study:
             subtitle,
             tuple(finding for one in chapters for finding in one.findings(store)),
             tuple(one.section(store) for one in chapters),
-            made_by(tasks(), store),
+            collect_provenance(tasks(), store),
         )
 
     return Study(tasks, page)

@@ -7,7 +7,7 @@ from typing import Literal
 from surefooted.components.component import Count, component
 from surefooted.evaluation.metrics import accuracy, debiased_ece, ece
 from surefooted.evaluation.metrics.stability import variance_of_each
-from surefooted.pipeline.tasks import made_by
+from surefooted.pipeline.tasks import collect_provenance
 from surefooted.report import Finding, Page, Section
 from surefooted.studies.base import Study
 from surefooted.studies.claims import HUNDREDTHS, apart, claim_gain, over_seeds
@@ -69,7 +69,7 @@ def page(r: Results) -> Page:
             Section("Adaptive labels", "", (figures.label_figure(r, smoothed),)),
             Section("Examples", "", (figures.example_figure(r, ("Vanilla", "PAT", "UTA-AT"), EPS),)),
         ),
-        made_by(r.comparison.tasks(), r.store),
+        collect_provenance(r.comparison.tasks(), r.store),
     )
 
 

@@ -5,22 +5,15 @@ was made once, by whatever study, is found by every other.
 """
 
 from surefooted.pipeline.tasks.analysis import LocalAnalysisTask, LossSurfaceTask
-from surefooted.pipeline.tasks.attack import AttackTask, attack_task
-from surefooted.pipeline.tasks.base import (
-    ComponentSpec,
-    Source,
-    SplitName,
-    Task,
-    load_splits,
-    resolve_data,
-    trainings_of,
-)
+from surefooted.pipeline.tasks.attack import AttackTask, SanityCheckTask, attack_task
+from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
 from surefooted.pipeline.tasks.corruption import CorruptedPredictTask, CorruptionTask
-from surefooted.pipeline.tasks.evaluation_data import check_same_data, check_same_set, eval_images, training_data
+from surefooted.pipeline.tasks.datasets import load_splits, resolve_data, training_data
+from surefooted.pipeline.tasks.evaluation import eval_images
+from surefooted.pipeline.tasks.leakage import check_same_data, check_same_set
 from surefooted.pipeline.tasks.prediction import PredictTask
-from surefooted.pipeline.tasks.provenance import made_by
+from surefooted.pipeline.tasks.provenance import collect_provenance
 from surefooted.pipeline.tasks.released import ReleasedCorruptionTask
-from surefooted.pipeline.tasks.sanity import SanityCheckTask
 from surefooted.pipeline.tasks.sources import BestOfSweep, DeepEnsemble, MCDropout, MemberOf, WeightsFile
 from surefooted.pipeline.tasks.training import TrainTask, train_task
 from surefooted.pipeline.tasks.transfer import TransferTask
@@ -50,9 +43,9 @@ __all__ = [
     "attack_task",
     "check_same_data",
     "check_same_set",
+    "collect_provenance",
     "eval_images",
     "load_splits",
-    "made_by",
     "resolve_data",
     "train_task",
     "training_data",

@@ -1,4 +1,4 @@
-"""Cells that analyse a victim: margins, Jacobians and linearity example by example, and surfaces around a few."""
+"""The tasks that analyse a victim locally: margins, Jacobians and linearity per image, and loss surfaces of a few."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from torch import Tensor
 from surefooted.components.spec import build, complete
 from surefooted.core.files import write_tensors
 from surefooted.data.images import Images
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError, DataError
 from surefooted.evaluation.analysis.jacobian import sensitivity
 from surefooted.evaluation.analysis.linearity import nonlinearity
 from surefooted.evaluation.analysis.surfaces import loss_surface
-from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.attack import AttackTask
-from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, data_fields, trainings_of
-from surefooted.pipeline.tasks.chunks import load_for_eval, run_in_chunks
-from surefooted.pipeline.tasks.evaluation_data import eval_images
+from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
+from surefooted.pipeline.tasks.datasets import data_fields
+from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval, run_in_chunks
+from surefooted.pipeline.workers import OnProgress
 
-# Images between two writings: what a kill may cost.
-BLOCK = {"cpu": 128, "cuda": 2048}
-# Images whose Jacobians are taken at once.
-BATCH = {"cpu": 64, "cuda": 256}
+# Images between two writings: the most that a kill loses.
+CHUNK = {"cpu": 128, "cuda": 2048}
+# Images whose Jacobians are computed at once.
+JACOBIAN_BATCH = {"cpu": 64, "cuda": 256}
 
 
 @dataclass(frozen=True, eq=False)
 class LocalAnalysisTask(Task):
-    """Decision margin and Jacobian norm of a victim on a split; with points that an attack moved, non-linearity too.
+    """Decision margin and Jacobian norm of a victim on a split; with an attack, also non-linearity up to its points.
 
     Attributes:
-        moved: an attack on the same images that keeps its points.
-        seed: of a victim that draws at random.
+        moved: an attack on the same images that keeps its points; None for no non-linearity.
+        seed: seed of a victim that draws at random.
     """
 
     victim: Source
@@ -49,7 +50,7 @@ class LocalAnalysisTask(Task):
 
     def __post_init__(self) -> None:
         if self.moved is not None and not self.moved.keep_points:
-            raise InputError("non-linearity is read at the points that an attack moved, and it keeps none.")
+            raise ArgumentError("Non-linearity is measured at the points of the attack. Set its `keep_points=True`.")
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -78,11 +79,11 @@ class LocalAnalysisTask(Task):
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         device, images = runtime.device(), self.images()
         net = load_for_eval(self.victim, store, device)
-        found = self._found(store, images)
+        attacked = self._attacked(store, images)
 
         def analyse(rows: slice) -> dict[str, Tensor]:
             part = images.take(rows)
-            local = sensitivity(net, part, batch=_on(device, BATCH), seed=self.seed)
+            local = sensitivity(net, part, batch=_on(device, JACOBIAN_BATCH), seed=self.seed)
             tensors = {
                 "rows": part.rows,
                 "y": part.y,
@@ -90,32 +91,32 @@ class LocalAnalysisTask(Task):
                 "margin": local.margin,
                 "jacobian_norm": local.norm,
             }
-            if found:
-                tensors["q"] = nonlinearity(net, part, found["x"][rows], seed=self.seed).q
-                tensors |= {name: found[name][rows] for name in ("found", "size")}
+            if attacked:
+                tensors["q"] = nonlinearity(net, part, attacked["x"][rows], seed=self.seed).q
+                tensors |= {name: attacked[name][rows] for name in ("found", "size")}
             tick(len(part))
             return tensors
 
-        tensors = run_in_chunks(work, len(images), _on(device, BLOCK), analyse, tick)
+        tensors = run_in_chunks(work, len(images), _on(device, CHUNK), analyse, tick)
         write_tensors(into / "analysed.safetensors", tensors, {})
 
     def result(self, store: Store) -> dict[str, Tensor]:
         """Tensors by name: rows, y, correct, margin, jacobian_norm; with ``moved`` also q, found, size.
 
-        q is nan where the attack left the image where it was; size is in the attack's norm.
+        q is NaN where the attack did not move the image; size is in the attack's norm.
         """
         return self.tensors(store, "analysed.safetensors")
 
-    def _found(self, store: Store, images: Images) -> dict[str, Tensor]:
+    def _attacked(self, store: Store, images: Images) -> dict[str, Tensor]:
         if self.moved is None:
             return {}
-        found = self.moved.result(store)
-        if not torch.equal(found["rows"], images.rows.cpu()):
-            raise InputError(
-                f"the attack moved {len(found['rows'])} images, and {len(images)} are analysed, not the same ones; "
-                "give both one part, limit and data set."
+        attacked = self.moved.result(store)
+        if not torch.equal(attacked["rows"], images.rows.cpu()):
+            raise DataError(
+                f"The attack is on {len(attacked['rows'])} images, the analysis on {len(images)} others. Give both the "
+                "same `part`, `limit` and `data`."
             )
-        return found
+        return attacked
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +124,8 @@ class LossSurfaceTask(Task):
     """A score and the decision margin around the first images of a split (EntM, figures 5 and 6).
 
     Attributes:
-        limit: how many images; the paper looks at 8.
-        score, reach, grid, seed: as for ``surefooted.evaluation.analysis.surface``.
+        limit: number of images; the paper shows 8.
+        score, reach, grid, seed: as for ``surefooted.evaluation.analysis.loss_surface``.
     """
 
     victim: Source
@@ -171,7 +172,7 @@ class LossSurfaceTask(Task):
         def look(rows: slice) -> dict[str, Tensor]:
             part = images.take(rows)
             values = loss_surface(net, part, **options, seed=self.seed)
-            # The offsets stand in every row: blocks are joined row by row.
+            # Every row repeats the offsets: chunks are joined row by row.
             offsets = values.offsets.expand(len(part), -1)
             tick(len(part))
             return {"rows": part.rows, "y": part.y, **values._asdict(), "offsets": offsets}
@@ -180,7 +181,7 @@ class LossSurfaceTask(Task):
         write_tensors(into / "surface.safetensors", tensors | {"offsets": tensors["offsets"][0]}, {})
 
     def result(self, store: Store) -> dict[str, Tensor]:
-        """Tensors by name: rows, y; offsets (G,); score and margin (N, G, G), by e1, then e2."""
+        """Tensors by name: rows, y (N,); offsets (G,); score and margin (N, G, G), along e1, then e2."""
         return self.tensors(store, "surface.safetensors")
 
 

@@ -1,8 +1,9 @@
-"""What an attack found on a split."""
+"""The tasks that attack a victim and check that its robust accuracy can be trusted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,32 @@ from torch import Tensor
 
 from surefooted.attacks.base import Attack
 from surefooted.components.component import Whole, component
-from surefooted.components.spec import base_name, build, complete
-from surefooted.core.files import write_tensors
+from surefooted.components.spec import base_name, complete
+from surefooted.core.files import read_json, write_json, write_tensors
 from surefooted.data.images import Images
-from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.errors import ArgumentError
+from surefooted.evaluation.checks import PROBED, Flag, Probe, probe, probe_flags
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, data_fields, trainings_of
-from surefooted.pipeline.tasks.chunks import load_for_eval, run_in_chunks
-from surefooted.pipeline.tasks.evaluation_data import eval_images
-from surefooted.pipeline.tasks.sanity import SanityCheckTask
+from surefooted.pipeline.tasks.base import (
+    ComponentSpec,
+    Source,
+    SplitName,
+    Task,
+    component_of,
+    trainings_of,
+)
+from surefooted.pipeline.tasks.datasets import data_fields, training_data
+from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval, run_in_chunks
+from surefooted.pipeline.workers import OnProgress
 
-# Row-passes between two writings of an attack's results, and the least rows that keep a device busy.
-BLOCK_WORK, BLOCK_LEAST = 2**18, {"cpu": 256, "cuda": 2048}
+# Forward passes × images between two chunks, and the fewest images that keep a device busy.
+CHUNK_PASSES, SMALLEST_CHUNK = 2**18, {"cpu": 256, "cuda": 2048}
 
 
 @dataclass(frozen=True, eq=False)
 class AttackTask(Task):
-    """Points of a split, moved by an attack on a victim. Make it with ``attacking``."""
+    """Adversarial examples that an attack finds for a victim on a split. Made by ``attack_task``."""
 
     victim: Source
     attack: ComponentSpec
@@ -47,7 +57,7 @@ class AttackTask(Task):
             "limit": self.limit,
             "seed": self.seed,
             "keep_points": self.keep_points,
-            # 2: of several attacks too, every answer is the mean of so many passes.
+            # 2: unions of attacks average every answer over the forward passes as well.
             **({"eot": [2, self.eot]} if self.eot > 1 else {}),
             **data_fields(self.data),
         }
@@ -60,66 +70,72 @@ class AttackTask(Task):
     def label(self) -> str:
         return f"{base_name(self.attack)} on {self.victim} ({self.part})"
 
-    def images(self) -> Images:
-        return eval_images(self.victim, self.data, self.part, self.limit)
+    @cached_property
+    def component(self) -> Attack:
+        """The attack itself."""
+        attack: Attack = component_of("attack", self.attack)
+        return attack
 
     @property
-    def component(self) -> Attack:
-        """Built anew each time: an attack holds functions, which do not travel to other processes."""
-        return build("attack", self.attack)
-
-    def total_ticks(self) -> int:
-        attack = self.component
-        return len(self.images()) * attack.restarts * attack.passes
-
-    def gradient_free_passes(self) -> int:
-        """What of it asks for no gradient."""
-        attack = self.component
-        return len(self.images()) * attack.restarts * attack.gradient_free
-
-    def chunks(self, device: str) -> int:
-        """Parts that are attacked one after another, and written down."""
-        return -(-len(self.images()) // _block(self.component, torch.device(device)))
-
-    def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
-        device = runtime.device()
-        net, images = load_for_eval(self.victim, store, device), self.images()
-        attack = self.component
-
-        def run(rows: slice) -> dict[str, Tensor]:
-            points = images.points(rows, device)
-            found = attack(net, points, seed=self.seed, progress=tick)
-            tensors = {
-                "rows": points.rows,
-                "y": points.y,
-                "found": found.found,
-                "size": found.size,
-                "queries": found.queries,
-            }
-            return tensors | ({"x": found.x} if self.keep_points else {})
-
-        passes = attack.restarts * attack.passes
-        tensors = run_in_chunks(work, len(images), _block(attack, device), run, lambda rows: tick(rows * passes))
-        write_tensors(into / "attacked.safetensors", tensors, {})
-
-    def result(self, store: Store) -> dict[str, Tensor]:
-        """Tensors by name: rows, y, found, size, queries, and x where points are kept."""
-        return self.tensors(store, "attacked.safetensors")
+    def eot(self) -> int:
+        """Forward passes averaged per prediction (expectation over transformation)."""
+        return self.component.eot
 
     @property
     def sanity_check(self) -> SanityCheckTask:
         """The checks of the same victim on the same data, whose flags go with the robust accuracy."""
         return SanityCheckTask(self.victim, self.part, self.data)
 
-    @property
-    def eot(self) -> int:
-        """Forward passes that each answer is the mean of."""
-        return self.component.eot
+    def images(self) -> Images:
+        return eval_images(self.victim, self.data, self.part, self.limit)
+
+    def total_ticks(self) -> int:
+        return len(self.images()) * self.component.restarts * self.component.passes
+
+    def gradient_free_passes(self) -> int:
+        """Of the progress ticks, forward passes × images that ask for no gradient."""
+        return len(self.images()) * self.component.restarts * self.component.gradient_free
+
+    def chunks(self, device: str) -> int:
+        """Number of chunks that are attacked and written down one after another."""
+        return -(-len(self.images()) // _chunk_size(self.component, torch.device(device)))
+
+    def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
+        device, attack = runtime.device(), self.component
+        net, images = load_for_eval(self.victim, store, device), self.images()
+
+        def run(rows: slice) -> dict[str, Tensor]:
+            points = images.points(rows, device)
+            result = attack(net, points, seed=self.seed, progress=tick)
+            tensors = {"rows": points.rows, "y": points.y, **result._asdict()}
+            if not self.keep_points:
+                del tensors["x"]
+            return tensors
+
+        passes = attack.restarts * attack.passes
+        tensors = run_in_chunks(work, len(images), _chunk_size(attack, device), run, lambda rows: tick(rows * passes))
+        write_tensors(into / "attacked.safetensors", tensors, {})
+
+    def result(self, store: Store) -> dict[str, Tensor]:
+        """Tensors by name: rows, y, found, size, queries, and x if points are kept; one entry per image."""
+        return self.tensors(store, "attacked.safetensors")
 
     def distances(self, store: Store) -> Tensor:
-        """How far each answer is from another: the size of what changed it, infinite where nothing did."""
-        found = self.result(store)
-        return torch.where(found["found"], found["size"], torch.inf)
+        """(N,) size of the perturbation that changes each answer, infinite where none was found."""
+        result = self.result(store)
+        return torch.where(result["found"], result["size"], torch.inf)
+
+    def check_readable_by(self, victim: Source) -> None:
+        """Refuse, before it runs, an attack whose points another task cannot use.
+
+        Raises:
+            ArgumentError: if it keeps no points.
+            DataError: if ``victim`` is another one and was trained on the images.
+        """
+        if not self.keep_points:
+            raise ArgumentError("This attack keeps no points, but a later task reads them. Set `keep_points=True`.")
+        if victim is not self.victim:
+            eval_images(victim, self.data or training_data(self.victim), self.part, self.limit)
 
 
 @component
@@ -133,12 +149,63 @@ def attack_task(
     seed: Whole = 0,
     keep_points: bool = True,
 ) -> AttackTask:
-    """An attack cell; its options as in ``Attacked``."""
-    named = complete("attack", attack)
-    return AttackTask(victim, named, part, data, limit, seed, keep_points)
+    """The task of an attack.
+
+    Args:
+        victim: a task or source that a network is loaded from.
+        attack: a name, ``{name: arguments}`` or an ``Attack``.
+        part: train, validation or test.
+        data: complete spec of a data set; None for the one that the victim was trained on.
+        limit: attack the first ``limit`` images; 0 for all.
+        keep_points: store the perturbed images.
+    """
+    return AttackTask(victim, complete("attack", attack), part, data, limit, seed, keep_points)
 
 
-def _block(attack: Attack, device: torch.device) -> int:
-    """Rows that are attacked between two writings."""
-    least = BLOCK_LEAST.get(device.type, BLOCK_LEAST["cuda"])
-    return max(least, BLOCK_WORK // (attack.passes * attack.restarts))
+@dataclass(frozen=True, eq=False)
+class SanityCheckTask(Task):
+    """Answers of a victim to a few clean images: the flags that go with every robust accuracy."""
+
+    victim: Source
+    part: SplitName = "test"
+    data: ComponentSpec | None = None
+
+    kind = "probed"
+
+    def arguments(self) -> dict[str, Any]:
+        return {"victim": self.victim.key, "part": self.part, **data_fields(self.data)}
+
+    @property
+    def requires(self) -> tuple[Task, ...]:
+        return trainings_of(self.victim)
+
+    @property
+    def label(self) -> str:
+        return f"sanity checks of {self.victim}"
+
+    def total_ticks(self) -> int:
+        return 1
+
+    def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
+        net = self.victim.load(store).to(runtime.device())
+        points = eval_images(self.victim, self.data, self.part, PROBED).points(device=runtime.device())
+        write_json(into / "probe.json", probe(net, points).json())
+        tick(1)
+
+    def result(self, store: Store) -> Probe:
+        with store.reading(self.kind, self.key) as place:
+            return Probe(**read_json(place / "probe.json"))
+
+    def flags(self, store: Store, *, eot: int = 1) -> list[Flag]:
+        """All flags that the checks raise.
+
+        Args:
+            eot: forward passes averaged per prediction by the attack that the flags go with.
+        """
+        return probe_flags(self.result(store), eot=eot)
+
+
+def _chunk_size(attack: Attack, device: torch.device) -> int:
+    """Images that are attacked between two writings."""
+    smallest = SMALLEST_CHUNK.get(device.type, SMALLEST_CHUNK["cuda"])
+    return max(smallest, CHUNK_PASSES // (attack.passes * attack.restarts))

@@ -1,30 +1,33 @@
-"""What a cell is: plain data that names an artefact, and knows how to make it; and the data set it was made from."""
+"""What a task is: plain data that identifies an artifact, and the code that makes it."""
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from functools import cached_property
+from dataclasses import fields
+from functools import cached_property, lru_cache
+from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from surefooted.components.spec import build, canonical, complete, digest
+from surefooted.components.spec import build, canonical, digest
 from surefooted.core.files import read_tensors, write_json
-from surefooted.data.images import Splits
-from surefooted.pipeline.runtime import OnProgress, Runtime, provenance
+from surefooted.pipeline.runtime import Runtime, provenance
 from surefooted.pipeline.store import Store
+from surefooted.pipeline.workers import OnProgress
 
 ComponentSpec = dict[str, Any]
 SplitName = Literal["train", "validation", "test"]
-_LOADED: dict[str, Splits] = {}
 
 
 class Task(ABC):
-    """One artefact of the store.
+    """One artifact of the store.
 
-    ``version`` moves when what a cell makes of the same arguments does; that of a component is its module's.
+    Subclasses are frozen dataclasses of plain data and other tasks, so that a task can be hashed and sent to another
+    process. ``version`` is raised when the code of a task makes something else of the same arguments; a component's
+    version is that of its module.
     """
 
     kind: ClassVar[str]
@@ -32,18 +35,24 @@ class Task(ABC):
 
     @abstractmethod
     def arguments(self) -> dict[str, Any]:
-        """Everything that the artefact depends on, as plain data."""
+        """Everything that the artifact depends on, as plain data."""
 
     @abstractmethod
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
-        """Write the artefact's files; what it needs is in the store by then."""
+        """Write the artifact's files into ``into``. Everything in ``requires`` is in the store by then.
+
+        Args:
+            work: a directory that survives a kill, for what is needed to resume.
+            tick: called with the number of progress ticks since the last call.
+        """
 
     @abstractmethod
     def total_ticks(self) -> int:
-        """How often ``tick`` is told of one more: steps, or row-passes."""
+        """Total number of progress ticks: optimiser steps, or forward passes × images."""
 
     @property
     def requires(self) -> tuple[Task, ...]:
+        """Tasks whose artifacts this one reads."""
         return ()
 
     @property
@@ -53,25 +62,28 @@ class Task(ABC):
 
     @cached_property
     def key(self) -> str:
-        about = self.arguments()
-        if about.get("data"):  # where a data set lies is not what it holds; the checksum says that
-            about["data"] = without_location(about["data"])
-        moved = {"version": self.version} if self.version > 1 else {}
-        return digest({"kind": self.kind, **moved, **about})
+        """SHA-256 of the complete arguments, of the data's checksum and of the keys of the required tasks."""
+        arguments = self.arguments()
+        if arguments.get("data"):  # a checksum identifies the data; their location does not matter
+            arguments["data"] = without_location(arguments["data"])
+        version = {"version": self.version} if self.version > 1 else {}
+        return digest({"kind": self.kind, **version, **arguments})
 
     def path(self, store: Store) -> Path:
+        """The artifact's directory, whether it exists or not."""
         return store.path(self.kind, self.key)
 
     def tensors(self, store: Store, name: str) -> dict[str, Tensor]:
-        """What a file of the artefact holds."""
+        """The tensors in one file of the artifact."""
         with store.reading(self.kind, self.key) as place:
             return read_tensors(place / name)[0]
 
     def is_done(self, store: Store) -> bool:
+        """Whether the store holds the artifact."""
         return store.has(self.kind, self.key)
 
     def run(self, store: Store, runtime: Runtime, tick: OnProgress = lambda n: None) -> None:
-        """Make the artefact, unless it is there."""
+        """Make the artifact unless it exists."""
         if self.is_done(store):
             return
         with store.making(self.kind, self.key, {"kind": self.kind, **self.arguments()}) as place:
@@ -82,12 +94,22 @@ class Task(ABC):
                 took = {"seconds": round(time.monotonic() - began, 2)}
                 write_json(into / "provenance.json", provenance(runtime) | took)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: cached components hold functions, which cannot be sent to another process."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]  # subclasses
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
 
 @runtime_checkable
 class Source(Protocol):
-    """What a victim is loaded from. ``trained`` and ``data``, where it has them, say what made it."""
+    """What a victim is loaded from: a training, several of them, or a file.
 
-    if TYPE_CHECKING:  # where shapes and types are checked at run time, asking for it would compute it
+    A source may have ``trained``, the training tasks behind it, and ``data``, the data set it was trained on.
+    """
+
+    if TYPE_CHECKING:  # a run-time check of the protocol would compute the key
 
         @property
         def key(self) -> str: ...
@@ -96,12 +118,12 @@ class Source(Protocol):
 
 
 def trainings_of(victim: Source) -> tuple[Task, ...]:
-    """The trainings that a victim is made of."""
+    """The training tasks that a victim is made of."""
     return getattr(victim, "trained", ())
 
 
 class TrainTaskBase(Task):
-    """The artefact of a training: a source, and what ensembles and sweeps are made of."""
+    """The artifact of a training: a source, and a member of ensembles and sweeps."""
 
     method: ComponentSpec
     data: ComponentSpec
@@ -117,38 +139,20 @@ class TrainTaskBase(Task):
 
     @abstractmethod
     def history(self, store: Store) -> list[dict[str, Any]]:
-        """One entry an epoch."""
+        """One entry per epoch."""
 
 
-def without_location(given: ComponentSpec) -> ComponentSpec:
-    """A data set's arguments but where it lies."""
-    ((name, arguments),) = given.items()
+def without_location(data: ComponentSpec) -> ComponentSpec:
+    """The arguments of a data set except where it lies."""
+    ((name, arguments),) = data.items()
     return {name: {k: v for k, v in arguments.items() if k not in ("path", "name")}}
 
 
-def load_splits(given: ComponentSpec) -> Splits:
-    """The data set, loaded once in a process."""
-    key = canonical(given)
-    if key not in _LOADED:
-        _LOADED[key] = build("data", given)
-    return _LOADED[key]
+def component_of(kind: str, spec: ComponentSpec) -> Any:
+    """The component of a complete spec, built once per process: components are immutable, and tasks share them."""
+    return _built(kind, canonical(spec))
 
 
-def resolve_data(data: Any) -> ComponentSpec | None:
-    """The complete spec of a data set; one that is in memory already is not read again."""
-    if data is None:
-        return None
-    given = complete("data", data)
-    if isinstance(data, Splits):
-        keep_in_memory(given, data)
-    return given
-
-
-def data_fields(data: ComponentSpec | None) -> dict[str, Any]:
-    """Nothing where the data are the victim's own: its key covers them."""
-    return {"data": data, "checksum": load_splits(data).checksum} if data else {}
-
-
-def keep_in_memory(given: ComponentSpec, splits: Splits) -> None:
-    """Keep a data set that is in memory already."""
-    _LOADED[canonical(given)] = splits
+@lru_cache(maxsize=1024)
+def _built(kind: str, spec: str) -> Any:
+    return build(kind, loads(spec))

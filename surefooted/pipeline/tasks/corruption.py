@@ -1,4 +1,4 @@
-"""Cells of distribution shift: a split corrupted by one type at five intensities, and what a victim says of it."""
+"""The tasks of distribution shift: a split corrupted by one type at five intensities, and predictions on it."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from surefooted.core.predictions import Predictions
 from surefooted.core.types import Points
 from surefooted.data.images import Images
 from surefooted.models.prediction import predict
-from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, load_splits, trainings_of
-from surefooted.pipeline.tasks.chunks import load_for_eval
-from surefooted.pipeline.tasks.evaluation_data import images_in
+from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
+from surefooted.pipeline.tasks.datasets import load_splits, split_images
+from surefooted.pipeline.tasks.evaluation import load_for_eval
+from surefooted.pipeline.workers import OnProgress
 
 INTENSITIES: tuple[int, ...] = (1, 2, 3, 4, 5)
-# Images corrupted between two words to the progress bar.
+# Images corrupted between two updates of the progress bar.
 STEP = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class CorruptionTask(Task):
-    """The images of a split under one type of corruption, at each intensity; 8 bits a pixel, as official sets have.
+    """The images of a split under one type of corruption, at each intensity, with 8 bits per pixel as official sets.
 
     Attributes:
-        type: its name in ``surefooted.data.corruptions``.
-        limit: the first so many images; 0 for all.
-        seed: of the draws, keyed by it and by the row of each image.
+        type: its name in ``surefooted.corruptions``.
+        limit: corrupt the first ``limit`` images; 0 for all.
+        seed: keys the random draws, together with the row of each image.
     """
 
     data: ComponentSpec
@@ -50,7 +51,7 @@ class CorruptionTask(Task):
         return {
             "data": self.data,
             "checksum": load_splits(self.data).checksum,
-            "corruptions": [complete("corruption", self._at(k)) for k in INTENSITIES],
+            "corruptions": [complete("corruption", self._component(k)) for k in INTENSITIES],
             "part": self.part,
             "limit": self.limit,
             "seed": self.seed,
@@ -61,7 +62,7 @@ class CorruptionTask(Task):
         return f"corrupt by {self.type}"
 
     def images(self) -> Images:
-        return images_in(self.data, self.part, self.limit)
+        return split_images(self.data, self.part, self.limit)
 
     def total_ticks(self) -> int:
         return len(INTENSITIES) * len(self.images())
@@ -74,26 +75,27 @@ class CorruptionTask(Task):
     def level(
         self, intensity: Count, images: Images, device: torch.device, tick: OnProgress
     ) -> UInt8[Tensor, "n c h w"]:
-        corrupt = build("corruption", self._at(intensity))
+        """The images at one intensity."""
+        corrupt = build("corruption", self._component(intensity))
         parts = []
-        for a in range(0, len(images), STEP):
-            points = images.points(slice(a, a + STEP), device)
+        for start in range(0, len(images), STEP):
+            points = images.points(slice(start, start + STEP), device)
             x = corrupt(points.x, points.rows, seed=self.seed)
             parts.append((x * 255).round().to(torch.uint8).cpu())
             tick(len(points.y))
         return torch.cat(parts)
 
     def result(self, store: Store) -> UInt8[Tensor, "l n c h w"]:
-        """Pixels from 0 to 255, the least intensity first."""
+        """Pixels from 0 to 255, the lowest intensity first."""
         return self.tensors(store, "images.safetensors")["x"]
 
-    def _at(self, intensity: Count) -> ComponentSpec:
+    def _component(self, intensity: Count) -> ComponentSpec:
         return {self.type: {"severity": intensity}}
 
 
 @dataclass(frozen=True, eq=False)
 class CorruptedPredictTask(Task):
-    """What a victim predicts on corrupted images, at each intensity."""
+    """Predictions of a victim on corrupted images, at each intensity."""
 
     victim: Source
     corrupted: CorruptionTask
@@ -124,6 +126,6 @@ class CorruptedPredictTask(Task):
         write_tensors(into / "predictions.safetensors", tensors, {})
 
     def result(self, store: Store) -> list[Predictions]:
-        """One for each intensity, the least first."""
-        held = self.tensors(store, "predictions.safetensors")
-        return [Predictions(log_p, held["y"], held["i"]) for log_p in held["log_p"]]
+        """Predictions at each intensity, the lowest first."""
+        stored = self.tensors(store, "predictions.safetensors")
+        return [Predictions(log_p, stored["y"], stored["i"]) for log_p in stored["log_p"]]

@@ -1,4 +1,4 @@
-"""What a victim predicts on a split, or at points that an attack moved."""
+"""The task that stores what a victim predicts, on clean images or on adversarial examples."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from typing import Any
 from surefooted.core.files import write_tensors
 from surefooted.core.predictions import Predictions
 from surefooted.core.types import Points
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError
 from surefooted.models.prediction import predict
-from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.attack import AttackTask
-from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, data_fields, trainings_of
-from surefooted.pipeline.tasks.chunks import load_for_eval
-from surefooted.pipeline.tasks.evaluation_data import eval_images, training_data
+from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
+from surefooted.pipeline.tasks.datasets import data_fields
+from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval
+from surefooted.pipeline.workers import OnProgress
 
 
 @dataclass(frozen=True, eq=False)
 class PredictTask(Task):
-    """What a victim predicts on a split, or on points that an attack moved (perhaps away from another victim).
+    """Predictions of a victim on a split, or on the points of an attack, perhaps one on another victim.
 
-    ``seed`` is of the draws of a victim that makes any, such as dropout masks.
+    Attributes:
+        moved: the attack whose points are predicted; None for clean images.
+        seed: seed of a victim that draws at random, such as MC dropout.
     """
 
     victim: Source
@@ -37,10 +40,9 @@ class PredictTask(Task):
 
     def __post_init__(self) -> None:
         if self.moved is not None:
-            check_keeps_points(self.moved)
-            check_not_trained_on(self.victim, self.moved)
+            self.moved.check_readable_by(self.victim)
             if self.part != self.moved.part:
-                raise InputError(f"the attack moved points of the {self.moved.part} split, not of {self.part}.")
+                raise ArgumentError(f"The attack is on the {self.moved.part} split, but `part` is {self.part!r}.")
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -68,25 +70,13 @@ class PredictTask(Task):
         if self.moved is None:
             p = predict(net, eval_images(self.victim, self.data, self.part, self.limit), seed=self.seed)
         else:
-            found = self.moved.result(store)
-            boxed = self.moved.component.clip
-            p = predict(net, Points(found["x"], found["y"], found["rows"]), seed=self.seed, boxed=boxed)
+            attacked = self.moved.result(store)
+            points = Points(attacked["x"], attacked["y"], attacked["rows"])
+            p = predict(net, points, seed=self.seed, boxed=self.moved.component.clip)
         tick(1)
-        # "i", not "rows": files of older stores have that name.
+        # "i", not "rows": files in older stores use that name.
         write_tensors(into / "predictions.safetensors", {"log_p": p.log_p, "y": p.y, "i": p.rows}, {})
 
     def result(self, store: Store) -> Predictions:
         stored = self.tensors(store, "predictions.safetensors")
         return Predictions(stored["log_p"], stored["y"], stored["i"])
-
-
-def check_not_trained_on(victim: Source, moved: AttackTask) -> None:
-    """Refuse points that were moved for another victim, where this one has learnt the images."""
-    if victim is not moved.victim:
-        eval_images(victim, moved.data or training_data(moved.victim), moved.part, moved.limit)
-
-
-def check_keeps_points(moved: AttackTask) -> None:
-    """Refuse an attack whose points nobody will find, before it is run."""
-    if not moved.keep_points:
-        raise InputError("this attack keeps no points, and a prediction at them needs them; make it with keep_points.")

@@ -1,4 +1,4 @@
-"""What made the artefacts behind a report: versions, devices and hours, as each of them has it on record."""
+"""The provenance of a report: versions, devices and hours of the artifacts behind it, as each has them on record."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.base import Task
 
 
-def made_by(tasks: Iterable[Task], store: Store) -> dict[str, Any]:
-    """The provenance of a page: not of the machine that writes it, but of all that made its numbers.
+def collect_provenance(tasks: Iterable[Task], store: Store) -> dict[str, Any]:
+    """The provenance of everything that made a page's numbers, not of the machine that writes the page.
 
     Args:
-        cells: what the page is of; what they need counts too.
+        tasks: what the page reads; the tasks that they require count too.
 
     Returns:
-        How many artefacts there are, every value that any of them has on record, and the hours that they took.
+        The number of artifacts, every value that any of them has on record, and the hours that they took together.
     """
-    files = [task.path(store) / "provenance.json" for task in _all_of(tasks)]
+    files = [task.path(store) / "provenance.json" for task in _with_requirements(tasks)]
     with with_hint("Delete it; a page does without."):
         records = [read_json(file) for file in files if file.exists()]
     hours = sum(record.get("seconds", 0.0) for record in records) / 3600
     values = {name: sorted({str(record[name]) for record in records if name in record}) for name in RECORDED}
     return {
-        "artefacts": len(records),
-        **{name: ", ".join(seen) for name, seen in values.items() if seen},
+        "artifacts": len(records),
+        **{name: ", ".join(several) for name, several in values.items() if several},
         "hours of all processes": f"{hours:.2g}" if hours < 10 else f"{hours:.0f}",
     }
 
 
-def _all_of(tasks: Iterable[Task]) -> Iterator[Task]:
-    """Cells and all that they need, each once."""
+def _with_requirements(tasks: Iterable[Task]) -> Iterator[Task]:
+    """Tasks and all that they require, each once."""
     seen: set[str] = set()
     waiting = list(tasks)
     while waiting:

@@ -1,4 +1,4 @@
-"""The cell of an official release of corrupted test images: CIFAR-10-C's arrays in the place of our corruptions."""
+"""The task that reads an official release of corrupted test images, such as CIFAR-10-C, in place of our corruptions."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from surefooted.core.files import sha256_of
 from surefooted.data.corruption_releases import cifar_c, find_release
 from surefooted.data.images import Images
 from surefooted.data.paths import directory, locate
-from surefooted.pipeline.runtime import OnProgress
 from surefooted.pipeline.tasks.corruption import CorruptionTask
+from surefooted.pipeline.workers import OnProgress
 
 
 @dataclass(frozen=True, eq=False)
 class ReleasedCorruptionTask(CorruptionTask):
-    """The images of a test set as a release has corrupted them, at each intensity.
+    """The images of a test set as an official release corrupted them, at each intensity.
 
     Attributes:
-        folder: the release's, as it is called below the data root.
+        folder: the folder of the release, below the data root.
         first: row of the first test image.
     """
 
@@ -31,10 +31,10 @@ class ReleasedCorruptionTask(CorruptionTask):
     first: int = 50_000
 
     def arguments(self) -> dict[str, Any]:
-        about = super().arguments()
-        del about["corruptions"], about["seed"]
+        arguments = super().arguments()
+        del arguments["corruptions"], arguments["seed"]
         file = find_release(directory(locate(self.folder)), f"{self.type}.npy", "type of corruption")
-        return about | {"released": self.type, "file": sha256_of(file), "first": self.first}
+        return arguments | {"released": self.type, "file": sha256_of(file), "first": self.first}
 
     @property
     def label(self) -> str:

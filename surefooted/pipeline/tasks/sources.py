@@ -1,4 +1,4 @@
-"""What a victim is loaded from, besides a training: weights, several networks as one, one of several."""
+"""Sources of victims besides a training: a weights file, ensembles, dropout masks, the best of a sweep."""
 
 from __future__ import annotations
 
@@ -13,62 +13,64 @@ from torch import nn
 from surefooted.components.spec import base_name, digest, parse_spec
 from surefooted.core.files import read_tensors, sha256_of
 from surefooted.data.split import SplitOptions
-from surefooted.errors import InputError
+from surefooted.errors import DataError, InputError, ModelError
 from surefooted.models.ensembles import Ensemble, MonteCarloDropout
 from surefooted.models.weights import load_model
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks.base import ComponentSpec, TrainTaskBase, load_splits, without_location
-from surefooted.pipeline.tasks.evaluation_data import check_same_data
+from surefooted.pipeline.tasks.base import ComponentSpec, TrainTaskBase, without_location
+from surefooted.pipeline.tasks.datasets import load_splits
+from surefooted.pipeline.tasks.leakage import check_same_data
 
-# Arguments of data that say how to split them; others say which they are.
-SPLITTING = {field.name for field in fields(SplitOptions)}
+# Arguments of a data set that say how to split it; the others say which data it holds.
+SPLIT_ARGUMENTS = {field.name for field in fields(SplitOptions)}
 
 
 @dataclass(frozen=True, eq=False)
 class WeightsFile:
-    """A network from a file that some ``train`` wrote: a victim that needs no training."""
+    """A network from a ``weights.safetensors`` file that a training wrote."""
 
     file: Path
 
     @cached_property
     def key(self) -> str:
-        return sha256_of(self._there())
+        return sha256_of(self._existing())
 
     @cached_property
     def data(self) -> ComponentSpec | None:
-        """What it was trained on, where the file says so and those data are at hand by their name alone.
+        """The data set it was trained on, if the file names one that is at hand by its name alone.
 
-        No file makes us open another place, download from one, or draw images of its own.
+        A file must not make us open another place, download anything, or draw images.
         """
-        given, checksum = self._said
-        if given is None or without_location(given) != given or not set(parse_spec(given)[1]) <= SPLITTING:
+        spec, checksum = self._recorded_data
+        if spec is None or without_location(spec) != spec or not set(parse_spec(spec)[1]) <= SPLIT_ARGUMENTS:
             return None
         try:
-            return given if load_splits(given).checksum == checksum else None
-        except InputError:  # not here, or no data set's arguments
+            return spec if load_splits(spec).checksum == checksum else None
+        except InputError:  # not at hand, or not the arguments of a data set
             return None
 
     def split_of(self, data: ComponentSpec) -> ComponentSpec | None:
-        """Of data that are given, the split that it was trained on, where the file says that it was these."""
-        said, checksum = self._said
-        if said is None or base_name(said) != base_name(data) or load_splits(data).checksum != checksum:
+        """The split of ``data`` that it was trained on, if the file says that it was trained on these data."""
+        recorded, checksum = self._recorded_data
+        if recorded is None or base_name(recorded) != base_name(data) or load_splits(data).checksum != checksum:
             return None
         name, arguments = parse_spec(data)
-        return {name: arguments | {k: v for k, v in parse_spec(said)[1].items() if k in SPLITTING}}
+        return {name: arguments | {k: v for k, v in parse_spec(recorded)[1].items() if k in SPLIT_ARGUMENTS}}
 
     @cached_property
-    def _said(self) -> tuple[ComponentSpec | None, Any]:
-        about = read_tensors(self._there())[1]
-        given = about.get("data")
-        named = isinstance(given, dict) and len(given) == 1 and all(isinstance(v, dict) for v in given.values())
-        return (given if named else None), about.get("checksum")
+    def _recorded_data(self) -> tuple[ComponentSpec | None, Any]:
+        """The data set's spec and checksum in the file's metadata."""
+        about = read_tensors(self._existing())[1]
+        spec = about.get("data")
+        valid = isinstance(spec, dict) and len(spec) == 1 and all(isinstance(v, dict) for v in spec.values())
+        return (spec if valid else None), about.get("checksum")
 
     def load(self, store: Store | None = None) -> nn.Module:
         return load_model(self.file)
 
-    def _there(self) -> Path:
+    def _existing(self) -> Path:
         if not self.file.is_file():
-            raise InputError(f"{self.file} is not there; expected a weights.safetensors that surefooted wrote.")
+            raise ModelError(f"{self.file} does not exist; expected a weights.safetensors file that surefooted wrote.")
         return self.file
 
     def __str__(self) -> str:
@@ -77,7 +79,7 @@ class WeightsFile:
 
 @dataclass(frozen=True, eq=False)
 class DeepEnsemble:
-    """Networks that were trained independently, read as one victim (a deep ensemble)."""
+    """Networks that were trained independently, as one victim."""
 
     members: tuple[TrainTaskBase, ...]
 
@@ -105,7 +107,7 @@ class DeepEnsemble:
 
 @dataclass(frozen=True, eq=False)
 class SingleSource:
-    """What a victim that was made from one training, or from the best of several, has in common."""
+    """Base of victims that are derived from a single training, or from the best of a sweep."""
 
     net: TrainTaskBase | BestOfSweep
 
@@ -120,7 +122,7 @@ class SingleSource:
 
 @dataclass(frozen=True, eq=False)
 class MCDropout(SingleSource):
-    """A network with its dropout left on (MC dropout)."""
+    """A network whose dropout stays on (Monte Carlo dropout)."""
 
     samples: int
 
@@ -136,13 +138,33 @@ class MCDropout(SingleSource):
 
 
 @dataclass(frozen=True, eq=False)
+class MemberOf(SingleSource):
+    """One network of an ensemble that was trained side by side."""
+
+    at: int
+
+    @cached_property
+    def key(self) -> str:
+        return digest(["member", self.net.key, self.at])
+
+    def load(self, store: Store) -> nn.Module:
+        net = self.net.load(store)
+        if not isinstance(net, Ensemble) or self.at >= len(net.members):
+            raise ModelError(f"{self.net} has no member {self.at + 1}: it has fewer networks trained side by side.")
+        return net.members[self.at]
+
+    def __str__(self) -> str:
+        return f"{base_name(self.trained[0].method)}, member {self.at + 1}"
+
+
+@dataclass(frozen=True, eq=False)
 class BestOfSweep:
-    """The setting of several that did best on the validation images, over all seeds: how a parameter is swept.
+    """The setting that does best on the validation images, averaged over all seeds: how a parameter is swept.
 
     Attributes:
-        grid: for each setting a training of each seed.
-        at: which of the seeds this is.
-        measure: accuracy (most), nll or ece (least), the mean over the seeds after the last epoch.
+        grid: for each setting, one training per seed.
+        at: index of the seed that this source stands for.
+        measure: accuracy (highest), nll or ece (lowest), after the last epoch.
     """
 
     grid: tuple[tuple[TrainTaskBase, ...], ...]
@@ -162,39 +184,23 @@ class BestOfSweep:
         return self.grid[0][self.at].data
 
     def chosen(self, store: Store) -> TrainTaskBase:
-        """Of equals the first."""
+        """The training of the best setting; the first of several equally good ones."""
         sign = -1 if self.measure == "accuracy" else 1
-        values = [sign * fmean(self._last(one, store) for one in setting) for setting in self.grid]
+        values = [sign * fmean(self._final(one, store) for one in setting) for setting in self.grid]
         return self.grid[values.index(min(values))][self.at]
 
     def load(self, store: Store) -> nn.Module:
         return self.chosen(store).load(store)
 
     def __str__(self) -> str:
-        return f"best of {len(self.grid)} × {base_name(self.grid[0][0].method)}, seed {self.grid[0][self.at].seed}"
+        first = self.grid[0]
+        return f"best of {len(self.grid)} × {base_name(first[0].method)}, seed {first[self.at].seed}"
 
-    def _last(self, one: TrainTaskBase, store: Store) -> float:
-        entry = one.history(store)[-1]
-        if self.measure not in entry:
-            raise InputError("a sweep is judged on validation images, and there are none; set --data.validation 0.1.")
-        return entry[self.measure]
-
-
-@dataclass(frozen=True, eq=False)
-class MemberOf(SingleSource):
-    """One network of those that were trained side by side."""
-
-    at: int
-
-    @cached_property
-    def key(self) -> str:
-        return digest(["member", self.net.key, self.at])
-
-    def load(self, store: Store) -> nn.Module:
-        net = self.net.load(store)
-        if not isinstance(net, Ensemble) or self.at >= len(net.members):
-            raise InputError(f"{self.net} has no member {self.at + 1}; it trained fewer networks side by side.")
-        return net.members[self.at]
-
-    def __str__(self) -> str:
-        return f"{base_name(self.trained[0].method)}, member {self.at + 1}"
+    def _final(self, training: TrainTaskBase, store: Store) -> float:
+        last = training.history(store)[-1]
+        if self.measure not in last:
+            raise DataError(
+                "Selecting the best of a sweep needs a validation split; this data set has none. Set "
+                "`data.validation=0.1`."
+            )
+        return float(last[self.measure])

@@ -1,33 +1,35 @@
-"""The cell of a training."""
+"""The task of a training."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from surefooted.components.component import component
-from surefooted.components.spec import base_name, build, complete
+from surefooted.components.spec import base_name, canonical, complete
 from surefooted.core.files import read_json, write_json, write_tensors
 from surefooted.core.types import Forward
 from surefooted.data.column import column_at, read_column
-from surefooted.data.images import Splits
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError, DataError, InputError, StoreError
 from surefooted.models.ensembles import Ensemble
 from surefooted.models.weights import build_on_meta, load_model, network_spec, seeded_network
-from surefooted.pipeline.runtime import OnProgress, Precision, Runtime
+from surefooted.pipeline.runtime import Precision, Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.attack import AttackTask
-from surefooted.pipeline.tasks.base import ComponentSpec, SplitName, Task, TrainTaskBase, keep_in_memory, load_splits
+from surefooted.pipeline.tasks.base import ComponentSpec, SplitName, Task, TrainTaskBase, component_of
+from surefooted.pipeline.tasks.datasets import load_splits, resolve_data
 from surefooted.pipeline.tasks.prediction import PredictTask
+from surefooted.pipeline.workers import OnProgress
 from surefooted.training.batches import Seed, steps_of
 from surefooted.training.loop import fit
 from surefooted.training.methods.base import Method
 from surefooted.training.methods.due import check_bound
-from surefooted.training.methods.targets import LabelState, Levels, Target
+from surefooted.training.methods.targets import LabelState, Levels
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -35,7 +37,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class TrainTask(TrainTaskBase):
-    """A network trained by a method. Make it with ``training``."""
+    """A network trained by a method. Made by ``train_task``.
+
+    Attributes:
+        stored_key: key of a training that the store already holds; its weights are used even if the code of a component
+            has changed since.
+    """
 
     method: ComponentSpec
     net: ComponentSpec
@@ -44,13 +51,14 @@ class TrainTask(TrainTaskBase):
     seed: int
     precision: Precision = "fp32"
     record: ComponentSpec | None = None
+    stored_key: str = ""
 
     kind = "train"
-    # 2: every epoch has an order of its own, every step its dropout masks, every member its first weights.
+    # 2: every epoch has its own order, every step its own dropout masks, every member its own initial weights.
     version = 2
 
     def arguments(self) -> dict[str, Any]:
-        method = self._component
+        method = self.method_component
         return {
             "method": self.method,
             "net": self.net,
@@ -62,26 +70,27 @@ class TrainTask(TrainTaskBase):
             **({"column": read_column(column).checksum} if (column := method.target.column) else {}),
             "needs": [task.key for task in self.requires],
             **({"record": self.record} if self.record else {}),
-            # 2: an attack that proposes hands on its best, no longer its last point.
+            # 2: an attack that tries candidates returns its best point, no longer its last.
             **({"perturb": 2} if method.perturb is not None and method.perturb.proposes else {}),
         }
 
-    @property
-    def _component(self) -> Method:
-        """Built anew each time: a method holds functions, which do not travel to other processes."""
-        return build("method", self.method)
-
-    @property
-    def _target(self) -> Target:
-        return self._component.target
+    @cached_property
+    def key(self) -> str:
+        return self.stored_key or super().key
 
     @cached_property
-    def requires(self) -> tuple[Task, ...]:  # type: ignore[override]
-        """The robustness of every example, where the method's labels ask for it: a vanilla model, attacked."""
-        target = self._target
+    def method_component(self) -> Method:
+        """The method itself."""
+        method: Method = component_of("method", self.method)
+        return method
+
+    @cached_property
+    def requires(self) -> tuple[Task, ...]:
+        """The robustness of every example, if the method's labels depend on it: a vanilla network, attacked."""
+        target = self.method_component.target
         if target.robustness is None or target.every or target.column:
             return ()
-        vanilla = TrainTask(complete("method", "vanilla"), self.net, self.data, self.recipe, self.seed, self.precision)
+        vanilla = replace(self, method=complete("method", "vanilla"), record=None, stored_key="")
         parts: tuple[SplitName, ...] = ("train", "validation")
         if target.by:
             return tuple(PredictTask(vanilla, part) for part in parts)
@@ -96,14 +105,20 @@ class TrainTask(TrainTaskBase):
         return f"{base_name(self.method)}, seed {self.seed}"
 
     def total_ticks(self) -> int:
-        return steps_of(build("recipe", self.recipe), len(load_splits(self.data).train))
+        return steps_of(component_of("recipe", self.recipe), len(load_splits(self.data).train))
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
+        if self.stored_key and self.stored_key != replace(self, stored_key="").key:
+            raise StoreError(
+                f"The training {self.stored_key[:12]} cannot be repeated: the code of a component has changed since. "
+                "Train anew."
+            )
         runtime.launch(self.precision, _train, self, store.root, into, work, tick=tick)
 
     def network(self) -> nn.Module:
         """The network before the first step."""
-        data, members = load_splits(self.data), build("method", self.method).members
+        data = load_splits(self.data)
+        members = self.method_component.members
         return seeded_network(self.net, data.train.shape, len(data.train.classes), self.seed, members)
 
     def load(self, store: Store) -> nn.Module:
@@ -112,27 +127,28 @@ class TrainTask(TrainTaskBase):
 
     def history(self, store: Store) -> list[dict[str, Any]]:
         with store.reading(self.kind, self.key) as place:
-            return read_json(place / "history.json")
+            history: list[dict[str, Any]] = read_json(place / "history.json")
+            return history
 
     def recorded(self, store: Store) -> LabelState:
-        """What the recorder saw, by name."""
+        """The recorder's tensors, by name."""
         return self.tensors(store, "recorded.safetensors")
 
     def levels(self, store: Store) -> Levels | None:
-        """The robustness level of every example, where the method asks for it."""
-        target, data = self._target, load_splits(self.data)
-        ranked: list[Tensor] = []
+        """The robustness level of every example, if the method's labels depend on it."""
+        target, data = self.method_component.target, load_splits(self.data)
+        ranking: list[Tensor] = []
         if target.column:
             values = read_column(target.column)
             for rows in (data.train.rows, data.validation.rows):
-                ranked += [rows, column_at(values, rows, target.column)]
+                ranking += [rows, column_at(values, rows, target.column)]
         for task in self.requires:
             if isinstance(task, AttackTask):
-                ranked += [task.result(store)["rows"], task.distances(store)]
+                ranking += [task.result(store)["rows"], task.distances(store)]
             elif isinstance(task, PredictTask) and target.by:
                 p = task.result(store)
-                ranked += [p.rows, -target.by(Forward(p.log_p[None], p.y))]
-        return Levels.from_ranking(*ranked, levels=target.levels) if ranked else None
+                ranking += [p.rows, -target.by(Forward(p.log_p[None], p.y))]
+        return Levels.from_ranking(*ranking, levels=target.levels) if ranking else None
 
 
 @component
@@ -146,59 +162,86 @@ def train_task(
     precision: Precision = "fp32",
     record: Any = None,
 ) -> TrainTask:
-    """A training cell from names, ``{name: arguments}`` or components; all arguments checked and completed here.
+    """The task of a training, with all arguments checked and completed.
 
-    A method is compared with others under one recipe, so the recipe is an argument of its own.
+    Methods are compared under one recipe, so the recipe is an argument beside the method.
+
+    Args:
+        method, net, data, recipe, record: names, ``{name: arguments}`` or components.
+
+    Raises:
+        InputError: for everything that would fail when the training begins, in a study perhaps after hours.
     """
-    faults = []
+    faults: list[InputError] = []
 
-    def each(package: str, given: Any) -> ComponentSpec:
+    def spec_of(kind: str, given: Any) -> ComponentSpec:
         try:
-            return complete(package, given)
+            return (resolve_data(given) if kind == "data" else None) or complete(kind, given)
         except InputError as error:
-            faults.append(str(error))
+            faults.append(error)
             return {}
 
-    chosen, schedule = each("method", method), each("recipe", recipe)
-    table = each("data", data)
-    watched = None if record is None else each("recorder", record)
-    if table:
-        if isinstance(data, Splits):
-            keep_in_memory(table, data)
-        splits = load_splits(table)
+    method_spec, recipe_spec, data_spec = spec_of("method", method), spec_of("recipe", recipe), spec_of("data", data)
+    record_spec = None if record is None else spec_of("recorder", record)
+    if data_spec:
+        splits = load_splits(data_spec)
+        shape, classes = splits.train.shape, len(splits.train.classes)
         try:
-            network = network_spec(net, splits.train.shape, len(splits.train.classes))
+            net_spec = _network_spec(net, shape, classes)
         except InputError as error:
-            faults.append(str(error))
+            faults.append(error)
+    if len(faults) == 1:
+        raise faults[0]
     if faults:
-        raise InputError("\n".join(faults))
-    how = build("method", chosen)
-    # What would else be found out when the training begins, in a study perhaps after hours.
-    rough = build_on_meta(network, splits.train.shape, len(splits.train.classes), how.members)
-    how.view.victim(rough)
-    check_bound(how, rough)
-    if watched:
-        build("recorder", watched).init(splits)
-    target = how.target
+        raise ArgumentError("\n".join(map(str, faults)))
+    task = TrainTask(method_spec, net_spec, data_spec, recipe_spec, seed, precision, record_spec)
+    chosen = task.method_component
+    empty = _empty_network(canonical(net_spec), shape, classes, chosen.members)
+    chosen.view.victim(empty)
+    check_bound(chosen, empty)
+    if record_spec:
+        component_of("recorder", record_spec).init(splits)
+    target = chosen.target
     if target.learns and len(splits.validation) < target.levels:
-        raise InputError(
-            f"{base_name(chosen)} learns its labels from {target.levels} validation subset(s), and the validation set "
-            f"has {len(splits.validation)} images; hold out more (--data.validation 0.1) or lower levels."
+        raise DataError(
+            f"{base_name(method_spec)} learns its labels from {target.levels} subset(s) of the validation split, which "
+            f"has {len(splits.validation)} images. Hold out more (`data.validation=0.1`) or lower `method.levels`."
         )
-    return TrainTask(chosen, network, table, schedule, seed, precision, watched)
+    return task
+
+
+def _network_spec(net: Any, shape: tuple[int, ...], classes: int) -> ComponentSpec:
+    """The complete spec of a network; one that is given as plain data is built once per process to check it."""
+    try:
+        spelled = canonical(net)
+    except TypeError:  # a module
+        return network_spec(net, shape, classes)
+    spec: ComponentSpec = loads(_checked_network_spec(spelled, shape, classes))
+    return spec
+
+
+@lru_cache(maxsize=256)
+def _checked_network_spec(net: str, shape: tuple[int, ...], classes: int) -> str:
+    return canonical(network_spec(loads(net), shape, classes))
+
+
+@lru_cache(maxsize=32)
+def _empty_network(net: str, shape: tuple[int, ...], classes: int, members: int) -> nn.Module:
+    """A network without memory for its weights, to check a method against."""
+    return build_on_meta(loads(net), shape, classes, members)
 
 
 def _train(fabric: Fabric, task: TrainTask, root: Path, into: Path, work: Path, tick: OnProgress | None) -> None:
-    """What each process of a data-parallel training runs; the first one writes."""
+    """Train in each process of a data-parallel training; the first one writes the files."""
     data, net, store = load_splits(task.data), task.network(), Store(root)
-    at = fit(
-        build("method", task.method),
+    state = fit(
+        task.method_component,
         net,
         data,
-        build("recipe", task.recipe),
+        component_of("recipe", task.recipe),
         seed=task.seed,
         levels=task.levels(store),
-        recorder=build("recorder", task.record) if task.record else None,
+        recorder=component_of("recorder", task.record) if task.record else None,
         fabric=fabric,
         checkpoint=work / "checkpoint.safetensors",
         tick=tick,
@@ -207,6 +250,6 @@ def _train(fabric: Fabric, task: TrainTask, root: Path, into: Path, work: Path, 
         about = task.arguments() | {"shape": data.train.shape, "classes": data.train.classes}
         about["members"] = len(net.members) if isinstance(net, Ensemble) else 1
         write_tensors(into / "weights.safetensors", net.state_dict(), about)
-        write_json(into / "history.json", at.history)
-        if at.recorded:
-            write_tensors(into / "recorded.safetensors", at.recorded, {})
+        write_json(into / "history.json", state.history)
+        if state.recorded:
+            write_tensors(into / "recorded.safetensors", state.recorded, {})

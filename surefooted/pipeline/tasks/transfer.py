@@ -1,4 +1,4 @@
-"""Transfer: points crafted on a proxy, judged by another classifier. The black-box attack of the EntM paper."""
+"""The task of a transfer attack: points crafted on a surrogate, evaluated on the victim (EntM's black-box attack)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from torch import Tensor
 
 from surefooted.attacks.transfer import evaluate_transfer
 from surefooted.core.files import write_tensors
-from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks.attack import AttackTask
+from surefooted.pipeline.tasks.attack import AttackTask, SanityCheckTask
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
-from surefooted.pipeline.tasks.chunks import load_for_eval
-from surefooted.pipeline.tasks.evaluation_data import training_data
-from surefooted.pipeline.tasks.prediction import check_keeps_points, check_not_trained_on
-from surefooted.pipeline.tasks.sanity import SanityCheckTask
+from surefooted.pipeline.tasks.datasets import training_data
+from surefooted.pipeline.tasks.evaluation import load_for_eval
+from surefooted.pipeline.workers import OnProgress
 
 
 @dataclass(frozen=True, eq=False)
 class TransferTask(Task):
-    """Points that an attack moved on a proxy, and whether they mislead a victim."""
+    """Whether the points that an attack crafted on a surrogate mislead a victim.
+
+    Attributes:
+        moved: the attack on the surrogate.
+    """
 
     victim: Source
     moved: AttackTask
@@ -31,8 +34,7 @@ class TransferTask(Task):
     kind = "transferred"
 
     def __post_init__(self) -> None:
-        check_keeps_points(self.moved)
-        check_not_trained_on(self.victim, self.moved)
+        self.moved.check_readable_by(self.victim)
 
     def arguments(self) -> dict[str, Any]:
         kept = {} if self.keep_points else {"keep_points": False}
@@ -44,7 +46,7 @@ class TransferTask(Task):
 
     @property
     def label(self) -> str:
-        return f"judge {self.moved.label}"
+        return f"transfer {self.moved.label}"
 
     def total_ticks(self) -> int:
         return 1
@@ -52,16 +54,16 @@ class TransferTask(Task):
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         device = runtime.device()
         net, points = load_for_eval(self.victim, store, device), self.moved.images().points(device=device)
-        moved = self.moved.result(store)["x"].to(device)
-        found = evaluate_transfer(net, points, moved, self.moved.component)
-        tensors = {"rows": points.rows, "y": points.y, **found._asdict()}
+        crafted = self.moved.result(store)["x"].to(device)
+        result = evaluate_transfer(net, points, crafted, self.moved.component)
+        tensors = {"rows": points.rows, "y": points.y, **result._asdict()}
         if not self.keep_points:
             del tensors["x"]
         write_tensors(into / "attacked.safetensors", tensors, {})
         tick(1)
 
     def result(self, store: Store) -> dict[str, Tensor]:
-        """Tensors by name: rows, y, found, size, queries, and x where points are kept."""
+        """Tensors by name: rows, y, found, size, queries, and x if points are kept; one entry per image."""
         return self.tensors(store, "attacked.safetensors")
 
     @property
@@ -74,6 +76,7 @@ class TransferTask(Task):
 
     @property
     def eot(self) -> int:
+        """1: the victim is asked once per image."""
         return 1
 
     @property

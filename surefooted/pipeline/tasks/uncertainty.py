@@ -1,4 +1,4 @@
-"""Cells for what a victim is unsure of, image by image: what tells foreign images from its own."""
+"""The task that stores every uncertainty of a victim, image by image, for out-of-distribution detection."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from torch import Tensor
 from surefooted.core.files import write_tensors
 from surefooted.evaluation.metrics.uncertainty import uncertainties
 from surefooted.models.prediction import map_logits
-from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, data_fields, trainings_of
-from surefooted.pipeline.tasks.chunks import load_for_eval
-from surefooted.pipeline.tasks.evaluation_data import eval_images
+from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
+from surefooted.pipeline.tasks.datasets import data_fields
+from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval
+from surefooted.pipeline.workers import OnProgress
 
 
 @dataclass(frozen=True, eq=False)
 class UncertaintyTask(Task):
-    """Every uncertainty of a victim on a split, of its own data or of others; labels play no part.
+    """Every uncertainty of a victim on a split of its own or of another data set. Labels are not used.
 
-    ``seed`` is of the draws of a victim that makes any, such as dropout masks.
+    Attributes:
+        seed: seed of a victim that draws at random, such as MC dropout.
     """
 
     victim: Source
@@ -35,8 +37,8 @@ class UncertaintyTask(Task):
     kind = "unsure"
 
     def arguments(self) -> dict[str, Any]:
-        drawn = {"seed": self.seed} if self.seed else {}
-        return {"victim": self.victim.key, "part": self.part, "limit": self.limit, **drawn, **data_fields(self.data)}
+        seed = {"seed": self.seed} if self.seed else {}
+        return {"victim": self.victim.key, "part": self.part, "limit": self.limit, **seed, **data_fields(self.data)}
 
     @property
     def requires(self) -> tuple[Task, ...]:
@@ -58,5 +60,5 @@ class UncertaintyTask(Task):
         write_tensors(into / "uncertainty.safetensors", tensors, {})
 
     def result(self, store: Store) -> dict[str, Tensor]:
-        """By the name of the measure: one number an image, the higher the less sure."""
+        """(N,) uncertainties by the name of the measure; higher is less certain."""
         return self.tensors(store, "uncertainty.safetensors")

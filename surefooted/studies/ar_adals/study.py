@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from surefooted.components.component import component
 from surefooted.data import corruptions
-from surefooted.pipeline.tasks import made_by
+from surefooted.pipeline.tasks import collect_provenance
 from surefooted.report import Page, Section
 from surefooted.studies.ar_adals import figures, tables
 from surefooted.studies.ar_adals.design import OF_ENSEMBLE, ShiftDesign
@@ -153,5 +153,5 @@ def page(n: ShiftResults, size: str) -> Page:
                 ),
             ),
         ),
-        made_by(n.made.tasks(), n.store),
+        collect_provenance(n.made.tasks(), n.store),
     )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from surefooted.components.component import component
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import made_by
+from surefooted.pipeline.tasks import collect_provenance
 from surefooted.report import Page, Section
 from surefooted.studies import paper_comparison
 from surefooted.studies.base import Study
@@ -170,5 +170,5 @@ def page(made: Setup, store: Store, size: str) -> Page:
                 ),
             ),
         ),
-        made_by(made.tasks(), store),
+        collect_provenance(made.tasks(), store),
     )

@@ -15,7 +15,7 @@ from surefooted.core.files import write_tensors
 from surefooted.core.types import log_mean_softmax
 from surefooted.data.plane import SIDE
 from surefooted.models.prediction import predict
-from surefooted.pipeline.runtime import OnProgress, Runtime
+from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import (
     AttackTask,
@@ -28,6 +28,7 @@ from surefooted.pipeline.tasks import (
     train_task,
     trainings_of,
 )
+from surefooted.pipeline.workers import OnProgress
 from surefooted.training.recorders import plane_points
 
 # Of the paper's plane in ours. Of figure 1 the paper prints k and α: they reach no further than their product.

@@ -1,0 +1,74 @@
+"""The data sets that tasks work on: looked up by their spec and loaded once per process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from surefooted.components.spec import build, canonical, complete
+from surefooted.data.images import Images, Splits
+from surefooted.data.paths import data_root
+from surefooted.errors import DataError
+from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName
+
+_SPLITS: dict[str, Splits] = {}
+_SPECS: dict[str, ComponentSpec] = {}
+
+
+def load_splits(data: ComponentSpec) -> Splits:
+    """The data set of a complete spec."""
+    key = _key(data)
+    if key not in _SPLITS:
+        _SPLITS[key] = build("data", data)
+    return _SPLITS[key]
+
+
+def resolve_data(data: Any) -> ComponentSpec | None:
+    """The complete spec of a data set, which is then in memory.
+
+    Args:
+        data: a name, ``{name: arguments}``, or the ``Splits`` that a data function returned; None stays None.
+    """
+    if data is None:
+        return None
+    if isinstance(data, Splits):
+        return _keep(data)
+    key = _key(data)
+    if key not in _SPECS:
+        _SPECS[key] = _keep(build("data", data))
+    return _SPECS[key]
+
+
+def data_fields(data: ComponentSpec | None) -> dict[str, Any]:
+    """The arguments of a task that say which data it reads; none if the data are the victim's own, as its key says."""
+    return {"data": data, "checksum": load_splits(data).checksum} if data else {}
+
+
+def training_data(victim: Source | None) -> ComponentSpec | None:
+    """The data set that a victim was trained on, if it is known."""
+    return getattr(victim, "data", None)
+
+
+def split_images(data: ComponentSpec, split: SplitName, limit: int) -> Images:
+    """The images of a split.
+
+    Args:
+        limit: take the first ``limit`` images; 0 for all.
+
+    Raises:
+        DataError: if the split is empty.
+    """
+    images: Images = getattr(load_splits(data), split)
+    if not len(images):
+        raise DataError(f"The {split} split is empty. Hold out images (`data.validation=0.1`), or use another split.")
+    return images.take(slice(0, limit)) if limit else images
+
+
+def _keep(splits: Splits) -> ComponentSpec:
+    spec = complete("data", splits)
+    _SPLITS[_key(spec)] = splits
+    return spec
+
+
+def _key(data: Any) -> str:
+    """Sets that are known by name are another set under another data root."""
+    return f"{data_root()} {canonical(data)}"
