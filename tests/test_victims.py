@@ -94,7 +94,7 @@ def test_a_seed_draws_other_masks(kept, document):
 def test_networks_of_other_data_are_not_put_together(kept, document):
     store, tasks = kept
     other = train_task("vanilla", tasks[0].net, {"digits": {"test_limit": 80, "split_seed": 1}}, tasks[0].recipe)
-    with pytest.raises(InputError, match="what tests one may have trained the other"):
+    with pytest.raises(InputError, match="test images of one may be training images of the other"):
         DeepEnsemble((tasks[0], other))
     execute([other], store, runtime=CPU, quiet=True)
     said = document("measure", "--model", tasks[0].key, "--against", other.key, "--metric", "nll", "--draws", 9)
@@ -109,7 +109,7 @@ def test_options_of_data_are_on_top_of_those_that_a_network_was_trained_with(kep
     assert attack_on(tasks[0], "pgd", "--data.test_limit", "80").data is None
     assert attack_on(tasks[0], "pgd", data="digits").data is None
     other = attack_on(tasks[0], "pgd", "--data.split_seed", "1", data="digits")
-    with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split were trained on"):
+    with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split are training images"):
         other.images()
 
 
@@ -122,7 +122,7 @@ def test_weights_say_what_they_were_trained_on(kept, tmp_path):
     assert weights.data == tasks[0].data
     assert torch.equal(attack_on(weights, "pgd").images().rows, sf.digits(test_limit=80).test.rows)
     other = attack_on(weights, "pgd", "--data.split_seed", "1", data="digits")
-    with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split were trained on"):
+    with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split are training images"):
         other.images()
     tensors, about = read_tensors(file)
     lies = [{"checksum": "0"}, {"data": {"npz": {"path": "d.npz"}}}, {"data": {"digits": 3}}, {"data": "digits"}]
@@ -144,7 +144,7 @@ def test_weights_of_data_in_a_file_know_the_split_of_that_file(tmp_path):
     words = ["fgsm", "--data.path", data["npz"]["path"]]
     assert len(attack_on(weights, *words, data="npz").images())
     words += ["--data.split_seed", "1"]
-    with pytest.raises(InputError, match="images of the test split were trained on"):
+    with pytest.raises(InputError, match="images of the test split are training images"):
         attack_on(weights, *words, data="npz").images()
 
 
@@ -153,7 +153,7 @@ def test_a_proxy_of_another_data_set_is_refused(kept):
     net = {"mlp": {"width": 4}}
     foreign = train_task("vanilla", net, {"plane": {"examples": 80}}, {"recipe": {"epochs": 1}})
     split = train_task("vanilla", net, {"digits": {"split_seed": 1}}, {"recipe": {"epochs": 1}})
-    with pytest.raises(InputError, match="take a proxy that was trained on the same data set"):
+    with pytest.raises(InputError, match="Use a surrogate trained on the same data set"):
         attack_on(tasks[0], "pgd", surrogate=foreign)
     attack_on(tasks[0], "pgd", surrogate=split)
 
@@ -176,7 +176,7 @@ def test_what_a_model_may_be(kept, tmp_path):
     for model, said in (
         (f"{key}@0", "dropout masks"),
         (f"{key}@x", "dropout masks"),
-        (f"{key},zz", "no train artefact"),
+        (f"{key},zz", "No key of a train artifact"),
     ):
         with pytest.raises(InputError, match=said):
             find_victim(model, store)

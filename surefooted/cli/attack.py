@@ -103,13 +103,13 @@ def task_of(
 
 def _document(task: AttackTask | TransferTask, store: Store) -> dict[str, Any]:
     """The result of the attack as plain data."""
-    from surefooted.components.spec import build
     from surefooted.evaluation.metrics.robustness import robust_accuracy, size_quantiles
     from surefooted.pipeline.tasks import TransferTask
+    from surefooted.pipeline.tasks.base import component_of
 
     found = task.result(store)
     # Only `keep=nearest` looks for the smallest perturbation; other sizes say nothing of a smaller ball.
-    nearest = build("attack", task.attack).keep == "nearest"
+    nearest = component_of("attack", task.attack).keep == "nearest"
     return {
         "key": task.key,
         "attack": task.attack,

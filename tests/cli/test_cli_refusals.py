@@ -37,8 +37,14 @@ from surefooted.pipeline.store import Store
         ("train vanilla --data-root /nowhere", "There is no '/nowhere'"),
         ("train vanilla --data.validation 2", "validation = '2': input should be less than or equal to 1"),
         ("train vanilla --data.validation 0.0001", "less than one image"),
-        ("train adals --data.validation 0", "the validation set has 0 images"),
-        ("train ar_adals --method.levels 500", "learns its labels from 500 validation subset(s)"),
+        (
+            "train adals --data.validation 0",
+            "1 subset(s) of the validation split, which has 0 images. Hold out more (--data.validation 0.1)",
+        ),
+        (
+            "train ar_adals --method.levels 500",
+            "learns its labels from 500 subset(s) of the validation split, which has",
+        ),
         ("train ls --method.eps 1.5", "less than or equal to 1"),
         ("train vanilla --recipe.epochs 0", "epochs = '0'"),
         ("train vanilla --recipe.batch none", "batch = 'none'"),
@@ -66,12 +72,12 @@ from surefooted.pipeline.store import Store
         ("train vanilla --out /proc/x.safetensors", "choose another place"),
         ("train vanilla --out /tmp", "is a directory; give the name of a file"),
         ("attack pgd", "Which network? Give --model"),
-        ("attack pgd --model 0123", "no train artefact in"),
-        ("attack pgd --model mymods:good", "To evaluate it: surefooted audit --model mymods:good --data NAME."),
-        ("measure --model good.pt2", "To evaluate it: surefooted audit --model good.pt2 --data NAME."),
-        ("attack pgd --model ../x", "../x is not there"),
-        ("attack pgd --model absent.safetensors", "absent.safetensors is not there"),
-        ("measure --model x.safetensors", "x.safetensors is not there"),
+        ("attack pgd --model 0123", "No key of a train artifact in"),
+        ("attack pgd --model mymods:good", "To evaluate it, run: surefooted audit --model mymods:good --data NAME."),
+        ("measure --model good.pt2", "To evaluate it, run: surefooted audit --model good.pt2 --data NAME."),
+        ("attack pgd --model ../x", "../x does not exist"),
+        ("attack pgd --model absent.safetensors", "absent.safetensors does not exist"),
+        ("measure --model x.safetensors", "x.safetensors does not exist"),
         ("measure", "Which network?"),
         ("study run dmo", "Did you mean 'demo'?"),
         ("study run demo --size big", "'full' or 'smoke'"),
@@ -179,7 +185,7 @@ def test_all_faults_are_said_at_once(refused):
         ("measure --attack.eps 1", "Options for --attack were given (eps) without --attack itself; add --attack NAME."),
         ("measure --attack pgdd", "Did you mean 'pgd'?"),
         ("measure pgd", "Unexpected 'pgd'"),
-        ("measure --against 0123", "no train artefact in"),
+        ("measure --against 0123", "No key of a train artifact in"),
         ("measure --ood digit", "Did you mean 'digits'?"),
         ("measure --ood.path x", "Options for --ood were given (path) without --ood itself"),
         ("measure --ood plane", "The images of --ood are (1, 1, 2), but the network reads (1, 8, 8)"),
@@ -197,8 +203,8 @@ def test_a_file_without_data_asks_for_them(refused, kept, tmp_path):
     tensors, about = read_tensors(task.path(Store(root)) / "weights.safetensors")
     write_tensors(tmp_path / "w.safetensors", tensors, about | {"data": {"npz": {"path": "gone.npz"}}})
     words = ["--model", tmp_path / "w.safetensors", "--store", root, "--accelerator", "cpu"]
-    assert "name a data set (--data)" in refused("attack", "fgsm", *words)
-    assert "name a data set (--data)" in refused("measure", *words)
+    assert "Name a data set with --data." in refused("attack", "fgsm", *words)
+    assert "Name a data set with --data." in refused("measure", *words)
 
 
 def test_files_that_hold_no_network(refused, tmp_path):
@@ -228,7 +234,7 @@ def test_a_key_that_is_short_or_of_a_damaged_artefact(refused, kept, tmp_path):
     assert "cannot be read as JSON" in refused("attack", "pgd", "--model", "aa11", *place)
     # The same words with other data are another network: it is not trained in silence.
     (store.path("train", "aa22") / "spec.json").write_text(json.dumps(task.arguments()))
-    assert "no longer those that aa22 was trained with" in refused("attack", "pgd", "--model", "aa22", *place)
+    assert "Another version of surefooted trained aa22" in refused("attack", "pgd", "--model", "aa22", *place)
 
 
 @pytest.mark.parametrize(
