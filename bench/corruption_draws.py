@@ -22,7 +22,7 @@ from PIL import Image
 
 from surefooted.core.rng import Noise
 from surefooted.data import corruptions, parquet
-from surefooted.data.corruptions.base import STEPS_EACH, STREAM
+from surefooted.data.corruptions.base import FIRST_STREAM, STEPS_PER_SEVERITY
 from surefooted.data.paths import set_data_root
 
 
@@ -44,7 +44,7 @@ def main() -> None:
             ours = (made(points.x, points.rows) * 255).round().permute(0, 2, 3, 1).numpy()
             off = []
             for image, new, row in zip(levels, ours, points.rows):
-                noise = Noise(0, row[None], STEPS_EACH * severity, STREAM + made.kind)
+                noise = Noise(0, row[None], STEPS_PER_SEVERITY * severity, FIRST_STREAM + made.stream)
                 with handed(script(noise)):
                     other = np.uint8(theirs[name](Image.fromarray(image), severity))
                 off.append(np.abs(new - other))

@@ -43,8 +43,6 @@ SOURCE = (
     "hendrycks/robustness, ImageNet-C/create_c/make_cifar_c.py, on the images of tests/synthetic.py. Written by "
     "bench/corruptions.py --json."
 )
-DRAWING_NOTHING = ("defocus_blur", "zoom_blur", "gaussian_blur", "contrast", "brightness", "saturate", "pixelate",
-                   "jpeg_compression")  # fmt: skip
 
 
 def main() -> None:
@@ -52,7 +50,7 @@ def main() -> None:
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--original", required=True, type=Path)
     parser.add_argument("--images", type=int, default=200)
-    parser.add_argument("--types", nargs="+", default=list(corruptions.__all__), choices=corruptions.__all__)
+    parser.add_argument("--types", nargs="+", choices=corruptions.__all__, help="by default all of the original")
     parser.add_argument("--threads", type=int, default=1, help="ours; the original works on one image at a time")
     parser.add_argument("--json", type=Path, help="write the original's changes of the tests' synthetic images there")
     options = parser.parse_args()
@@ -72,7 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(1, 6):
             shutil.copy(next((options.original / CODE).glob(f"frost{number}.*")), folder)
-        for name in options.types:
+        for name in options.types or [name for name in corruptions.__all__ if name in theirs]:
             seconds[name], changes[name] = compare(name, {}, images, levels, theirs[name])
             if name == "frost":
                 compare(name, {"photographs": folder}, images, levels, theirs[name])
@@ -91,7 +89,8 @@ def compare(
 ) -> tuple[np.ndarray, list]:
     """Print a line for each severity; CPU and wall seconds ours and theirs, and the original's changes."""
     spent, changes = np.zeros(4), []
-    getattr(corruptions, name)(**given)(images.x[:8], images.rows[:8])  # what is made once is no part of it
+    corruption = getattr(corruptions, name)(**given)
+    corruption(images.x[:8], images.rows[:8])  # what is made once is no part of it
     for severity in range(1, 6):
         start = clocks()
         ours = getattr(corruptions, name)(severity=severity, **given)(images.x, images.rows)
@@ -103,7 +102,7 @@ def compare(
         spent[2:] += clocks() - start
         a, b = (np.abs(x.astype(float) - levels).mean((1, 2, 3)) for x in (ours, other))
         error = np.sqrt(np.var(a - b) / len(a)) / b.mean()
-        largest = f"{np.abs(ours - other).max():g}" if name in DRAWING_NOTHING else ""
+        largest = f"{np.abs(ours - other).max():g}" if not corruption.random else ""
         title = " ".join([name, *given])
         print(f"{title:24} {severity} {a.mean():14.3f} {b.mean():7.3f} {a.mean() / b.mean():7.3f} ± {2 * error:.3f}"
               f"  {largest}", flush=True)  # fmt: skip

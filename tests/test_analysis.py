@@ -22,8 +22,8 @@ from surefooted.evaluation.analysis import (
 )
 from surefooted.evaluation.analysis import jacobian as of_jacobian
 from surefooted.evaluation.analysis.jacobian import spectral_norm
-from surefooted.evaluation.analysis.linearity import derivative_along
-from surefooted.evaluation.analysis.surfaces import steepest_sign
+from surefooted.evaluation.analysis.linearity import directional_derivative
+from surefooted.evaluation.analysis.surfaces import gradient_sign
 from surefooted.models.ensembles import Ensemble, MonteCarloDropout
 from surefooted.models.fuse import fuse_batchnorm
 from surefooted.models.nets import cnn7, lenet, mlp, wide_resnet
@@ -148,7 +148,7 @@ def test_the_derivative_along_a_direction_is_the_jacobian_times_it(net):
     points = some()
     d = torch.randn_like(points.x)
     expected = torch.stack([whole_jacobian(net, x) @ v.flatten() for x, v in zip(points.x, d)])
-    f, along = derivative_along(as_victim(net), points.x, d)
+    f, along = directional_derivative(as_victim(net), points.x, d)
     assert torch.allclose(along, expected, atol=1e-10)
     assert torch.allclose(f, torch.stack([spoken(net)(x) for x in points.x]), atol=1e-10)
 
@@ -293,9 +293,9 @@ def test_what_cannot_be_analysed_is_refused():
         nonlinearity(net, points, points.x[:2])
     with pytest.raises(InputError, match="no images"):
         decision_margin(net, points.take(slice(0, 0)))
-    with pytest.raises(InputError, match="odd number"):
+    with pytest.raises(InputError, match="`grid` is 20; expected an odd number"):
         loss_surface(net, points, grid=20)
-    with pytest.raises(InputError, match="reach"):
+    with pytest.raises(InputError, match="`reach` is 0; expected a finite number above 0"):
         loss_surface(net, points, reach=0)
     with pytest.raises(InputError, match="batch"):
         sensitivity(net, points, batch=0)
@@ -335,11 +335,11 @@ def test_the_steepest_sign_survives_a_prediction_that_is_sure():
     net, points = Linear(dtype=torch.float32), some(20, (1, 3, 4), 4, torch.float32)
     with torch.no_grad():
         points = points._replace(y=net(points.x).argmax(1))
-    mild = steepest_sign(NetworkVictim(net), points.x, points.y)
+    mild = gradient_sign(NetworkVictim(net), points.x, points.y)
     with torch.no_grad():
         second = net(points.x).topk(2).indices[:, 1]
         net.weight *= 100
         net.bias *= 100
-    sure = steepest_sign(NetworkVictim(net), points.x, points.y)
+    sure = gradient_sign(NetworkVictim(net), points.x, points.y)
     assert (sure != 0).all() and (mild != 0).all()
     assert (sure == (net.weight[second] - net.weight[points.y]).sign().view_as(sure)).float().mean() > 0.95

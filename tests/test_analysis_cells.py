@@ -55,7 +55,7 @@ def test_the_cell_holds_what_the_functions_say(store, victim):
 
 
 def test_the_cell_needs_the_points_of_the_same_images(store, victim):
-    with pytest.raises(InputError, match="keeps none"):
+    with pytest.raises(InputError, match="keep_points=True"):
         LocalAnalysisTask(victim, moved=attack_task(victim, "pgd", keep_points=False))
     moved = attack_task(victim, {"pgd": {"steps": 1}}, limit=5)
     with pytest.raises(InputError, match="not the same"):
@@ -80,7 +80,7 @@ def test_a_killed_cell_loses_one_block(store, victim, monkeypatch, tmp_path, kin
         "analysed": LocalAnalysisTask(victim, "test", 35),
         "surface": LossSurfaceTask(victim, limit=4, grid=3, seed=9),
     }[kind]
-    name = {"analysed": "sensitivity", "surface": "surface"}[kind]
+    name = {"analysed": "sensitivity", "surface": "loss_surface"}[kind]
     function, calls = getattr(of_cells, name), []
 
     def dies(*args, **options):

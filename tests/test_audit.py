@@ -339,7 +339,7 @@ def test_the_estimate_is_printed_for_every_classifier_and_only_while_work_is_lef
 def test_what_cannot_be_audited_is_refused_before_any_work(tmp_path):
     store = Store(tmp_path / "store")
     seven = nn.Sequential(nn.Flatten(), nn.Linear(64, 7))
-    with pytest.raises(InputError, match="tells 7 classes apart and the data have 10"):
+    with pytest.raises(InputError, match="has 7 classes and the data have 10"):
         sf.audit(seven, "digits", store=store, **SMOKE)
     with pytest.raises(InputError, match="cannot be inferred for an external model"):
         sf.audit(seven, store=store, **SMOKE)
@@ -349,6 +349,6 @@ def test_what_cannot_be_audited_is_refused_before_any_work(tmp_path):
         sf.audit(seven, "digits", store=store, budget="quck")
     with pytest.raises(InputError, match="are for external models"):
         sf.audit(WeightsFile(tmp_path / "none.safetensors"), "digits", store=store, outputs="probabilities", **SMOKE)
-    with pytest.raises(InputError, match="not there; expected a weights"):
+    with pytest.raises(InputError, match="does not exist; expected a weights"):
         sf.audit(WeightsFile(tmp_path / "none.safetensors"), "digits", store=store, **SMOKE)
     assert not list(store.root.glob("artefacts/*"))

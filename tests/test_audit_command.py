@@ -137,7 +137,7 @@ def test_probabilities_are_flagged_and_mended(command, stranger):
         ((*AUDIT, "--model", "stranger:mlp", "--mean", "0,0,0", "--std", "1,1,1"), "cannot run on 64 images of"),
         ((*AUDIT, "--model", "stranger:mlp", "--mean", "grey", "--std", "1"), "--mean is 'grey'"),
         ((*AUDIT, "--model", "stranger:mlp", "--outputs", "labels"), "expected logits or probabilities"),
-        ((*AUDIT, "--model", "stranger:Sixteenths", "--outputs", "probabilities"), "of 64 images 64 have outputs"),
+        ((*AUDIT, "--model", "stranger:Sixteenths", "--outputs", "probabilities"), "for 64 of 64 images are not probabilities"),
         ((*AUDIT, "--model", "stranger:Two", "--outputs", "probabilities"), "returns a tuple"),
         ((*AUDIT, "--model", "stranger:mlp", "--norm", "l1"), "norm = 'l1'"),
         ((*AUDIT, "--model", "none.onnx"), "is not there"),

@@ -12,7 +12,7 @@ from surefooted.core.types import Points
 from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.evaluation import checks
-from surefooted.evaluation.checks import Probe, admit, admit_probabilities, probe
+from surefooted.evaluation.checks import SanityCheck, check_classifier, check_probabilities, sanity_check
 from surefooted.models.ensembles import Ensemble
 
 EPS, STEPS, QUERIES = 0.15, 10, 8
@@ -172,7 +172,7 @@ def flags(net, points, *, eot=1):
         checks.not_converged(climbs[EPS], longer, steps=STEPS),
         checks.rising_accuracy(climbs),
     ]
-    return [*checks.probe_flags(probe(net, points), eot=eot), *(flag for flag in raised if flag)]
+    return [*checks.sanity_flags(sanity_check(net, points), eot=eot), *(flag for flag in raised if flag)]
 
 
 def test_every_flag_has_a_flawed_classifier():
@@ -195,19 +195,19 @@ def test_honest_classifiers_raise_none(net, points):
 
 
 def test_a_training_mode_that_changes_nothing_raises_none(honest, points):
-    assert checks.probe_flags(probe(trained().train(), points)) == []
+    assert checks.sanity_flags(sanity_check(trained().train(), points)) == []
 
 
 def test_averaging_draws_answers_the_flag_of_random_classifiers(honest, points):
-    seen = probe(Randomised(honest, points.x), points)
+    seen = sanity_check(Randomised(honest, points.x), points)
     assert checks.randomised(seen) and not checks.randomised(seen, eot=20)
-    for name, options in re.findall(r"attack (\w+) --attack\.(\w+ \w+)", checks.randomised(seen).cure):
-        assert build("attack", {name: dict([options.split()])}).eot == 20
+    suggested = re.findall(r"(\w+)\((\w+)='?(\w+)'?\)", checks.randomised(seen).cure)
+    assert [build("attack", {name: {option: value}}).eot for name, option, value in suggested] == [20, 20]
 
 
 def test_statistics_of_the_batch_are_training_mode_too(points):
-    (flag,) = checks.probe_flags(probe(Company(), points))
-    assert flag.name == "train_mode" and flag.severity == "serious" and "in company" in flag.seen
+    (flag,) = checks.sanity_flags(sanity_check(Company(), points))
+    assert flag.name == "train_mode" and flag.severity == "serious" and "of the same image in a batch" in flag.seen
 
 
 class Company(nn.Module):
@@ -228,7 +228,7 @@ def test_a_saturated_softmax_is_a_caution(honest, points):
         def forward(self, x):
             return 40 * honest(x)
 
-    (flag,) = checks.probe_flags(probe(Sure(), points))
+    (flag,) = checks.sanity_flags(sanity_check(Sure(), points))
     assert flag.name == "zero_gradients" and flag.severity == "caution" and "dlr" in flag.cure
 
 
@@ -237,7 +237,7 @@ def test_gradients_that_are_not_finite_are_flagged(honest, points):
         def forward(self, x):
             return honest(x.sqrt() ** 2)  # the slope of the root is infinite at 0
 
-    (flag,) = checks.probe_flags(probe(Root(), points))
+    (flag,) = checks.sanity_flags(sanity_check(Root(), points))
     assert flag.name == "zero_gradients" and "not finite" in flag.seen
 
 
@@ -246,15 +246,15 @@ def test_a_detached_model_has_no_gradients(honest, points):
         def forward(self, x):
             return honest(x.detach())
 
-    assert probe(Detached(), points).zero == 1.0
+    assert sanity_check(Detached(), points).zero == 1.0
 
 
 def test_probing_leaves_no_trace(points):
     net = trained(layers=[nn.BatchNorm1d(64), nn.Dropout(0.5)]).train()
     before = {name: t.clone() for name, t in net.state_dict().items()}
     state = torch.random.get_rng_state()
-    one, two = probe(net, points), probe(net, points)
-    assert one == two and Probe(**one.json()) == one
+    one, two = sanity_check(net, points), sanity_check(net, points)
+    assert one == two and SanityCheck(**one.json()) == one
     assert all(torch.equal(t, before[name]) for name, t in net.state_dict().items())
     assert all(module.training for module in net.modules())
     assert torch.equal(state, torch.random.get_rng_state())
@@ -315,12 +315,12 @@ def no_single(z):
 
 
 @pytest.mark.parametrize(
-    ("of", "said"),
+    ("change", "message"),
     [
         (lambda z: (z, z), "returns a tuple"),
         (lambda z: {"logits": z, "features": z}, "returns a dict with logits, features"),
         (lambda z: z / 0, "NaN or infinity for 64 of 64 images"),
-        (lambda z: z[:, :7], "tells 7 classes apart and the data have 10"),
+        (lambda z: z[:, :7], "has 7 classes and the data have 10"),
         (lambda z: z.argmax(-1), r"shape \(64,\) for 64 images"),
         (lambda z: z.long(), "torch.int64"),
         (lambda z: z.squeeze(), r"shape \(10,\) for 1 images"),
@@ -329,33 +329,33 @@ def no_single(z):
         (lambda z: z @ torch.zeros(3, 3), "cannot run on 64 images of"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused_with_its_cure(of, said, points):
-    with pytest.raises(InputError, match=said) as error:
-        admit(Says(of), points, 10)
-    assert any(word in str(error.value) for word in ("factory", "Look for", "expected", "evaluation mode", "export"))
+def test_what_cannot_be_evaluated_is_refused_with_its_cure(change, message, points):
+    with pytest.raises(InputError, match=message) as error:
+        check_classifier(Says(change), points, 10)
+    assert any(word in str(error.value) for word in ("factory", "Look for", "expected", "evaluation mode", "Export"))
 
 
 def test_pixels_must_lie_between_0_and_1(points):
     net = Says(lambda z: z)
-    admit(net, points, 10)
+    check_classifier(net, points, 10)
     with pytest.raises(InputError, match="from 0 to 255, not from 0 to 1; divide by 255"):
-        admit(net, Points((255 * points.x).round(), points.y, points.rows), 10)
+        check_classifier(net, Points((255 * points.x).round(), points.y, points.rows), 10)
     with pytest.raises(InputError, match="belongs inside"):
-        admit(net, points._replace(x=2 * points.x - 1), 10)
+        check_classifier(net, points._replace(x=2 * points.x - 1), 10)
 
 
 def test_several_networks_as_one_are_admitted(honest, points):
-    admit(Ensemble([honest, trained()]), points, 10)
-    with pytest.raises(InputError, match="tells 10 classes apart and the data have 7"):
-        admit(Ensemble([honest, honest]), points, 7)
+    check_classifier(Ensemble([honest, trained()]), points, 10)
+    with pytest.raises(InputError, match="has 10 classes and the data have 7"):
+        check_classifier(Ensemble([honest, honest]), points, 7)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_probabilities_are_admitted_as_rounded(honest, points, dtype):
-    admit_probabilities(honest(points.x).to(dtype).softmax(-1))
+    check_probabilities(honest(points.x).to(dtype).softmax(-1))
 
 
 @pytest.mark.parametrize("of", [lambda z: z, torch.sigmoid, lambda z: z.log_softmax(-1), lambda z: z.softmax(0)])
 def test_what_is_said_to_be_probabilities_and_is_none_is_refused(of, honest, points):
-    with pytest.raises(InputError, match=r"of 96 images \d+ have outputs that are none.*leave --outputs out"):
-        admit_probabilities(of(honest(points.x)))
+    with pytest.raises(InputError, match=r"for \d+ of 96 images are not probabilities.*leave out `outputs`"):
+        check_probabilities(of(honest(points.x)))

@@ -1,4 +1,4 @@
-"""Images, splits and the sources: what holds for every one of them."""
+"""Laws of images, splits and all data sets."""
 
 import dataclasses
 import inspect
@@ -10,14 +10,25 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from tiny_sets import CLASSES, drawn, parts, png, write_folder, write_npz, write_parquet, write_parquet_set
+from tiny_sets import (
+    CLASSES,
+    drawn,
+    named_sets,
+    parts,
+    png,
+    write_folder,
+    write_known_sets,
+    write_npz,
+    write_parquet,
+    write_parquet_set,
+)
 
 from surefooted import data
 from surefooted.data import images as images_module
 from surefooted.data.images import Images, MappedImages, Splits
 from surefooted.data.paths import set_data_root
-from surefooted.data.split import shuffled
-from surefooted.errors import InputError
+from surefooted.data.split import shuffled_rows
+from surefooted.errors import ArgumentError, DataError, DependencyError, InputError
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +40,7 @@ def places(tmp_path, monkeypatch):
 
 
 class HubSplit:
-    """As much of a ``datasets.Dataset`` as the source reads."""
+    """The part of a ``datasets.Dataset`` that ``hub`` uses."""
 
     def __init__(self, pictures, labels):
         self.pictures, self.labels = pictures, labels
@@ -62,13 +73,12 @@ def fake_hub(monkeypatch, load):
 
 @pytest.fixture(params=data.__all__)
 def source(request, tmp_path, monkeypatch):
-    """Every source, on the same tiny set where it reads one."""
+    """Every data set; those that read files read the same tiny set."""
     name = request.param
     train, test = drawn(40, 0), drawn(12, 1)
     root = tmp_path / "root"
-    if name in ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn"):
-        columns = ("img", "fine_label") if name == "cifar100" else ("image", "label")
-        write_parquet_set(root / name, train, test, columns=columns)
+    if facts := named_sets().get(name):
+        write_parquet_set(root / name, train, test, columns=(facts.image, facts.label))
         set_data_root(root)
         return getattr(data, name)
     if name == "parquet":
@@ -85,7 +95,7 @@ def source(request, tmp_path, monkeypatch):
     return lambda **options: getattr(data, name)(path, **options)
 
 
-# Laws that every source keeps
+# Laws of every data set
 
 
 def test_every_source_gives_whole_images_in_range(source):
@@ -147,9 +157,9 @@ def test_faulty_options_are_named(source, options):
 
 
 def test_shares_that_leave_nothing_are_refused(source):
-    with pytest.raises(InputError, match="leaves none to train on"):
+    with pytest.raises(ArgumentError, match="leaves none to train on"):
         source(validation=1.0)
-    with pytest.raises(InputError, match=r"less than one image.*validation = 0 to hold none out"):
+    with pytest.raises(ArgumentError, match=r"less than one image.*`data.validation=0` to hold out none"):
         source(validation=0.0001)
 
 
@@ -202,10 +212,10 @@ def test_the_checksum_sees_every_change(tmp_path, change):
 
 
 def test_the_shuffle_is_even():
-    """Every row is equally likely at every place: chi-square over 2,000 seeds, 25 cells, 16 degrees of freedom."""
+    """Every row is equally likely at every place: chi-square over 2,000 seeds, 25 entries, 16 degrees of freedom."""
     counts = np.zeros((5, 5))
     for seed in range(2000):
-        counts[np.arange(5), shuffled(5, seed, stream=0).numpy()] += 1
+        counts[np.arange(5), shuffled_rows(5, seed, stream=0).numpy()] += 1
     assert ((counts - 400) ** 2 / 400).sum() < 39.3  # 0.1 % of the distribution lies beyond
 
 
@@ -257,23 +267,34 @@ def test_large_sets_stay_on_disk_and_give_the_same_points(tmp_path, monkeypatch)
 # The data root and names
 
 
-def test_a_missing_data_root_says_how_to_give_it():
-    with pytest.raises(
-        InputError, match=r"CIFAR-10.*none is given.*--data-root.*SUREFOOTED_DATA.*'digits' needs nothing"
-    ):
-        data.cifar10()
+@pytest.mark.parametrize("name", named_sets())
+def test_a_named_set_has_the_shape_and_the_classes_that_it_states(name, tmp_path):
+    facts = named_sets()[name]
+    set_data_root(write_known_sets(tmp_path))
+    splits = getattr(data, name)()
+    assert facts.name == splits.name == splits.spec.name == name and splits.title == facts.title
+    assert splits.train.shape == facts.shape and len(splits.train.classes) == facts.classes
+    assert facts.hub.count("/") == 1 and facts.hub in getattr(data, name).__doc__
+
+
+@pytest.mark.parametrize("name", named_sets())
+def test_a_missing_data_root_says_how_to_give_it(name):
+    facts = named_sets()[name]
+    pattern = rf"{facts.title} .*not set.*`data_root` or SUREFOOTED_DATA.*{facts.hub}.*'digits' needs no files"
+    with pytest.raises(DataError, match=pattern):
+        getattr(data, name)()
 
 
 def test_a_set_that_is_not_in_the_root_says_where_it_was_looked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("SUREFOOTED_DATA", str(tmp_path))
-    with pytest.raises(InputError, match=rf"Fashion-MNIST is not in.*{tmp_path}/fashion_mnist.*--data-root"):
+    with pytest.raises(InputError, match=rf"Fashion-MNIST is not in.*{tmp_path}/fashion_mnist.*`data_root`"):
         data.fashion_mnist()
 
 
 def test_a_named_set_without_test_files_is_refused(tmp_path):
     write_parquet(tmp_path / "mnist" / "train-0.parquet", *drawn(5, 0))
     set_data_root(tmp_path)
-    with pytest.raises(InputError, match="No test-"):
+    with pytest.raises(InputError, match=r"no test-\*\.parquet"):
         data.mnist()
 
 
@@ -296,7 +317,7 @@ def test_set_data_root_goes_before_the_environment(tmp_path, monkeypatch):
         ("JPEG", {"qtables": [[7] * 64, [9] * 64]}, "CIFAR-10 (JPEG)"),
     ],
 )
-def test_the_title_of_cifar10_tells_a_lossy_copy(tmp_path, kind, options, title):
+def test_the_title_of_cifar10_names_a_lossy_encoding(tmp_path, kind, options, title):
     write_parquet_set(
         tmp_path / "cifar10",
         drawn(10, 0, (8, 8, 3)),
@@ -307,7 +328,7 @@ def test_the_title_of_cifar10_tells_a_lossy_copy(tmp_path, kind, options, title)
     assert data.cifar10().title == title
 
 
-def test_so_do_the_titles_of_the_others(tmp_path):
+def test_the_titles_of_other_sets_name_a_lossy_encoding(tmp_path):
     write_parquet_set(
         tmp_path / "mnist",
         drawn(10, 0, (8, 8, 3)),
@@ -323,7 +344,7 @@ def test_so_do_the_titles_of_the_others(tmp_path):
 
 def test_the_hub_without_its_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(InputError, match=r"pip install 'surefooted\[hub\]'"):
+    with pytest.raises(DependencyError, match=r"pip install 'surefooted\[hub\]'"):
         data.hub("uoft-cs/cifar10")
 
 
@@ -332,16 +353,18 @@ def test_the_hub_without_a_network(monkeypatch):
         raise ConnectionError("no route")
 
     fake_hub(monkeypatch, load)
-    with pytest.raises(InputError, match=r"could not be loaded \(ConnectionError: no route\).*network"):
+    with pytest.raises(DataError, match=r"could not be loaded \(ConnectionError: no route\).*network"):
         data.hub("uoft-cs/cifar10")
 
 
 def test_the_hub_with_other_columns_or_splits(monkeypatch):
     split = HubSplit(*drawn(5, 0))
     fake_hub(monkeypatch, lambda *_, **__: {"train": split})
-    with pytest.raises(InputError, match="no split 'test'; it has train"):
+    with pytest.raises(ArgumentError, match=r"no split 'test'; it has train\. Set `data\.test_split`"):
         data.hub("a/b")
-    with pytest.raises(InputError, match=r"there are image \(Image\), label"):
+    with pytest.raises(ArgumentError, match=r"no split ''; it has train\. Set `data\.train_split`"):
+        data.hub("a/b", train_split="", test_split="")
+    with pytest.raises(InputError, match=r"the columns are image \(Image\), label"):
         data.hub("a/b", test_split="", image="img")
     assert len(data.hub("a/b", test_split="", test=0.4, validation=0).test) == 2
 

@@ -58,7 +58,7 @@ def test_points_stay_as_they_were_and_in_range(name):
 @pytest.mark.parametrize("pad", [1, 4, 12])
 def test_crop_against_a_loop(pad):
     p = points(64)
-    draws = augment.draws(keyed(p), augment.CROP).numpy()
+    draws = augment.uniform_pair(keyed(p), augment.CROP_STREAM).numpy()
     for x, got, (u, v) in zip(p.x.numpy(), augment.crop(pad=pad)(p, keyed(p)).numpy(), draws):
         top, left = int(np.float32(u) * (2 * pad + 1)), int(np.float32(v) * (2 * pad + 1))
         padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
@@ -77,7 +77,7 @@ def test_crop_reaches_every_place_equally_often():
 
 def test_flip_against_a_loop():
     p = points(64)
-    draws = augment.draws(keyed(p), augment.FLIP)[:, 0]
+    draws = augment.uniform_pair(keyed(p), augment.FLIP_STREAM)[:, 0]
     for x, got, u in zip(p.x.numpy(), augment.flip()(p, keyed(p)).numpy(), draws):
         assert np.array_equal(got, np.flip(x, 2) if u < 0.5 else x)
 
@@ -92,7 +92,7 @@ def test_flip_takes_half():
 @pytest.mark.parametrize("shape", [(3, 7, 9), (1, 1, 4)])
 def test_shift_against_scipy(fraction, shape):
     p = points(32, shape)
-    draws = augment.draws(keyed(p), augment.SHIFT).double().numpy()
+    draws = augment.uniform_pair(keyed(p), augment.SHIFT_STREAM).double().numpy()
     amounts = (2 * draws - 1) * fraction * shape[1:]
     assert abs(amounts).max() > 0.8 * fraction * max(shape[1:])
     for x, got, amount in zip(p.x.numpy(), augment.shift(fraction=fraction)(p, keyed(p)).numpy(), amounts):
@@ -109,7 +109,9 @@ def test_shift_by_nothing_is_the_identity():
 def test_augmentations_draw_independently_of_each_other_and_of_other_draws():
     rows = torch.arange(4000)
     noise = Noise(3, rows)
-    columns = [noise.uniform(2)] + [augment.draws(noise, s) for s in (augment.CROP, augment.FLIP, augment.SHIFT)]
+    columns = [noise.uniform(2)] + [
+        augment.uniform_pair(noise, s) for s in (augment.CROP_STREAM, augment.FLIP_STREAM, augment.SHIFT_STREAM)
+    ]
     correlation = torch.corrcoef(torch.cat(columns, 1).T) - torch.eye(8)
     assert correlation.abs().max() < 0.06  # 3.8 standard errors
 

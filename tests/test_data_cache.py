@@ -1,4 +1,4 @@
-"""The cache of decoded images: what it saves, and that no fault of it is one of the program's."""
+"""The cache of decoded images: it saves decoding, and its faults are never fatal."""
 
 import os
 
@@ -26,7 +26,7 @@ def test_images_are_decoded_once(tmp_path, cache, monkeypatch):
     root = write_parquet_set(tmp_path / "a", drawn(8, 0), drawn(3, 1))
     first = data.parquet(root)
     assert len(entries(cache)) == 2 and all(len(name) == 68 and name.endswith(".npy") for name in entries(cache))
-    monkeypatch.setattr(decode, "opened", None)  # decoding anything would fail
+    monkeypatch.setattr(decode, "open_image", None)  # decoding anything would fail
     assert data.parquet(root).checksum == first.checksum
 
 
@@ -86,7 +86,7 @@ def test_a_full_disk_is_not_fatal(tmp_path, cache, monkeypatch):
     assert data.parquet(root).checksum == without.checksum
 
 
-def test_what_is_done_to_loaded_images_does_not_reach_the_cache(tmp_path, monkeypatch):
+def test_changes_of_loaded_images_do_not_reach_the_cache(tmp_path, monkeypatch):
     from surefooted.data import images
 
     root = write_parquet_set(tmp_path / "a", drawn(8, 0), drawn(3, 1))

@@ -15,7 +15,7 @@ from surefooted.core.files import read_tensors, write_tensors
 from surefooted.core.scores import entropy
 from surefooted.core.types import Forward, Points
 from surefooted.data import digits
-from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_table
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_source
 from surefooted.errors import InputError
 from surefooted.models import nets
 from surefooted.models.ensembles import Ensemble
@@ -41,7 +41,7 @@ UTA = {"pgd": {"eps": 0.1, "steps": 2, "step_size": 0.05, "objective": "entropy"
 
 def splits(x, y, name, validation=0.1):
     source = ImageSource(ImageTable(x.astype(np.float32), y), None, None, tuple("abc"[: y.max() + 1]), scale=1.0)
-    return split_table(source, SplitOptions(validation, 0, 0, 0, 0.2), name=name, title=name)
+    return split_source(source, SplitOptions(validation, 0, 0, 0, 0.2), name=name, title=name)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from torch import nn
 
 from surefooted.data import digits
 from surefooted.errors import InputError
-from surefooted.evaluation.checks import probe, probe_flags
+from surefooted.evaluation.checks import sanity_check, sanity_flags
 from surefooted.models import nets
 from surefooted.models.external import ExternalModel, InMemoryModel
 from surefooted.models.external.onnx import read_onnx
@@ -116,7 +116,7 @@ def test_a_program_exported_in_training_mode_is_flagged(layer, flag, tmp_path):
     net, points = nn.Sequential(nn.Flatten(), layer, nn.Linear(64, 10)).train(), digits().test.points(slice(0, 32))
     shapes = ({0: torch.export.Dim("batch", min=2)},)
     torch.export.save(torch.export.export(net, (points.x[:4],), dynamic_shapes=shapes), tmp_path / "net.pt2")
-    assert [one.name for one in probe_flags(probe(read_program(tmp_path / "net.pt2"), points))] == [flag]
+    assert [one.name for one in sanity_flags(sanity_check(read_program(tmp_path / "net.pt2"), points))] == [flag]
 
 
 def rewritten(path, target, change):

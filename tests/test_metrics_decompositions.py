@@ -13,7 +13,7 @@ from test_metrics import OPTIONS, of_probabilities, sample
 from surefooted.core.predictions import Predictions, predictions
 from surefooted.evaluation.metrics import brier, debiased_ece, ece, nll
 from surefooted.evaluation.metrics.decompositions import brier_decomposition, nll_decomposition
-from surefooted.evaluation.metrics.functional import functional_of
+from surefooted.evaluation.metrics.functional import as_functional
 from surefooted.evaluation.metrics.intervals import bootstrap, resamples
 
 every_option = pytest.mark.parametrize("options", OPTIONS, ids=lambda o: f"{o['edges']}-{o['closed']}")
@@ -62,7 +62,7 @@ def test_brier_terms_agree_with_a_plain_loop(options):
 
 
 def test_by_hand():
-    """Half is told (0.75, 0.25) and is class 0 in 1 of 2; half (0.25, 0.75) and is always class 1.
+    """Half is predicted as (0.75, 0.25) and is class 0 in 1 of 2; half (0.25, 0.75) and is always class 1.
 
     A class: reliability 0.5 · 0.25² + 0.5 · 0.25² = 0.0625; frequency of class 0 is 0.25; resolution
     0.5 · 0.25² twice = 0.0625; uncertainty 0.1875. Two classes double each.
@@ -71,8 +71,8 @@ def test_by_hand():
     b = brier_decomposition(p)
     assert b == pytest.approx((0.375, 0.125, 0.125, 0.375, 0, 0), abs=1e-12)
     d = nll_decomposition(p)
-    told = -(0.5 * log(0.75) + 0.5 * log(0.25))
-    assert d.calibration == pytest.approx(0.5 * (told - log(2)) - 0.5 * log(0.75))
+    stated = -(0.5 * log(0.75) + 0.5 * log(0.25))
+    assert d.calibration == pytest.approx(0.5 * (stated - log(2)) - 0.5 * log(0.75))
     assert d.refinement == pytest.approx(0.5 * log(2))
     assert d.within_group == pytest.approx(0, abs=1e-12)
     assert d.uncertainty == pytest.approx(-(0.25 * log(0.25) + 0.75 * log(0.75)))
@@ -104,12 +104,12 @@ def test_calibration_terms_see_a_temperature_and_resolution_does_not():
     honest, sharp = predictions(truth.log(), y), predictions((2 * truth.log()).log_softmax(-1), y)
     a, b = nll_decomposition(honest), nll_decomposition(sharp)
     assert a.calibration < 2e-4 and a.refinement == pytest.approx(b.refinement)
-    told = truth.square() / truth.square().sum(-1, keepdim=True)
-    kl = float((truth * (truth / told).log()).sum(-1).mean())
+    stated = truth.square() / truth.square().sum(-1, keepdim=True)
+    kl = float((truth * (truth / stated).log()).sum(-1).mean())
     assert b.calibration == pytest.approx(kl, abs=0.01)
     c, d = brier_decomposition(honest), brier_decomposition(sharp)
     assert c.reliability < 2e-4 and c.resolution == pytest.approx(d.resolution)
-    assert d.reliability == pytest.approx(float((truth - told).square().sum(-1).mean()), abs=0.01)
+    assert d.reliability == pytest.approx(float((truth - stated).square().sum(-1).mean()), abs=0.01)
 
 
 def test_impossible_class_is_infinite_where_it_belongs():
@@ -119,57 +119,57 @@ def test_impossible_class_is_infinite_where_it_belongs():
     assert (mixed.nll, mixed.within_group) == (inf, inf) and mixed.calibration < inf
 
 
-# The world of the debiased calibration error: confidences 0.55, 0.65, ... and what share of each is right.
-TOLD = torch.tensor([0.55, 0.65, 0.75, 0.85, 0.95], dtype=torch.float64)
-FALSE = TOLD - torch.tensor([0.0, 0.05, 0.1, 0.15, 0.1], dtype=torch.float64)
+# The world of the debiased calibration error: confidences 0.55, 0.65, ... and their accuracies.
+CONFIDENCE = torch.tensor([0.55, 0.65, 0.75, 0.85, 0.95], dtype=torch.float64)
+OVERCONFIDENT_ACCURACY = CONFIDENCE - torch.tensor([0.0, 0.05, 0.1, 0.15, 0.1], dtype=torch.float64)
 
 
 def world(n: int, seed: int, right: torch.Tensor) -> Predictions:
     g = torch.Generator().manual_seed(seed)
     cell = torch.randint(5, (n,), generator=g)
     # Spread within the bins, so that confidence varies there too; the gap's mean stays.
-    told = TOLD[cell] + 0.06 * (torch.rand(n, generator=g, dtype=torch.float64) - 0.5)
-    correct = torch.rand(n, generator=g, dtype=torch.float64) < right[cell] + told - TOLD[cell]
-    return predictions(torch.stack([told, 1 - told], 1).log(), (~correct).long())
+    stated = CONFIDENCE[cell] + 0.06 * (torch.rand(n, generator=g, dtype=torch.float64) - 0.5)
+    correct = torch.rand(n, generator=g, dtype=torch.float64) < right[cell] + stated - CONFIDENCE[cell]
+    return predictions(torch.stack([stated, 1 - stated], 1).log(), (~correct).long())
 
 
-@pytest.mark.parametrize("right", [TOLD, FALSE], ids=["calibrated", "overconfident"])
+@pytest.mark.parametrize("right", [CONFIDENCE, OVERCONFIDENT_ACCURACY], ids=["calibrated", "overconfident"])
 @pytest.mark.parametrize("edges", ["equal_width", "equal_mass"])
 def test_debiased_square_averages_to_the_truth(right, edges):
     """Equal-width bins hold one cell each; equal-mass edges move with the sample and mix cells a little."""
-    truth = float((TOLD - right).square().mean())
+    truth = float((CONFIDENCE - right).square().mean())
     # the bins (0.5, 0.6], ..., (0.9, 1] of equal width
     seen = [debiased_ece(world(120, seed, right), bins=10 if edges == "equal_width" else 5, edges=edges, norm="squared")
             for seed in range(300)]  # fmt: skip
     error = np.std(seen) / 300**0.5
     assert abs(np.mean(seen) - truth) < 3.5 * error + (0 if edges == "equal_width" else 3e-4)
     plain = [ece(world(120, seed, right), bins=10) ** 2 for seed in range(50)]
-    assert np.mean(plain) > truth + 0.002 or right is FALSE
+    assert np.mean(plain) > truth + 0.002 or right is OVERCONFIDENT_ACCURACY
 
 
 def test_debiasing_helps_where_it_is_claimed():
     """At calibration l1 loses 41 % of its bias in the limit of full bins; far from it, nearly all."""
-    plain, less = (
-        [m(world(2000, s, TOLD), bins=10) for s in range(120)] for m in (ece, partial(debiased_ece, norm="l1"))
+    plain, debiased = (
+        [m(world(2000, s, CONFIDENCE), bins=10) for s in range(120)] for m in (ece, partial(debiased_ece, norm="l1"))
     )
-    assert 1 - np.mean(less) / np.mean(plain) == pytest.approx(0.41, abs=0.06)
-    truth = float((TOLD - FALSE).abs().mean())
-    plain, less = (
-        np.mean([m(world(300, s, FALSE), bins=10) for s in range(120)]) - truth
+    assert 1 - np.mean(debiased) / np.mean(plain) == pytest.approx(0.41, abs=0.06)
+    truth = float((CONFIDENCE - OVERCONFIDENT_ACCURACY).abs().mean())
+    plain, debiased = (
+        np.mean([m(world(300, s, OVERCONFIDENT_ACCURACY), bins=10) for s in range(120)]) - truth
         for m in (ece, partial(debiased_ece, norm="l1"))
     )
-    assert plain > 0.01 and abs(less) < 0.5 * plain
-    assert debiased_ece(world(200_000, 0, FALSE), bins=10) == pytest.approx(
-        float((TOLD - FALSE).square().mean()) ** 0.5, abs=0.003
+    assert plain > 0.01 and abs(debiased) < 0.5 * plain
+    assert debiased_ece(world(200_000, 0, OVERCONFIDENT_ACCURACY), bins=10) == pytest.approx(
+        float((CONFIDENCE - OVERCONFIDENT_ACCURACY).square().mean()) ** 0.5, abs=0.003
     )
 
 
 def test_resamples_of_the_debiased_square_are_centred_on_it():
     """A resample has twice the noise, and twice is taken off; ``ece`` drifts upward instead."""
-    p = world(1000, 0, FALSE)
+    p = world(1000, 0, OVERCONFIDENT_ACCURACY)
     metric = partial(debiased_ece, norm="squared", bins=10)
     weights = torch.cat(list(resamples(1000, 2000, 0, torch.device("cpu"))))
-    draws = functional_of(metric, p)(weights)
+    draws = as_functional(metric, p)(weights)
     assert float(draws.mean()) == pytest.approx(metric(p), abs=4 * float(draws.std()) / 2000**0.5 + 2e-5)
 
 
@@ -178,7 +178,7 @@ def test_rows_of_one_example_are_no_new_evidence(edges):
     """Four views of each example, alike but for the confidence: taken for independent, their noise would stay in."""
     four, apart = [], []
     for seed in range(80):
-        p = world(100, seed, TOLD)
+        p = world(100, seed, CONFIDENCE)
         log_p = torch.cat([p.log_p] * 4)
         log_p = (log_p + 1e-4 * torch.arange(4).repeat_interleave(100)[:, None] * torch.tensor([1.0, 0])).log_softmax(
             -1

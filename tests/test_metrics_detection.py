@@ -65,7 +65,7 @@ def test_the_interval_of_auroc_covers(true):
     assert 0.92 <= held <= 0.99 and all(0 <= one.low < one.auroc < one.high <= 1 or one.auroc == 1 for one in seen)
 
 
-def test_the_interval_of_auroc_where_all_are_told_apart():
+def test_the_interval_of_auroc_at_perfect_separation():
     """It is the mirror of none, and narrows with n."""
     few, many = auroc_interval(1.0, 20, 20), auroc_interval(1.0, 200, 200)
     assert few.high == 1 and 0.8 < few.low < many.low < 1
@@ -142,11 +142,11 @@ def test_aurc_by_hand():
 def test_uncertainty_that_says_nothing_costs_the_error_rate_and_the_ideal_costs_nothing():
     n = 20_000
     g = torch.Generator().manual_seed(0)
-    told = 0.6 + 0.3 * torch.rand(n, generator=g, dtype=torch.float64)
-    log_p = torch.stack([told, 1 - told], 1).log()
+    confidence = 0.6 + 0.3 * torch.rand(n, generator=g, dtype=torch.float64)
+    log_p = torch.stack([confidence, 1 - confidence], 1).log()
     p = predictions(log_p, (torch.rand(n, generator=g) < 0.3).long())
     assert aurc(p) == pytest.approx(0.3, abs=0.02) and error_auroc(p) == pytest.approx(0.5, abs=0.02)
-    ideal = predictions(log_p, (told < told.quantile(0.3)).long())
+    ideal = predictions(log_p, (confidence < confidence.quantile(0.3)).long())
     assert error_auroc(ideal) == 1 and 0 <= excess_aurc(ideal) < 1e-4
     assert excess_aurc(predictions(log_p, torch.ones(n).long())) == pytest.approx(0, abs=1e-12)
 
@@ -158,16 +158,16 @@ def test_without_errors_there_is_nothing_to_detect():
     assert aurc(p.take(right)) == excess_aurc(p.take(right)) == 0 and aurc(p.take(~right)) == 1
     level = (~right).long() * 2
     assert by_level(error_auroc, p, level).isnan().all()
-    for part, word in ((p.take(right), "right"), (p.take(~right), "wrong")):
-        with pytest.raises(InputError, match=f"both right and wrong answers; all {len(part.y)} are {word}"):
+    for part, word in ((p.take(right), "correct"), (p.take(~right), "wrong")):
+        with pytest.raises(InputError, match=f"both correct and wrong predictions; all {len(part.y)} are {word}"):
             error_detection(part)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: detection(torch.zeros(0), torch.ones(2)), "inside is empty"),
-        (lambda: detection(torch.ones(2), torch.tensor([1, nan])), "outside holds 1 NaN of 2"),
+        (lambda: detection(torch.zeros(0), torch.ones(2)), "`inside` is empty"),
+        (lambda: detection(torch.ones(2), torch.tensor([1, nan])), "`outside` contains 1 NaN in 2"),
         (lambda: detection(torch.ones(2), torch.ones(2), tpr=95), "tpr = 95"),
         (
             lambda: error_detection(sample(5), torch.ones(4)),

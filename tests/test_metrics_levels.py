@@ -102,7 +102,7 @@ LOG_P = sample(4).log_p
     ("call", "message"),
     [
         (lambda: levels_of(torch.tensor([1.0, nan]), levels=1), "1 of 2 are NaN"),
-        (lambda: levels_of(torch.ones(3)), "got 3 for 10 levels"),
+        (lambda: levels_of(torch.ones(3)), "got 3 examples for 10 levels"),
         (lambda: levels_of(torch.ones(3, 3)), "levels_of: "),
         (
             lambda: by_level(metrics.ece, sample(4), torch.zeros(3, dtype=torch.int64)),
@@ -113,10 +113,13 @@ LOG_P = sample(4).log_p
         (lambda: variance([LOG_P, LOG_P[:3]]), r"shapes \[\(3, 5\), \(4, 5\)\]"),
         (lambda: variance([LOG_P, LOG_P.exp()]), "pass their logarithm"),
         (lambda: robust_accuracy(torch.tensor([0, 1])), "torch.int64"),
-        (lambda: robust_accuracy(torch.zeros(0, dtype=torch.bool)), r"of \(0,\)"),
+        (lambda: robust_accuracy(torch.zeros(0, dtype=torch.bool)), r"of shape \(0,\)"),
         (lambda: accuracy_curve(torch.ones(2), torch.tensor([True]), [0.1]), "one size per example"),
         (lambda: accuracy_curve(torch.tensor([nan]), torch.tensor([True]), [0.1]), "1 of 1 are NaN"),
-        (lambda: size_quantiles(torch.ones(1), torch.tensor([True]), [50.0]), r"shares from 0 to 1; got \[50.0\]"),
+        (
+            lambda: size_quantiles(torch.ones(1), torch.tensor([True]), [50.0]),
+            r"shares from 0 to 1 in `q`; got \[50.0\]",
+        ),
     ],
 )
 def test_bad_input_is_refused(call, message):

@@ -81,7 +81,7 @@ def test_rows_of_one_example_are_drawn_together():
     )
 
 
-def test_equal_methods_are_rarely_told_apart():
+def test_equal_methods_rarely_differ_significantly():
     """Where neither is better p < 0.1 in about a tenth of the worlds."""
     claims = sum(paired_bootstrap(metrics.brier, *two(150, seed=s, better=0), draws=199).p < 0.1 for s in range(300))
     assert 0.05 <= claims / 300 <= 0.165
@@ -136,7 +136,7 @@ def test_what_is_not_a_pair_is_refused(compare, second, message):
 
 def test_other_bad_input_is_refused():
     twice = A._replace(rows=A.rows // 2)
-    with pytest.raises(InputError, match="10 of 20 rows repeat one"):
+    with pytest.raises(InputError, match="10 of 20 rows repeat an example"):
         mcnemar(twice, twice)
     with pytest.raises(InputError, match="got 2 and 1 values"):
         paired_seeds([0.1, 0.2], [0.1])

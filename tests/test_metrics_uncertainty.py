@@ -17,7 +17,7 @@ from surefooted.evaluation import metrics
 from surefooted.evaluation.metrics import uncertainty as u
 from surefooted.evaluation.metrics.stability import variance, variance_by_level, variance_shares
 
-every_measure = pytest.mark.parametrize("measure", u.MEASURES.values(), ids=u.MEASURES)
+every_measure = pytest.mark.parametrize("measure", u.SAMPLE_MEASURES.values(), ids=u.SAMPLE_MEASURES)
 
 
 def logits(s: int = 4, n: int = 30, k: int = 5, seed: int = 0) -> torch.Tensor:
@@ -65,7 +65,7 @@ def test_means_agree_with_what_else_computes_them():
     z = logits()
     log_ps = list(z.log_softmax(-1))
     means = u.mean_uncertainty(z)
-    assert list(means) == list(u.MEASURES)
+    assert list(means) == list(u.SAMPLE_MEASURES)
     assert means["sample_variance"] == pytest.approx(variance(log_ps))
     mean = predictions(z.double().log_softmax(-1).logsumexp(0) - log(4), torch.zeros(30, dtype=torch.int64))
     assert means["total_entropy"] == pytest.approx(metrics.entropy(mean))
@@ -93,8 +93,8 @@ def test_one_sample_disagrees_with_nobody_and_has_no_variance():
         (torch.zeros(3, 4), r"got torch.float32 of shape \(3, 4\)"),
         (torch.zeros(2, 0, 4), r"of shape \(2, 0, 4\)"),
         (torch.zeros(2, 3, 4, dtype=torch.int64), "torch.int64"),
-        (torch.tensor([[[nan, 0.0], [0.0, 0.0]]] * 2), "1 of 2 examples hold NaN"),
-        (torch.tensor([[[inf, 0.0], [0.0, 0.0]]] * 2), "1 of 2 examples hold NaN or infinite"),
+        (torch.tensor([[[nan, 0.0], [0.0, 0.0]]] * 2), "1 of 2 examples contain NaN"),
+        (torch.tensor([[[inf, 0.0], [0.0, 0.0]]] * 2), "1 of 2 examples contain NaN or infinite"),
     ],
 )
 def test_bad_input_is_refused(measure, samples, message):

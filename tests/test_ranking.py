@@ -60,7 +60,7 @@ def test_a_column_ranks_by_its_numbers_and_enters_the_key(store, tmp_path):
 @pytest.mark.parametrize(
     "values, said",
     [
-        (np.ones(5), "5 numbers, and the data set has a row"),
+        (np.ones(5), "5 numbers, but the data set has a row"),
         (np.ones((1797, 2)), r"shape \(1797, 2\); expected one number"),
         (np.full(1797, np.nan), "NaN in"),
         (np.array(["a"] * 1797), "expected one number"),

@@ -12,7 +12,7 @@ def test_the_python_of_the_readme_runs(capsys):
     names: dict = {}
     exec(compile(code, "README.md", "exec"), names)
     assert "accuracy" in capsys.readouterr().out
-    assert names["moved"].found.shape == names["nearest"].size.shape == names["data"].test.y.shape
+    assert names["attacked"].found.shape == names["nearest"].size.shape == names["data"].test.y.shape
 
 
 def test_the_files_that_it_points_to_are_there():

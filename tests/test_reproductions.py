@@ -15,7 +15,7 @@ from surefooted.cli.session import Session
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.intervals import Interval
 from surefooted.pipeline.execute import execute, plan
-from surefooted.pipeline.forecast import _Pace, forecast
+from surefooted.pipeline.forecast import _Stopwatch, forecast
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import MCDropout, MemberOf, PredictTask, TrainTask, train_task
@@ -268,12 +268,12 @@ def test_a_forecast_counts_what_is_asked():
     """Of a limit no more than it, of dropout masks each, of a member one."""
     net = train_task("vanilla", {"mlp": {"dropout": 0.2}}, "digits", {"recipe": {"epochs": 1}})
     assert forecast([PredictTask(net, limit=10)], CPU).passes == 10
-    pace = _Pace(torch.device("cpu"))
-    once = pace._row(net, gradient=False)
-    assert pace._row(MCDropout(net, 50), gradient=False) == 50 * once
+    pace = _Stopwatch(torch.device("cpu"))
+    once = pace._pass(net, gradient=False)
+    assert pace._pass(MCDropout(net, 50), gradient=False) == 50 * once
     together = train_task({"ensemble": {"members": 3}}, "mlp", "digits", {"recipe": {"epochs": 1}})
-    a_third = pytest.approx(pace._row(together, gradient=True) / 3)  # 1/3 of a time and the time / 3: an ulp apart
-    assert pace._row(MemberOf(together, 0), gradient=True) == a_third
+    a_third = pytest.approx(pace._pass(together, gradient=True) / 3)  # 1/3 of a time and the time / 3: an ulp apart
+    assert pace._pass(MemberOf(together, 0), gradient=True) == a_third
 
 
 def test_the_command_says_its_plan_before_it_begins(tmp_path, capsys, monkeypatch):

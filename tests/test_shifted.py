@@ -1,4 +1,4 @@
-"""Readers of the official releases, on small ones made here."""
+"""Readers of official releases of corrupted test sets, on small ones written here."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def clean(order=range(N)):
 
 
 @pytest.mark.parametrize("severity", [1, 3, 5])
-def test_cifar_c_gives_the_twins_of_the_test_images_in_their_order(release, severity):
+def test_cifar_c_returns_corrupted_test_images_in_their_order(release, severity):
     folder, x = release
     test = clean([7, 0, 11, 3])
     shifted = cifar_c(folder, "fog", severity, test, first=FIRST)
@@ -44,19 +44,19 @@ def test_cifar_c_gives_the_twins_of_the_test_images_in_their_order(release, seve
     assert shifted.points().x.max() <= 1 and shifted.classes == test.classes
 
 
-def test_a_release_takes_the_place_of_our_corruptions(release, tmp_path):
+def test_a_release_replaces_generated_corruptions(release, tmp_path):
     folder, x = release
     train = (np.zeros((FIRST, 8, 10, 3), np.uint8), np.arange(FIRST) % 3)
     file = write_npz(tmp_path / "set.npz", train, (np.zeros((N, 8, 10, 3), np.uint8), np.arange(N) % 3))
     data = {"npz": {"path": str(file), "validation": 0.0}}
     task = ReleasedCorruptionTask(data, "fog", limit=7, folder=str(folder), first=FIRST)
     victim = train_task("vanilla", {"mlp": {"width": 4}}, data, {"recipe": {"epochs": 1}})
-    store, said = Store(tmp_path / "store"), CorruptedPredictTask(victim, task)
-    execute([said], store, runtime=Runtime("cpu"), quiet=True)
+    store, predictions = Store(tmp_path / "store"), CorruptedPredictTask(victim, task)
+    execute([predictions], store, runtime=Runtime("cpu"), quiet=True)
     at = task.images().rows.numpy() - FIRST
     for level, images in enumerate(task.result(store)):
         assert np.array_equal(images.permute(0, 2, 3, 1), x[level * N + at])
-    assert [len(p.y) for p in said.result(store)] == [7] * 5
+    assert [len(p.y) for p in predictions.result(store)] == [7] * 5
     assert task.key != CorruptionTask(data, "fog", limit=7).key
     assert task.key != ReleasedCorruptionTask(data, "fog", limit=7, folder=str(folder), first=FIRST - 1).key
     np.save(folder / "fog.npy", 255 - x)
@@ -70,7 +70,7 @@ def pickled(folder):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda f: (f / "fog.npy").unlink(), "no type of corruption 'fog.npy'"),
         (lambda f: (f / "labels.npy").unlink(), "no array of labels"),
@@ -79,20 +79,23 @@ def pickled(folder):
         (lambda f: np.save(f / "fog.npy", np.zeros((5 * N, 8, 10, 3))), "float64"),
         (lambda f: np.save(f / "fog.npy", np.zeros((5 * N + 1, 8, 10, 3), np.uint8)), "five times the test set"),
         (lambda f: np.save(f / "fog.npy", np.zeros((5 * N, 9, 9, 3), np.uint8)), "9×9 pixels, the test set of 8×10"),
-        (lambda f: np.save(f / "fog.npy", np.zeros((50, 8, 10, 3), np.uint8)), "50 images; one class index for each"),
+        (
+            lambda f: np.save(f / "fog.npy", np.zeros((50, 8, 10, 3), np.uint8)),
+            "50 images; expected one class index per image",
+        ),
         (lambda f: np.save(f / "labels.npy", np.zeros(5 * N, np.uint8)), "differ in 8 of 12 labels, first at row 1"),
         (lambda f: np.save(f / "labels.npy", np.zeros(5 * N)), "float64"),
     ],
 )
-def test_what_is_wrong_with_a_release_is_said(release, spoil, said):
+def test_faults_of_a_release_are_reported(release, spoil, message):
     folder, _ = release
     spoil(folder)
     with pytest.raises(InputError) as error:
         cifar_c(folder, "fog", 2, clean(), first=FIRST)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_what_is_wrong_with_a_question_is_said(release):
+def test_faults_of_arguments_are_reported(release):
     folder, _ = release
     with pytest.raises(InputError, match=r"'fog\.npy'"):
         cifar_c(folder, "fogg", 2, clean(), first=FIRST)
@@ -119,13 +122,13 @@ def test_imagenet_c_is_in_the_order_of_classes_and_names(folders):
     assert imagenet_c(folders, "snow", 4, count=None, classes=("cat", "ape")).x[0, 0, 0, 0] == 10
 
 
-def test_faults_of_folders_are_said(folders):
-    for options, said in (
-        ({"count": 50_000}, "holds 6 images; 50000 are expected"),
-        ({"classes": ("ape", "cat", "dog")}, "missing: dog"),
+def test_faults_of_folders_are_reported(folders):
+    for options, message in (
+        ({"count": 50_000}, "has 6 images; expected 50000"),
+        ({"classes": ("ape", "cat", "dog")}, "Missing: dog"),
         ({"classes": ("ape",)}, "unknown: cat"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             imagenet_c(folders, "snow", 4, **options)
     with pytest.raises(InputError, match="Did you mean 'snow'"):
         imagenet_c(folders, "snwo", 4)

@@ -130,7 +130,7 @@ def test_what_is_not_whole_is_made_anew_in_its_place(tmp_path, monkeypatch, capf
     place = made(store)
     damage(place)
     assert not store.has("train", KEY)
-    with pytest.raises(InputError, match=f"Delete {place} and run again what made it"), store.reading("train", KEY):
+    with pytest.raises(InputError, match=f"Delete {place} and run the command again"), store.reading("train", KEY):
         pass
     made(store, text="better")
     assert f"{place} is not whole; it is made anew." in capfd.readouterr().err

@@ -77,7 +77,7 @@ def test_noise_makes_the_classes_overlap():
 
 
 def test_bad_planes():
-    with pytest.raises(InputError, match="draw 2 at least"):
+    with pytest.raises(InputError, match="at least 2 examples"):
         plane(examples=1)
     with pytest.raises(InputError, match="outside the square"):
         plane(large=6.0)

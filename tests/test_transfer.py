@@ -101,7 +101,7 @@ def test_images_that_the_network_has_learnt_are_no_test_of_it(store, trained):
     other = train_task("vanilla", "small_convnet", {"digits": {"split_seed": 1}}, {"recipe": {"epochs": 1}})
     moved = attack_task(other, {"fgsm": {"eps": 0.1}})
     for make in (lambda: TransferTask(trained[0], moved), lambda: PredictTask(trained[0], moved=moved)):
-        with pytest.raises(InputError, match="images of the test split were trained on"):
+        with pytest.raises(InputError, match="images of the test split are training images"):
             make()
 
 

@@ -1,4 +1,4 @@
-"""Small data sets on disk, in every form that is read."""
+"""Small data sets on disk, in every supported format."""
 
 import io
 import json
@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+
+from surefooted import data
 
 CLASSES = ("cat", "dog", "eel")
 
@@ -18,7 +20,7 @@ def png(array, kind="PNG", **options):
 
 
 def drawn(n, seed, shape=(5, 6)):
-    """Pictures and sorted labels, as an image folder would number them."""
+    """Random images and sorted labels, in the order of an image folder."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (n, *shape), dtype=np.uint8), np.sort(rng.integers(0, len(CLASSES), n))
 
@@ -62,13 +64,21 @@ def parts(splits):
     return splits.train, splits.validation, splits.test
 
 
+def named_sets():
+    """Facts of all named data sets, as stated by their components."""
+    components = {name: getattr(data, name) for name in data.__all__}
+    return {name: component.facts for name, component in components.items() if hasattr(component, "facts")}
+
+
 def write_known_sets(root):
-    """Stand-ins for the sets that are known by name, 200 images to train on and 100 to test on each."""
-    rng = np.random.default_rng(0)
-    colour, fine = (32, 32, 3), {"columns": ("img", "fine_label")}
-    kinds = {"mnist": (10, (28, 28), {}), "fashion_mnist": (10, (28, 28), {})}
-    kinds |= {"cifar10": (10, colour, {}), "cifar100": (100, colour, fine), "svhn": (10, colour, {})}
-    for name, (classes, shape, options) in kinds.items():
-        train, test = ((rng.integers(0, 256, (n, *shape), dtype=np.uint8), np.arange(n) % classes) for n in (200, 100))
-        write_parquet_set(root / name, train, test, names=[f"{k}" for k in range(classes)], **options)
+    """Write a stand-in for each named data set: 200 training and 100 test images of its shape and classes."""
+    for name, facts in named_sets().items():
+        rng = np.random.default_rng(0)
+        channels, height, width = facts.shape
+        shape = (height, width) if channels == 1 else (height, width, channels)
+        train, test = (
+            (rng.integers(0, 256, (n, *shape), dtype=np.uint8), np.arange(n) % facts.classes) for n in (200, 100)
+        )
+        names = [f"{k}" for k in range(facts.classes)]
+        write_parquet_set(root / name, train, test, names=names, columns=(facts.image, facts.label))
     return root

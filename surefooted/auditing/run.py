@@ -15,7 +15,7 @@ from surefooted.auditing.design import AuditDesign, AuditOptions, audit_options
 from surefooted.auditing.findings import AuditFindings
 from surefooted.auditing.page import audit_page
 from surefooted.errors import ArgumentError
-from surefooted.evaluation.checks import PROBED, Flag, admit, admit_probabilities
+from surefooted.evaluation.checks import SANITY_CHECK_IMAGES, Flag, check_classifier, check_probabilities
 from surefooted.evaluation.metrics.intervals import Interval
 from surefooted.models.external import ExternalModel, InMemoryModel, IOAdapter, is_external
 from surefooted.models.victims import NetworkVictim, untouched
@@ -109,7 +109,7 @@ def audit(
         The numbers, the flags and the report.
 
     Raises:
-        InputError: if the classifier or the data cannot be audited, before any work; see ``checks.admit``.
+        InputError: if the classifier or the data cannot be audited, before any work; see ``checks.check_classifier``.
 
     Example:
         >>> import surefooted as sf
@@ -197,11 +197,11 @@ def _admit(design: AuditDesign, store: Store, runtime: Runtime) -> None:
     if trainings_of(design.model) or not plan(design.tasks, store):
         return  # a network of the store may not have been trained yet
     net = design.model.load(store).to(runtime.device())
-    points = eval_images(design.model, design.data, part, PROBED).points(device=runtime.device())
-    admit(net, points, len(design.splits.test.classes))
+    points = eval_images(design.model, design.data, part, SANITY_CHECK_IMAGES).points(device=runtime.device())
+    check_classifier(net, points, len(design.splits.test.classes))
     if isinstance(net, IOAdapter) and net.outputs == "probabilities":
         with torch.no_grad(), untouched(NetworkVictim(net)):
-            admit_probabilities(net.said(points.x))
+            check_probabilities(net.said(points.x))
 
 
 def _default_runtime(model: Source) -> Runtime:

@@ -195,12 +195,12 @@ def _document(
     from surefooted.evaluation.metrics.decompositions import brier_decomposition, nll_decomposition
     from surefooted.evaluation.metrics.detection import detection
     from surefooted.evaluation.metrics.levels import by_level, levels_of
-    from surefooted.evaluation.metrics.measuring import interval_of
+    from surefooted.evaluation.metrics.measuring import metric_interval
 
     task = plan.predictions
     p = task.result(store)
     document: dict[str, Any] = {"n": len(p.y), "split": task.part, "attack": task.moved and task.moved.attack}
-    document["metrics"] = {name: interval_of(name, metric, p, **resampling)._asdict() for name, metric in bound.items()}
+    document["metrics"] = {name: metric_interval(metric, p, **resampling)._asdict() for name, metric in bound.items()}
     if plan.ranking:
         level = levels_of(plan.ranking.distances(store), levels=plan.levels)
         document["by_level"] = {name: by_level(metric, p, level).tolist() for name, metric in bound.items()}

@@ -1,4 +1,4 @@
-"""Images decoded once: a memory-mapped array per table, keyed by the bytes it was decoded from."""
+"""Cache of decoded images: a memory-mapped array per table, keyed by the encoded bytes."""
 
 from __future__ import annotations
 
@@ -11,60 +11,63 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from surefooted.data.decode import DECODER, Encoded, pixels, progress, shape_of
+from surefooted.data.decode import DECODER, Encoded, common_shape, decode_image, progress_bar
 from surefooted.data.paths import cache_root
 
 
-def decoded(images: Callable[[], Iterator[Encoded]], count: int, key: str, title: str) -> np.ndarray:
-    """Pixels (N, C, H, W) as uint8: from the cache, or decoded and put there.
+def decode_cached(images: Callable[[], Iterator[Encoded]], count: int, key: str, title: str) -> np.ndarray:
+    """Load pixels from the cache, or decode them and add them to the cache.
 
     Args:
-        images: gives the encoded images from the start, as often as called.
-        key: digest of the encoded images, from ``digest``.
+        images: function that iterates over the encoded images from the start.
+        count: number of images.
+        key: key of the encoded images, from ``cache_key``.
+        title: name of the images for the progress bar.
+
+    Returns:
+        Pixels (N, C, H, W), uint8.
     """
     path = cache_root() / f"{key}.npy"
-    found = read_cached(path, count)
-    if found is not None:
-        return found
-    channels, height, width = shape_of(images())
-    shape = (count, channels, height, width)
+    if (cached := _read_entry(path, count)) is not None:
+        return cached
+    channels, height, width = common_shape(images())
 
     def arrays() -> Iterator[np.ndarray]:
-        with progress(f"Decoding {title}", count) as done:
+        with progress_bar(f"Decoding {title}", count) as advance:
             for where, data in images():
-                yield pixels(where, data, channels)
-                done()
+                yield decode_image(where, data, channels)
+                advance()
 
     try:
-        write_cached(path, shape, arrays())
+        _write_entry(path, (count, channels, height, width), arrays())
     except OSError:
-        # A cache that cannot be written costs time, not the result.
+        # If the cache cannot be written, only time is lost.
         return np.stack(list(arrays()))
-    found = read_cached(path, count)
-    return np.stack(list(arrays())) if found is None else found
+    cached = _read_entry(path, count)
+    return np.stack(list(arrays())) if cached is None else cached
 
 
-def file_digest(parts: Iterable[bytes]) -> str:
-    """Key of the images that these bytes hold: changes with any of them, their order, or the decoder."""
+def cache_key(parts: Iterable[bytes]) -> str:
+    """Key of the images encoded in these bytes. It changes with the bytes, their order and the decoder."""
     total = hashlib.sha256(DECODER.encode())
     for part in parts:
         total.update(hashlib.sha256(part).digest())
     return total.hexdigest()
 
 
-def read_cached(path: Path, count: int) -> np.ndarray | None:
-    """The entry, or nothing if there is none that is whole."""
+def _read_entry(path: Path, count: int) -> np.ndarray | None:
+    """The entry, or None if it is missing or incomplete."""
     try:
-        # Mapped copy-on-write: nothing reaches the file, and torch takes no read-only arrays.
+        # Mapped copy-on-write: changes do not reach the file, and torch accepts only writable arrays.
         array = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    whole = isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == 4 and len(array) == count
-    return array if whole and array.flags.c_contiguous else None
+    complete = isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == 4 and len(array) == count
+    return array if complete and array.flags.c_contiguous else None
 
 
-def write_cached(path: Path, shape: tuple[int, ...], arrays: Iterable[np.ndarray]) -> None:
-    """Write one image after the other (a mapped file would crash on a full disk), then rename."""
+def _write_entry(path: Path, shape: tuple[int, ...], arrays: Iterable[np.ndarray]) -> None:
+    """Write image by image to a partial file, then rename it. A mapped file would crash on a full disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part")
     try:

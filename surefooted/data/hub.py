@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from surefooted.components.component import Share, Whole, component
-from surefooted.data.cache import decoded, file_digest
+from surefooted.data.cache import cache_key, decode_cached
 from surefooted.data.decode import Encoded
 from surefooted.data.images import Splits
-from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_table
-from surefooted.errors import InputError
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_source
+from surefooted.errors import ArgumentError, DataError, DependencyError
 
 
 @component
@@ -31,65 +31,80 @@ def hub(
     train_limit: Whole = 0,
     test_limit: Whole = 0,
 ) -> Splits:
-    """Image classification set of the Hugging Face Hub, by its name there (needs the ``hub`` extra and a network).
+    """Image classification set of the Hugging Face Hub (needs the ``hub`` extra and a network).
 
-    Images are decoded once and kept in SUREFOOTED_CACHE (~/.cache/surefooted).
+    Decoded images are cached in SUREFOOTED_CACHE (~/.cache/surefooted).
 
     Args:
-        name: as in the Hub's address, ``uoft-cs/cifar10``.
-        config: the configuration, where the set has several.
+        name: address on the Hub, such as ``uoft-cs/cifar10``.
+        config: configuration, if the set has several.
         revision: branch, tag or commit; empty for the newest.
         image: name of the column of images.
-        label: name of the column of class labels.
+        label: name of the column of class indices.
         train_split: the Hub's split to train on.
-        test_split: the Hub's split to test on; empty to hold out a share of the training split.
+        test_split: the Hub's split to test on; empty to hold out a share of the training images.
         test: that share.
         validation: share of the training images held out for validation; 0 for none.
         split_seed: seed of the split.
-        train_limit: train on the first so many only; 0 for all.
-        test_limit: test on the first so many only; 0 for all.
+        train_limit: number of training images; 0 for all.
+        test_limit: number of test images; 0 for all.
+
+    Returns:
+        Training, validation and test images.
+
+    Raises:
+        DependencyError: the library ``datasets`` is not installed.
+        ArgumentError: the set has no such split.
+        DataError: the set cannot be loaded, or has other columns.
+
+    Example:
+        >>> import surefooted as sf
+        >>> sf.data.hub("uoft-cs/cifar10", image="img").train.shape  # doctest: +SKIP
+        (3, 32, 32)
     """
-    found = load(name, config, revision)
-    for split in filter(None, (train_split, test_split)):
-        if split not in found:
-            raise InputError(f"{name} has no split {split!r}; it has {', '.join(found)}. Name one with train_split.")
-    classes = class_names(found[train_split], name, image, label)
-    train = read_table(found[train_split], image, label, f"{name}, {train_split}")
-    tests = read_table(found[test_split], image, label, f"{name}, {test_split}") if test_split else None
-    cut = SplitOptions(validation, split_seed, train_limit, test_limit, test)
-    return split_table(ImageSource(train, None, tests, classes), cut, name=name, title=name)
+    found = _load(name, config, revision)
+    for argument, split in (("train_split", train_split), ("test_split", test_split)):
+        if split not in found and (split or argument == "train_split"):
+            raise ArgumentError(
+                f"{name} has no split {split!r}; it has {', '.join(found)}. Set `data.{argument}` to one of these."
+            )
+    classes = _class_names(found[train_split], name, image, label)
+    train = _read_table(found[train_split], image, label, f"{name}, {train_split}")
+    tests = _read_table(found[test_split], image, label, f"{name}, {test_split}") if test_split else None
+    options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
+    return split_source(ImageSource(train, None, tests, classes), options, name=name, title=name)
 
 
-def load(name: str, config: str, revision: str) -> Any:
+def _load(name: str, config: str, revision: str) -> Any:
     try:
         import datasets
     except ImportError:
-        raise InputError(
-            "Sets of the Hub need the library 'datasets': pip install 'surefooted[hub]'. "
-            "Or download the set's Parquet files and use parquet(path)."
+        raise DependencyError(
+            "Data sets of the Hub need the library 'datasets': pip install 'surefooted[hub]'. "
+            "Or download the set's Parquet files and use the data set 'parquet'."
         ) from None
     try:
         return datasets.load_dataset(name, config or None, revision=revision or None)
     except Exception as error:  # the library passes on errors of four network libraries
-        raise InputError(
+        raise DataError(
             f"The Hub set {name!r} could not be loaded ({type(error).__name__}: {error}). Check its name and the "
-            "network; without one, copy the set's Parquet files and use parquet(path)."
+            "network. Without a network, copy the set's Parquet files and use the data set 'parquet'."
         ) from None
 
 
-def class_names(split: Any, name: str, image: str, label: str) -> tuple[str, ...]:
+def _class_names(split: Any, name: str, image: str, label: str) -> tuple[str, ...]:
     features = split.features
     names = getattr(features.get(label), "names", None)
     if type(features.get(image)).__name__ != "Image" or names is None:
-        seen = ", ".join(f"{column} ({type(kind).__name__})" for column, kind in features.items())
-        raise InputError(
-            f"{name}: a column {image!r} of Image and a column {label!r} of ClassLabel are expected; there are {seen}. "
-            "Name the right ones with image=... and label=...."
+        columns = ", ".join(f"{column} ({type(kind).__name__})" for column, kind in features.items())
+        raise DataError(
+            f"{name}: expected a column {image!r} of Image and a column {label!r} of ClassLabel; the columns are "
+            f"{columns}. Set `data.image` and `data.label` to the right ones."
         )
     return tuple(names)
 
 
-def read_table(split: Any, image: str, label: str, title: str) -> ImageTable:
+def _read_table(split: Any, image: str, label: str, title: str) -> ImageTable:
     from datasets import Image
 
     raw = split.select_columns([image]).cast_column(image, Image(decode=False))
@@ -99,9 +114,9 @@ def read_table(split: Any, image: str, label: str, title: str) -> ImageTable:
         for batch in raw.iter(batch_size=256):
             for item in batch[image]:
                 if item["bytes"] is None:
-                    raise InputError(f"{title}, row {row}: no image bytes. Use a set that embeds its images.")
+                    raise DataError(f"{title}, row {row}: no image bytes. Use a set that embeds its images.")
                 yield f"{title}, row {row}", item["bytes"]
                 row += 1
 
-    key = file_digest(data for _, data in images())
-    return ImageTable(decoded(images, len(raw), key, title), np.asarray(split.with_format("numpy")[label][:], np.int64))
+    x = decode_cached(images, len(raw), cache_key(data for _, data in images()), title)
+    return ImageTable(x, np.asarray(split.with_format("numpy")[label][:], np.int64))

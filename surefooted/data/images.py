@@ -1,4 +1,4 @@
-"""Labelled images on a device, and the three sets that a study needs."""
+"""Labelled images on a device, and data sets split into training, validation and test images."""
 
 from __future__ import annotations
 
@@ -11,50 +11,62 @@ from torch import Tensor
 from surefooted.components.component import Component, Spec
 from surefooted.core.types import Points
 
-# Pixels of a table above this many bytes stay on disk, memory-mapped; below it they are held in memory, and move to
-# the device. Set it before a data set is made.
+# Tables with more bytes of pixels stay on disk, memory-mapped; smaller ones are held in memory and moved to the device.
+# Set it before a data set is made.
 RESIDENT_LIMIT = 4 << 30
 
-EVERY = slice(None)
+_ALL = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
 class MappedImages:
-    """Images that stay on disk, memory-mapped: indexing reads the rows asked for and nothing else.
+    """Images that stay on disk, memory-mapped: indexing reads only the rows asked for.
 
     Attributes:
         table: all images of the source.
-        at: which of them are these, in order.
+        index: positions of these images in the table, in order.
     """
 
     table: UInt8[Tensor, "m c h w"]
-    at: Int64[Tensor, " n"]
+    index: Int64[Tensor, " n"]
 
     def __len__(self) -> int:
-        return len(self.at)
+        return len(self.index)
 
     def __getitem__(self, index: Tensor | slice) -> UInt8[Tensor, "b c h w"]:
-        return self.table[self.at[index]]
+        return self.table[self.index[index]]
 
     def take(self, index: Tensor | slice) -> MappedImages:
-        return MappedImages(self.table, self.at[index])
+        """Select images without reading them."""
+        return MappedImages(self.table, self.index[index])
 
     @property
     def shape(self) -> torch.Size:
-        return torch.Size((len(self.at), *self.table.shape[1:]))
+        """Number of images, channels, height, width."""
+        return torch.Size((len(self.index), *self.table.shape[1:]))
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """A table of labelled images, on one device.
+    """A table of labelled images on one device.
 
     Attributes:
-        x: pixels as the source has them: uint8, or float32 where it has floats; ``Mapped`` above ``RESIDENT_LIMIT``.
+        x: pixels as the source stores them: uint8, or float32 if it stores floats; ``MappedImages`` above
+            ``RESIDENT_LIMIT`` bytes.
         y: class indices.
-        rows: row of each image in the source table. Random draws and attributes of examples are keyed by it. No row
-            occurs twice in a data set: test rows are numbered after the training table's.
-        scale: the pixel value that stands for 1.0.
-        classes: names of the classes, in the order of their indices.
+        rows: row of each image in the source table. It keys random draws and attributes of examples, and is unique in a
+            data set: test rows are numbered after those of the training table.
+        scale: pixel value that becomes 1.0.
+        classes: names of the classes in the order of their indices.
+
+    Example:
+        >>> import surefooted as sf
+        >>> test = sf.data.digits().test
+        >>> len(test), test.shape
+        (449, (1, 8, 8))
+        >>> points = test.points(slice(0, 32))
+        >>> points.x.shape, points.x.dtype
+        (torch.Size([32, 1, 8, 8]), torch.float32)
     """
 
     x: UInt8[Tensor, "n c h w"] | Float32[Tensor, "n c h w"] | MappedImages
@@ -73,34 +85,44 @@ class Images:
         return channels, height, width
 
     def points(
-        self, index: Int[Tensor, " b"] | Bool[Tensor, " n"] | slice = EVERY, device: torch.device | str | None = None
+        self, index: Int[Tensor, " b"] | Bool[Tensor, " n"] | slice = _ALL, device: torch.device | str | None = None
     ) -> Points:
-        """Points in [0, 1] as float32. Pixels travel as uint8 and become floats on the target device."""
+        """Images as float32 in [0, 1]. Pixels travel as uint8 and become floats on the target device.
+
+        Args:
+            index: images to select, by default all.
+            device: target device, by default that of the labels.
+        """
         device = self.y.device if device is None else device
-        x = send(pick(self.x, index), device).float()
-        # By a tensor: CUDA replaces division by a number with a product, which rounds differently from the CPU's.
+        x = _send(_pick(self.x, index), device).float()
+        # Divide by a tensor: CUDA turns division by a number into a multiplication, which rounds differently from the
+        # CPU.
         x = x / torch.full((), self.scale, device=x.device)
-        return Points(x, send(pick(self.y, index), device), send(pick(self.rows, index), device))
+        return Points(x, _send(_pick(self.y, index), device), _send(_pick(self.rows, index), device))
 
     def take(self, index: Int[Tensor, " b"] | Bool[Tensor, " n"] | slice) -> Images:
-        x = self.x.take(index) if isinstance(self.x, MappedImages) else pick(self.x, index)
-        return replace(self, x=x, y=pick(self.y, index), rows=pick(self.rows, index))
+        """Select images; mapped pixels are not read."""
+        x = self.x.take(index) if isinstance(self.x, MappedImages) else _pick(self.x, index)
+        return replace(self, x=x, y=_pick(self.y, index), rows=_pick(self.rows, index))
 
     def to(self, device: torch.device | str) -> Images:
-        """The same images on the device; mapped pixels stay where they are and travel batch by batch."""
+        """The same images on a device; mapped pixels stay on disk and travel batch by batch."""
         x = self.x if isinstance(self.x, MappedImages) else self.x.to(device)
         return replace(self, x=x, y=self.y.to(device), rows=self.rows.to(device))
 
 
 @dataclass(frozen=True, eq=False)
 class Splits(Component):
-    """A data set, split.
+    """A data set, split into training, validation and test images.
 
     Attributes:
         name: short name, as on the command line.
-        title: name for captions; says what is special about this copy.
-        checksum: SHA-256 of the whole source's pixels, labels and class names. How they were stored, and how they are
-            split here, does not enter.
+        title: name for captions; says if this copy was encoded with loss.
+        train: training images.
+        validation: validation images; may be empty.
+        test: test images.
+        checksum: SHA-256 of all pixels, labels and class names of the source. It does not depend on the file format or
+            on the split.
     """
 
     kind = "data"
@@ -114,12 +136,12 @@ class Splits(Component):
     spec: Spec | None = field(default=None, repr=False)
 
 
-def pick(table: Tensor | MappedImages, index: Tensor | slice) -> Tensor:
+def _pick(table: Tensor | MappedImages, index: Tensor | slice) -> Tensor:
     if isinstance(index, slice):
         return table[index]
-    return table[send(index, "cpu" if isinstance(table, MappedImages) else table.device)]
+    return table[_send(index, "cpu" if isinstance(table, MappedImages) else table.device)]
 
 
-def send(tensor: Tensor, device: torch.device | str) -> Tensor:
-    # Only the way from the host need not be waited for; what comes back would be read before it is there.
+def _send(tensor: Tensor, device: torch.device | str) -> Tensor:
+    # Only transfers from the host may be asynchronous: data sent to the host could be read before they arrive.
     return tensor.to(device, non_blocking=tensor.device.type == "cpu")

@@ -1,22 +1,37 @@
-"""Where data lie: the data root, the cache, and nothing outside the folder that was given."""
+"""Paths of data: the data root, the cache, and the refusal of links that lead out of a given folder."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from surefooted.errors import InputError
+from surefooted.errors import DataError
 
 _root: Path | None = None
 
 
 def set_data_root(path: str | Path | None) -> None:
-    """Where data sets given by name lie; goes before the environment's SUREFOOTED_DATA. ``None`` undoes it."""
+    """Set the directory of named data sets. It takes precedence over the environment variable SUREFOOTED_DATA.
+
+    Args:
+        path: the directory; None to unset it.
+
+    Raises:
+        DataError: there is no such directory.
+
+    Example:
+        >>> from surefooted.data.paths import data_root, set_data_root
+        >>> set_data_root(".")
+        >>> data_root()
+        PosixPath('.')
+        >>> set_data_root(None)
+    """
     global _root
     _root = None if path is None else directory(Path(path).expanduser())
 
 
 def data_root() -> Path | None:
+    """The directory of named data sets, from ``set_data_root`` or SUREFOOTED_DATA; None if neither is set."""
     if _root is not None:
         return _root
     given = os.environ.get("SUREFOOTED_DATA")
@@ -24,35 +39,48 @@ def data_root() -> Path | None:
 
 
 def cache_root() -> Path:
-    """Where decoded images are kept: SUREFOOTED_CACHE, or ~/.cache/surefooted."""
+    """The directory of decoded images: SUREFOOTED_CACHE, or ~/.cache/surefooted."""
     try:
         return Path(os.environ.get("SUREFOOTED_CACHE") or "~/.cache/surefooted").expanduser()
     except RuntimeError:
-        raise InputError("There is no home directory to cache decoded images in. Set SUREFOOTED_CACHE.") from None
+        raise DataError("Decoded images cannot be cached: there is no home directory. Set SUREFOOTED_CACHE.") from None
 
 
 def locate(path: str | Path) -> Path:
-    """The path as given or, where it is relative and not there, under the data root."""
+    """An existing path: as given or, if it is relative and does not exist, under the data root.
+
+    Raises:
+        DataError: the path does not exist in either place.
+    """
     path = Path(path).expanduser()
     root = data_root()
     places = [path] if root is None or path.is_absolute() else [path, root / path]
     for place in places:
         if place.exists():
             return place
-    looked = " and ".join(str(place.absolute()) for place in places)
-    raise InputError(f"There is no {str(path)!r}; looked at {looked}. Check the path.")
+    tried = " and ".join(str(place.absolute()) for place in places)
+    raise DataError(f"There is no {str(path)!r}; tried {tried}. Check the path.")
 
 
 def directory(path: Path) -> Path:
+    """The path, if it is a directory.
+
+    Raises:
+        DataError: it does not exist or is a file.
+    """
     if not path.exists():
-        raise InputError(f"There is no {str(path)!r}. Check the path.")
+        raise DataError(f"There is no {str(path)!r}. Check the path.")
     if not path.is_dir():
-        raise InputError(f"{str(path)!r} is a file; a directory is expected.")
+        raise DataError(f"{str(path)!r} is a file; expected a directory.")
     return path
 
 
-def contained(path: Path, root: Path) -> Path:
-    """The path, unless a link leads it out of the root: files from elsewhere must not come in by a data set."""
+def path_within(path: Path, root: Path) -> Path:
+    """The path, if no link leads it out of the root. Files from elsewhere must not enter a data set.
+
+    Raises:
+        DataError: a link leads it out of the root.
+    """
     if not path.resolve().is_relative_to(root.resolve()):
-        raise InputError(f"{str(path)!r} is a link out of {str(root)!r}. Put a copy of the file in its place.")
+        raise DataError(f"{str(path)!r} is a link out of {str(root)!r}. Replace it by a copy of the file.")
     return path

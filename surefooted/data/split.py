@@ -1,4 +1,4 @@
-"""From the tables of a source to training, validation and test images."""
+"""Splitting the tables of a source into training, validation and test images."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from torch import Tensor
 from surefooted.core.rng import Noise
 from surefooted.data import images
 from surefooted.data.images import Images, MappedImages, Splits
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError, DataError
 
 
 @dataclass(frozen=True, eq=False)
 class ImageTable:
-    """Images as a source stores them: pixels (N, C, H, W), uint8 or float32, and class indices (N,)."""
+    """Images as a source stores them.
+
+    Attributes:
+        x: pixels (N, C, H, W), uint8 or float32.
+        y: class indices (N,), int64.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -26,7 +31,15 @@ class ImageTable:
 
 @dataclass(frozen=True, eq=False)
 class ImageSource:
-    """What a source holds: one table at least, the official validation and test sets where there are any."""
+    """The tables of a data set before it is split.
+
+    Attributes:
+        train: training table; the only one if there are no official validation and test images.
+        validation: official validation table, or None.
+        test: official test table, or None.
+        classes: names of the classes in the order of their indices.
+        scale: pixel value that becomes 1.0.
+    """
 
     train: ImageTable
     validation: ImageTable | None
@@ -37,7 +50,15 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How to split: the options that all sources share. ``test`` counts where the source has no test set."""
+    """Options of the split, which all sources share.
+
+    Attributes:
+        validation: share of the training images held out for validation, if there is no official validation table.
+        split_seed: seed of the split.
+        train_limit: number of training images; 0 for all.
+        test_limit: number of test images; 0 for all.
+        test: share of the training images held out for testing, if there is no official test table.
+    """
 
     validation: float
     split_seed: int
@@ -46,106 +67,131 @@ class SplitOptions:
     test: float = 0.0
 
 
-def split_table(source: ImageSource, cut: SplitOptions, *, name: str, title: str) -> Splits:
+def split_source(source: ImageSource, options: SplitOptions, *, name: str, title: str) -> Splits:
     """Split a source by seed.
 
-    Each table is put into a random order that depends on ``split_seed`` alone. From the end of the training table's
-    order come the test and then the validation images, where the source has none of its own; the limits cut off
-    behind the first so many. So a smaller limit gives a prefix of a larger one.
+    Each table is put into a random order that depends on ``split_seed`` only. If the source has no official test or
+    validation table, the test and then the validation images are taken from the end of the training table's order.
+    Limits keep the first images of an order, so a smaller limit gives a prefix of a larger one.
+
+    Args:
+        source: tables to split.
+        options: shares, limits and seed.
+        name: short name of the data set.
+        title: its name for captions.
+
+    Raises:
+        DataError: tables do not fit together, or labels are outside the classes.
+        ArgumentError: a share leaves no image on one side.
+
+    Example:
+        >>> import numpy as np
+        >>> from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_source
+        >>> table = ImageTable(np.zeros((20, 1, 8, 8), np.uint8), np.arange(20) % 2)
+        >>> options = SplitOptions(validation=0.25, split_seed=0, train_limit=0, test_limit=0, test=0.2)
+        >>> splits = split_source(ImageSource(table, None, None, ("a", "b")), options, name="toy", title="Toy")
+        >>> len(splits.train), len(splits.validation), len(splits.test)
+        (12, 4, 4)
     """
-    check_source(source, name)
-    order, tests = shuffled(len(source.train.y), cut.split_seed, stream=0), source.train
+    _check_source(source, name)
+    order, tests = shuffled_rows(len(source.train.y), options.split_seed, stream=0), source.train
     offset = 0
     if source.test is None:
-        order, held = hold_out(order, cut.test, "test")
+        order, held_out = _hold_out(order, options.test, "test")
     else:
-        held, tests = shuffled(len(source.test.y), cut.split_seed, stream=1), source.test
+        held_out, tests = shuffled_rows(len(source.test.y), options.split_seed, stream=1), source.test
         offset = len(source.train.y) + (len(source.validation.y) if source.validation else 0)
-    test = select(source, tests, limited(held, cut.test_limit), offset)
+    test = _select(source, tests, _limit(held_out, options.test_limit), offset)
 
     if source.validation is None:
-        order, held = hold_out(order, cut.validation, "validation")
-        validation = select(source, source.train, held)
+        order, held_out = _hold_out(order, options.validation, "validation")
+        validation = _select(source, source.train, held_out)
     else:
-        held = torch.arange(len(source.validation.y))
-        validation = select(source, source.validation, held, len(source.train.y))
-    train = select(source, source.train, limited(order, cut.train_limit))
-    return Splits(name, title, train, validation, test, checksum(source))
+        held_out = torch.arange(len(source.validation.y))
+        validation = _select(source, source.validation, held_out, len(source.train.y))
+    train = _select(source, source.train, _limit(order, options.train_limit))
+    return Splits(name, title, train, validation, test, _checksum(source))
 
 
-def shuffled(n: int, seed: int, *, stream: int) -> Tensor:
-    """Rows in random order: sorted by 48 bits drawn for each of them."""
+def shuffled_rows(n: int, seed: int, *, stream: int) -> Tensor:
+    """Rows from 0 to n - 1 in random order: sorted by 48 random bits each."""
     draws = Noise(seed, torch.arange(n), stream=stream).uniform(2).double()
     return (draws[:, 0] + draws[:, 1] * 2**-24).argsort(stable=True)
 
 
-def hold_out(order: Tensor, share: float, option: str) -> tuple[Tensor, Tensor]:
-    """What stays, and the share held out."""
-    held = round(share * len(order))
-    if share > 0 and held == 0:
-        raise InputError(
-            f"{option} = {share:g} of {len(order)} images is less than one image. "
-            f"Give a larger share, or {option} = 0 to hold none out."
+def class_numbers(*labels: np.ndarray) -> tuple[str, ...]:
+    """Class names of a source that has none: the numbers from 0 to the largest label.
+
+    Raises:
+        DataError: the largest label is too large to be a class index.
+    """
+    y = np.concatenate(labels)
+    largest = int(y.max(initial=0))
+    if largest >= len(y):
+        raise DataError(
+            f"The largest label is {largest}, but there are only {len(y)} labels. Without class names, labels must be "
+            "class indices from 0. Renumber them, or store the names."
         )
-    if held == len(order):
-        raise InputError(f"{option} = {share:g} of {len(order)} images leaves none to train on. Give a smaller share.")
-    return order[: len(order) - held], order[len(order) - held :]
+    return tuple(str(label) for label in range(largest + 1))
 
 
-def limited(order: Tensor, limit: int) -> Tensor:
+def _hold_out(order: Tensor, share: float, option: str) -> tuple[Tensor, Tensor]:
+    """Split an order into the rows that remain and a share that is held out."""
+    held_out = round(share * len(order))
+    if share > 0 and held_out == 0:
+        raise ArgumentError(
+            f"`data.{option}={share:g}` of {len(order)} images is less than one image. Increase it, or set "
+            f"`data.{option}=0` to hold out none."
+        )
+    if held_out == len(order):
+        raise ArgumentError(f"`data.{option}={share:g}` of {len(order)} images leaves none to train on. Decrease it.")
+    return order[: len(order) - held_out], order[len(order) - held_out :]
+
+
+def _limit(order: Tensor, limit: int) -> Tensor:
     return order[:limit] if limit else order
 
 
-def select(source: ImageSource, table: ImageTable, rows: Tensor, offset: int = 0) -> Images:
+def _select(source: ImageSource, table: ImageTable, index: Tensor, offset: int = 0) -> Images:
     pixels = torch.from_numpy(table.x)
-    x = pixels[rows] if table.x.nbytes <= images.RESIDENT_LIMIT else MappedImages(pixels, rows)
-    return Images(x, torch.from_numpy(table.y)[rows], rows + offset, source.scale, source.classes)
+    x = pixels[index] if table.x.nbytes <= images.RESIDENT_LIMIT else MappedImages(pixels, index)
+    return Images(x, torch.from_numpy(table.y)[index], index + offset, source.scale, source.classes)
 
 
-def check_source(source: ImageSource, name: str) -> None:
-    """What all sources must keep: images at all, of one shape and kind, labels within the classes."""
+def _check_source(source: ImageSource, name: str) -> None:
+    """Check that there are images, of one shape and type, with labels within the classes."""
     tables = {"train": source.train, "validation": source.validation, "test": source.test}
     expected = source.train.x
     for part, table in tables.items():
         if table is None:
             continue
         if len(table.x) != len(table.y):
-            raise InputError(f"{name}, {part}: {len(table.x)} images but {len(table.y)} labels; one label per image.")
+            raise DataError(
+                f"{name}, {part}: {len(table.x)} images but {len(table.y)} labels; expected one label per image."
+            )
         if len(table.y) == 0:
-            raise InputError(f"{name}, {part}: no images. At least one is needed.")
+            raise DataError(f"{name}, {part}: no images; expected at least one.")
         if table.x.shape[1:] != expected.shape[1:] or table.x.dtype != expected.dtype:
-            raise InputError(
-                f"{name}: {part} images are {describe_images(table.x)}, training images {describe_images(expected)}. "
-                "All parts need the same shape and type."
+            raise DataError(
+                f"{name}: {part} images are {_describe(table.x)}, training images {_describe(expected)}; expected the "
+                "same shape and type in all parts."
             )
         wrong = np.flatnonzero((table.y < 0) | (table.y >= len(source.classes)))
         if len(wrong):
             row = wrong[0]
-            hint = " -1 usually marks unlabelled images: use a labelled set." if table.y[row] == -1 else ""
-            raise InputError(
+            hint = " Label -1 usually marks unlabelled images: use a labelled set." if table.y[row] == -1 else ""
+            raise DataError(
                 f"{name}, {part}, row {row}: label {table.y[row]} is outside the {len(source.classes)} classes "
                 f"(0 to {len(source.classes) - 1}).{hint}"
             )
 
 
-def describe_images(x: np.ndarray) -> str:
+def _describe(x: np.ndarray) -> str:
     _, channels, height, width = x.shape
     return f"{height}×{width} with {channels} channel{'s' * (channels != 1)} of {x.dtype}"
 
 
-def class_numbers(*labels: np.ndarray) -> tuple[str, ...]:
-    """Class names where the source has none: the numbers from 0 to the largest label."""
-    y = np.concatenate(labels)
-    top = int(y.max(initial=0))
-    if top >= len(y):
-        raise InputError(
-            f"The labels go up to {top}, but there are only {len(y)} of them. Without class names they must be the "
-            "class indices from 0; renumber them, or store the names."
-        )
-    return tuple(str(label) for label in range(top + 1))
-
-
-def checksum(source: ImageSource) -> str:
+def _checksum(source: ImageSource) -> str:
     digest = hashlib.sha256(json.dumps([source.scale, source.classes]).encode())
     for table in (source.train, source.validation, source.test):
         if table is not None:

@@ -1,1 +1,1 @@
-"""What is read off predictions, attacks and victims: metrics, analysis, checks, recalibration."""
+"""Evaluation of predictions, attacks and classifiers: metrics, analysis, checks, recalibration."""

@@ -66,8 +66,8 @@ def flag_line(*, name: str, severity: str, seen: str, cure: str) -> str:
     """A flag of the checks as a line of console markup; arguments are the fields of ``checks.Flag``.
 
     Example:
-        >>> flag_line(name="train_mode", severity="caution", seen="2 modules", cure="call eval()")
-        '[yellow]caution: train mode[/] 2 modules; [bold]call eval()[/]'
+        >>> flag_line(name="train_mode", severity="caution", seen="2 modules train.", cure="Call eval().")
+        '[yellow]caution: train mode[/] 2 modules train. [bold]Call eval().[/]'
     """
     colour = "red" if severity == "serious" else "yellow"
-    return f"[{colour}]{severity}: {name.replace('_', ' ')}[/] {escape(seen)}; [bold]{escape(cure)}[/]"
+    return f"[{colour}]{severity}: {name.replace('_', ' ')}[/] {escape(seen)} [bold]{escape(cure)}[/]"

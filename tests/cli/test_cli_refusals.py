@@ -33,8 +33,7 @@ from surefooted.pipeline.store import Store
         ("train vanilla --net.width 10000000000000000000000", "cannot be built"),
         ("train vanilla --net cnn4", "cnn4 needs images of at least"),
         ("train vanilla --data digit", "Did you mean 'digits'?"),
-        ("train vanilla --data mnist", "Give --data-root, or set SUREFOOTED_DATA"),
-        ("train vanilla --data-root /nowhere", "There is no '/nowhere'"),
+        ("train vanilla --data mnist", "Set --data-root or SUREFOOTED_DATA"),
         ("train vanilla --data.validation 2", "validation = '2': input should be less than or equal to 1"),
         ("train vanilla --data.validation 0.0001", "less than one image"),
         (
@@ -107,6 +106,10 @@ def test_bad_words(refused, words, said):
         default = {"--net": "mlp", "--recipe.epochs": "1", "--accelerator": "cpu"}
         given += [word for option, value in default.items() if option not in given for word in (option, value)]
     assert said in refused(*given)
+
+
+def test_a_data_root_that_is_not_there(refused, tmp_path):
+    assert f"There is no '{tmp_path}/nowhere'" in refused("train", "vanilla", "--data-root", tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -240,10 +243,10 @@ def test_a_key_that_is_short_or_of_a_damaged_artefact(refused, kept, tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"x_train": np.zeros((40, 4, 4), np.uint8)}, "has no 'y_train'"),
-        ({"x_train": np.zeros((40, 4, 4), np.int32), "y_train": np.zeros(40, int)}, "x_train is int32; uint8"),
+        ({"x_train": np.zeros((40, 4, 4), np.uint8)}, "has no array 'y_train'"),
+        ({"x_train": np.zeros((40, 4, 4), np.int32), "y_train": np.zeros(40, int)}, "x_train is int32; expected uint8"),
         ({"x_train": np.full((40, 4, 4), 7.0), "y_train": np.zeros(40, int)}, "floats from 7 to 7"),
-        ({"x_train": np.full((40, 4, 4), np.nan), "y_train": np.zeros(40, int)}, "40 image(s) with NaN"),
+        ({"x_train": np.full((40, 4, 4), np.nan), "y_train": np.zeros(40, int)}, "NaN or infinity in 40 image(s)"),
         ({"x_train": np.zeros((40, 4, 4), np.uint8), "y_train": np.zeros(40)}, "y_train is float64"),
         ({"x_train": np.zeros((40, 4, 4), np.uint8), "y_train": np.full(40, -1)}, "label -1 is outside"),
         ({"x_train": np.zeros((40, 4, 4), np.uint8), "y_train": np.full(40, 9), "classes": np.array(["a"])}, "label 9"),

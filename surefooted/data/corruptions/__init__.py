@@ -1,4 +1,4 @@
-"""Corruptions: the 19 types of CIFAR-10-C, the first 15 of which are ImageNet-C's, in five severities."""
+"""Corruptions in five severities: the 19 types of CIFAR-10-C, of which the first 15 are those of ImageNet-C."""
 
 from surefooted.data.corruptions.blurs import defocus_blur, gaussian_blur, zoom_blur
 from surefooted.data.corruptions.digital import contrast, jpeg_compression, pixelate, saturate

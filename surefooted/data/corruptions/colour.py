@@ -1,7 +1,7 @@
-"""Colours: luma, and the value and saturation of hue, saturation and value, without ever computing a hue.
+"""Colours: luma, and value and saturation as in hue, saturation and value (HSV), without computing a hue.
 
-At one hue, a colour lies on a straight line between its value (the largest channel) and black; saturation stretches the
-distances to the value. Grey images are colours of saturation 0.
+Colours of one hue and saturation lie on a straight line from black to the colour of full value, where the value is the
+largest channel. A change of saturation scales the distances of the channels to the value. Grey has saturation 0.
 """
 
 from __future__ import annotations
@@ -10,35 +10,34 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from surefooted.data.corruptions.base import Levels
+from surefooted.data.corruptions.base import GreyLevels, PixelLevels
 
-One = Float64[Tensor, "b 1 h w"]
-
+# Weights of red, green and blue in the luma (ITU-R BT.601).
 LUMA = (0.299, 0.587, 0.114)
 
 
-def grey(x: Levels) -> One:
+def luma(x: PixelLevels) -> GreyLevels:
     """Luma, as one channel."""
-    return x if x.shape[1] == 1 else (x * like(x, LUMA)).sum(1, keepdim=True)
+    return x if x.shape[1] == 1 else (x * colour_levels(x, LUMA)).sum(1, keepdim=True)
 
 
-def like(x: Levels, colour: tuple[float, float, float]) -> Float64[Tensor, "c 1 1"]:
-    """A colour in the channels of images: its luma, where they are grey."""
-    parts = colour if x.shape[1] == 3 else (sum(part * share for part, share in zip(colour, LUMA)),)
-    return torch.tensor(parts, dtype=x.dtype, device=x.device)[:, None, None]
+def colour_levels(x: PixelLevels, colour: tuple[float, float, float]) -> Float64[Tensor, "c 1 1"]:
+    """A colour as levels that broadcast with images ``x``: its luma if they are grey."""
+    levels = colour if x.shape[1] == 3 else (sum(level * weight for level, weight in zip(colour, LUMA)),)
+    return torch.tensor(levels, dtype=x.dtype, device=x.device)[:, None, None]
 
 
-def with_value(x: Levels, value: One) -> Levels:
-    """The same hue and saturation at another value. Black has none of either, and becomes grey."""
+def set_value(x: PixelLevels, value: GreyLevels) -> PixelLevels:
+    """Change the value at constant hue and saturation. Black has neither and becomes grey."""
     old = x.amax(1, keepdim=True)
-    # From the value down, so that the largest channel is the value to the last bit.
+    # Computed downwards from the value, so that the largest channel equals the value to the last bit.
     return value - (old - x) * (value / old.clamp(min=1e-9))
 
 
-def with_saturation(x: Levels, factor: float, more: float) -> Levels:
-    """Saturation s turned into factor × s + more, at most 1. Greys have the hue of red."""
+def scale_saturation(x: PixelLevels, factor: float, added: float) -> PixelLevels:
+    """Change saturation s to factor × s + added, at most 1. Grey is treated as a red hue."""
     value, low = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
     spread = value - low
-    wanted = (factor * spread + more * value).clamp(max=value)  # saturation × value
-    red = value - like(x, (0.0, 1.0, 1.0)) * wanted
-    return torch.where(spread > 0, value - (value - x) * (wanted / spread.clamp(min=1e-9)), red)
+    new_spread = (factor * spread + added * value).clamp(max=value)  # saturation × value
+    red = value - colour_levels(x, (0.0, 1.0, 1.0)) * new_spread
+    return torch.where(spread > 0, value - (value - x) * (new_spread / spread.clamp(min=1e-9)), red)

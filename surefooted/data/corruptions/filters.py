@@ -1,8 +1,8 @@
-"""Linear filters along rows and columns, with sums that are exact in whatever order a device takes them.
+"""Linear filters along rows and columns, with sums that are exact in any order of summation.
 
-A filter along one axis is a matrix. Its weights are multiples of 2⁻²², values are put on multiples of 2⁻¹⁶ before each
-product: then every product and partial sum of float64 is exact, a flat region stays flat, and neither the batch nor
-the number of threads moves a bit, which truncation to 256 levels would make visible.
+A filter along one axis is a matrix. Its weights are multiples of 2⁻²², and values are rounded to multiples of 2⁻¹⁶
+before each product. Every product and partial sum is then exact in float64: a flat region stays flat, and the result
+depends neither on the batch nor on the number of threads. Truncation to 256 levels would amplify any such difference.
 """
 
 from __future__ import annotations
@@ -15,75 +15,74 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-WEIGHT = 2.0**22
-GRID = 2.0**16
+_WEIGHT_SCALE = 2.0**22
+_VALUE_SCALE = 2.0**16
 
+# Continuation of an axis: the last pixel repeated, or the axis reflected about the outer edge ("reflect") or the centre
+# ("mirror") of the last pixel. The names are those of scipy.ndimage.
 Edge = Literal["nearest", "reflect", "mirror"]
 
 
-def along(
+def filter_axes(
     x: Float64[Tensor, "*b h w"], rows: Float64[Tensor, "y h"], columns: Float64[Tensor, "x w"]
 ) -> Float64[Tensor, "*b y x"]:
-    """Filter the columns of an image, then its rows."""
-    across = on_grid(x) @ columns.T.to(x.device)
-    return rows.to(x.device) @ on_grid(across)
+    """Apply the matrix ``columns`` along each row of an image, then the matrix ``rows`` along each column."""
+    filtered = _round_values(x) @ columns.T.to(x.device)
+    return rows.to(x.device) @ _round_values(filtered)
 
 
-def blurred(
+def gaussian_filter(
     x: Float64[Tensor, "*b h w"], sigma: float, *, truncate: float = 4, edge: Edge = "nearest"
 ) -> Float64[Tensor, "*b h w"]:
-    """Gaussian filter, cut off at ``truncate`` standard deviations."""
+    """Gaussian filter, truncated at ``truncate`` standard deviations."""
     if int(truncate * sigma + 0.5) == 0:
         return x
-    return along(x, *(gaussian(n, sigma, truncate, edge) for n in x.shape[-2:]))
+    return filter_axes(x, *(_gaussian_matrix(n, sigma, truncate, edge) for n in x.shape[-2:]))
 
 
-def correlated(x: Float64[Tensor, "*b h w"], kernel: np.ndarray) -> Float64[Tensor, "*b h w"]:
-    """Correlation with a kernel that is symmetric about its middle row, edges mirrored about the outermost pixels."""
+def correlate(x: Float64[Tensor, "*b h w"], kernel: np.ndarray) -> Float64[Tensor, "*b h w"]:
+    """Correlation with a kernel that is symmetric about its middle row; the border is mirrored."""
     middle = len(kernel) // 2
     y = torch.arange(x.shape[-2])
-    x = on_grid(x)
+    x = _round_values(x)
     total = torch.zeros_like(x)
-    for move in range(middle + 1):
-        rows = x[..., edged(y + move, x.shape[-2], "mirror").to(x.device), :]
-        if move:
-            rows = rows + x[..., edged(y - move, x.shape[-2], "mirror").to(x.device), :]
-        total += rows @ banded(kernel[middle + move], x.shape[-1], "mirror").T.to(x.device)
+    for offset in range(middle + 1):
+        rows = x[..., _extend_index(y + offset, x.shape[-2], "mirror").to(x.device), :]
+        if offset:
+            rows = rows + x[..., _extend_index(y - offset, x.shape[-2], "mirror").to(x.device), :]
+        total += rows @ correlation_matrix(kernel[middle + offset], x.shape[-1], "mirror").T.to(x.device)
     return total
 
 
-def on_grid(x: Tensor) -> Tensor:
-    return (x * GRID).round_().mul_(1 / GRID)
-
-
-def exact(weights: np.ndarray) -> np.ndarray:
-    """The weights as multiples of 2⁻²², their sum kept by the largest, or the middle one of several."""
-    whole = np.round(weights * WEIGHT)
+def exact_weights(weights: np.ndarray) -> np.ndarray:
+    """Round weights to multiples of 2⁻²². The largest (the middle one of several) absorbs the change of the sum."""
+    whole = np.round(weights * _WEIGHT_SCALE)
     largest = np.flatnonzero(whole == whole.max())
-    whole.flat[largest[len(largest) // 2]] += np.round(weights.sum() * WEIGHT) - whole.sum()
-    return whole / WEIGHT
+    whole.flat[largest[len(largest) // 2]] += np.round(weights.sum() * _WEIGHT_SCALE) - whole.sum()
+    return whole / _WEIGHT_SCALE
 
 
-@cache
-def gaussian(n: int, sigma: float, truncate: float = 4, edge: Edge = "nearest") -> Float64[Tensor, "n n"]:
-    radius = int(truncate * sigma + 0.5)
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    return banded(exact(weights / weights.sum()), n, edge)
+def correlation_matrix(weights: np.ndarray, n: int, edge: Edge) -> Float64[Tensor, "n n"]:
+    """Matrix of the correlation of an axis of n pixels with these weights."""
+    matrix, index = torch.zeros(n, n, dtype=torch.float64), torch.arange(n)
+    for offset, weight in enumerate(weights, -(len(weights) // 2)):
+        matrix[index, _extend_index(index + offset, n, edge)] += float(weight)
+    return matrix
 
 
 def zoom_sizes(n: int, factor: float) -> tuple[int, int, int]:
-    """Pixels of the axis, of the part of it that is cut out, and of that part enlarged."""
+    """Pixels of an axis, of its middle part that is enlarged, and of that part after enlargement."""
     inside = int(np.ceil(n / factor))
     return n, inside, round(inside * factor)
 
 
 @cache
-def zoomed(n: int, inside: int, outside: int) -> Float64[Tensor, "n n"]:
-    """Cut out the middle, enlarge it linearly (first and last pixel onto first and last), trim to size."""
+def zoom_matrix(n: int, inside: int, outside: int) -> Float64[Tensor, "n n"]:
+    """Matrix that enlarges the middle part linearly (first and last pixel stay first and last) and trims it to n."""
     start, trim = (n - inside) // 2, (outside - n) // 2
     places = (np.arange(n) + trim) * ((inside - 1) / max(outside - 1, 1))
     below = np.minimum(np.floor(places).astype(int), inside - 2)
-    share = np.round((places - below) * WEIGHT) / WEIGHT
+    share = np.round((places - below) * _WEIGHT_SCALE) / _WEIGHT_SCALE
     matrix = torch.zeros(n, n, dtype=torch.float64)
     for row, (low, high_share) in enumerate(zip(below, share)):
         matrix[row, start + low] += 1 - high_share
@@ -92,8 +91,8 @@ def zoomed(n: int, inside: int, outside: int) -> Float64[Tensor, "n n"]:
 
 
 @cache
-def boxed(n: int, m: int) -> Float64[Tensor, "m n"]:
-    """Resize from n pixels to m by Pillow's box filter: the mean of the pixels whose centres lie in the new one."""
+def box_resize_matrix(n: int, m: int) -> Float64[Tensor, "m n"]:
+    """Matrix of Pillow's box filter from n to m pixels: each new pixel is the mean of the old centres inside it."""
     scale, matrix = n / m, torch.zeros(m, n, dtype=torch.float64)
     support = max(scale, 1) / 2
     for new in range(m):
@@ -101,20 +100,19 @@ def boxed(n: int, m: int) -> Float64[Tensor, "m n"]:
         old = np.arange(max(0, int(centre - support + 0.5)), min(n, int(centre + support + 0.5)))
         offset = (old - centre + 0.5) / max(scale, 1)
         inside = old[(offset > -0.5) & (offset <= 0.5)]
-        matrix[new, inside] = torch.from_numpy(exact(np.full(len(inside), 1 / len(inside))))
+        matrix[new, inside] = torch.from_numpy(exact_weights(np.full(len(inside), 1 / len(inside))))
     return matrix
 
 
-def banded(weights: np.ndarray, n: int, edge: Edge) -> Float64[Tensor, "n n"]:
-    """The matrix of a correlation with these weights, the axis continued at its ends."""
-    matrix, at = torch.zeros(n, n, dtype=torch.float64), torch.arange(n)
-    for move, weight in enumerate(weights, -(len(weights) // 2)):
-        matrix[at, edged(at + move, n, edge)] += float(weight)
-    return matrix
+@cache
+def _gaussian_matrix(n: int, sigma: float, truncate: float, edge: Edge) -> Float64[Tensor, "n n"]:
+    radius = int(truncate * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    return correlation_matrix(exact_weights(weights / weights.sum()), n, edge)
 
 
-def edged(index: Tensor, n: int, edge: Edge) -> Tensor:
-    """Indices beyond an axis, brought back: the last pixel repeated, or reflected about its outer edge or middle."""
+def _extend_index(index: Tensor, n: int, edge: Edge) -> Tensor:
+    """Map indices beyond the ends of an axis of n pixels onto the axis."""
     if edge == "nearest":
         return index.clamp(0, n - 1)
     if edge == "reflect":
@@ -122,3 +120,7 @@ def edged(index: Tensor, n: int, edge: Edge) -> Tensor:
         return torch.minimum(index, 2 * n - 1 - index)
     index = index.remainder(2 * n - 2)
     return torch.minimum(index, 2 * n - 2 - index)
+
+
+def _round_values(x: Tensor) -> Tensor:
+    return (x * _VALUE_SCALE).round_().mul_(1 / _VALUE_SCALE)

@@ -1,4 +1,4 @@
-"""Analysis of a victim, not of its predictions: margins, Jacobians, linearity, surfaces (EntM, section 6)."""
+"""Analysis of a classifier itself, not of its predictions: margins, Jacobians, linearity, loss surfaces."""
 
 from surefooted.evaluation.analysis.correlation import correlation
 from surefooted.evaluation.analysis.jacobian import certified_radius, jacobian_norm, normalised_margin, sensitivity

@@ -1,4 +1,4 @@
-"""How two numbers per example go together."""
+"""Correlation of two numbers per example, with a bootstrap interval."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefooted.components.component import Count, Whole, component
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError
+from surefooted.evaluation.display import printable
 from surefooted.evaluation.metrics.functional import Functional
-from surefooted.evaluation.metrics.intervals import Level, central, resamples
+from surefooted.evaluation.metrics.intervals import ConfidenceLevel, central_quantiles, resamples
 
 
+@printable
 class Correlation(NamedTuple):
-    """A coefficient with its confidence interval, of ``n`` pairs; ``left_out`` more were not finite. nan if unknown."""
+    """A correlation coefficient with its confidence interval; nan if undefined.
+
+    Attributes:
+        value: the coefficient.
+        low, high: bounds of the confidence interval.
+        n: number of pairs that were used.
+        left_out: number of pairs with a number that is not finite.
+    """
 
     value: float
     low: float
@@ -31,23 +40,36 @@ def correlation(
     *,
     kind: Literal["pearson", "spearman"] = "pearson",
     draws: Count = 1000,
-    level: Level = 0.95,
+    level: ConfidenceLevel = 0.95,
     seed: Whole = 0,
 ) -> Correlation:
-    """Correlation of two numbers per example, with the percentile interval of a bootstrap over the examples.
+    """Correlation of two numbers per example, with a percentile bootstrap interval over the examples.
 
-    Pairs of which either number is nan or infinite (an example that no attack moved) are left out, and counted. nan
-    where fewer than two pairs are left or one of the numbers never changes; with two pairs there is no interval.
+    Pairs with a number that is nan or infinite (such as the distance if no attack succeeded) are excluded and counted.
+    The value is nan if fewer than two pairs remain or one of the numbers is constant; two pairs have no interval.
 
     Args:
-        x, y: (N,) numbers, pair by pair.
-        kind: ``pearson`` of the numbers (EntM, table 4); ``spearman`` of their ranks, equal ones sharing the mean
-            rank, ranked anew in each draw.
+        x, y: (N,) paired numbers.
+        kind: ``pearson`` correlates the numbers (EntM, table 4); ``spearman`` correlates their ranks, with mean ranks
+            for ties, and ranks them again in each draw.
+        draws: number of bootstrap resamples.
+        level: confidence level.
+        seed: seed of the resamples.
+
+    Raises:
+        ArgumentError: if `x` and `y` are not two vectors of the same length.
 
     Reference: Davison & Hinkley 1997, chapter 5.
+
+    Example:
+        >>> import surefooted as sf
+        >>> x = torch.arange(20.0)
+        >>> found = sf.analysis.correlation(x, x**2, kind="spearman", draws=100)
+        >>> round(found.value, 3), found.n
+        (1.0, 20)
     """
     if x.ndim != 1 or x.shape != y.shape:
-        raise InputError(
+        raise ArgumentError(
             f"correlation needs two numbers per example, both of shape (n,); got {tuple(x.shape)} and {tuple(y.shape)}."
         )
     x, y = x.detach().double().cpu(), y.detach().double().cpu()
@@ -58,33 +80,33 @@ def correlation(
     functional = {"pearson": _pearson, "spearman": _spearman}[kind](x[finite], y[finite])
     value = float(functional(torch.ones(1, n, dtype=torch.float64)))
     values = torch.cat([functional(w) for w in resamples(n, draws, seed, x.device)])
-    if n < 3 or values.isnan().any():  # a draw of one example over and over has no correlation
+    if n < 3 or values.isnan().any():  # the correlation of a draw that repeats a single example is undefined
         return Correlation(value, torch.nan, torch.nan, n, left_out)
-    return Correlation(value, *central(values, level), n, left_out)
+    return Correlation(value, *central_quantiles(values, level), n, left_out)
 
 
 def _pearson(x: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Functional:
-    return lambda w: _weighted(w, x, y, x, y)
+    return lambda w: _weighted_pearson(w, x, y, x, y)
 
 
 def _spearman(x: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Functional:
-    return lambda w: _weighted(w, x, y, _ranks(x, w), _ranks(y, w))
+    return lambda w: _weighted_pearson(w, x, y, _ranks(x, w), _ranks(y, w))
 
 
-def _weighted(
-    w: Float[Tensor, "d n"], x: Float[Tensor, " n"], y: Float[Tensor, " n"], of_x: Tensor, of_y: Tensor
+def _weighted_pearson(
+    w: Float[Tensor, "d n"], x: Float[Tensor, " n"], y: Float[Tensor, " n"], column_x: Tensor, column_y: Tensor
 ) -> Float[Tensor, " d"]:
-    """Pearson's coefficient of what is made of x and of y, in each draw; nan where a draw holds one value only."""
+    """Pearson's coefficient of two columns made from x and y, in each draw; nan if x or y is constant in it."""
     w = w / w.sum(1, keepdim=True)
-    dx, dy = (v - (w * v).sum(1, keepdim=True) for v in (of_x, of_y))
+    dx, dy = (v - (w * v).sum(1, keepdim=True) for v in (column_x, column_y))
     r = (w * dx * dy).sum(1) / ((w * dx * dx).sum(1) * (w * dy * dy).sum(1)).sqrt()
     drawn, inf = w > 0, torch.inf
-    single = [torch.where(drawn, v, -inf).amax(1) == torch.where(drawn, v, inf).amin(1) for v in (x, y)]
-    return r.clamp(-1, 1).masked_fill(single[0] | single[1], torch.nan)
+    constant = [torch.where(drawn, v, -inf).amax(1) == torch.where(drawn, v, inf).amin(1) for v in (x, y)]
+    return r.clamp(-1, 1).masked_fill(constant[0] | constant[1], torch.nan)
 
 
 def _ranks(v: Float[Tensor, " n"], w: Float[Tensor, "d n"]) -> Float[Tensor, "d n"]:
-    """How many of each draw lie below a value, and half of those equal to it: the mean rank, less a half."""
-    _, group = v.unique(return_inverse=True)
-    held = w.new_zeros(len(w), int(group.max()) + 1).index_add_(1, group, w)
-    return (held.cumsum(1) - held / 2)[:, group]
+    """The mean rank of each value in each draw, minus one half: the values below it, plus half of those equal to it."""
+    group = torch.unique(v, return_inverse=True)[1]
+    mass = w.new_zeros(len(w), int(group.max()) + 1).index_add_(1, group, w)
+    return (mass.cumsum(1) - mass / 2)[:, group]

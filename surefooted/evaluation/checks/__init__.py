@@ -1,22 +1,22 @@
-"""Flags: signs that a robust accuracy should not be trusted, each with what was seen and what to do.
+"""Checks of an evaluation: flags that a robust accuracy should not be trusted, each with the evidence and what to do.
 
-``admit`` refuses a classifier that cannot be evaluated at all. ``probe`` asks it a few questions once; the others read
-the probe, or predictions and results of attacks that were made anyway, and compute nothing anew. What each looks for is
-in its docstring; allowances are what attacks on honest classifiers differ by.
+``check_classifier`` refuses a classifier that cannot be evaluated at all. ``sanity_check`` runs a few forward and
+backward passes once. The other functions read its result, or the predictions and attack results of the evaluation, and
+compute nothing new. Tolerances are the differences that occur between attacks on sound classifiers.
 
-Source of the symptoms: Carlini et al., *On evaluating adversarial robustness*, 2019; Athalye et al., *Obfuscated
-gradients give a false sense of security*, ICML 2018.
+Reference: Carlini et al., *On evaluating adversarial robustness*, 2019; Athalye et al., *Obfuscated gradients give a
+false sense of security*, ICML 2018.
 """
 
-from surefooted.evaluation.checks.admission import admit, admit_probabilities
-from surefooted.evaluation.checks.attack_results import black_box_wins, chance, huge_eps, not_converged, rising_accuracy
+from surefooted.evaluation.checks.attack_flags import black_box_wins, chance, huge_eps, not_converged, rising_accuracy
 from surefooted.evaluation.checks.flags import FLAGS, Flag, allowed_difference, flag_names
-from surefooted.evaluation.checks.probe import (
-    PROBED,
-    Probe,
-    probe,
-    probe_flags,
+from surefooted.evaluation.checks.interface import check_classifier, check_probabilities
+from surefooted.evaluation.checks.sanity import (
+    SANITY_CHECK_IMAGES,
+    SanityCheck,
     randomised,
+    sanity_check,
+    sanity_flags,
     softmax_twice,
     train_mode,
     zero_gradients,
@@ -24,21 +24,21 @@ from surefooted.evaluation.checks.probe import (
 
 __all__ = [
     "FLAGS",
-    "PROBED",
+    "SANITY_CHECK_IMAGES",
     "Flag",
-    "Probe",
-    "admit",
-    "admit_probabilities",
+    "SanityCheck",
     "allowed_difference",
     "black_box_wins",
     "chance",
+    "check_classifier",
+    "check_probabilities",
     "flag_names",
     "huge_eps",
     "not_converged",
-    "probe",
-    "probe_flags",
     "randomised",
     "rising_accuracy",
+    "sanity_check",
+    "sanity_flags",
     "softmax_twice",
     "train_mode",
     "zero_gradients",

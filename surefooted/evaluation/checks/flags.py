@@ -1,9 +1,10 @@
-"""A flag: a sign that numbers should not be trusted, with what was seen and what to do."""
+"""A flag: a sign that an evaluation should not be trusted, with the evidence and what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 FLAGS = (
@@ -17,19 +18,23 @@ FLAGS = (
     "not_converged",
     "ladder",
 )
-# Of all rows, the share that two sound attacks may differ by, one row at least.
-ALLOWED = 0.01
+# Share of the images on which two sound attacks may differ; at least one image.
+TOLERATED_SHARE = 0.01
 
 
 @dataclass(frozen=True)
 class Flag:
-    """A sign that numbers should not be trusted.
+    """A sign that an evaluation should not be trusted.
 
     Attributes:
         name: one of ``FLAGS``.
-        severity: ``serious``: the robust accuracy is wrong until this is cleared up; ``caution``: it may be.
-        seen: what was seen, with numbers.
+        severity: ``serious``: the robust accuracy is wrong until this is resolved; ``caution``: it may be wrong.
+        seen: the evidence, with numbers.
         cure: what to do.
+
+    Example:
+        >>> Flag("huge_eps", "serious", "40 of 100 images resist.", "Look for gradient masking.")
+        Flag(serious: huge eps. 40 of 100 images resist. Look for gradient masking.)
     """
 
     name: str
@@ -37,16 +42,34 @@ class Flag:
     seen: str
     cure: str
 
+    def __repr__(self) -> str:
+        return f"Flag({self.severity}: {flag_names([self])}. {self.seen} {self.cure})"
+
+    def _repr_html_(self) -> str:
+        title = f"{self.severity}: {flag_names([self])}."
+        return f"<p><b>{escape(title)}</b> {escape(self.seen)} <i>{escape(self.cure)}</i></p>"
+
 
 def allowed_difference(n: int) -> int:
-    """Rows of n that two sound attacks may differ by."""
-    return max(1, int(ALLOWED * n))
+    """Number of images out of n on which two sound attacks may differ.
 
-
-def percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    Example:
+        >>> allowed_difference(64), allowed_difference(1000)
+        (1, 10)
+    """
+    return max(1, int(TOLERATED_SHARE * n))
 
 
 def flag_names(flags: Iterable[Flag]) -> str:
-    """Names of flags for a line of text."""
+    """The names of flags for a line of text.
+
+    Example:
+        >>> flag_names([Flag("train_mode", "caution", "", ""), Flag("huge_eps", "serious", "", "")])
+        'train mode, huge eps'
+    """
     return ", ".join(flag.name.replace("_", " ") for flag in flags)
+
+
+def format_percent(share: float) -> str:
+    """A share in percent, to three digits: ``12.5 %``."""
+    return f"{100 * share:.3g} %"

@@ -1,4 +1,7 @@
-"""Metrics of predictions: one number for a set of mean predictions and their labels."""
+"""Metrics of predictions: one number for a set of mean predictions and their labels.
+
+A new metric is a function with ``@metric`` in a file of this package, imported and listed here.
+"""
 
 from surefooted.evaluation.metrics.calibration import classwise_ece, debiased_ece, ece, max_calibration_error
 from surefooted.evaluation.metrics.pointwise import accuracy, brier, confidence, entropy, nll, overconfidence

@@ -1,4 +1,4 @@
-"""How far a number may be off: over examples, over counts, over seeds."""
+"""Confidence intervals: over examples, of proportions, and over training seeds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import Tensor
 
 from surefooted.components.component import Count, Whole, component
 from surefooted.core.predictions import Predictions
-from surefooted.errors import InputError
-from surefooted.evaluation.metrics.functional import Metric, functional_of
+from surefooted.errors import ArgumentError
+from surefooted.evaluation.metrics.functional import Metric, as_functional
 
-Level = Annotated[float, Field(gt=0, lt=1, description="number between 0 and 1")]
+ConfidenceLevel = Annotated[float, Field(gt=0, lt=1, description="number between 0 and 1")]
 
 
 class Interval(NamedTuple):
@@ -39,55 +39,83 @@ def bootstrap(
     p: Predictions,
     *,
     draws: Count = 1000,
-    level: Level = 0.95,
+    level: ConfidenceLevel = 0.95,
     seed: Whole = 0,
     kind: Literal["percentile", "basic"] = "percentile",
 ) -> Interval:
-    """Bootstrap interval of a metric over examples, the same for the same seed and for any order of the rows.
+    """Bootstrap confidence interval of a metric over examples; it does not depend on the order of the rows.
 
-    Entries with equal ``p.rows`` are one example seen several times (a corruption at five severities) and are drawn
+    Entries with equal ``p.rows`` are views of one example (such as a corruption at five severities) and are resampled
     together.
 
-    A calibration error is biased upward, and its resamples once more: repeated examples make chance gaps larger. So
-    the percentile interval of ``ece``, ``classwise_ece`` and ``max_calibration_error`` lies too high, and near
-    calibration it misses: of 150 intervals of 95 % for ``ece`` on 1,000 examples of 10 classes, 0 % held a true 0.001,
-    0 % a true 0.016, 89 % a true 0.073 and 98 % a true 0.225. ``kind="basic"`` mirrors the shift away: 57, 89, 86 and
-    97 %. Use it for these three, and read neither as a test of perfect calibration.
+    A calibration error is biased upward, and its resamples are biased once more, because repeated examples enlarge
+    chance gaps. The percentile interval of ``ece``, ``classwise_ece`` and ``max_calibration_error`` therefore lies too
+    high and does not cover near perfect calibration: of 150 intervals at 95 % for ``ece`` on 1,000 examples of 10
+    classes, 0 % covered a true value of 0.001, 0 % one of 0.016, 89 % one of 0.073 and 98 % one of 0.225.
+    ``kind="basic"`` reverses the shift: 57, 89, 86 and 97 %. Use it for these three metrics, and do not read either
+    interval as a test of perfect calibration.
 
     Args:
-        metric: a metric of this package, ``functools.partial`` of one, or any function of ``Predictions``, which then
-            runs once per draw.
-        kind: ``percentile`` takes the quantiles of the draws; ``basic`` mirrors them at the value,
-            (2·value - q_high, 2·value - q_low), and may reach below 0. One example gives bounds of nan, and so does a
-            metric that some draw leaves undefined.
+        metric: a metric of this package, ``functools.partial`` of one, or any function of ``Predictions``, which is
+            then called once per draw.
+        p: predictions.
+        draws: number of bootstrap resamples.
+        level: confidence level.
+        seed: seed of the resamples; the same seed gives the same interval.
+        kind: ``percentile`` uses the quantiles of the draws; ``basic`` reflects them at the value,
+            (2·value - q_high, 2·value - q_low), and may extend below 0.
+
+    Returns:
+        The value with its interval. The bounds are nan for a single example, and if the metric is undefined for some
+        draw.
 
     Reference: Davison & Hinkley 1997, chapter 5.
+
+    Example:
+        >>> import surefooted as sf
+        >>> from surefooted.core.predictions import predictions
+        >>> p = predictions(torch.tensor([[0.9, 0.1]] * 20).log(), torch.tensor([0] * 15 + [1] * 5))
+        >>> interval = sf.bootstrap(sf.metrics.accuracy, p, draws=200)
+        >>> interval.low < interval.value == 0.75 < interval.high
+        True
     """
-    examples, unit = p.rows.unique(return_inverse=True)
+    examples, unit = torch.unique(p.rows, return_inverse=True)
     n, value = len(examples), float(metric(p))
     if n == 1:
         return Interval(value, nan, nan, n)
-    functional = functional_of(metric, p)
+    functional = as_functional(metric, p)
     values = torch.cat([functional(w[:, unit]) for w in resamples(n, draws, seed, p.log_p.device)])
-    if values.isnan().any():  # a draw without errors to detect: it has no place in an order
+    if values.isnan().any():  # such as a draw without errors to detect
         return Interval(value, nan, nan, n)
-    low, high = central(values, level)
+    low, high = central_quantiles(values, level)
     if kind == "basic":
         low, high = 2 * value - high, 2 * value - low
     return Interval(value, low, high, n)
 
 
 @component
-def binomial_interval(successes: Whole, n: Count, *, level: Level = 0.95) -> Interval:
-    """Wilson interval of a share, for accuracy and robust accuracy.
+def binomial_interval(successes: Whole, n: Count, *, level: ConfidenceLevel = 0.95) -> Interval:
+    """Wilson score interval of a proportion, for accuracy and robust accuracy.
 
-    Wilson's, not Clopper and Pearson's: over the true shares its coverage is near the level on average, where the exact
-    interval's is above it; it stays in [0, 1], and at 0 or n successes it is not of zero width. Closed form.
+    Its average coverage is close to the nominal level, whereas the Clopper-Pearson interval is conservative. It stays
+    in [0, 1] and has a positive width at 0 or n successes.
+
+    Args:
+        successes: number of successes, at most n.
+        n: number of trials.
+        level: confidence level.
+
+    Raises:
+        ArgumentError: if there are more successes than trials.
 
     Reference: Wilson 1927; Brown, Cai & DasGupta 2001.
+
+    Example:
+        >>> binomial_interval(70, 100).percent()
+        '70.00 % [60.42, 78.11]'
     """
     if successes > n:
-        raise InputError(f"binomial_interval needs successes of at most n; got {successes} of {n}.")
+        raise ArgumentError(f"binomial_interval needs at most n successes; got {successes} of {n}.")
     share = successes / n
     z = NormalDist().inv_cdf((1 + level) / 2)
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -98,11 +126,27 @@ def binomial_interval(successes: Whole, n: Count, *, level: Level = 0.95) -> Int
 
 
 @component
-def seed_interval(values: Sequence[float], *, level: Level = 0.95) -> Interval:
-    """Student t interval of the mean over independently seeded runs; one run has no interval, its bounds are nan."""
+def seed_interval(values: Sequence[float], *, level: ConfidenceLevel = 0.95) -> Interval:
+    """Student's t interval of the mean over independently seeded training runs.
+
+    Args:
+        values: one value per seed.
+        level: confidence level.
+
+    Returns:
+        The mean with its interval; for one seed the bounds are nan.
+
+    Raises:
+        ArgumentError: if there is no value.
+
+    Example:
+        >>> interval = seed_interval([0.91, 0.93, 0.90])
+        >>> round(interval.value, 3), round(interval.low, 3), round(interval.high, 3)
+        (0.913, 0.875, 0.951)
+    """
     n = len(values)
     if n == 0:
-        raise InputError("seed_interval needs the value of at least one seed; got none.")
+        raise ArgumentError("seed_interval needs the value of at least one seed; got none.")
     mean = fmean(values)
     if n == 1:
         return Interval(mean, nan, nan, n)
@@ -113,8 +157,14 @@ def seed_interval(values: Sequence[float], *, level: Level = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, n)
 
 
-def mean_interval(values: Float[Tensor, " n"], *, level: Level = 0.95) -> Interval:
-    """Student t interval of a mean over examples; of fewer than two the bounds are nan."""
+def mean_interval(values: Float[Tensor, " n"], *, level: ConfidenceLevel = 0.95) -> Interval:
+    """Student's t interval of a mean over examples; for fewer than two examples the bounds are nan.
+
+    Example:
+        >>> interval = mean_interval(torch.tensor([1.0, 2.0, 3.0]))
+        >>> interval.value, interval.n
+        (2.0, 3)
+    """
     n = len(values)
     mean = float(values.double().mean())
     if n < 2:
@@ -126,9 +176,9 @@ def mean_interval(values: Float[Tensor, " n"], *, level: Level = 0.95) -> Interv
 
 
 def resamples(n: int, draws: int, seed: int, device: torch.device) -> Iterator[Float[Tensor, "d n"]]:
-    """How often each of n examples was drawn, a row per resample, some resamples at a time."""
+    """Bootstrap weights: how often each of n examples was drawn, one row per resample, yielded in batches of rows."""
     generator = torch.Generator().manual_seed(seed)
-    at_once = max(1, 2**19 // n)  # 4 MB of weights: what is done with them stays in the cache
+    at_once = max(1, 2**19 // n)  # 4 MB of weights, so that what is computed from them stays in the cache
     for start in range(0, draws, at_once):
         rows = min(at_once, draws - start)
         drawn = torch.randint(n, (rows, n), generator=generator)
@@ -136,7 +186,7 @@ def resamples(n: int, draws: int, seed: int, device: torch.device) -> Iterator[F
         yield torch.zeros(rows, n, dtype=torch.float64).scatter_add_(1, drawn, one).to(device)
 
 
-def central(values: Float[Tensor, " d"], level: float) -> tuple[float, float]:
-    """The order statistics that hold at least the central share ``level``: no interpolation, infinities may occur."""
+def central_quantiles(values: Float[Tensor, " d"], level: float) -> tuple[float, float]:
+    """Order statistics that enclose at least the central share ``level``; values may be infinite: no interpolation."""
     ordered, tail, last = values.sort().values, (1 - level) / 2, len(values) - 1
     return float(ordered[floor(tail * last)]), float(ordered[ceil((1 - tail) * last)])

@@ -1,4 +1,4 @@
-"""Robustness levels of AR-AdaLS: equally sized subsets by the size of the smallest successful attack."""
+"""Robustness levels of AR-AdaLS: equally sized subsets, ordered by the size of the smallest successful attack."""
 
 from __future__ import annotations
 
@@ -10,30 +10,40 @@ from torch import Tensor
 
 from surefooted.components.component import Count, component
 from surefooted.core.predictions import Predictions
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError
 from surefooted.evaluation.metrics.functional import Metric
 
 
 @component
 def levels_of(sizes: Float[Tensor, " n"], *, levels: Count = 10) -> Int[Tensor, " n"]:
-    """Robustness level of each example, from 0 (the paper's level 1): the least robust.
+    """Robustness level of each example, from 0 (the paper's level 1), the least robust.
 
-    Subsets differ by at most one example. Equal sizes are ranked by row; infinite ones (the attack failed) are the most
-    robust. Any other number per example may take the place of the size.
+    The sizes of the levels differ by at most one example. Equal sizes are ordered by row; infinite sizes (the attack
+    failed) are the most robust. Any other score per example can be used instead of the size.
 
     Args:
-        sizes: (N,) ‖δ‖ of the smallest perturbation that changes the model's own prediction, inf where none does, as
-            ``Adversarial.distance`` has it.
-        levels: how many; the paper's R = 10.
+        sizes: (N,) ‖δ‖ of the smallest perturbation that changes the model's own prediction, inf if none was found; see
+            ``Adversarial.distance``.
+        levels: number of levels; R = 10 in the paper.
+
+    Raises:
+        ArgumentError: if a size is NaN, or if there are fewer examples than levels.
+
+    Reference: Qin et al. 2021 (AR-AdaLS).
+
+    Example:
+        >>> import surefooted as sf
+        >>> sf.levels_of(torch.tensor([0.3, torch.inf, 0.1, 0.3, 0.2]), levels=3).tolist()
+        [1, 2, 0, 1, 0]
     """
     n = len(sizes)
     if sizes.isnan().any():
-        raise InputError(
+        raise ArgumentError(
             f"levels_of needs a size for every example; {int(sizes.isnan().sum())} of {n} are NaN. "
-            "Give inf where the attack found nothing."
+            "Use inf for examples on which the attack failed."
         )
     if levels > n:
-        raise InputError(f"levels_of needs at least one example per level; got {n} for {levels} levels.")
+        raise ArgumentError(f"levels_of needs at least one example per level; got {n} examples for {levels} levels.")
     rank = torch.empty(n, dtype=torch.int64, device=sizes.device)
     rank[sizes.argsort(stable=True)] = torch.arange(n, device=sizes.device)
     return rank * levels // n
@@ -42,10 +52,25 @@ def levels_of(sizes: Float[Tensor, " n"], *, levels: Count = 10) -> Int[Tensor, 
 def by_level(
     metric: Metric | Sequence[Metric], p: Predictions, level: Tensor
 ) -> Float[Tensor, " r"] | Float[Tensor, "m r"]:
-    """A metric within each level, or of several metrics a row each; nan for a level without examples.
+    """A metric within each robustness level; nan for a level without examples.
 
     Args:
-        level: (N,) whole numbers from 0, as from ``levels_of``.
+        metric: one metric, or several.
+        p: predictions.
+        level: (N,) level of each example as whole numbers from 0, as from ``levels_of``.
+
+    Returns:
+        (R,) values, or (M, R) with a row per metric for a sequence of M metrics.
+
+    Raises:
+        ArgumentError: if `level` is not one whole number per example.
+
+    Example:
+        >>> import surefooted as sf
+        >>> from surefooted.core.predictions import predictions
+        >>> p = predictions(torch.tensor([[0.9, 0.1], [0.6, 0.4]]).log(), torch.tensor([0, 1]))
+        >>> sf.by_level(sf.metrics.accuracy, p, torch.tensor([1, 0])).tolist()
+        [0.0, 1.0]
     """
     check_level(level, len(p.y), "by_level")
     if callable(metric):
@@ -54,11 +79,13 @@ def by_level(
     return torch.stack([by_level(one, p, level) for one in metric])
 
 
-def check_level(level: Tensor, n: int, who: str) -> None:
-    """Refuse what is not a level per example; ``who`` is the name that the message begins with."""
+def check_level(level: Tensor, n: int, caller: str) -> None:
+    """Raise an ``ArgumentError`` unless `level` is one whole number per example; the message names the `caller`."""
     if level.shape != (n,):
-        raise InputError(f"{who} needs one level per example, shape ({n},); got shape {tuple(level.shape)}.")
+        raise ArgumentError(f"{caller} needs one level per example, shape ({n},); got shape {tuple(level.shape)}.")
     if n == 0:
-        raise InputError(f"{who} needs at least one example; the split is empty.")
+        raise ArgumentError(f"{caller} needs at least one example; the split is empty.")
     if level.is_floating_point() or level.min() < 0:
-        raise InputError(f"{who} needs levels as whole numbers from 0; got {level.dtype} from {level.min().item()}.")
+        raise ArgumentError(
+            f"{caller} needs levels as whole numbers from 0; got {level.dtype} from {level.min().item()}."
+        )

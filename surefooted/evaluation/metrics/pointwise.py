@@ -5,56 +5,103 @@ from __future__ import annotations
 import torch
 
 from surefooted.core.predictions import Predictions
-from surefooted.evaluation.metrics.functional import Functional, mean_of, metric
+from surefooted.evaluation.metrics.functional import Functional, metric, weighted_mean
+from surefooted.evaluation.metrics.information import shannon_entropy
 
 
-@metric
+@metric(better="high", perfect=1.0, interval="wilson")
 def accuracy(p: Predictions, /) -> Functional:
     """Share of examples whose most probable class is the true one.
 
-    Of equally probable classes the first is the prediction.
+    If several classes are equally probable, the first one is the predicted class.
+
+    Example:
+        >>> import surefooted as sf
+        >>> from surefooted.core.predictions import predictions
+        >>> p = predictions(torch.tensor([[0.9, 0.1], [0.6, 0.4]]).log(), torch.tensor([0, 1]))
+        >>> sf.metrics.accuracy(p)
+        0.5
     """
-    return mean_of(p.top()[1])
+    return weighted_mean(p.top()[1])
 
 
-@metric
+@metric(better=None, perfect=1.0)
 def confidence(p: Predictions, /) -> Functional:
-    """Mean probability of the predicted class."""
-    return mean_of(p.top()[0])
+    """Mean probability of the predicted class.
+
+    Example:
+        >>> import surefooted as sf
+        >>> from surefooted.core.predictions import predictions
+        >>> p = predictions(torch.tensor([[0.9, 0.1], [0.6, 0.4]]).log(), torch.tensor([0, 1]))
+        >>> round(sf.metrics.confidence(p), 3)
+        0.75
+    """
+    return weighted_mean(p.top()[0])
 
 
-@metric
+@metric(better="zero", perfect=0.0)
 def overconfidence(p: Predictions, /) -> Functional:
-    """Mean confidence minus accuracy: above 0 too sure, below 0 not sure enough.
+    """Mean confidence minus accuracy: positive for an overconfident model, negative for an underconfident one.
 
-    Signed, and blind to faults that cancel; its absolute value is ``ece`` with one bin.
+    Errors of opposite sign cancel. The absolute value equals ``ece`` with one bin.
+
+    Example:
+        >>> import surefooted as sf
+        >>> from surefooted.core.predictions import predictions
+        >>> p = predictions(torch.tensor([[0.9, 0.1], [0.6, 0.4]]).log(), torch.tensor([0, 1]))
+        >>> round(sf.metrics.overconfidence(p), 3)
+        0.25
     """
     confidence, correct = p.top()
-    return mean_of(confidence - correct)
+    return weighted_mean(confidence - correct)
 
 
-@metric
+@metric(better="low", perfect=0.0)
 def nll(p: Predictions, /) -> Functional:
     """Negative log-likelihood of the true class in nats: the mean of -ln p_y.
 
-    Infinite as soon as one true class has probability 0.
+    It is infinite as soon as one true class has probability 0.
+
+    Example:
+        >>> import surefooted as sf
+        >>> from surefooted.core.predictions import predictions
+        >>> p = predictions(torch.tensor([[0.9, 0.1], [0.6, 0.4]]).log(), torch.tensor([0, 1]))
+        >>> round(sf.metrics.nll(p), 3)
+        0.511
     """
-    return mean_of(-p.log_p.double().gather(1, p.y[:, None]).squeeze(1))
+    return weighted_mean(-p.log_p.double().gather(1, p.y[:, None]).squeeze(1))
 
 
-@metric
+@metric(better="low", perfect=0.0)
 def brier(p: Predictions, /) -> Functional:
     """Multi-class Brier score: squared distance of the probability vector from the one-hot label, 0 to 2.
 
-    Summed over the classes, not averaged (Brier 1950). With two classes it is twice the score that is taken of
-    the positive class alone.
+    The score is summed over the classes, not averaged. With two classes it is twice the binary score, which reads the
+    positive class only.
+
+    Reference: Brier 1950.
+
+    Example:
+        >>> import surefooted as sf
+        >>> from surefooted.core.predictions import predictions
+        >>> p = predictions(torch.tensor([[0.9, 0.1], [0.6, 0.4]]).log(), torch.tensor([0, 1]))
+        >>> round(sf.metrics.brier(p), 3)
+        0.37
     """
     probability = p.log_p.double().exp()
     onehot = torch.nn.functional.one_hot(p.y, probability.shape[1])
-    return mean_of((probability - onehot).square().sum(-1))
+    return weighted_mean((probability - onehot).square().sum(-1))
 
 
-@metric
+@metric(better=None, perfect=0.0)
 def entropy(p: Predictions, /) -> Functional:
-    """Mean predictive entropy in nats, 0 to ln K: how spread out the mean prediction is, whatever the label."""
-    return mean_of(torch.special.entr(p.log_p.double().exp()).sum(-1))
+    """Mean predictive entropy in nats, 0 to ln K; it does not depend on the labels.
+
+    Example:
+        >>> import surefooted as sf
+        >>> from surefooted.core.predictions import predictions
+        >>> p = predictions(torch.full((1, 2), 0.5).log(), torch.tensor([0]))
+        >>> round(sf.metrics.entropy(p), 3)
+        0.693
+    """
+    return weighted_mean(shannon_entropy(p.log_p.double().exp()))

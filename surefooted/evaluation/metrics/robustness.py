@@ -1,7 +1,7 @@
-"""Robust accuracy, and what minimal-norm attacks say about every radius at once.
+"""Robust accuracy, and robust accuracy at every radius from minimal-norm attacks.
 
-An example that the model gets wrong counts as found, so that all shares below are of all examples; at size 0, where
-the attack keeps the nearest point.
+A misclassified clean example counts as a successful attack, of size 0 if the attack keeps the nearest point, so all
+shares below are shares of all examples.
 """
 
 from __future__ import annotations
@@ -13,62 +13,99 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefooted.errors import InputError
-from surefooted.evaluation.metrics.intervals import Interval, Level, binomial_interval
+from surefooted.errors import ArgumentError
+from surefooted.evaluation.metrics.intervals import ConfidenceLevel, Interval, binomial_interval
 
 
-def robust_accuracy(found: Tensor, *, level: Level = 0.95) -> Interval:
-    """Share of examples for which the attack found nothing, with its Wilson interval.
+def robust_accuracy(found: Tensor, *, level: ConfidenceLevel = 0.95) -> Interval:
+    """Share of examples on which the attack failed, with its Wilson interval.
 
-    An upper bound of the true robust accuracy: the interval covers the choice of examples, not a weak attack.
+    This is an upper bound of the true robust accuracy: the interval covers the sampling of the test set, not the
+    weakness of the attack.
 
     Args:
-        found: (N,) booleans, whether the attack met its goal.
+        found: (N,) booleans, whether the attack succeeded, as in ``Adversarial.found``.
+        level: confidence level.
+
+    Raises:
+        ArgumentError: if `found` is not a vector of booleans, or is empty.
+
+    Example:
+        >>> robust_accuracy(torch.tensor([True] * 30 + [False] * 70)).percent()
+        '70.00 % [60.42, 78.11]'
     """
-    _check_found(found, "robust_accuracy")
+    _check_success(found, "robust_accuracy")
     return binomial_interval(int((~found).sum()), len(found), level=level)
 
 
 def accuracy_curve(size: Tensor, found: Tensor, eps: Sequence[float] | Float[Tensor, " e"]) -> Float[Tensor, " e"]:
-    """Robust accuracy at each radius from the sizes of minimal perturbations: found at ``size <= eps`` is broken.
+    """Robust accuracy at each radius, from the sizes of minimal perturbations.
 
     Args:
-        size: (N,) ‖δ‖ of the smallest perturbation found; read only where ``found``.
-        found: (N,) whether the attack met its goal.
-        eps: radii, in the norm and scale of ``size``.
+        size: (N,) ‖δ‖ of the smallest adversarial perturbation; ignored for examples on which the attack failed.
+        found: (N,) booleans, whether the attack succeeded.
+        eps: (E,) radii, in the norm and scale of `size`.
+
+    Returns:
+        (E,) shares of the examples without a successful perturbation of at most that size.
+
+    Raises:
+        ArgumentError: if there is not one size and one boolean per example.
+
+    Example:
+        >>> size, found = torch.tensor([0.0, 0.1, 0.3, 0.0]), torch.tensor([True, True, True, False])
+        >>> accuracy_curve(size, found, [0.0, 0.1, 0.5]).tolist()
+        [0.75, 0.5, 0.25]
     """
-    size = _sizes(size, found, "accuracy_curve")
-    # In the precision of the sizes: 8/255 as float32 must not lie above 8/255 as float64.
+    size = _finite_or_inf(size, found, "accuracy_curve")
+    # In the precision of the sizes: 8/255 in float32 must not exceed a radius of 8/255 in float64.
     radius = torch.as_tensor(eps, dtype=size.dtype, device=size.device)
     return (size > radius[:, None]).double().mean(1)
 
 
 def size_quantiles(size: Tensor, found: Tensor, q: Sequence[float] = (0.25, 0.5, 0.75)) -> Float[Tensor, " q"]:
-    """Smallest sizes at which the attack has broken the shares ``q`` of all examples; inf where it never does.
+    """Smallest sizes at which the attack succeeds on the shares `q` of all examples; inf if it never does.
 
-    The inverse of ``accuracy_curve``, without interpolation. Examples without a find count as infinite.
+    This is the inverse of ``accuracy_curve``, without interpolation.
+
+    Args:
+        size, found: as for ``accuracy_curve``.
+        q: shares from 0 to 1; the quartiles by default.
+
+    Raises:
+        ArgumentError: if a share is not in [0, 1], or if there is not one size and one boolean per example.
+
+    Example:
+        >>> size, found = torch.tensor([4.0, 1.0, 3.0, 2.0]), torch.tensor([False, True, True, True])
+        >>> size_quantiles(size, found, [0.5, 0.75, 1.0]).tolist()
+        [2.0, 3.0, inf]
     """
     if not all(0 <= share <= 1 for share in q):
-        raise InputError(f"size_quantiles needs shares from 0 to 1; got {list(q)}.")
-    ordered = _sizes(size, found, "size_quantiles").sort().values
-    # 0.07 · 100 is 7.000000000000001: without the allowance it would ask for an eighth example.
+        raise ArgumentError(f"size_quantiles needs shares from 0 to 1 in `q`; got {list(q)}.")
+    ordered = _finite_or_inf(size, found, "size_quantiles").sort().values
+    # 0.07 · 100 is 7.000000000000001; without the tolerance it would require an eighth example.
     rows = [max(0, ceil(share * len(ordered) - 1e-9) - 1) for share in q]
     return ordered[rows]
 
 
-def _sizes(size: Tensor, found: Tensor, who: str) -> Float[Tensor, " n"]:
-    _check_found(found, who)
+def _finite_or_inf(size: Tensor, found: Tensor, caller: str) -> Float[Tensor, " n"]:
+    _check_success(found, caller)
     if size.shape != found.shape or not size.is_floating_point():
-        raise InputError(
-            f"{who} needs one size per example, floats of shape {tuple(found.shape)}; "
-            f"got {size.dtype} of {tuple(size.shape)}."
+        raise ArgumentError(
+            f"{caller} needs one size per example, floats of shape {tuple(found.shape)}; "
+            f"got {size.dtype} of shape {tuple(size.shape)}."
         )
     size = size.masked_fill(~found, torch.inf)
     if size.isnan().any():
-        raise InputError(f"{who} needs a size wherever found; {int(size.isnan().sum())} of {len(size)} are NaN.")
+        raise ArgumentError(
+            f"{caller} needs a size for every successful attack; {int(size.isnan().sum())} of {len(size)} are NaN."
+        )
     return size
 
 
-def _check_found(found: Tensor, who: str) -> None:
+def _check_success(found: Tensor, caller: str) -> None:
     if found.dtype != torch.bool or found.ndim != 1 or len(found) == 0:
-        raise InputError(f"{who} needs found as booleans of shape (n,); got {found.dtype} of {tuple(found.shape)}.")
+        raise ArgumentError(
+            f"{caller} needs `found` as booleans of shape (n,) with at least one example; "
+            f"got {found.dtype} of shape {tuple(found.shape)}."
+        )

@@ -1,4 +1,4 @@
-"""How much independently seeded models disagree about the same examples."""
+"""Stability: the variance of predictions between independently seeded models."""
 
 from __future__ import annotations
 
@@ -10,46 +10,82 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefooted.core.predictions import check_log_p
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError
+from surefooted.evaluation.display import printable
 from surefooted.evaluation.metrics.levels import check_level
 
 
 def variance(log_ps: Sequence[Tensor]) -> float:
-    """Variance of the predictions of M independently seeded models, AR-AdaLS's σ² (its tables print ×100).
+    """Variance of the predictions of M independently seeded models, σ² of AR-AdaLS (whose tables print 100 σ²).
 
-    1/(M - 1) · 1/N · Σ_m Σ_i ‖p_m(x_i) - p̄(x_i)‖², the squared difference summed over the classes.
+    σ² = 1/(M - 1) · 1/N · Σ_m Σ_i ‖p_m(x_i) - p̄(x_i)‖², with squared differences summed over the classes.
 
     Args:
-        log_ps: from each of M ≥ 2 models the (N, K) log-probabilities, rows in the same order.
+        log_ps: (N, K) log-probabilities from each of M ≥ 2 models, with rows in the same order.
+
+    Raises:
+        ArgumentError: for fewer than two models, or models with different examples or classes.
+
+    Reference: Qin et al. 2021 (AR-AdaLS).
+
+    Example:
+        >>> one, two = torch.tensor([[0.7, 0.3]]), torch.tensor([[0.5, 0.5]])
+        >>> round(variance([one.log(), two.log()]), 3)
+        0.04
     """
     return float(variance_of_each(log_ps, "variance").mean())
 
 
-def variance_of_each(log_ps: Sequence[Tensor], who: str = "variance_of_each") -> Float[Tensor, " n"]:
-    """``variance`` of every example alone: its mean over examples is that of all."""
+def variance_of_each(log_ps: Sequence[Tensor], caller: str = "variance_of_each") -> Float[Tensor, " n"]:
+    """``variance`` of each example; its mean over the examples is ``variance``.
+
+    Args:
+        log_ps: as for ``variance``.
+        caller: the function that error messages name.
+
+    Example:
+        >>> one, two = torch.tensor([[0.7, 0.3], [1.0, 0.0]]), torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+        >>> [round(value, 3) for value in variance_of_each([one.log(), two.log()]).tolist()]
+        [0.04, 0.0]
+    """
     if len(log_ps) < 2:
-        raise InputError(f"{who} needs at least two models; got {len(log_ps)}. Train more seeds.")
+        raise ArgumentError(f"{caller} needs at least two models; got {len(log_ps)}. Train more seeds.")
     shapes = {tuple(log_p.shape) for log_p in log_ps}
     if len(shapes) > 1:
-        raise InputError(f"{who} needs the same examples and classes of every model; got the shapes {sorted(shapes)}.")
+        raise ArgumentError(
+            f"{caller} needs the same examples and classes from every model; got the shapes {sorted(shapes)}."
+        )
     for log_p in log_ps:
-        check_log_p(log_p, who)
+        check_log_p(log_p, caller)
     p = torch.stack([log_p.double() for log_p in log_ps]).exp()
     return p.var(0).sum(-1)
 
 
 def variance_by_level(log_ps: Sequence[Tensor], level: Tensor) -> Float[Tensor, " r"]:
-    """``variance`` within each level (as from ``levels_of``); nan for a level without examples."""
+    """``variance`` within each robustness level; nan for a level without examples.
+
+    Args:
+        log_ps: as for ``variance``.
+        level: (N,) level of each example, as from ``levels_of``.
+
+    Example:
+        >>> one, two = torch.tensor([[0.7, 0.3], [1.0, 0.0]]), torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+        >>> [round(v, 3) for v in variance_by_level([one.log(), two.log()], torch.tensor([1, 0])).tolist()]
+        [0.0, 0.04]
+    """
     each = variance_of_each(log_ps, "variance_by_level")
     check_level(level, len(each), "variance_by_level")
     count = torch.bincount(level)
     return torch.bincount(level, weights=each) / count
 
 
+@printable
 class VarianceShares(NamedTuple):
-    """One entry per level: ``part`` sums to ``variance``, ``share`` (part / variance) to 1.
+    """Contribution of each level to ``variance``.
 
-    A level without examples has part 0. Where the models agree in full no share is known: all are nan.
+    Attributes:
+        part: the contribution, 0 for a level without examples; the parts sum to ``variance``.
+        share: part / variance; the shares sum to 1, or are all nan if the models agree completely.
     """
 
     part: Float[Tensor, " r"]
@@ -57,7 +93,17 @@ class VarianceShares(NamedTuple):
 
 
 def variance_shares(log_ps: Sequence[Tensor], level: Tensor) -> VarianceShares:
-    """How much of ``variance`` each level brings in: its share of the examples times its own variance."""
+    """Contribution of each robustness level to ``variance``: its share of the examples times its own variance.
+
+    Args:
+        log_ps: as for ``variance``.
+        level: (N,) level of each example, as from ``levels_of``.
+
+    Example:
+        >>> one, two = torch.tensor([[0.7, 0.3], [1.0, 0.0]]), torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+        >>> variance_shares([one.log(), two.log()], torch.tensor([1, 0])).share.tolist()
+        [0.0, 1.0]
+    """
     each = variance_of_each(log_ps, "variance_shares")
     check_level(level, len(each), "variance_shares")
     part = torch.bincount(level, weights=each) / len(each)

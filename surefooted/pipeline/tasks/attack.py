@@ -16,7 +16,7 @@ from surefooted.components.spec import base_name, complete
 from surefooted.core.files import read_json, write_json, write_tensors
 from surefooted.data.images import Images
 from surefooted.errors import ArgumentError
-from surefooted.evaluation.checks import PROBED, Flag, Probe, probe, probe_flags
+from surefooted.evaluation.checks import SANITY_CHECK_IMAGES, Flag, SanityCheck, sanity_check, sanity_flags
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.base import (
@@ -188,13 +188,13 @@ class SanityCheckTask(Task):
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         net = self.victim.load(store).to(runtime.device())
-        points = eval_images(self.victim, self.data, self.part, PROBED).points(device=runtime.device())
-        write_json(into / "probe.json", probe(net, points).json())
+        points = eval_images(self.victim, self.data, self.part, SANITY_CHECK_IMAGES).points(device=runtime.device())
+        write_json(into / "probe.json", sanity_check(net, points).json())
         tick(1)
 
-    def result(self, store: Store) -> Probe:
+    def result(self, store: Store) -> SanityCheck:
         with store.reading(self.kind, self.key) as place:
-            return Probe(**read_json(place / "probe.json"))
+            return SanityCheck(**read_json(place / "probe.json"))
 
     def flags(self, store: Store, *, eot: int = 1) -> list[Flag]:
         """All flags that the checks raise.
@@ -202,7 +202,7 @@ class SanityCheckTask(Task):
         Args:
             eot: forward passes averaged per prediction by the attack that the flags go with.
         """
-        return probe_flags(self.result(store), eot=eot)
+        return sanity_flags(self.result(store), eot=eot)
 
 
 def _chunk_size(attack: Attack, device: torch.device) -> int:

@@ -14,9 +14,9 @@ from surefooted.errors import InputError
 from surefooted.evaluation import metrics
 from surefooted.evaluation.metrics import nll
 from surefooted.evaluation.recalibration import (
-    LogMap,
+    CalibrationMap,
     _objective,
-    _quadratic,
+    _quadratic_penalty,
     cross_fit,
     dirichlet_scaling,
     temperature_scaling,
@@ -71,7 +71,7 @@ def test_a_hidden_map_is_found(fit, hidden):
     found = fit(p)
     # What the map does to fresh predictions is what can be known: adding a row to all rows of W changes nothing.
     fresh = stated(4000, 4, weight, bias, seed=1)
-    q, want = found(fresh).log_p.exp(), LogMap(weight, bias)(fresh).log_p.exp()
+    q, want = found(fresh).log_p.exp(), CalibrationMap(weight, bias)(fresh).log_p.exp()
     assert float((q - want).abs().mean()) < 0.007 and float((q - want).abs().max()) < 0.12
     assert nll(found(fresh)) < nll(fresh) - 0.01
     if fit is vector_scaling:
@@ -102,7 +102,7 @@ def test_each_family_fits_at_least_as_well_as_the_one_within_it():
 def test_gradient_and_convexity(free):
     p = stated(80, 3, *worlds(3)["dirichlet"])
     mask = torch.eye(3, dtype=torch.bool) if free == "diagonal" else torch.ones(3, 3, dtype=torch.bool)
-    objective = _objective(p, mask, _quadratic(0.02, 0.05, 0.03))
+    objective = _objective(p, mask, _quadratic_penalty(0.02, 0.05, 0.03))
     size = int(mask.sum()) + 3
     draws = np.random.default_rng(0).normal(size=(20, 2, size))
     for a, b in draws:
@@ -112,7 +112,7 @@ def test_gradient_and_convexity(free):
 
 def test_no_start_finds_a_better_optimum():
     p = stated(300, 3, *worlds(3)["dirichlet"])
-    objective = _objective(p, torch.ones(3, 3, dtype=torch.bool), _quadratic(0.0, 0.1 / 6, 0.1 / 3))
+    objective = _objective(p, torch.ones(3, 3, dtype=torch.bool), _quadratic_penalty(0.0, 0.1 / 6, 0.1 / 3))
     found = dirichlet_scaling(p, off_diagonal=0.1, intercept=0.1)
     least = objective(torch.cat([found.weight.flatten(), found.bias]).numpy())[0]
     for start in np.random.default_rng(0).normal(size=(4, 12)):
@@ -209,7 +209,7 @@ def test_splits_that_cannot_be_fitted_are_refused(fit):
         fit(p.take(slice(0, 0)))
     with pytest.raises(InputError, match=r"at least two classes; all \d+ are of class 1"):
         fit(p.take(p.y == 1))
-    with pytest.raises(InputError, match="got 1, and one cannot be held out"):
+    with pytest.raises(InputError, match="at least two examples, to hold one out; got 1"):
         cross_fit(p.take(slice(0, 1)), fit)
     with pytest.raises(InputError, match="fitted on 3 classes; got predictions of 4"):
         fit(p)(stated(5, 4, *worlds()["vector"]))
