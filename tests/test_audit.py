@@ -11,15 +11,16 @@ from test_checks import FLAWS, trained
 from torch import nn
 
 import surefooted as sf
-from surefooted.auditing import audit_of
+from surefooted.auditing import AuditOptions, audit_options
 from surefooted.auditing.design import BUDGETS
-from surefooted.auditing.run import Estimate, audited, estimate
+from surefooted.auditing.run import describe_limit, design_audit, read_result
 from surefooted.components.spec import build
 from surefooted.data import digits
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError, InputError
 from surefooted.evaluation.temperature import fit_temperature
 from surefooted.models.external import InMemoryModel
 from surefooted.pipeline.execute import execute, plan
+from surefooted.pipeline.forecast import Forecast, forecast
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import AttackTask, PredictTask, WeightsFile, attack_task, resolve_data
@@ -90,7 +91,7 @@ def test_what_is_reported_is_what_the_parts_say(run, found):
     numbers = its.numbers
     p = sf.predict(net.net, points)
     assert numbers["calibration"]["clean"]["ece"]["value"] == pytest.approx(sf.metrics.ece(p))
-    again = sf.attack("autoattack", net.net, points, eps=0.15, **BUDGETS["smoke"].strongest)
+    again = sf.attack("autoattack", net.net, points, eps=0.15, **BUDGETS["smoke"].autoattack)
     (strongest,) = (one for one in numbers["attacks"] if one["name"] == "AutoAttack")
     assert strongest["robust_accuracy"]["value"] == pytest.approx(1 - float(again.found.float().mean()))
     worst = numbers["attacks"][-1]
@@ -146,12 +147,58 @@ def test_the_other_norm(tmp_path):
 
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_all_attacks_of_a_budget_can_be_built(budget):
-    made = audit_of(
-        model=InMemoryModel(trained(), (1, 8, 8)), data=resolve_data("digits"), eps=0.1, norm="linf", budget=budget
-    )
-    for one in made.tasks:
+    for one in design_audit(trained(), "digits", AuditOptions(eps=0.1, budget=budget)).tasks:
         if isinstance(one, AttackTask):
             assert build("attack", one.attack).passes > 0
+
+
+# --- as a value
+
+
+def test_a_result_prints_the_table_of_the_command(found):
+    result = found[0]
+    text = str(result)
+    assert text == repr(result) == result.summary() and text.startswith("audit of Sequential on Digits (")
+    accuracy = result.numbers["calibration"]["clean"]["accuracy"]
+    assert f"{accuracy['value']:.4f} [{accuracy['low']:.4f}, {accuracy['high']:.4f}]" in text
+    assert all(one["name"] in text for one in result.numbers["attacks"])
+    assert "[bold]" not in text and result._repr_html_().startswith("<pre>")
+
+
+def test_options_travel_as_one_value_or_by_name(run, tmp_path):
+    store, options = Store(tmp_path / "store"), AuditOptions(eps=0.15, budget="smoke", limit=16, levels=2)
+    by_value = sf.audit(run[0].net, "digits", options, store=store, quiet=True)
+    by_name = sf.audit(run[0].net, "digits", eps=0.15, budget="smoke", limit=16, levels=2, store=store, quiet=True)
+    assert by_value.numbers == by_name.numbers
+    assert (
+        sf.audit(run[0].net, "digits", options, levels=4, store=store, quiet=True).numbers["by_level"]
+        != (by_value.numbers["by_level"])
+    )
+
+
+def test_options_are_checked_all_at_once():
+    with pytest.raises(ArgumentError) as refused:
+        audit_options(budget="quck", epss=1, limit=-1)
+    assert all(word in str(refused.value) for word in ("budget", "epss", "Did you mean 'eps'?", "limit"))
+    with pytest.raises(ArgumentError, match=r"`eps` is 8, .* Did you mean 8/255\?"):
+        audit_options(eps=8)
+    assert audit_options(eps=8, norm="l2").eps == 8  # a radius in L2 may be large
+
+
+def test_before_run_is_called_once_the_classifier_is_accepted(tmp_path):
+    store, called = Store(tmp_path / "store"), []
+
+    def stop():
+        called.append(True)
+        raise KeyboardInterrupt
+
+    seven = nn.Sequential(nn.Flatten(), nn.Linear(64, 7))
+    with pytest.raises(InputError):
+        sf.audit(seven, "digits", store=store, before_run=stop, **SMOKE)
+    assert not called
+    with pytest.raises(KeyboardInterrupt):
+        sf.audit(trained(), "digits", store=store, before_run=stop, **SMOKE)
+    assert called and not list(store.root.glob("artefacts/*/*"))
 
 
 # --- resuming
@@ -170,14 +217,13 @@ class Slow(nn.Module):
 
 
 def slow_audit(net, seconds):
-    victim = InMemoryModel(Slow(net, seconds), (1, 8, 8))
-    return audit_of(model=victim, data=resolve_data("digits"), eps=0.15, norm="linf", budget="smoke", limit=96)
+    return design_audit(Slow(net, seconds), "digits", AuditOptions(eps=0.15, budget="smoke", limit=96))
 
 
 def audit_slowly(net, root, seconds):
-    made, store = slow_audit(net, seconds), Store(root)
-    execute(made.tasks, store, runtime=Runtime("cpu"), quiet=True)
-    return audited(made, store).numbers
+    design, store = slow_audit(net, seconds), Store(root)
+    execute(design.tasks, store, runtime=Runtime("cpu"), quiet=True)
+    return read_result(design, store).numbers
 
 
 def stored(root):
@@ -252,16 +298,18 @@ def test_an_attack_goes_on_block_by_block(tmp_path, monkeypatch):
 
 
 def test_the_estimate_counts_the_passes_that_are_left(tmp_path):
-    victim, store = InMemoryModel(trained(), (1, 8, 8)), Store(tmp_path)
-    made = audit_of(model=victim, data=resolve_data("digits"), eps=0.15, norm="linf", budget="smoke")
-    x = digits().test.points(slice(0, 64)).x
-    net = victim.load(store)
-    before = estimate(made, store, net, x)
-    assert before.passes == sum(c.total_ticks() for c in made.tasks if isinstance(c, AttackTask))
-    assert before.seconds > 0
-    execute([made.huge], store, quiet=True)
-    assert estimate(made, store, net, x).passes == before.passes - made.huge.total_ticks()
-    assert "up to a second or two (10 image passes)" in str(Estimate(0.5, 10))
+    store = Store(tmp_path)
+    design = design_audit(trained(), "digits", AuditOptions(eps=0.15, budget="smoke"))
+
+    def left():
+        return forecast(plan(design.tasks, store), Runtime("cpu"), at_most=True)
+
+    before = left()
+    attacks = sum(task.total_ticks() for task in design.tasks if isinstance(task, AttackTask))
+    assert before.passes == attacks + 2 * 64  # the clean images, and those that AutoAttack moved
+    execute([design.huge_ball], store, quiet=True)
+    assert left().passes == before.passes - design.huge_ball.total_ticks()
+    assert "up to a second or two (10 image passes)" in describe_limit(Forecast(10, 0.5))
     assert [human_duration(s) for s in (0.1, 90, 600, 7200 * 3, 86400 * 3)] == [
         "a second or two",
         "90 seconds",
@@ -271,19 +319,36 @@ def test_the_estimate_counts_the_passes_that_are_left(tmp_path):
     ]
 
 
+def test_the_estimate_is_of_the_model_itself_and_an_upper_bound():
+    """A model that sleeps 5 ms per forward pass of 64 rows takes at least 5/64 ms for each of its row passes."""
+    design = slow_audit(trained(), 0.005)
+    at_most, usual = (forecast(design.tasks, Runtime("cpu"), at_most=most) for most in (True, False))
+    assert at_most.passes > usual.passes and at_most.seconds > usual.seconds
+    assert at_most.seconds > at_most.passes * 0.005 / 64
+
+
+def test_the_estimate_is_printed_for_every_classifier_and_only_while_work_is_left(run, tmp_path, capfd):
+    trained_net, store = run[0], Store(tmp_path / "store")
+    weights = WeightsFile(trained_net.task.path(run[1]) / "weights.safetensors")
+    loud = {"eps": 0.15, "budget": "smoke", "limit": 16, "levels": 2, "store": store}
+    for _ in range(2):
+        sf.audit(weights, "digits", **loud)
+    assert capfd.readouterr().err.count("image passes); images broken early") == 1
+
+
 def test_what_cannot_be_audited_is_refused_before_any_work(tmp_path):
     store = Store(tmp_path / "store")
     seven = nn.Sequential(nn.Flatten(), nn.Linear(64, 7))
-    with pytest.raises(InputError, match="tells 7 classes apart and the data have 10"):
+    with pytest.raises(InputError, match="has 7 classes and the data have 10"):
         sf.audit(seven, "digits", store=store, **SMOKE)
-    with pytest.raises(InputError, match="name a data set"):
+    with pytest.raises(InputError, match="cannot be inferred for an external model"):
         sf.audit(seven, store=store, **SMOKE)
-    with pytest.raises(InputError, match="names no classifier"):
+    with pytest.raises(InputError, match="`model` is 'lenet'; expected MODULE:FUNCTION"):
         sf.audit("lenet", "digits", store=store, **SMOKE)
     with pytest.raises(InputError, match="budget = 'quck'"):
         sf.audit(seven, "digits", store=store, budget="quck")
-    with pytest.raises(InputError, match="for other classifiers than ours"):
+    with pytest.raises(InputError, match="are for external models"):
         sf.audit(WeightsFile(tmp_path / "none.safetensors"), "digits", store=store, outputs="probabilities", **SMOKE)
-    with pytest.raises(InputError, match="not there; expected a weights"):
+    with pytest.raises(InputError, match="does not exist; expected a weights"):
         sf.audit(WeightsFile(tmp_path / "none.safetensors"), "digits", store=store, **SMOKE)
     assert not list(store.root.glob("artefacts/*"))

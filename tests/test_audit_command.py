@@ -10,7 +10,7 @@ from test_audit import SMOKE, close
 
 import surefooted as sf
 from surefooted import cli
-from surefooted.cli.actions.auditing import _slug
+from surefooted.cli.audit import short_name
 from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.pipeline.store import Store
@@ -76,20 +76,21 @@ AUDIT = ("audit", "--data", "digits", "--eps", "15/100", "--budget", "smoke", "-
 
 
 def test_every_option_arrives(command, monkeypatch):
-    told = {}
+    seen = {}
 
-    def stop(**given):
-        told.update(given)
+    def stop(model, data, options, **rest):
+        seen.update(rest, model=model, data=data, options=options)
         raise InputError("far enough")
 
-    monkeypatch.setattr(sys.modules["surefooted.auditing"], "audit_of", stop)  # a function has its name, too
+    monkeypatch.setattr("surefooted.auditing.audit", stop)
     words = ("--norm", "l2", "--eot", "3", "--levels", "4", "--temperature", "halves", "--split", "validation")
     code, _, err = command(*AUDIT, *words, "--seed", "5", "--model", "stranger:mlp", "--mean", "0", "--std", "1/16")
     assert code == 2 and "far enough" in err
     expected = {"eps": 0.15, "norm": "l2", "budget": "smoke", "eot": 3, "levels": 4, "temperature": "halves"}
     expected |= {"part": "validation", "limit": 32, "seed": 5}
-    assert {name: told[name] for name in expected} == expected
-    assert (told["model"].mean, told["model"].std) == ((0.0,), (1 / 16,)) and told["data"].keys() == {"digits"}
+    assert {name: getattr(seen["options"], name) for name in expected} == expected
+    assert (seen["options"].mean, seen["options"].std) == ((0.0,), (1 / 16,)) and seen["data"].keys() == {"digits"}
+    assert seen["model"] == "stranger:mlp" and not seen["quiet"]
 
 
 def test_a_perceptron_of_scikit_learn_is_audited(command, stranger):
@@ -103,7 +104,7 @@ def test_a_perceptron_of_scikit_learn_is_audited(command, stranger):
     code, out, err = command(*AUDIT, "--model", "stranger:mlp", *sixteenth, "-q", "--report", stranger / "again")
     assert code == 0 and not err
     assert out.startswith("audit of stranger:mlp on Digits (") and "below" not in out
-    assert "as it is" in out and "AutoAttack" in out and "report:" in out
+    assert "clean" in out and "AutoAttack" in out and "report:" in out
     found = sf.audit("stranger:Sixteenths", "digits", limit=32, store=Store(stranger / "store"), **SMOKE)
     assert close(found.numbers["attacks"], numbers["attacks"])
 
@@ -119,7 +120,7 @@ def test_a_perceptron_of_scikit_learn_is_audited(command, stranger):
     ],
 )
 def test_a_report_has_a_directory_by_its_model(model, slug):
-    assert re.fullmatch(slug, _slug(model)) and len(_slug(model)) <= 40
+    assert re.fullmatch(slug, short_name(model)) and len(short_name(model)) <= 40
 
 
 def test_probabilities_are_flagged_and_mended(command, stranger):
@@ -136,15 +137,18 @@ def test_probabilities_are_flagged_and_mended(command, stranger):
         ((*AUDIT, "--model", "stranger:mlp", "--mean", "0,0,0", "--std", "1,1,1"), "cannot run on 64 images of"),
         ((*AUDIT, "--model", "stranger:mlp", "--mean", "grey", "--std", "1"), "--mean is 'grey'"),
         ((*AUDIT, "--model", "stranger:mlp", "--outputs", "labels"), "expected logits or probabilities"),
-        ((*AUDIT, "--model", "stranger:Sixteenths", "--outputs", "probabilities"), "of 64 images 64 have outputs"),
+        (
+            (*AUDIT, "--model", "stranger:Sixteenths", "--outputs", "probabilities"),
+            "for 64 of 64 images are not probabilities",
+        ),
         ((*AUDIT, "--model", "stranger:Two", "--outputs", "probabilities"), "returns a tuple"),
         ((*AUDIT, "--model", "stranger:mlp", "--norm", "l1"), "norm = 'l1'"),
         ((*AUDIT, "--model", "none.onnx"), "does not exist"),
-        ((*AUDIT, "--model", "stranger:mlp", "--levels", "33"), "--levels is 33, and there are 32 images"),
-        ((*AUDIT, "--model", "stranger:mlp", "--eps", "8"), "eps = 8 in L∞ .* Did you mean 8/255?"),
-        (AUDIT, "which classifier?"),
-        (("audit", "--model", "stranger:mlp"), "which data?"),
-        (("study", "run", "audit"), "audit needs the argument 'model'"),
+        ((*AUDIT, "--model", "stranger:mlp", "--levels", "33"), "--levels is 33, but there are only 32 images"),
+        ((*AUDIT, "--model", "stranger:mlp", "--eps", "8"), "--eps is 8, .* Did you mean 8/255?"),
+        (AUDIT, "Which classifier?"),
+        (("audit", "--model", "stranger:mlp"), "Pass --data, for example --data digits"),
+        (("study", "run", "audit"), "no 'audit' among the studies"),
     ],
 )
 def test_bad_input_is_one_message_and_code_2(command, words, said, stranger):

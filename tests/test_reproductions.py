@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from surefooted import studies
-from surefooted.cli.actions import studying
+from surefooted.cli import study as study_command
+from surefooted.cli.session import Session
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics.intervals import Interval
 from surefooted.pipeline.execute import execute, plan
@@ -93,7 +94,8 @@ def test_each_chapter_stands_alone(ran, tmp_path, monkeypatch):
     both = {task.key for one in (uta_study.smoke()[0], uta_study.smoke()[4]) for task in one.tasks()}
     assert {task.key for task in two.tasks()} == both
     monkeypatch.chdir(tmp_path)
-    studying.write_report("uta", "smoke", ["plane", "looks"], store, None, True)
+    request = study_command.StudyRequest("uta", {"size": "smoke", "only": ["plane", "looks"]})
+    study_command.write_report(request, Session(store, CPU, as_json=True), None)
     assert Path("reports/uta_smoke_plane_looks/index.html").exists()
 
 
@@ -275,8 +277,9 @@ def test_a_forecast_counts_what_is_asked():
 
 
 def test_the_command_says_its_plan_before_it_begins(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(studying, "execute", lambda *given, **options: 0)
-    monkeypatch.setattr(studying, "write_report", lambda *given, **options: None)
-    studying.run_study("uta", "smoke", [], Store(tmp_path), CPU, 1, tmp_path / "report", False, False)
+    monkeypatch.setattr("surefooted.pipeline.execute.execute", lambda *given, **options: 0)
+    monkeypatch.setattr(study_command, "write_report", lambda *given, **options: None)
+    request = study_command.StudyRequest("uta", {"size": "smoke"})
+    study_command.run_study(request, Session(Store(tmp_path), CPU), 1, tmp_path / "report")
     said = capsys.readouterr().err
     assert " train" in said and "passes through networks, about" in said

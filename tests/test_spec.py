@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from surefooted import attacks
-from surefooted.cli.options import gather, parse
+from surefooted.cli.options import parse_components, parse_value
 from surefooted.components.describe import describe
 from surefooted.components.spec import KINDS, build, canonical, complete, names, parse_spec
 from surefooted.core import scores
@@ -254,11 +254,11 @@ def test_keys_are_the_same_in_every_process():
     ],
 )
 def test_values_of_flags(text, value):
-    assert parse(text) == value
+    assert parse_value(text) == value
 
 
 def gathered(*words, file=None):
-    return gather(
+    return parse_components(
         ("method", "net", "data", "recipe"),
         {},
         words,
@@ -334,12 +334,12 @@ def test_a_file_says_the_same_and_flags_win(tmp_path, name, text):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ("pat --methd.eps 1", "there is no option --methd.eps. Did you mean 'method'?"),
-        ("pat mlp", "unexpected 'mlp'"),
+        ("pat --methd.eps 1", "There is no option --methd.eps. Did you mean 'method'?"),
+        ("pat mlp", "Unexpected 'mlp'"),
         ("pat --net.width", "--net.width has no value"),
         ("pat --net.width --net mlp", "--net.width has no value"),
-        ("--method.eps 1", "options of method were given (eps), but not which"),
-        ("pat --method..y 3", "--method..y is no option"),
+        ("--method.eps 1", "Options for --method were given (eps) without --method itself"),
+        ("pat --method..y 3", "--method..y is not an option"),
     ],
 )
 def test_words_that_are_no_options(flags, said):
@@ -352,15 +352,15 @@ def test_words_that_are_no_options(flags, said):
     ("name", "text", "said"),
     [
         ("absent.toml", None, "No such file"),
-        ("bad.toml", "[method", "is no TOML"),
-        ("bad.yaml", "{a: [", "is no YAML"),
-        ("bytes.toml", b"\xff\xfe", "is no TOML"),
-        ("list.yaml", "[1, 2]", "holds no table"),
+        ("bad.toml", "[method", "is not valid TOML"),
+        ("bad.yaml", "{a: [", "is not valid YAML"),
+        ("bytes.toml", b"\xff\xfe", "is not valid TOML"),
+        ("list.yaml", "[1, 2]", "does not contain a table"),
         ("key.toml", 'metod = "pat"\nnett = "mlp"', "unknown key 'metod'. Did you mean 'method'?"),
         ("two.toml", 'metod = "pat"\nnett = "mlp"', "unknown key 'nett'. Did you mean 'net'?"),
-        ("code.yaml", "method: !!python/object/apply:os.system ['true']", "is no YAML"),
+        ("code.yaml", "method: !!python/object/apply:os.system ['true']", "is not valid YAML"),
         ("number.yaml", "method: 5", "method is 5; expected a name"),
-        ("strange.yaml", "method: {5: {}}", "5 is no name of a component"),
+        ("strange.yaml", "method: {5: {}}", "5 is not the name of a component"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path, name, text, said):

@@ -1,13 +1,16 @@
 """Several networks as one, and dropout left on, from the command line: the same numbers as in Python."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 import surefooted as sf
-from surefooted.cli.actions import attacking, measuring
+from surefooted import cli
+from surefooted.cli.attack import task_of
+from surefooted.cli.session import Subset
 from surefooted.core.files import read_tensors, write_tensors
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics import accuracy
@@ -31,32 +34,41 @@ def kept(tmp_path_factory):
     return store, tasks
 
 
-def document(capsys, function, *given, **options):
-    capsys.readouterr()
-    function(*given, **options)
-    return json.loads(capsys.readouterr().out)
+@pytest.fixture
+def document(kept, monkeypatch, capsys):
+    """The JSON document of a command on the store."""
+
+    def call(*words):
+        place = ["--store", str(kept[0].root), "--accelerator", "cpu", "--json", "--quiet"]
+        monkeypatch.setattr(sys, "argv", ["surefooted", *map(str, words), *place])
+        capsys.readouterr()
+        with pytest.raises(SystemExit):
+            cli.main()
+        return json.loads(capsys.readouterr().out)
+
+    return call
 
 
-def test_an_ensemble_and_dropout_are_measured_and_attacked(kept, capsys):
+def attack_on(victim, *words, data=None, surrogate=None):
+    """The task of ``surefooted attack``."""
+    return task_of(victim, list(words), {"data": data}, subset=Subset(), surrogate=surrogate)
+
+
+def test_an_ensemble_and_dropout_are_measured_and_attacked(kept, document):
     store, tasks = kept
-    both = ",".join(task.key[:12] for task in tasks)
-    options = {"part": "test", "limit": 0, "levels": 0, "draws": 10, "seed": 0}
-    given = ({}, [], None, find_victim(both, store), ["accuracy"], store, CPU, True, True)
-    said = document(capsys, measuring.measured, *given, **options)
-    data, whole = sf.digits(test_limit=80), Ensemble([task.load(store) for task in tasks])
+    both = ",".join(one.key[:12] for one in tasks)
+    said = document("measure", "--model", both, "--metric", "accuracy", "--draws", 10)
+    data, whole = sf.digits(test_limit=80), Ensemble([one.load(store) for one in tasks])
     assert said["metrics"]["accuracy"]["value"] == pytest.approx(accuracy(sf.predict(whole, data.test)))
     for model in (both, f"{tasks[0].key[:12]}@3"):
-        task = attacking.attacked_cell(
-            {}, ["pgd", "--attack.eps", "0.1"], None, find_victim(model, store), "test", 0, 0
-        )
-        execute([task, task.sanity_check], store, runtime=CPU, quiet=True)
-        said = document(capsys, attacking.report_attack, task, store, None, True)
+        said = document("attack", "pgd", "--attack.eps", "0.1", "--model", model)
         assert said["n"] == 80 and said["robust_accuracy"]["value"] < 1
         flags = [flag["name"] for flag in said["flags"]]
         assert any("random" in flag for flag in flags) == ("@" in model)
-    found = task.result(store)
-    again = sf.attack("pgd", task.victim.load(store), data.test, eps=0.1)
-    assert torch.equal(found["found"], again.found)
+    attacked = attack_on(find_victim(model, store), "pgd", "--attack.eps", "0.1")
+    assert attacked.key == said["key"]
+    again = sf.attack("pgd", attacked.victim.load(store), data.test, eps=0.1)
+    assert torch.equal(attacked.result(store)["found"], again.found)
 
 
 def test_uncertainty_is_that_of_the_samples(kept):
@@ -73,36 +85,30 @@ def test_uncertainty_is_that_of_the_samples(kept):
     torch.testing.assert_close(seen["max_probability"], 1 - confidence, atol=1e-6, rtol=1e-4)
 
 
-def test_a_seed_draws_other_masks(kept, capsys):
-    store, tasks = kept
-    dropped = find_victim(f"{tasks[0].key}@2", store)
-    given = ({}, [], None, dropped, ["nll"], store, CPU, True, True)
-    values = []
-    for seed in (0, 0, 1):
-        said = document(capsys, measuring.measured, *given, part="test", limit=0, levels=0, draws=9, seed=seed)
-        values.append(said["metrics"]["nll"]["value"])
+def test_a_seed_draws_other_masks(kept, document):
+    words = ["measure", "--model", f"{kept[1][0].key}@2", "--metric", "nll", "--draws", 9]
+    values = [document(*words, "--seed", seed)["metrics"]["nll"]["value"] for seed in (0, 0, 1)]
     assert values[0] == values[1] != values[2]
 
 
-def test_networks_of_other_data_are_not_put_together(kept):
+def test_networks_of_other_data_are_not_put_together(kept, document):
     store, tasks = kept
     other = train_task("vanilla", tasks[0].net, {"digits": {"test_limit": 80, "split_seed": 1}}, tasks[0].recipe)
     with pytest.raises(InputError, match="test images of one may be training images of the other"):
         DeepEnsemble((tasks[0], other))
-    given = ({}, [], None, tasks[0], ["nll"], store, CPU, True, True)
-    with pytest.raises(InputError, match="trained on different data"):
-        measuring.measured(*given, part="test", limit=0, levels=0, draws=9, seed=0, against=other)
+    execute([other], store, runtime=CPU, quiet=True)
+    said = document("measure", "--model", tasks[0].key, "--against", other.key, "--metric", "nll", "--draws", 9)
+    assert "trained on different data" in said["error"]
 
 
 def test_options_of_data_are_on_top_of_those_that_a_network_was_trained_with(kept):
     """A default of the split would put images that were trained on into the test."""
     _, tasks = kept
-    words = ["pgd", "--data.test_limit", "30"]
-    made = attacking.attacked_cell({}, words, None, tasks[0], "test", 0, 0)
+    made = attack_on(tasks[0], "pgd", "--data.test_limit", "30")
     assert len(made.images()) == 30 and made.data["digits"]["validation"] == tasks[0].data["digits"]["validation"]
-    assert attacking.attacked_cell({}, ["pgd", "--data.test_limit", "80"], None, tasks[0], "test", 0, 0).data is None
-    assert attacking.attacked_cell({"data": "digits"}, ["pgd"], None, tasks[0], "test", 0, 0).data is None
-    other = attacking.attacked_cell({"data": "digits"}, ["pgd", "--data.split_seed", "1"], None, tasks[0], "test", 0, 0)
+    assert attack_on(tasks[0], "pgd", "--data.test_limit", "80").data is None
+    assert attack_on(tasks[0], "pgd", data="digits").data is None
+    other = attack_on(tasks[0], "pgd", "--data.split_seed", "1", data="digits")
     with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split are training images"):
         other.images()
 
@@ -114,9 +120,8 @@ def test_weights_say_what_they_were_trained_on(kept, tmp_path):
     file.write_bytes((store.path("train", tasks[0].key) / "weights.safetensors").read_bytes())
     weights = find_victim(str(file), store)
     assert weights.data == tasks[0].data
-    assert torch.equal(attacking.attacked_cell({}, ["pgd"], None, weights, "test", 0, 0).images().rows,
-                       sf.digits(test_limit=80).test.rows)  # fmt: skip
-    other = attacking.attacked_cell({"data": "digits"}, ["pgd", "--data.split_seed", "1"], None, weights, "test", 0, 0)
+    assert torch.equal(attack_on(weights, "pgd").images().rows, sf.digits(test_limit=80).test.rows)
+    other = attack_on(weights, "pgd", "--data.split_seed", "1", data="digits")
     with pytest.raises(InputError, match=r"\d+ of these 80 images of the test split are training images"):
         other.images()
     tensors, about = read_tensors(file)
@@ -132,15 +137,15 @@ def test_weights_of_data_in_a_file_know_the_split_of_that_file(tmp_path):
     store, rng = Store(tmp_path / "store"), np.random.default_rng(0)
     np.savez(tmp_path / "d.npz", x_train=rng.integers(0, 256, (90, 4, 4), dtype=np.uint8), y_train=np.arange(90) % 3)
     data = {"npz": {"path": str(tmp_path / "d.npz")}}
-    task = train_task("vanilla", {"mlp": {"width": 4}}, data, {"recipe": {"epochs": 1}})
-    execute([task], store, runtime=CPU, quiet=True)
-    weights = WeightsFile(task.path(store) / "weights.safetensors")
-    assert weights.data is None and weights.split_of(task.data) == task.data
+    training = train_task("vanilla", {"mlp": {"width": 4}}, data, {"recipe": {"epochs": 1}})
+    execute([training], store, runtime=CPU, quiet=True)
+    weights = WeightsFile(training.path(store) / "weights.safetensors")
+    assert weights.data is None and weights.split_of(training.data) == training.data
     words = ["fgsm", "--data.path", data["npz"]["path"]]
-    assert len(attacking.attacked_cell({"data": "npz"}, words, None, weights, "test", 0, 0).images())
+    assert len(attack_on(weights, *words, data="npz").images())
     words += ["--data.split_seed", "1"]
     with pytest.raises(InputError, match="images of the test split are training images"):
-        attacking.attacked_cell({"data": "npz"}, words, None, weights, "test", 0, 0).images()
+        attack_on(weights, *words, data="npz").images()
 
 
 def test_a_proxy_of_another_data_set_is_refused(kept):
@@ -149,8 +154,8 @@ def test_a_proxy_of_another_data_set_is_refused(kept):
     foreign = train_task("vanilla", net, {"plane": {"examples": 80}}, {"recipe": {"epochs": 1}})
     split = train_task("vanilla", net, {"digits": {"split_seed": 1}}, {"recipe": {"epochs": 1}})
     with pytest.raises(InputError, match="Use a surrogate trained on the same data set"):
-        attacking.attacked_cell({}, ["pgd"], None, tasks[0], "test", 0, 0, proxy=foreign)
-    attacking.attacked_cell({}, ["pgd"], None, tasks[0], "test", 0, 0, proxy=split)
+        attack_on(tasks[0], "pgd", surrogate=foreign)
+    attack_on(tasks[0], "pgd", surrogate=split)
 
 
 def test_what_several_samples_alone_tell_cannot_be_raised_on_one(kept):

@@ -1,6 +1,6 @@
-"""The audit of one classifier, as a study."""
+"""Audits: accuracy, calibration, robustness and sanity checks of one classifier, whoever trained it."""
 
-from surefooted.auditing.design import Audit
-from surefooted.auditing.study import audit, audit_of
+from surefooted.auditing.design import AuditDesign, AuditOptions, audit_options
+from surefooted.auditing.run import AuditResult, audit
 
-__all__ = ["Audit", "audit", "audit_of"]
+__all__ = ["AuditDesign", "AuditOptions", "AuditResult", "audit", "audit_options"]

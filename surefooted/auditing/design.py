@@ -1,15 +1,20 @@
-"""What an audit computes, at what cost."""
+"""The design of an audit: its options, its budget and the tasks that it computes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod, sqrt
+from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from surefooted.components.component import Count, Positive, Whole, explain_faults
 from surefooted.core.norms import Norm
 from surefooted.data.images import Splits
-from surefooted.errors import InputError
+from surefooted.errors import ArgumentError
 from surefooted.models.external import ExternalModel, InMemoryModel
 from surefooted.pipeline.tasks import (
     AttackTask,
@@ -25,25 +30,26 @@ from surefooted.pipeline.tasks import (
 )
 from surefooted.studies.ranking import CARLINI_WAGNER, NEAREST, QUICK
 
-RUNGS = (0.25, 0.5, 1.0, 2.0)
+# Radii of the sweep, as multiples of the audit's own ε.
+EPS_FACTORS = (0.25, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
 class AuditBudget:
-    """How much an audit asks.
+    """How much an audit computes.
 
     Attributes:
-        images: at most so many; 0 for all.
-        steps: of APGD along the ladder of ε; the check of convergence takes twice as many.
-        strongest: options of AutoAttack.
-        queries: of Square, on all rows, to compare with the attacks that follow gradients.
-        nearest: the minimal-norm attack that ranks examples; the full budget has AR-AdaLS's own.
-        draws: of the bootstrap.
+        images: maximum number of images; 0 for all.
+        steps: APGD steps at each radius of the sweep. The check of convergence takes twice as many.
+        autoattack: arguments of AutoAttack.
+        queries: queries of Square per image; it attacks all images, for comparison with the gradient-based attacks.
+        nearest: minimal-norm attack that ranks the images; the full budget uses Carlini–Wagner, as AR-AdaLS does.
+        draws: bootstrap draws.
     """
 
     images: int
     steps: int
-    strongest: ComponentSpec
+    autoattack: ComponentSpec
     queries: int
     nearest: ComponentSpec
     draws: int = 1000
@@ -53,113 +59,185 @@ BUDGETS = {
     "quick": AuditBudget(256, 20, {"budget": "quick"}, 200, NEAREST),
     "standard": AuditBudget(1000, 40, {"budget": "lean"}, 1000, NEAREST),
     "full": AuditBudget(0, 100, {}, 5000, CARLINI_WAGNER),
-    # Shows that all runs; its numbers mean little.
+    # For tests: it exercises every part, and its numbers mean little.
     "smoke": AuditBudget(64, 10, {"steps": 5, "targets": 2, "queries": 40}, 40, QUICK, 100),
 }
 
 
+@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class AuditOptions:
+    """The options of an audit. Each may be given to ``surefooted.audit`` by its name.
+
+    Attributes:
+        eps: perturbation radius ε, for pixels in [0, 1]. A sweep from ε/4 to 2ε is also run.
+        norm: ``linf`` or ``l2``.
+        budget: ``quick`` (256 images), ``standard`` (1,000) or ``full`` (all), with attacks to match; ``smoke`` only
+            exercises every part, and its numbers mean little.
+        part: split to audit: ``train``, ``validation`` or ``test``.
+        limit: maximum number of images; 0 for the budget's number.
+        levels: number of robustness levels (equal-sized groups of images by distance to the decision boundary).
+        eot: forward passes averaged per prediction under attack; use 20 for stochastic models.
+        temperature: images to fit the temperature on: the ``validation`` split, or both ``halves`` of the audited
+            images in turn; ``auto`` uses the validation split of a Surefooted network only, because an external model
+            may have been trained on it.
+        seed: key of every random draw.
+        mean: per-channel mean that an external model's normalisation subtracts; empty for none.
+        std: per-channel standard deviation that an external model's normalisation uses; empty for none.
+        outputs: what an external model returns: ``logits`` or ``probabilities``.
+        weights: safetensors file with the weights of a factory's module.
+
+    Example:
+        >>> AuditOptions(eps=0.1).norm
+        'linf'
+    """
+
+    eps: Positive = 8 / 255
+    norm: Norm = "linf"
+    budget: Literal["quick", "standard", "full", "smoke"] = "standard"
+    part: SplitName = "test"
+    limit: Whole = 0
+    levels: Count = 10
+    eot: Count = 1
+    temperature: Literal["auto", "validation", "halves"] = "auto"
+    seed: Whole = 0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    outputs: str = "logits"
+    weights: Path | None = None
+
+
+def audit_options(**arguments: Any) -> AuditOptions:
+    """Check the options of an audit and fill in the defaults.
+
+    Raises:
+        ArgumentError: for an unknown option or a wrong value; one message lists all faults.
+
+    Example:
+        >>> audit_options(eps="0.1").eps
+        0.1
+    """
+    try:
+        options = AuditOptions(**arguments)
+    except ValidationError as error:
+        raise ArgumentError(explain_faults(error, AuditOptions)) from None
+    if options.norm == "linf" and options.eps >= 1:
+        eps = f"{options.eps:g}"
+        raise ArgumentError(
+            f"`eps` is {eps}, but pixels are in [0, 1]: an L∞ ball of that radius contains every image. "
+            f"Did you mean {eps}/255?"
+        )
+    return options
+
+
 @dataclass(frozen=True, eq=False)
-class Audit:
-    """What an audit computes; arguments as in ``audit``."""
+class AuditDesign:
+    """The tasks of an audit.
+
+    Attributes:
+        model: the classifier.
+        data: its data set; None for the one that a Surefooted network was trained on.
+        options: what to compute.
+    """
 
     model: Source
     data: ComponentSpec | None
-    budget: AuditBudget
-    eps: float
-    norm: Norm
-    part: SplitName = "test"
-    limit: int = 0
-    levels: int = 10
-    eot: int = 1
-    temperature: Literal["auto", "validation", "halves"] = "auto"
-    seed: int = 0
+    options: AuditOptions
 
     @property
     def tasks(self) -> list[Task]:
-        """From the cheapest to the most expensive."""
-        held = [self.held_out] if self.held_out else []
+        """All tasks, from the cheapest to the most expensive."""
+        validation = [self.validation] if self.validation else []
         return [
-            *(self.sanity_check, self.clean, *held, *self.rungs.values(), self.longer, self.huge),
-            *(self.nearest, self.gradient_free, self.strongest, self.moved),
+            *(self.sanity_check, self.clean, *validation, *self.sweep.values(), self.double_steps, self.huge_ball),
+            *(self.minimal_norm, self.gradient_free, self.autoattack, self.under_attack),
         ]
 
     @property
-    def images(self) -> int:
-        return self.limit or self.budget.images
+    def budget(self) -> AuditBudget:
+        return BUDGETS[self.options.budget]
+
+    @property
+    def limit(self) -> int:
+        """Maximum number of images; 0 for all."""
+        return self.options.limit or self.budget.images
 
     @cached_property
     def splits(self) -> Splits:
         given = self.data or training_data(self.model)
         if given is None:
-            raise InputError("which data? A classifier that is not ours does not say; name a data set (--data).")
+            raise ArgumentError("The data set cannot be inferred from these weights; pass `data`.")
         return load_splits(given)
 
     @cached_property
     def sanity_check(self) -> SanityCheckTask:
-        return SanityCheckTask(self.model, self.part, self.data)
+        return SanityCheckTask(self.model, self.options.part, self.data)
 
     @cached_property
     def clean(self) -> PredictTask:
-        return PredictTask(self.model, self.part, None, self.data, self.images)
+        return PredictTask(self.model, self.options.part, None, self.data, self.limit)
 
     @cached_property
-    def held_out(self) -> PredictTask | None:
-        """Validation predictions to fit the temperature on; None where halves of the audited images are used."""
-        apart = self.part != "validation" and len(self.splits.validation) > 0
-        if self.temperature == "validation" and not apart:
-            raise InputError(
-                "the temperature cannot be fitted on validation images: "
-                + ("they are what is audited" if self.part == "validation" else "there are none")
-                + "; use temperature halves, or hold some out (--data.validation 0.1)."
+    def validation(self) -> PredictTask | None:
+        """Validation predictions to fit the temperature on; None if halves of the audited images are used."""
+        wanted = self.options.temperature
+        available = self.options.part != "validation" and len(self.splits.validation) > 0
+        if wanted == "validation" and not available:
+            reason = "they are being audited" if self.options.part == "validation" else "there are none"
+            raise ArgumentError(
+                f"The temperature cannot be fitted on validation images: {reason}. "
+                "Set `temperature=halves`, or hold some images out with `data.validation=0.1`."
             )
-        # A classifier that is not ours may have learnt what we call validation.
         ours = not isinstance(self.model, ExternalModel | InMemoryModel)
-        if apart and (self.temperature == "validation" or (self.temperature == "auto" and ours)):
+        if available and (wanted == "validation" or (wanted == "auto" and ours)):
             return PredictTask(self.model, "validation", None, self.data)
         return None
 
     @cached_property
-    def rungs(self) -> dict[float, AttackTask]:
-        """The ladder: APGD at each ε."""
-        return {rung * self.eps: self._climb(rung * self.eps, self.budget.steps) for rung in RUNGS}
+    def sweep(self) -> dict[float, AttackTask]:
+        """APGD at each radius."""
+        return {k * self.options.eps: self._apgd(k * self.options.eps, self.budget.steps) for k in EPS_FACTORS}
 
     @cached_property
-    def longer(self) -> AttackTask:
-        return self._climb(self.eps, 2 * self.budget.steps)
+    def double_steps(self) -> AttackTask:
+        """APGD with twice as many steps: had it converged, it succeeds on the same images."""
+        return self._apgd(self.options.eps, 2 * self.budget.steps)
 
     @cached_property
-    def huge(self) -> AttackTask:
-        """A ball that holds all images."""
-        return self._climb(self.far, 2 * self.budget.steps)
+    def huge_ball(self) -> AttackTask:
+        """APGD in a ball that contains every image: no classifier withstands it."""
+        return self._apgd(self.huge_eps, 2 * self.budget.steps)
 
     @property
-    def far(self) -> float:
-        return 1.0 if self.norm == "linf" else sqrt(prod(self.splits.test.shape))
+    def huge_eps(self) -> float:
+        return 1.0 if self.options.norm == "linf" else sqrt(prod(self.splits.test.shape))
 
     @cached_property
-    def strongest(self) -> AttackTask:
-        """AutoAttack; of its version for random classifiers there is no smaller budget."""
-        options: ComponentSpec = {"version": "rand", "eot": self.eot} if self.eot > 1 else self.budget.strongest
-        return self._attack({"autoattack": {**self._ball(self.eps), **options}}, points=True)
+    def autoattack(self) -> AttackTask:
+        """AutoAttack; its version for stochastic classifiers has no smaller budget."""
+        eot = self.options.eot
+        arguments: ComponentSpec = {"version": "rand", "eot": eot} if eot > 1 else self.budget.autoattack
+        return self._attack({"autoattack": {**self._ball(self.options.eps), **arguments}}, points=True)
 
     @cached_property
-    def moved(self) -> PredictTask:
-        return PredictTask(self.model, self.part, self.strongest, self.data, self.images)
+    def under_attack(self) -> PredictTask:
+        """Predictions at AutoAttack's points."""
+        return PredictTask(self.model, self.options.part, self.autoattack, self.data, self.limit)
 
     @cached_property
     def gradient_free(self) -> AttackTask:
-        return self._attack({"square": {**self._ball(self.eps), "queries": self.budget.queries}})
+        return self._attack({"square": {**self._ball(self.options.eps), "queries": self.budget.queries}})
 
     @cached_property
-    def nearest(self) -> AttackTask:
+    def minimal_norm(self) -> AttackTask:
+        """Estimates each image's distance to the decision boundary."""
         return self._attack(self.budget.nearest)
 
-    def _climb(self, eps: float, steps: int) -> AttackTask:
-        return self._attack({"apgd": {**self._ball(eps), "steps": steps, "eot": self.eot}})
+    def _apgd(self, eps: float, steps: int) -> AttackTask:
+        return self._attack({"apgd": {**self._ball(eps), "steps": steps, "eot": self.options.eot}})
 
     def _attack(self, attack: ComponentSpec, *, points: bool = False) -> AttackTask:
-        options: dict[str, Any] = {"data": self.data, "limit": self.images, "seed": self.seed, "keep_points": points}
-        return attack_task(self.model, attack, self.part, **options)
+        seed, part = self.options.seed, self.options.part
+        return attack_task(self.model, attack, part, data=self.data, limit=self.limit, seed=seed, keep_points=points)
 
     def _ball(self, eps: float) -> ComponentSpec:
-        return {"norm": self.norm, "eps": eps}
+        return {"norm": self.options.norm, "eps": eps}

@@ -1,15 +1,15 @@
-"""What an audit found."""
+"""The results of an audit: what its tasks left in the store, measured and checked."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from surefooted.auditing.design import Audit
+from surefooted.auditing.design import AuditDesign
 from surefooted.core.predictions import Predictions
 from surefooted.evaluation import checks
 from surefooted.evaluation.checks import Flag
@@ -28,160 +28,187 @@ from surefooted.studies.claims import apart, claim_gain
 METRICS = ("accuracy", "confidence", "overconfidence", "nll", "brier", "ece", "classwise_ece")
 
 
-@dataclass(frozen=True, eq=False)
-class Findings:
-    """What an audit found, read from the store."""
+class AttackOutcome(NamedTuple):
+    """One attack of the audit.
 
-    audit: Audit
+    Attributes:
+        eps: its radius.
+        task: the task that ran it.
+        success: (N,) bool, the images on which it succeeded.
+    """
+
+    eps: float
+    task: AttackTask
+    success: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class AuditFindings:
+    """The results of an audit, read from the store.
+
+    Attributes:
+        design: the audit, whose tasks are all in the store.
+        store: the store.
+    """
+
+    design: AuditDesign
     store: Store
 
     @cached_property
     def clean(self) -> Predictions:
-        return self.audit.clean.result(self.store)
+        return self.design.clean.result(self.store)
 
     @cached_property
     def under_attack(self) -> Predictions:
-        return self.audit.moved.result(self.store)
+        return self.design.under_attack.result(self.store)
 
     @cached_property
-    def cooled(self) -> tuple[Predictions, str]:
-        """The clean predictions after temperature scaling, and how the temperature was found."""
-        if self.audit.held_out is not None:
-            held = self.audit.held_out.result(self.store)
-            temperature = fit_temperature(held)
-            return temperature_scale(
-                self.clean, temperature
-            ), f"T = {temperature:.3f}, fitted on {len(held.y)} validation images"
-        p, (one, other) = cross_fit_temperature(self.clean)
-        return p, f"T = {one:.3f} and {other:.3f}, fitted on either half of the images for the other"
+    def temperature_scaled(self) -> tuple[Predictions, str]:
+        """The clean predictions after temperature scaling, and a note on how the temperature was fitted."""
+        if self.design.validation is not None:
+            validation = self.design.validation.result(self.store)
+            temperature = fit_temperature(validation)
+            note = f"T = {temperature:.3f}, fitted on {len(validation.y)} validation images"
+            return temperature_scale(self.clean, temperature), note
+        p, (first, second) = cross_fit_temperature(self.clean)
+        return p, f"T = {first:.3f} and {second:.3f}, each fitted on one half of the images and applied to the other"
 
     @cached_property
-    def attacks(self) -> dict[str, tuple[float, AttackTask, Tensor]]:
-        """By name for the reader: ε, cell and what was found."""
-        a = self.audit
-        at = f"ε = {a.eps:.4g}"
-        tasks = {f"APGD-{a.budget.steps}, ε = {eps:.4g}": (eps, task) for eps, task in a.rungs.items()}
-        tasks[f"APGD-{2 * a.budget.steps}, {at}"] = (a.eps, a.longer)
-        tasks[f"Square, {a.budget.queries} queries, {at}"] = (a.eps, a.gradient_free)
-        tasks[f"AutoAttack, {at}"] = (a.eps, a.strongest)
-        tasks[f"APGD-{2 * a.budget.steps}, ε = {a.far:.4g}"] = (a.far, a.huge)
-        return {name: (eps, task, task.result(self.store)["found"]) for name, (eps, task) in tasks.items()}
+    def attacks(self) -> dict[str, AttackOutcome]:
+        """Every attack at a fixed radius, by its name for the reader."""
+        d, eps = self.design, self.design.options.eps
+        runs = {f"APGD-{d.budget.steps}": d.sweep.items(), f"APGD-{2 * d.budget.steps}": [(eps, d.double_steps)]}
+        runs |= {f"Square, {d.budget.queries} queries": [(eps, d.gradient_free)], "AutoAttack": [(eps, d.autoattack)]}
+        named = [(name, size, task) for name, tasks in runs.items() for size, task in tasks]
+        named.append((f"APGD-{2 * d.budget.steps}", d.huge_eps, d.huge_ball))
+        return {
+            f"{name}, ε = {size:.4g}": AttackOutcome(size, task, task.result(self.store)["found"])
+            for name, size, task in named
+        }
 
     @cached_property
-    def sizes(self) -> Tensor:
-        return self.audit.nearest.distances(self.store)
+    def distances(self) -> Tensor:
+        """(N,) distance of each image to the decision boundary; infinite if the attack found none."""
+        return self.design.minimal_norm.distances(self.store)
 
     @cached_property
     def level(self) -> Tensor:
-        return levels_of(self.sizes, levels=min(self.audit.levels, len(self.sizes)))
+        """(N,) robustness level of each image; 0 is the least robust."""
+        return levels_of(self.distances, levels=min(self.design.options.levels, len(self.distances)))
 
     @cached_property
     def flags(self) -> list[Flag]:
-        a = self.audit
-        found = {eps: task.result(self.store)["found"] for eps, task in a.rungs.items()}
-        longer, gradient_free, huge = (task.result(self.store)["found"] for task in (a.longer, a.gradient_free, a.huge))
+        d, eps = self.design, self.design.options.eps
+        found = {radius: task.result(self.store)["found"] for radius, task in d.sweep.items()}
+        longer, square, huge = (
+            task.result(self.store)["found"] for task in (d.double_steps, d.gradient_free, d.huge_ball)
+        )
         right = self.clean.top()[1] > 0
-        # AutoAttack holds Square: against it a gradient-free attack could never win.
-        given = (
+        raised = (
             checks.chance(right, self.clean.y, classes=self.clean.log_p.shape[1]),
-            checks.black_box_wins(found[a.eps] | longer, gradient_free, names=("APGD", "Square")),
-            checks.huge_eps(huge, eps=a.far),
-            checks.not_converged(found[a.eps], longer, steps=a.budget.steps),
+            # Not compared with AutoAttack, which contains Square: no gradient-free attack could win against it.
+            checks.black_box_wins(found[eps] | longer, square, names=("APGD", "Square")),
+            checks.huge_eps(huge, eps=d.huge_eps),
+            checks.not_converged(found[eps], longer, steps=d.budget.steps),
             checks.rising_accuracy(found),
         )
-        return [*a.sanity_check.flags(self.store, eot=a.eot), *(flag for flag in given if flag)]
+        return [*d.sanity_check.flags(self.store, eot=d.options.eot), *(flag for flag in raised if flag)]
 
     @cached_property
     def calibration(self) -> dict[str, dict[str, Interval]]:
-        rows = {"clean": self.clean, "temperature": self.cooled[0], "attacked": self.under_attack}
-        return {name: measure(p, METRICS, draws=self.audit.budget.draws) for name, p in rows.items()}
+        rows = {"clean": self.clean, "temperature": self.temperature_scaled[0], "attacked": self.under_attack}
+        return {name: measure(p, METRICS, draws=self.design.budget.draws) for name, p in rows.items()}
 
     @cached_property
     def per_level(self) -> dict[str, list[float]]:
         return {m.__name__: by_level(m, self.clean, self.level).tolist() for m in (accuracy, confidence, ece)}
 
     def numbers(self) -> dict[str, Any]:
-        """All of it as plain data."""
-        a = self.audit
+        """All results as plain data, ready for JSON."""
+        d, eps = self.design, self.design.options.eps
+        attacks = [
+            {
+                "name": attack_name(name),
+                "attack": outcome.task.attack,
+                "eps": outcome.eps,
+                "robust_accuracy": robust_accuracy(outcome.success)._asdict(),
+            }
+            for name, outcome in self.attacks.items()
+        ]
+        worst = robust_accuracy(self.any_success_within(eps))._asdict()
+        attacks.append({"name": "worst case of all within eps", "eps": eps, "robust_accuracy": worst})
+        calibration = {
+            name: {metric: value._asdict() for metric, value in row.items()} for name, row in self.calibration.items()
+        }
         return {
-            "classifier": str(a.model),
-            "data": a.splits.title,
-            "split": a.part,
+            "classifier": str(d.model),
+            "data": d.splits.title,
+            "split": d.options.part,
             "n": len(self.clean.y),
-            "norm": a.norm,
-            "eps": a.eps,
-            "seed": a.seed,
-            "calibration": {
-                name: {metric: value._asdict() for metric, value in row.items()}
-                for name, row in self.calibration.items()
-            },
-            "temperature": self.cooled[1],
-            "attacks": [
-                {
-                    "name": name.rpartition(", ε")[0],
-                    "attack": task.attack,
-                    "eps": eps,
-                    "robust_accuracy": robust_accuracy(found)._asdict(),
-                }
-                for name, (eps, task, found) in self.attacks.items()
-            ]
-            + [
-                {
-                    "name": "worst case of all within eps",
-                    "eps": a.eps,
-                    "robust_accuracy": robust_accuracy(self.attacks_at(a.eps))._asdict(),
-                }
-            ],
-            "size_quartiles": size_quantiles(self.sizes, self.sizes.isfinite()).tolist(),
+            "norm": d.options.norm,
+            "eps": eps,
+            "seed": d.options.seed,
+            "calibration": calibration,
+            "temperature": self.temperature_scaled[1],
+            "attacks": attacks,
+            "size_quartiles": size_quantiles(self.distances, self.distances.isfinite()).tolist(),
             "by_level": self.per_level,
             "flags": [asdict(flag) for flag in self.flags],
         }
 
     def caption(self) -> str:
-        a = self.audit
-        return f"{a.splits.title}: {len(self.clean.y)} {a.part} images; seed {a.seed}."
+        d = self.design
+        return f"{d.splits.title}: {len(self.clean.y)} {d.options.part} images; seed {d.options.seed}."
 
-    def attacks_at(self, eps: float) -> Tensor:
-        """Rows that any attack broke within eps."""
-        return torch.stack([found for size, _, found in self.attacks.values() if size <= eps]).any(0)
-
-
-def claims(f: Findings) -> tuple[Finding, ...]:
-    """What can be said of the classifier, each with its interval."""
-    return _trusted(f), _cooler(f), _levels(f)
+    def any_success_within(self, eps: float) -> Tensor:
+        """(N,) bool, the images on which any attack of at most this radius succeeded."""
+        return torch.stack([outcome.success for outcome in self.attacks.values() if outcome.eps <= eps]).any(0)
 
 
-def _trusted(f: Findings) -> Finding:
-    serious = [flag for flag in f.flags if flag.severity == "serious"]
+def attack_name(name: str) -> str:
+    """The name of an attack in ``AuditFindings.attacks`` without its radius."""
+    return name.rpartition(", ε")[0]
+
+
+def claims(f: AuditFindings) -> tuple[Finding, ...]:
+    """Three claims about the classifier, judged by their intervals."""
+    return _no_sign_of_masking(f), _temperature_scaling_helps(f), _overconfident_near_the_boundary(f)
+
+
+def _no_sign_of_masking(f: AuditFindings) -> Finding:
+    serious = any(flag.severity == "serious" for flag in f.flags)
     verdict: Verdict = "does not hold" if serious else "unclear" if f.flags else "holds"
     raised = checks.flag_names(f.flags)
     return Finding(
-        "Its robust accuracies can be trusted as far as attacks go.",
+        "No sign of gradient masking or of a faulty evaluation.",
         verdict,
         f"flags: {raised}" if raised else f"none of {len(checks.FLAGS)} checks raised a flag",
         "flags",
     )
 
 
-def _cooler(f: Findings) -> Finding:
-    before, after = (_log_loss(p) for p in (f.clean, f.cooled[0]))
-    keep = before.isfinite() & after.isfinite()
+def _temperature_scaling_helps(f: AuditFindings) -> Finding:
+    scaled, note = f.temperature_scaled
+    before, after = _log_loss(f.clean), _log_loss(scaled)
+    finite = before.isfinite() & after.isfinite()
     return claim_gain(
-        "Temperature scaling would improve its probabilities.",
-        mean_interval((before - after)[keep]),
-        f"gain in negative log-likelihood, {f.cooled[1]}",
+        "Temperature scaling improves its probabilities.",
+        mean_interval((before - after)[finite]),
+        f"reduction in negative log-likelihood, {note}",
         see="calibration",
         unit=" nats",
     )
 
 
-def _levels(f: Findings) -> Finding:
+def _overconfident_near_the_boundary(f: AuditFindings) -> Finding:
     sure, right = f.clean.top()
-    half = int(f.level.max() + 1) // 2
+    count = int(f.level.max()) + 1
+    half = count // 2
+    upper = f"levels {half + 1}–{count}" if half + 1 < count else f"level {count}"
     return claim_gain(
-        "It is more over-confident where its answer is easiest to change (AR-AdaLS, figure 1).",
+        "It is more over-confident on images close to the decision boundary (AR-AdaLS, figure 1).",
         apart((sure - right)[f.level == 0], (sure - right)[f.level >= half]),
-        f"confidence less accuracy, level 1 less levels {half + 1} and above",
+        f"overconfidence (confidence − accuracy), level 1 minus {upper}",
         see="levels",
     )
 

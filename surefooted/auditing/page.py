@@ -1,13 +1,12 @@
-"""The page that says what an audit found."""
+"""The report of an audit."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
-from surefooted.auditing.findings import Findings, claims
+from surefooted.auditing.findings import AuditFindings, attack_name, claims
 from surefooted.components.spec import base_name
 from surefooted.evaluation import checks
 from surefooted.evaluation.metrics import accuracy
+from surefooted.evaluation.metrics.intervals import Interval
 from surefooted.evaluation.metrics.robustness import robust_accuracy
 from surefooted.pipeline.tasks import collect_provenance
 from surefooted.report import Column, Figure, Page, Panel, Section, Table
@@ -15,48 +14,52 @@ from surefooted.report import figures as draw
 from surefooted.studies.method_comparison.design import NORMS
 from surefooted.studies.shared_figures import bins
 
+# The one series of every figure.
 MODEL = "the classifier"
 
 
-def page(f: Findings) -> Page:
-    a = f.audit
+def audit_page(f: AuditFindings) -> Page:
+    """The report: flags, calibration, robustness, and calibration by robustness level."""
+    d = f.design
     return Page(
-        f"Audit of {a.model}",
-        f"Is it as sure as it should be, does it keep its footing within {NORMS[a.norm]} ε = {a.eps:.4g}, and can "
+        f"Audit of {d.model}",
+        f"How well is it calibrated, how robust is it within {NORMS[d.options.norm]} ε = {d.options.eps:.4g}, and can "
         "these numbers be trusted?",
         claims(f),
         (
             Section("Can these numbers be trusted?", "", (_flag_table(f),)),
-            Section("Calibration", "", (_calibration_table(f), _reliability(f))),
-            Section("Robustness", "", (_robustness_table(f), _curve(f))),
+            Section("Calibration", "", (_calibration_table(f), _reliability_figure(f))),
+            Section("Robustness", "", (_robustness_table(f), _accuracy_figure(f))),
             Section(
                 "Robustness and calibration",
-                "Where the answer is easy to change: how often is the classifier right there, and how sure is it?",
-                (_level_figure(f), _size_figure(f)),
+                "How accurate and how confident is the classifier on the images that are closest to its decision "
+                "boundary?",
+                (_level_figure(f), _distance_figure(f)),
             ),
         ),
         {
-            "attacks": {name: task.attack for name, (_, task, _) in f.attacks.items()},
-            **collect_provenance(a.tasks, f.store),
+            "attacks": {name: outcome.task.attack for name, outcome in f.attacks.items()},
+            **collect_provenance(d.tasks, f.store),
         },
     )
 
 
-def _flag_table(f: Findings) -> Table:
+def _flag_table(f: AuditFindings) -> Table:
     columns = (
         Column("flag", "Flag"),
         Column("severity", "Severity"),
-        Column("seen", "What was seen"),
+        Column("seen", "Observation"),
         Column("cure", "What to do"),
     )
-    rows = [{**asdict(flag), "flag": flag.name.replace("_", " ")} for flag in f.flags]
-    for row in rows:
-        del row["name"]
-    none = {"flag": "none", "seen": f"none of {len(checks.FLAGS)} checks tripped"}
+    none = {"flag": "none", "seen": f"none of {len(checks.FLAGS)} checks raised a flag"}
+    rows = [
+        {"flag": flag.name.replace("_", " "), "severity": flag.severity, "seen": flag.seen, "cure": flag.cure}
+        for flag in f.flags
+    ]
     return Table("flags", "Flags", columns, tuple(rows or [none]), f.caption())
 
 
-def _calibration_table(f: Findings) -> Table:
+def _calibration_table(f: AuditFindings) -> Table:
     columns = (
         Column("which", "Predictions"),
         Column("accuracy", "Accuracy", "%", 1, scale=100),
@@ -67,77 +70,72 @@ def _calibration_table(f: Findings) -> Table:
         Column("ece", "ECE", "%", 2, "", "15 equal-width bins, right-closed", scale=100),
         Column("classwise_ece", "Classwise ECE", "%", 2, scale=100),
     )
-    names = {
-        "clean": "as they are",
-        "temperature": "after temperature scaling",
-        "attacked": "at the points that AutoAttack kept",
-    }
+    names = {"clean": "clean", "temperature": "clean, temperature-scaled", "attacked": "under AutoAttack"}
     rows = tuple({"which": names[name], **values} for name, values in f.calibration.items())
+    d = f.design
     caption = (
-        f"95 % intervals over images: Wilson's for accuracy, bootstrap elsewhere ({f.audit.budget.draws} draws). "
-        f"Temperature: {f.cooled[1]}. "
-        f"AutoAttack: {NORMS[f.audit.norm]}, ε = {f.audit.eps:.4g}; a row retires when it is misclassified. "
+        "Intervals: 95 %, over test images; Wilson for accuracy, bootstrap for the other metrics "
+        f"({d.budget.draws} draws). Temperature: {f.temperature_scaled[1]}. "
+        f"AutoAttack: {NORMS[d.options.norm]}, ε = {d.options.eps:.4g}; an image is dropped once an attack succeeds. "
         + f.caption()
     )
     return Table("calibration", "Calibration", columns, rows, caption)
 
 
-def _robustness_table(f: Findings) -> Table:
+def _robustness_table(f: AuditFindings) -> Table:
     columns = (
         Column("attack", "Attack"),
         Column("eps", "ε", "", 4),
         Column("robust", "Robust accuracy", "%", 1, scale=100),
-        Column("queries", "Mean queries an image", "", 1),
+        Column("queries", "Mean queries per image", "", 1),
     )
+    eps = f.design.options.eps
     rows = [
         {
-            "attack": name.rpartition(", ε")[0],
-            "eps": eps,
-            "robust": robust_accuracy(found),
-            "queries": float(task.result(f.store)["queries"].double().mean()),
+            "attack": attack_name(name),
+            "eps": outcome.eps,
+            "robust": robust_accuracy(outcome.success),
+            "queries": float(outcome.task.result(f.store)["queries"].double().mean()),
         }
-        for name, (eps, task, found) in f.attacks.items()
+        for name, outcome in f.attacks.items()
     ]
-    rows.append(
-        {
-            "attack": "worst case of all within ε",
-            "eps": f.audit.eps,
-            "robust": robust_accuracy(f.attacks_at(f.audit.eps)),
-        }
+    rows.append({"attack": "worst case of all within ε", "eps": eps, "robust": _worst_case(f, eps)})
+    caption = (
+        f"{NORMS[f.design.options.norm]}; 95 % Wilson intervals; an image is dropped once an attack succeeds. "
+        f"{_note_on_few_classes(f)}{f.caption()}"
     )
-    norm = NORMS[f.audit.norm]
-    caption = f"{norm}; 95 % Wilson intervals; a row retires when it is misclassified. {_missing(f)}{f.caption()}"
     return Table("robust-accuracy", "Robust accuracy", columns, tuple(rows), caption)
 
 
-def _missing(f: Findings) -> str:
-    """What AutoAttack cannot do on few classes."""
-    classes = len(f.audit.splits.test.classes)
-    return f"On {classes} classes AutoAttack's targeted APGD gives way to APGD on the margin. " * (classes < 4)
+def _note_on_few_classes(f: AuditFindings) -> str:
+    few = len(f.design.splits.test.classes) < 4
+    return "APGD-T needs at least 4 classes; AutoAttack uses margin-APGD instead. " if few else ""
 
 
-def _curve(f: Findings) -> Figure:
-    share = [accuracy(f.clean), *(robust_accuracy(f.attacks_at(eps)).value for eps in f.audit.rungs)]
-    bounds = [robust_accuracy(f.attacks_at(eps)) for eps in f.audit.rungs]
-    first = f.calibration["clean"]["accuracy"]
+def _accuracy_figure(f: AuditFindings) -> Figure:
+    intervals = [f.calibration["clean"]["accuracy"], *(_worst_case(f, eps) for eps in f.design.sweep)]
     curve = draw.Line(
-        [0.0, *f.audit.rungs],
-        share,
-        [first.low, *(b.low for b in bounds)],
-        [first.high, *(b.high for b in bounds)],
+        [0.0, *f.design.sweep],
+        [accuracy(f.clean), *(interval.value for interval in intervals[1:])],
+        [interval.low for interval in intervals],
+        [interval.high for interval in intervals],
     )
     return Figure(
         "accuracy-vs-eps",
         "Accuracy under attack",
         Panel(lambda ax: draw.accuracy_vs_eps(ax, {MODEL: curve}), size=(6.4, 4.2), series={MODEL: curve}),
-        f"The worst of all attacks at each {NORMS[f.audit.norm]} ε, with 95 % intervals. {f.caption()}",
-        "Accuracy of the classifier against the size of the perturbation.",
+        f"Worst case of all attacks at each {NORMS[f.design.options.norm]} ε, with 95 % intervals. {f.caption()}",
+        "Accuracy of the classifier against the perturbation radius.",
     )
 
 
-def _reliability(f: Findings) -> Figure:
-    shown = {"as it is": f.clean, "after temperature scaling": f.cooled[0]}
-    curves = {name: bins(p) for name, p in shown.items()}
+def _worst_case(f: AuditFindings, eps: float) -> Interval:
+    return robust_accuracy(f.any_success_within(eps))
+
+
+def _reliability_figure(f: AuditFindings) -> Figure:
+    scaled, note = f.temperature_scaled
+    curves = {"clean": bins(f.clean), "temperature-scaled": bins(scaled)}
 
     def panel(name: str) -> Panel:
         one = {name: curves[name]}
@@ -148,31 +146,32 @@ def _reliability(f: Findings) -> Figure:
         "Reliability diagram",
         tuple(panel(name) for name in curves),
         "Accuracy by confidence of the predicted class, 15 equal-width bins; below, the share of images. Points "
-        f"below the diagonal are over-confident. {f.cooled[1]}. {f.caption()}",
+        f"below the diagonal are over-confident. {note}. {f.caption()}",
         "Reliability diagrams before and after temperature scaling.",
     )
 
 
-def _level_figure(f: Findings) -> Figure:
+def _level_figure(f: AuditFindings) -> Figure:
     x = list(range(1, int(f.level.max()) + 2))
-    lines = {what: draw.Line(x, values) for what, values in f.per_level.items()}
+    lines = {metric: draw.Line(x, values) for metric, values in f.per_level.items()}
     one = [{MODEL: curve} for curve in lines.values()]
     return Figure(
         "levels",
-        "Accuracy, confidence and calibration by adversarial-robustness level",
+        "Accuracy, confidence and calibration by robustness level",
         Panel(lambda ax: draw.by_level(ax, *one), series=lines),
-        f"Level 1 holds the images whose answer is easiest to change ({base_name(f.audit.nearest.attack)}, L2, "
-        f"from the classifier's own prediction). A level has {len(f.level) // len(x)} images or one more: its "
-        f"ECE is biased upward. {f.caption()}",
+        "Level 1 contains the images closest to the decision boundary, by their L2 distance from the classifier's own "
+        f"prediction ({base_name(f.design.minimal_norm.attack)}). Levels have {len(f.level) // len(x)} or one more "
+        f"images: their ECE is biased upward. {f.caption()}",
         "Accuracy, confidence and calibration error over robustness levels.",
     )
 
 
-def _size_figure(f: Findings) -> Figure:
+def _distance_figure(f: AuditFindings) -> Figure:
     return Figure(
         "sizes",
-        "How far images are from another answer",
-        Panel(lambda ax: draw.size_distribution(ax, {MODEL: f.sizes.tolist()}), size=(6.4, 4.2)),
-        f"Share of images whose answer changes within ‖δ‖₂, by {base_name(f.audit.nearest.attack)}. " + f.caption(),
+        "Distance to the decision boundary",
+        Panel(lambda ax: draw.size_distribution(ax, {MODEL: f.distances.tolist()}), size=(6.4, 4.2)),
+        "Share of images whose prediction changes within ‖δ‖₂, by "
+        f"{base_name(f.design.minimal_norm.attack)}. {f.caption()}",
         "Cumulative distribution of the size of minimal perturbations.",
     )

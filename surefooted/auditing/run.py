@@ -1,40 +1,47 @@
-"""Audit any classifier: refuse what cannot be audited, say what it will cost, run it or go on with it, report."""
+"""Audit any classifier: refuse what cannot be audited, say how long it may take, compute what is missing, report."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
+from rich.console import RenderableType
 from torch import nn
 
-from surefooted.attacks import apgd, square
-from surefooted.attacks.base import Attack
-from surefooted.auditing import Audit, audit_of
-from surefooted.auditing.findings import Findings
-from surefooted.auditing.page import page
-from surefooted.core.norms import Norm
-from surefooted.core.types import Points
-from surefooted.errors import InputError
+from surefooted.auditing.design import AuditDesign, AuditOptions, audit_options
+from surefooted.auditing.findings import AuditFindings
+from surefooted.auditing.page import audit_page
+from surefooted.errors import ArgumentError
 from surefooted.evaluation.checks import SANITY_CHECK_IMAGES, Flag, check_classifier, check_probabilities
+from surefooted.evaluation.metrics.intervals import Interval
 from surefooted.models.external import ExternalModel, InMemoryModel, IOAdapter, is_external
 from surefooted.models.victims import NetworkVictim, untouched
 from surefooted.pipeline.execute import execute, plan
+from surefooted.pipeline.forecast import Forecast, forecast
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import AttackTask, ComponentSpec, Source, eval_images, resolve_data, trainings_of
+from surefooted.pipeline.tasks import (
+    ComponentSpec,
+    Source,
+    eval_images,
+    load_splits,
+    resolve_data,
+    trainings_of,
+)
 from surefooted.report import Page, write_page
-from surefooted.report.terminal import human_duration
+from surefooted.report.display import Printable, finding_line, flag_line
+from surefooted.report.terminal import escape, human_duration, make_table, say_on_stderr
 
 
-@dataclass(frozen=True, eq=False)
-class Audited:
-    """What an audit found.
+@dataclass(frozen=True, eq=False, repr=False)
+class AuditResult(Printable):
+    """The result of an audit. Printed, it is a summary; ``write`` writes the whole report.
 
     Attributes:
-        numbers: all of it as plain data.
+        numbers: all results as plain data, ready for JSON.
         flags: signs that the robust accuracies should not be trusted.
         page: the report.
     """
@@ -44,173 +51,161 @@ class Audited:
     page: Page
 
     def write(self, directory: str | Path) -> Path:
-        """Write the report; returns the path of its page."""
+        """Write the report into a directory; returns the path of its page."""
         return write_page(self.page, directory)
 
+    def lines(self) -> list[RenderableType]:
+        n = self.numbers
+        heading = f"[bold]audit of {escape(n['classifier'])} on {escape(n['data'])}[/]"
+        note = f"[dim]{escape(n['temperature'])}; 95 % intervals over test images[/]"
+        flags = [flag_line(**vars(flag)) for flag in self.flags]
+        findings = [finding_line(finding) for finding in self.page.findings]
+        return [heading, self._calibration(), self._attacks(), note, *flags, *findings]
 
-@dataclass(frozen=True)
-class Estimate:
-    """What is left to do, at most: rows that break early ask for less.
+    def _calibration(self) -> RenderableType:
+        by_row = self.numbers["calibration"]
+        heading = f"{self.numbers['split']} split, n = {self.numbers['n']}"
+        table = make_table(heading, "clean", "temperature-scaled", "under AutoAttack")
+        for metric in by_row["clean"]:
+            values = (row[metric] for row in by_row.values())
+            table.add_row(metric, *(escape(f"{v['value']:.4f} [{v['low']:.4f}, {v['high']:.4f}]") for v in values))
+        return table
 
-    Attributes:
-        seconds: by what steps of an attack took on this machine just now.
-        passes: of one image through the classifier.
-    """
-
-    seconds: float
-    passes: int
-
-    def __str__(self) -> str:
-        took = human_duration(self.seconds)
-        return f"up to {took} ({self.passes:,} image passes); images broken early are skipped, so usually less"
-
-
-class Pace(NamedTuple):
-    """Seconds that a step of an attack takes by itself, and more for each of its rows."""
-
-    step: float
-    row: float
+    def _attacks(self) -> RenderableType:
+        table = make_table("attack", "eps", "robust accuracy")
+        for one in self.numbers["attacks"]:
+            table.add_row(one["name"], f"{one['eps']:.4g}", escape(Interval(**one["robust_accuracy"]).percent()))
+        return table
 
 
 def audit(
     model: nn.Module | Source | str,
     data: Any = None,
+    options: AuditOptions | None = None,
     *,
-    eps: float = 8 / 255,
-    norm: Norm = "linf",
-    budget: str = "standard",
-    mean: tuple[float, ...] = (),
-    std: tuple[float, ...] = (),
-    outputs: str = "logits",
-    weights: Path | None = None,
     store: Store | None = None,
     runtime: Runtime | None = None,
     quiet: bool = False,
-    **options: Any,
-) -> Audited:
-    """Audit a classifier, ours or not: accuracy, calibration, robustness, robustness levels, and flags.
+    before_run: Callable[[], object] = lambda: None,
+    **changes: Any,
+) -> AuditResult:
+    """Audit a classifier: accuracy, calibration, robustness, robustness levels, and signs of a faulty evaluation.
 
-    What was computed before is found in the store; killed half-way, the same call goes on where it was.
+    Artifacts in the store are not computed again. If an audit is killed, the same call resumes it.
 
     Args:
-        model: any module from pixels in [0, 1] to logits; or ``module:function``, a ``.pt2`` or ``.onnx`` file,
-            ``timm:NAME``, ``transformers:NAME``; or a victim of a cell.
-        data: a data set by name, ``{name: arguments}``, or what the functions of ``surefooted.data`` return.
-        eps: the size of AutoAttack, in pixels' [0, 1]; the ladder goes from a quarter of it to twice as much.
-        budget: quick, standard or full.
-        mean, std: of each channel, where the classifier reads normalised pixels.
-        outputs: ``probabilities`` where it ends in a softmax.
-        weights: safetensors file for the factory's module.
-        quiet: neither the estimate of the time nor progress on standard error.
-        options: part, limit, levels, eot, temperature, seed; see ``surefooted.auditing``.
+        model: any module from pixels in [0, 1] to logits; ``module:function``, a ``.pt2`` or ``.onnx`` file,
+            ``timm:NAME`` or ``transformers:NAME``; or a network of the store (a task or a weights file).
+        data: a data set by name, ``{name: arguments}``, or what the functions of ``surefooted.data`` return. By default
+            the one that a Surefooted network was trained on.
+        options: what to compute; see ``AuditOptions``.
+        store: where artifacts are kept; the default store if omitted.
+        runtime: device to run on; by default a GPU if there is one, and for a module the device that it is on.
+        quiet: print neither the estimated time nor progress on standard error.
+        before_run: called once the classifier has been accepted, before anything is computed.
+        changes: options by name, such as ``eps=8/255``; they replace those of ``options``.
+
+    Returns:
+        The numbers, the flags and the report.
 
     Raises:
-        InputError: for a classifier or data that cannot be audited, before any work; see ``checks.check_classifier``.
+        InputError: if the classifier or the data cannot be audited, before any work; see ``checks.check_classifier``.
+
+    Example:
+        >>> import surefooted as sf
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+        >>> result = sf.audit(net, "digits", eps=0.1, budget="smoke", limit=8, levels=2, quiet=True)
+        >>> result.numbers["n"], result.numbers["calibration"]["clean"].keys() >= {"accuracy", "ece"}
+        (8, True)
+        >>> print(result)
+        audit of Sequential on Digits (...)...
     """
-    named = resolve_data(data)
-    victim = victim_of(model, named, weights=weights, mean=tuple(mean), std=tuple(std), outputs=outputs)
-    made = audit_of(model=victim, data=named, eps=eps, norm=norm, budget=budget, **options)
-    store = store or Store()
-    runtime = runtime or _machine(made.model)
-    prepare(made, store, runtime, quiet=quiet)
-    execute(made.tasks, store, runtime=runtime, quiet=quiet)
-    return audited(made, store)
+    options = audit_options(**{**vars(options or AuditOptions()), **changes})
+    design = design_audit(model, data, options)
+    store, runtime = store or Store(), runtime or _default_runtime(design.model)
+    _admit(design, store, runtime)
+    if not quiet and (missing := plan(design.tasks, store)):
+        at_most = forecast(missing, runtime, at_most=True)
+        say_on_stderr(f"[bold]audit of {escape(str(design.model))}[/]: {describe_limit(at_most)}")
+    before_run()
+    execute(design.tasks, store, runtime=runtime, quiet=quiet)
+    return read_result(design, store)
 
 
-def audited(made: Audit, store: Store) -> Audited:
-    """Read from the store what an audit found."""
-    found = Findings(made, store)
-    return Audited(found.numbers(), found.flags, page(found))
+def design_audit(model: nn.Module | Source | str, data: Any, options: AuditOptions) -> AuditDesign:
+    """The tasks of an audit; arguments as in ``audit``. Nothing is computed.
+
+    Raises:
+        InputError: if there is no such classifier, or no data set for it.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        >>> design = design_audit(net, "digits", AuditOptions(eps=0.1, budget="smoke"))
+        >>> list(design.sweep), design.limit
+        ([0.025, 0.05, 0.1, 0.2], 64)
+    """
+    given = resolve_data(data)
+    return AuditDesign(_as_source(model, given, options), given, options)
 
 
-def prepare(made: Audit, store: Store, runtime: Runtime, *, quiet: bool) -> None:
-    """Before anything is computed: refuse what cannot be audited, and say how long it will take."""
-    if made.levels > (n := len(eval_images(made.model, made.data, made.part, made.images))):
-        raise InputError(f"--levels is {made.levels}, and there are {n} images; each level needs one at least.")
-    if trainings_of(made.model) or not plan(made.tasks, store):
-        return  # one of ours may not even be trained yet
-    net = made.model.load(store).to(runtime.device())
-    points = eval_images(made.model, made.data, made.part, SANITY_CHECK_IMAGES).points(device=runtime.device())
-    check_classifier(net, points, len(made.splits.test.classes))
+def read_result(design: AuditDesign, store: Store) -> AuditResult:
+    """Read the result of an audit whose tasks are all in the store."""
+    findings = AuditFindings(design, store)
+    return AuditResult(findings.numbers(), findings.flags, audit_page(findings))
+
+
+def describe_limit(at_most: Forecast) -> str:
+    """The longest that an audit may take.
+
+    Example:
+        >>> describe_limit(Forecast(passes=12000, seconds=90.0))
+        'up to 90 seconds (12,000 image passes); images broken early are skipped, so usually less'
+    """
+    duration = human_duration(at_most.seconds)
+    return f"up to {duration} ({at_most.passes:,} image passes); images broken early are skipped, so usually less"
+
+
+def _as_source(model: nn.Module | Source | str, data: ComponentSpec | None, options: AuditOptions) -> Source:
+    """The model as the victim of tasks."""
+    adapter: dict[str, Any] = {"mean": options.mean, "std": options.std, "outputs": options.outputs}
+    if not isinstance(model, nn.Module | str):
+        if options.mean or options.std or options.weights or options.outputs != "logits":
+            raise ArgumentError(
+                "`mean`, `std`, `outputs` and `weights` are for external models. Leave them out: a network that "
+                "Surefooted trained brings its own."
+            )
+        return model
+    if isinstance(model, str) and not is_external(model):
+        raise ArgumentError(
+            f"`model` is {model!r}; expected MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME or transformers:NAME."
+        )
+    if data is None:
+        raise ArgumentError(
+            "The data set cannot be inferred for an external model. Pass `data`, for example `data=digits`."
+        )
+    shape = load_splits(data).test.shape
+    if isinstance(model, nn.Module):
+        return InMemoryModel(model, shape, **adapter)
+    return ExternalModel(model, shape, options.weights, **adapter)
+
+
+def _admit(design: AuditDesign, store: Store, runtime: Runtime) -> None:
+    """Refuse what cannot be audited, before anything is computed."""
+    part, levels = design.options.part, design.options.levels
+    if levels > (n := len(eval_images(design.model, design.data, part, design.limit))):
+        raise ArgumentError(f"`levels` is {levels}, but there are only {n} images; each level needs at least one.")
+    if trainings_of(design.model) or not plan(design.tasks, store):
+        return  # a network of the store may not have been trained yet
+    net = design.model.load(store).to(runtime.device())
+    points = eval_images(design.model, design.data, part, SANITY_CHECK_IMAGES).points(device=runtime.device())
+    check_classifier(net, points, len(design.splits.test.classes))
     if isinstance(net, IOAdapter) and net.outputs == "probabilities":
         with torch.no_grad(), untouched(NetworkVictim(net)):
             check_probabilities(net.raw(points.x))
-    if not quiet:
-        from surefooted.report.terminal import say_on_stderr
-
-        say_on_stderr(f"[bold]audit of {made.model}[/]: {estimate(made, store, net, points.x)}")
 
 
-def estimate(made: Audit, store: Store, net: nn.Module, x: torch.Tensor) -> Estimate:
-    """Time a few steps of an attack with gradients and of one without, and multiply by the steps that are left."""
-    ball: dict[str, Any] = {"norm": made.norm, "eps": made.eps, "keep": "worst"}
-    blind, steep = (pace(net, x, attack) for attack in (square(**ball, queries=24), apgd(**ball, steps=11)))
-    seconds, passes = 0.0, 0
-    for task in plan(made.tasks, store):
-        if isinstance(task, AttackTask):
-            n = len(task.images())
-            unseen = task.gradient_free_passes()
-            passes += task.total_ticks()
-            for one, rows in ((blind, unseen), (steep, task.total_ticks() - unseen)):
-                seconds += rows * one.row + rows / n * task.chunks(x.device.type) * one.step
-    return Estimate(seconds, passes)
-
-
-def pace(net: nn.Module, x: torch.Tensor, attack: Attack) -> Pace:
-    """From runs on few and on many images; small networks are slower by the step than by the image."""
-
-    def seconds(n: int) -> float:
-        took, zeros = [], torch.zeros(n, dtype=torch.int64, device=x.device)
-        points = Points(x[:n], zeros, torch.arange(n, device=x.device))
-        for _ in range(2):
-            began = time.perf_counter()
-            attack(net, points).queries.sum().item()  # waits for the device
-            took.append(time.perf_counter() - began)
-        return min(took) / attack.passes
-
-    few = max(1, len(x) // 16)
-    low, high = seconds(few), seconds(len(x))
-    row = max(high - low, 0.0) / max(len(x) - few, 1)
-    return Pace(max(low - few * row, 0.0), row)
-
-
-def victim_of(
-    model: Any,
-    data: ComponentSpec | None,
-    *,
-    weights: Path | None = None,
-    mean: tuple[float, ...] = (),
-    std: tuple[float, ...] = (),
-    outputs: str = "logits",
-) -> Source:
-    """A victim for cells, from what a user calls a model; the options are for a classifier that is not ours."""
-    door: dict[str, Any] = {"mean": mean, "std": std, "outputs": outputs}
-    if isinstance(model, nn.Module | str) and data is None:
-        raise InputError("which data? A classifier that is not ours does not say; name a data set (--data digits).")
-    if isinstance(model, nn.Module):
-        return InMemoryModel(model, shape_of(data), **door)
-    if isinstance(model, str):
-        if not is_external(model):
-            raise InputError(
-                f"{model!r} names no classifier; expected MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME or "
-                "transformers:NAME."
-            )
-        return ExternalModel(model, shape_of(data), weights, **door)
-    if mean or std or weights or outputs != "logits":
-        raise InputError("mean, std, outputs and weights are for other classifiers than ours; leave them out.")
-    return model
-
-
-def shape_of(data: ComponentSpec | None) -> tuple[int, int, int]:
-    from surefooted.pipeline.tasks import load_splits
-
-    assert data is not None
-    return load_splits(data).test.shape
-
-
-def _machine(victim: Source) -> Runtime:
-    """A module stays on the device that it is on."""
-    if isinstance(victim, InMemoryModel):
-        device = next((w.device.type for w in victim.net.parameters()), "cpu")
-        return Runtime(device)  # type: ignore[arg-type]  # it checks them
+def _default_runtime(model: Source) -> Runtime:
+    """A module stays on its device."""
+    if isinstance(model, InMemoryModel):
+        return Runtime(next((weight.device.type for weight in model.net.parameters()), "cpu"))
     return Runtime()

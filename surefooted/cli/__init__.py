@@ -1,6 +1,6 @@
 """The command line: ``surefooted train | trained | attack | measure | audit | study | report | list``.
 
-A module a command; each adds its own to the application, and ``--help`` lists them in the order of these imports.
+Each module defines one command and adds it to the application; ``--help`` lists them in the order of these imports.
 """
 
 from surefooted.cli import train, trained, attack, measure, audit, study, list  # noqa: F401  # isort: skip

@@ -1,4 +1,7 @@
-"""The application that commands are added to, and how it ends: well, or with one message for what users can mend."""
+"""The application to which commands are added.
+
+Exit codes: 0, 2 for an error that is reported as one message, 130 for Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from surefooted import __version__
 from surefooted.errors import SurefootedError
 
 app = typer.Typer(
@@ -24,40 +28,44 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 study_app = typer.Typer(
-    name="study", help="Run a study: many trainings and attacks, and the report on them.", no_args_is_help=True
+    name="study", help="Run a study: many trainings and attacks, and a report on them.", no_args_is_help=True
 )
 app.add_typer(study_app)
 
-# Options of components are not known before their names are: they arrive among the words left over, in order.
+# Options of components depend on the components' names, so the parser passes unknown options on, in order.
 OPEN = {"ignore_unknown_options": True}
+# Slots that take a component; ``--SLOT.OPTION`` sets an argument of it.
+SLOTS = ("method", "net", "data", "recipe", "record", "attack", "ood")
+# Arguments whose flag has another name.
+FLAG_NAMES = {"part": "split"}
 
 
 def main() -> None:
-    """Entry point: an error that the user can mend is one message and exit code 2."""
+    """Entry point: an error that the user can fix is printed as one message, with exit code 2."""
     try:
         raise SystemExit(app(standalone_mode=False) or 0)
     except Exception as error:
-        # What the parser of the command line refuses; its classes differ between versions, this method does not.
+        # A usage error of the parser; its class differs between versions, this method does not.
         if not hasattr(error, "format_message"):
             raise
-        if not (message := error.format_message()):  # the help was printed in its place
+        if not (message := error.format_message()):  # the help was printed instead
             raise SystemExit(2) from None
         _fail(message, "--json" in sys.argv)
 
 
-def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Ctrl-C stops cleanly, and what cannot be used is said without a traceback."""
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors of Surefooted into one message without a traceback, and stop cleanly on Ctrl-C."""
 
     @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        as_json = kwargs["as_json"]
+    def run(**arguments: Any) -> None:
+        as_json = arguments["as_json"]
         try:
-            command(*args, **kwargs)
-            sys.stdout.flush()  # a pipe that was closed is noticed here, not when the interpreter ends
+            command(**arguments)
+            sys.stdout.flush()  # raise BrokenPipeError here, not when the interpreter ends
         except SurefootedError as error:
-            _fail(with_flags(str(error)), as_json)
+            _fail(with_flags(str(error), {*arguments, *SLOTS}), as_json)
         except KeyboardInterrupt:
-            _fail("stopped. Nothing is lost: the same command goes on from here.", as_json, 130)
+            _fail("Stopped. Nothing is lost: the same command resumes.", as_json, 130)
         except BrokenPipeError:  # the reader, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
@@ -65,20 +73,44 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def with_flags(message: str) -> str:
-    """Arguments that a message names in backquotes, as flags.
+def with_flags(message: str, names: Collection[str]) -> str:
+    """Write the arguments that a message names in backquotes as flags; leave other quoted text as it is.
+
+    Args:
+        names: arguments of the command, and slots of components.
 
     Example:
-        >>> with_flags("Set `data.validation=0.1` or lower `data_root`.")
-        'Set --data.validation 0.1 or lower --data-root.'
+        >>> with_flags("Set `data.validation=0.1` or `data_root`, not `model.eval()`.", ["data", "data_root", "model"])
+        'Set --data.validation 0.1 or --data-root, not `model.eval()`.'
+        >>> with_flags("Lower `batch` of `recipe`.", ["recipe"])
+        'Lower `batch` of --recipe.'
     """
 
     def flag(found: re.Match[str]) -> str:
         first, *rest = found["name"].split(".")
+        first = FLAG_NAMES.get(first, first)
+        if first not in names:
+            return found[0]
         name = ".".join([first.replace("_", "-"), *rest])  # options of components keep their underscores
         return f"--{name}" + (f" {found['value']}" if found["value"] else "")
 
     return re.sub(r"`(?P<name>[a-z_]+(?:\.[a-z_0-9]+)*)(?:=(?P<value>[^`]+))?`", flag, message)
+
+
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        print(f"surefooted {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
 
 
 def _fail(message: str, as_json: bool, code: int = 2) -> NoReturn:

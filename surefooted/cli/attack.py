@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,39 +13,43 @@ from surefooted.cli.flags import (
     AsJson,
     Config,
     DataRoot,
+    EvalData,
     Limit,
-    Model,
-    OwnData,
+    Network,
     Quiet,
-    Seed,
+    RandomSeed,
     Split,
-    StoreAt,
-    find_network,
-    open_store,
-    runtime_on,
-    use_data_root,
+    StorePath,
 )
+from surefooted.cli.options import parse_components
+from surefooted.cli.session import Subset, choose_data, find_network, open_session, own_data
+from surefooted.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from surefooted.pipeline.store import Store
+    from surefooted.pipeline.tasks import AttackTask, Source, TransferTask
 
 
 @app.command(context_settings=OPEN)
 @guarded
 def attack(
+    *,
     words: Annotated[
         list[str] | None, typer.Argument(metavar="ATTACK", help="An attack; see: surefooted list attacks.")
     ] = None,
-    model: Model = None,
-    data: OwnData = None,
+    model: Network = None,
+    data: EvalData = None,
     split: Split = "test",
     limit: Limit = 0,
-    seed: Seed = 0,
+    seed: RandomSeed = 0,
     accelerator: Accelerator = "auto",
     config: Config = None,
-    out: Annotated[Path | None, typer.Option(help="Copy the perturbed points here (.safetensors).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Copy the adversarial examples to this .safetensors file.")] = None,
     proxy: Annotated[
         str | None,
-        typer.Option(help="Craft the points on this network (a key or a file) and judge them by --model: transfer."),
+        typer.Option(help="Transfer attack: craft the examples on this surrogate network (a key or a file)."),
     ] = None,
-    store: StoreAt = None,
+    store: StorePath = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -54,15 +58,89 @@ def attack(
 
     Options of the attack: --attack.eps 8/255 --attack.steps 40 --attack.objective cw_margin
     """
-    from surefooted.cli.actions.attacking import attacked_cell, report_attack
     from surefooted.pipeline.execute import execute
-    from surefooted.report.terminal import check_writable
+    from surefooted.report.terminal import check_writable, copy_file, print_json
 
-    use_data_root(data_root)
     check_writable(out)
-    runtime, place = runtime_on(accelerator), open_store(store)
-    victim = find_network(model, place)
-    through = find_network(proxy, place) if proxy else None
-    task = attacked_cell({"data": data}, words or [], config, victim, split, limit, seed, proxy=through)
-    execute([task, task.sanity_check], place, runtime=runtime, quiet=quiet)
-    report_attack(task, place, out, as_json)
+    session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
+    victim = find_network(model, session.store)
+    surrogate = find_network(proxy, session.store) if proxy else None
+    named, subset = {"data": data}, Subset(split, limit, seed)
+    task = task_of(victim, words or [], named, config=config, subset=subset, surrogate=surrogate)
+    execute([task, task.sanity_check], session.store, runtime=session.runtime, quiet=quiet)
+    if out is not None:
+        copy_file(task.path(session.store) / "attacked.safetensors", out)
+    document = _document(task, session.store)
+    if as_json:
+        return print_json(document)
+    _print_document(document, task)
+
+
+def task_of(
+    victim: Source,
+    words: list[str],
+    named: dict[str, str | None],
+    *,
+    config: Path | None = None,
+    subset: Subset,
+    surrogate: Source | None = None,
+) -> AttackTask | TransferTask:
+    """The attack that the words describe, on the victim or transferred from a surrogate."""
+    from surefooted.attacks.transfer import as_transfer_attack
+    from surefooted.pipeline.tasks import TransferTask, attack_task, check_same_set, training_data
+
+    given = parse_components(("attack", "data"), named, words, config, defaults=own_data(victim), bare="attack")
+    if "attack" not in given:
+        raise ArgumentError("Which attack? Name one (surefooted list attacks), such as pgd.")
+    data = choose_data(victim, given)
+    options: dict[str, Any] = {"part": subset.split, "limit": subset.limit, "seed": subset.seed}
+    if surrogate is None:
+        return attack_task(victim, given["attack"], data=data, **options)
+    check_same_set(victim, surrogate)
+    crafted = as_transfer_attack(given["attack"])
+    return TransferTask(victim, attack_task(surrogate, crafted, data=data or training_data(victim), **options))
+
+
+def _document(task: AttackTask | TransferTask, store: Store) -> dict[str, Any]:
+    """The result of the attack as plain data."""
+    from surefooted.evaluation.metrics.robustness import robust_accuracy, size_quantiles
+    from surefooted.pipeline.tasks import TransferTask
+    from surefooted.pipeline.tasks.base import component_of
+
+    found = task.result(store)
+    # Only `keep=nearest` looks for the smallest perturbation; other sizes say nothing of a smaller ball.
+    nearest = component_of("attack", task.attack).keep == "nearest"
+    return {
+        "key": task.key,
+        "attack": task.attack,
+        "proxy": task.moved.victim.key if isinstance(task, TransferTask) else None,
+        "split": task.part,
+        "n": len(found["y"]),
+        "robust_accuracy": robust_accuracy(found["found"])._asdict(),
+        "size_quartiles": size_quantiles(found["size"], found["found"]).tolist() if nearest else None,
+        "mean_queries": float(found["queries"].float().mean()),
+        "flags": [vars(flag) for flag in task.sanity_check.flags(store, eot=task.eot)],
+    }
+
+
+def _print_document(document: dict[str, Any], task: AttackTask | TransferTask) -> None:
+    from surefooted.components.spec import base_name, parse_spec
+    from surefooted.evaluation.metrics.intervals import Interval
+    from surefooted.pipeline.tasks import load_splits, training_data
+    from surefooted.report.display import flag_line
+    from surefooted.report.terminal import escape, format_options, make_table, say
+
+    name, arguments = base_name(task.attack), parse_spec(task.attack)[1]
+    table = make_table("", "value")
+    from_prediction = arguments.get("away_from") == "prediction"
+    robust = Interval(**document["robust_accuracy"]).percent()
+    table.add_row("predictions unchanged" if from_prediction else "robust accuracy", escape(robust))
+    if sizes := document["size_quartiles"]:
+        table.add_row("radius that breaks 25, 50, 75 % of images", ", ".join(f"{v:.4g}" for v in sizes))
+    table.add_row("mean queries per image", f"{document['mean_queries']:.1f}")
+    transferred = ", crafted on a surrogate," if document["proxy"] else ""
+    data = task.sanity_check.data or training_data(task.victim)
+    title = f" of {load_splits(data).title}" if data else ""
+    heading = f"{name}{transferred} on {task.victim}, {task.part} split{title}, n = {document['n']}"
+    say(f"[bold]{escape(heading)}[/]", table, f"[dim]{escape(format_options(arguments))}; 95 % Wilson interval[/]")
+    say(*(flag_line(**flag) for flag in document["flags"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,79 +13,92 @@ from surefooted.cli.app import OPEN, app, guarded
 from surefooted.cli.flags import (
     Accelerator,
     AsJson,
+    ComponentOptions,
     Config,
     DataRoot,
     Quiet,
-    Seed,
+    RandomSeed,
     Split,
-    StoreAt,
-    Words,
-    open_store,
-    runtime_on,
-    use_data_root,
+    StorePath,
 )
+from surefooted.cli.options import parse_components, parse_numbers, parse_value
+from surefooted.cli.session import choose_data, open_session, own_data
+from surefooted.errors import ArgumentError
 
 
 @app.command(context_settings=OPEN)
 @guarded
 def audit(
-    words: Words = None,
+    *,
+    words: ComponentOptions = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="MODULE:FUNCTION (a factory in Python that takes no arguments, or a module), FILE.pt2 (torch.export), "
-            "FILE.onnx, timm:NAME, transformers:NAME, or a network of ours by its key or .safetensors file."
+            help="MODULE:FUNCTION (a factory in Python without arguments, or a module), FILE.pt2 (torch.export), "
+            "FILE.onnx, timm:NAME, transformers:NAME, or a network of the store by its key or .safetensors file."
         ),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="The factory's weights (.safetensors).")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights of the factory's module (.safetensors).")] = None,
     data: Annotated[str | None, typer.Option(help="A data set; see: surefooted list data.")] = None,
-    eps: Annotated[str, typer.Option(help="Size of AutoAttack, in pixels' [0, 1]; the ladder is around it.")] = "8/255",
+    eps: Annotated[
+        str, typer.Option(help="Perturbation radius ε, for pixels in [0, 1]. A sweep from ε/4 to 2ε is also run.")
+    ] = "8/255",
     norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
     budget: Annotated[str, typer.Option(help="quick (256 images), standard (1,000) or full (all).")] = "standard",
-    mean: Annotated[str | None, typer.Option(help="Of each channel, for a classifier of normalised pixels.")] = None,
-    std: Annotated[str | None, typer.Option(help="Of each channel, likewise: 0.2,0.2,0.2.")] = None,
-    outputs: Annotated[str, typer.Option(help="logits, or probabilities if it ends in a softmax.")] = "logits",
-    eot: Annotated[int, typer.Option(min=1, help="Draws that each answer is the mean of; 20 if it is random.")] = 1,
-    levels: Annotated[int, typer.Option(min=1, help="Adversarial-robustness levels.")] = 10,
-    temperature: Annotated[str, typer.Option(help="Fitted on: validation, halves of the images, or auto.")] = "auto",
+    mean: Annotated[
+        str | None, typer.Option(help="Per-channel mean that the model's normalisation uses, e.g. 0.5,0.5,0.5.")
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(help="Per-channel standard deviation that the model's normalisation uses, e.g. 0.2,0.2,0.2."),
+    ] = None,
+    outputs: Annotated[str, typer.Option(help="logits, or probabilities if the model ends in a softmax.")] = "logits",
+    eot: Annotated[
+        int,
+        typer.Option(min=1, help="Forward passes averaged per prediction (EOT); use 20 for stochastic models."),
+    ] = 1,
+    levels: Annotated[int, typer.Option(min=1, help="Number of robustness levels.")] = 10,
+    temperature: Annotated[
+        str, typer.Option(help="Images to fit the temperature on: validation, halves of the audited images, or auto.")
+    ] = "auto",
     split: Split = "test",
-    limit: Annotated[int, typer.Option(min=0, help="Only so many images; 0 for the budget's number.")] = 0,
-    seed: Seed = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of images; 0 for the budget's number.")] = 0,
+    seed: RandomSeed = 0,
     accelerator: Accelerator = "auto",
     config: Config = None,
     report: Annotated[
         Path | None, typer.Option(help="Directory for the report; reports/audit_MODEL by default.")
     ] = None,
-    store: StoreAt = None,
+    store: StorePath = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Audit any classifier: accuracy, calibration, robustness, and whether the numbers can be trusted.
+    """Audit any classifier: accuracy, calibration, robustness, and signs of a faulty evaluation.
 
-    Pixels come in [0, 1]. Says beforehand how long it will take; killed, the same command goes on where it was.
+    The classifier reads pixels in [0, 1]. The command prints first how long it may take; if killed, the same command
+    resumes.
     """
-    from surefooted.cli.actions.auditing import report_audit
-    from surefooted.cli.options import parse
+    from surefooted.auditing import audit, audit_options
+    from surefooted.core.files import as_input_error
+    from surefooted.models.external import is_external
+    from surefooted.pipeline.lookup import find_victim
+    from surefooted.report.terminal import check_writable, escape, print_json, say
 
-    use_data_root(data_root)
-    report_audit(
-        model,
-        {"data": data},
-        words or [],
-        config,
-        open_store(store),
-        runtime_on(accelerator),
-        report,
-        quiet,
-        as_json,
-        weights=weights,
-        mean=mean,
-        std=std,
-        outputs=outputs,
-        eps=parse(eps),
+    if model is None:
+        raise ArgumentError(
+            "Which classifier? Give --model MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME, transformers:NAME, a key "
+            "of the store or a .safetensors file that surefooted wrote."
+        )
+    session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
+    options = audit_options(
+        eps=parse_value(eps),
         norm=norm,
         budget=budget,
+        mean=parse_numbers(mean, flag="--mean"),
+        std=parse_numbers(std, flag="--std"),
+        outputs=outputs,
+        weights=weights,
         eot=eot,
         levels=levels,
         temperature=temperature,
@@ -91,3 +106,32 @@ def audit(
         limit=limit,
         seed=seed,
     )
+    network = None if is_external(model) else find_victim(model, session.store)
+    given = parse_components(("data",), {"data": data}, words or [], config, defaults=own_data(network))
+    directory = report or Path("reports") / f"audit_{short_name(model)}"
+    result = audit(
+        network or model,
+        choose_data(network, given),
+        options,
+        store=session.store,
+        runtime=session.runtime,
+        quiet=quiet,
+        # Once the classifier is accepted, because it creates the directory.
+        before_run=lambda: check_writable(directory / "index.html"),
+    )
+    with as_input_error(directory):
+        index = result.write(directory)
+    if as_json:
+        return print_json(result.numbers | {"report": str(index)})
+    say(*result.lines(), f"report: {escape(str(index))}")
+
+
+def short_name(model: str) -> str:
+    """A name of at most 40 characters for a directory; a digest tells long names apart.
+
+    Example:
+        >>> short_name("package.module:factory")
+        'package.module_factory'
+    """
+    name = re.sub(r"[^\w.-]+", "_", model).strip("._") or "model"
+    return name if len(name) <= 40 else f"{name[-31:].strip('._')}_{hashlib.sha256(model.encode()).hexdigest()[:8]}"

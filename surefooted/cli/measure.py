@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,51 +13,59 @@ from surefooted.cli.app import OPEN, app, guarded
 from surefooted.cli.flags import (
     Accelerator,
     AsJson,
+    ComponentOptions,
     Config,
     DataRoot,
+    EvalData,
     Limit,
-    Model,
-    OwnData,
+    Network,
     Quiet,
-    Seed,
+    RandomSeed,
     Split,
-    StoreAt,
-    Words,
-    find_network,
-    open_store,
-    runtime_on,
-    use_data_root,
+    StorePath,
 )
+from surefooted.cli.options import parse_components
+from surefooted.cli.session import Subset, choose_data, find_network, open_session, own_data
+from surefooted.errors import ArgumentError, DataError
+
+if TYPE_CHECKING:
+    from surefooted.core.predictions import Predictions
+    from surefooted.pipeline.store import Store
+    from surefooted.pipeline.tasks import AttackTask, ComponentSpec, PredictTask, Source, Task, UncertaintyTask
+
+Metrics = Mapping[str, Callable[..., float]]
+# Metrics per table by robustness level: a terminal of 80 columns shows four.
+COLUMNS = 4
 
 
 @app.command(context_settings=OPEN)
 @guarded
 def measure(
-    words: Words = None,
-    model: Model = None,
-    data: OwnData = None,
+    *,
+    words: ComponentOptions = None,
+    model: Network = None,
+    data: EvalData = None,
     split: Split = "test",
     limit: Limit = 0,
-    attack: Annotated[str | None, typer.Option(help="Measure at the points that this attack moves.")] = None,
+    attack: Annotated[str | None, typer.Option(help="Measure under this attack.")] = None,
     metric: Annotated[
         list[str] | None, typer.Option(help="Repeat for several; all by default. See: surefooted list metrics.")
     ] = None,
-    levels: Annotated[int, typer.Option(min=0, help="Also by so many adversarial-robustness levels.")] = 0,
+    levels: Annotated[int, typer.Option(min=0, help="Also measure on this many robustness levels.")] = 0,
     against: Annotated[
-        str | None,
-        typer.Option(help="Compare with this network (a key or a file), image by image."),
+        str | None, typer.Option(help="Compare with this network (a key or a file), image by image.")
     ] = None,
     ood: Annotated[
-        str | None, typer.Option(help="Does uncertainty tell this data set's images from the network's own?")
+        str | None, typer.Option(help="Data set of out-of-distribution images for the uncertainty measures to detect.")
     ] = None,
     decompose: Annotated[
-        bool, typer.Option("--decompose", help="Take Brier score and NLL apart: calibration, resolution, noise.")
+        bool, typer.Option("--decompose", help="Decompose Brier score and NLL: calibration, resolution, noise.")
     ] = False,
     draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws.")] = 1000,
-    seed: Seed = 0,
+    seed: RandomSeed = 0,
     accelerator: Accelerator = "auto",
     config: Config = None,
-    store: StoreAt = None,
+    store: StorePath = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -63,26 +74,217 @@ def measure(
 
     Options of metrics, attack and data: --ece.bins 20 --ece.edges equal_mass --attack.eps 0.1 --ood.path DIR
     """
-    from surefooted.cli.actions.measuring import measured
+    from surefooted.components.spec import resolve
+    from surefooted.evaluation import metrics
+    from surefooted.pipeline.execute import execute
+    from surefooted.report.terminal import print_json
 
-    use_data_root(data_root)
-    place = open_store(store)
-    named = {"attack": attack, "data": data, "ood": ood}
-    measured(
-        named,
+    session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
+    network = find_network(model, session.store)
+    other = find_network(against, session.store) if against else None
+    chosen = metric or metrics.__all__
+    for name in chosen:
+        resolve("metric", name)
+    given = parse_components(
+        ("attack", "data", "ood", *chosen),
+        {"attack": attack, "data": data, "ood": ood},
         words or [],
         config,
-        find_network(model, place),
-        metric or [],
-        place,
-        runtime_on(accelerator),
-        quiet,
-        as_json,
-        part=split,
-        limit=limit,
-        levels=levels,
-        draws=draws,
-        seed=seed,
-        against=find_network(against, place) if against else None,
-        decompose=decompose,
+        defaults={name: name for name in chosen} | own_data(network),
     )
+    bound = {name: _bind(name, given[name]) for name in chosen}
+    plan = _plan(network, given, Subset(split, limit, seed), levels=levels, other=other)
+    execute(plan.tasks, session.store, runtime=session.runtime, quiet=quiet)
+    document = _document(plan, session.store, bound, decompose=decompose, resampling={"draws": draws, "seed": seed})
+    for name, value in document["metrics"].items():
+        value["options"] = given[name][name]
+    if as_json:
+        return print_json(document)
+    _print_document(document)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """The tasks of a measurement, and what each is for.
+
+    Attributes:
+        predictions: of the network.
+        other: of the network to compare with.
+        ranking: minimal-norm attack that sorts the images into robustness levels.
+        levels: number of robustness levels.
+        uncertainty: of the network on its own images and on out-of-distribution images.
+    """
+
+    predictions: PredictTask
+    other: PredictTask | None
+    ranking: AttackTask | None
+    levels: int
+    uncertainty: tuple[UncertaintyTask, ...]
+
+    @property
+    def tasks(self) -> list[Task]:
+        tasks = (self.predictions, self.other, self.ranking, *self.uncertainty)
+        return [task for task in tasks if task is not None]
+
+
+def _plan(network: Source, given: Mapping[str, Any], subset: Subset, *, levels: int, other: Source | None) -> _Plan:
+    from surefooted.pipeline.tasks import PredictTask, attack_task, check_same_data, eval_images, training_data
+    from surefooted.studies.ranking import NEAREST
+
+    data, split, limit, seed = choose_data(network, given), subset.split, subset.limit, subset.seed
+    if levels and levels > (n := len(eval_images(network, data, split, limit))):
+        raise ArgumentError(f"--levels is {levels}, but there are only {n} images; each level needs at least one.")
+
+    def attacked(victim: Source, attack: ComponentSpec, data: ComponentSpec | None, *, points: bool) -> AttackTask:
+        return attack_task(victim, attack, split, data=data, limit=limit, seed=seed, keep_points=points)
+
+    def predictions(victim: Source, data: ComponentSpec | None) -> PredictTask:
+        moved = attacked(victim, given["attack"], data, points=True) if "attack" in given else None
+        return PredictTask(victim, split, moved, data, limit, seed)
+
+    if other:
+        check_same_data((network, other))
+    return _Plan(
+        predictions(network, data),
+        predictions(other, data or training_data(network)) if other else None,
+        attacked(network, NEAREST, data, points=False) if levels else None,
+        levels,
+        _uncertainty(network, data, given["ood"], subset) if "ood" in given else (),
+    )
+
+
+def _uncertainty(
+    network: Source, data: ComponentSpec | None, ood: ComponentSpec, subset: Subset
+) -> tuple[UncertaintyTask, UncertaintyTask]:
+    """The network's uncertainty on its own images and on out-of-distribution images."""
+    from surefooted.components.spec import complete
+    from surefooted.pipeline.tasks import UncertaintyTask, eval_images
+
+    ood = complete("data", ood)
+    own, foreign = (eval_images(network, one, subset.split, subset.limit).shape for one in (data, ood))
+    if own != foreign:
+        raise DataError(
+            f"The images of --ood are {foreign}, but the network reads {own}; name a data set of that shape."
+        )
+    inside, outside = (UncertaintyTask(network, subset.split, one, subset.limit, subset.seed) for one in (data, ood))
+    return inside, outside
+
+
+def _bind(name: str, given: ComponentSpec) -> Callable[..., float]:
+    """The metric with its options, tried on made-up predictions so that a wrong option is refused before any work."""
+    import torch
+
+    from surefooted.components.spec import parse_spec, resolve
+    from surefooted.core.predictions import predictions
+
+    metric = resolve("metric", name)
+    chosen, options = parse_spec(given)
+    if chosen != name:
+        raise ArgumentError(f"--{name} is {chosen!r}; the options of a metric are written --{name}.OPTION VALUE.")
+    if not options:
+        return metric
+    p = torch.linspace(0.6, 0.9, 64)
+    metric(predictions(torch.stack([p, 1 - p], 1).log(), torch.arange(64) % 2), **options)
+    return partial(metric, **options)
+
+
+def _document(
+    plan: _Plan, store: Store, bound: Metrics, *, decompose: bool, resampling: Mapping[str, int]
+) -> dict[str, Any]:
+    """All that was measured, as plain data."""
+    from surefooted.evaluation.metrics.decompositions import brier_decomposition, nll_decomposition
+    from surefooted.evaluation.metrics.detection import detection
+    from surefooted.evaluation.metrics.levels import by_level, levels_of
+    from surefooted.evaluation.metrics.measuring import metric_interval
+
+    task = plan.predictions
+    p = task.result(store)
+    document: dict[str, Any] = {"n": len(p.y), "split": task.part, "attack": task.moved and task.moved.attack}
+    document["metrics"] = {name: metric_interval(metric, p, **resampling)._asdict() for name, metric in bound.items()}
+    if plan.ranking:
+        level = levels_of(plan.ranking.distances(store), levels=plan.levels)
+        document["by_level"] = {name: by_level(metric, p, level).tolist() for name, metric in bound.items()}
+    if decompose:
+        document["decompositions"] = {"brier": brier_decomposition(p)._asdict(), "nll": nll_decomposition(p)._asdict()}
+    if plan.other:
+        document["against"] = _compare(bound, p, plan.other.result(store), resampling)
+    if plan.uncertainty:
+        own, foreign = (task.result(store) for task in plan.uncertainty)
+        measures = {name: detection(own[name], foreign[name])._asdict() for name in own}
+        document["ood"] = {"data": plan.uncertainty[1].data, "measures": measures}
+    return document
+
+
+def _compare(bound: Metrics, p: Predictions, q: Predictions, resampling: Mapping[str, int]) -> dict[str, Any]:
+    from surefooted.evaluation.metrics.paired import mcnemar, paired_bootstrap
+
+    differences = {name: paired_bootstrap(metric, p, q, **resampling)._asdict() for name, metric in bound.items()}
+    values = {name: metric(q) for name, metric in bound.items()}
+    return {"values": values, "differences": differences, "mcnemar": mcnemar(p, q)._asdict()}
+
+
+def _print_document(document: Mapping[str, Any]) -> None:
+    from surefooted.report.terminal import format_value, make_table, say
+
+    table = make_table("metric", "value", "95 % interval")
+    for name, value in document["metrics"].items():
+        table.add_row(name, f"{value['value']:.4f}", _bounds(value))
+    attack = f", under {format_value(document['attack'])}" if document["attack"] else ""
+    say(f"[bold]{document['split']} split{attack}, n = {document['n']}[/]", table)
+    if "by_level" in document:
+        _print_levels(document["by_level"])
+    for name, terms in document.get("decompositions", {}).items():
+        table = make_table(f"decomposition of {name}", "")
+        for term, value in terms.items():
+            table.add_row(term.replace("_", " "), f"{value:+.4f}")
+        say(table)
+    if "against" in document:
+        _print_comparison(**document["against"])
+    if "ood" in document:
+        _print_detection(**document["ood"])
+
+
+def _print_levels(by_level: Mapping[str, Sequence[float]]) -> None:
+    from surefooted.report.terminal import make_table, say
+
+    names = list(by_level)
+    for first in range(0, len(names), COLUMNS):
+        shown = names[first : first + COLUMNS]
+        table = make_table("robustness level", *shown)
+        count = len(by_level[shown[0]])
+        for k in range(count):
+            end = {0: " (least)", count - 1: " (most)"}.get(k, "")
+            table.add_row(f"{k + 1}{end}", *(f"{by_level[name][k]:.3f}" for name in shown))
+        say(table)
+
+
+def _print_comparison(values: Mapping[str, float], differences: Mapping[str, Any], mcnemar: Mapping[str, Any]) -> None:
+    from surefooted.report.terminal import make_table, say
+
+    table = make_table("metric", "other network", "difference", "95 % interval", "p")
+    for name, one in differences.items():
+        table.add_row(name, f"{values[name]:.4f}", f"{one['value']:+.4f}", _bounds(one), f"{one['p']:.3g}")
+    say(
+        "[bold]compared with the other network, on the same images[/]",
+        table,
+        f"only this network is right: {mcnemar['only_first']}; only the other is right: {mcnemar['only_second']} "
+        f"[dim](McNemar's exact p = {mcnemar['p']:.3g})[/]",
+    )
+
+
+def _print_detection(data: Any, measures: Mapping[str, Any]) -> None:
+    from surefooted.report.terminal import format_value, make_table, say
+
+    table = make_table("uncertainty", "AUROC", "95 % interval", "FPR at 95 % TPR", "AUPR")
+    for name, one in measures.items():
+        row = (f"{one['auroc']:.4f}", _bounds(one), f"{one['fpr']:.4f}", f"{one['aupr']:.4f}")
+        table.add_row(name.replace("_", " "), *row)
+    n = next(iter(measures.values()))
+    heading = f"{n['n_outside']} images of {format_value(data)} against {n['n_inside']} in-distribution images"
+    say(f"[bold]{heading}[/]", table)
+
+
+def _bounds(value: Mapping[str, float]) -> str:
+    from surefooted.report.terminal import escape
+
+    return escape(f"[{value['low']:.4f}, {value['high']:.4f}]")

@@ -3,59 +3,173 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surefooted.cli.app import app, guarded, study_app
-from surefooted.cli.flags import Accelerator, AsJson, DataRoot, Quiet, StoreAt, open_store, runtime_on, use_data_root
+from surefooted.cli.app import OPEN, app, guarded, study_app
+from surefooted.cli.flags import Accelerator, AsJson, DataRoot, Quiet, StorePath
+from surefooted.cli.options import parse_arguments
+from surefooted.cli.session import Session, open_session
+from surefooted.errors import ArgumentError, StoreError, did_you_mean
 
+if TYPE_CHECKING:
+    from surefooted.studies.base import Study
+
+StudyOptions = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="--OPTION VALUE", help="Other arguments of the study, such as --seeds 2; see: surefooted list studies."
+    ),
+]
+Size = Annotated[str | None, typer.Option(help="Such as smoke, cpu or paper; see: surefooted list studies.")]
 Only = Annotated[
     list[str] | None,
-    typer.Option(help="A chapter of a study that has some, such as latent of uta; once for each that you want."),
+    typer.Option(help="Run only this chapter, such as latent of uta. Repeat for several. Some studies have none."),
 ]
+ReportFolder = "Directory for the report; reports/NAME_SIZE(_CHAPTERS) by default."
 
 
-@study_app.command("run")
+@study_app.command("run", context_settings=OPEN)
 @guarded
 def study_run(
+    *,
     name: Annotated[str, typer.Argument(help="A study; see: surefooted list studies.")],
-    size: Annotated[str | None, typer.Option(help="Such as smoke, cpu or paper; see: surefooted list studies.")] = None,
+    words: StudyOptions = None,
+    size: Size = None,
     only: Only = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Directory for the report; reports/NAME_SIZE(_CHAPTERS) by default.")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
+    report: Annotated[Path | None, typer.Option(help=ReportFolder)] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")] = 0,
     accelerator: Accelerator = "auto",
-    store: StoreAt = None,
+    store: StorePath = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run all that a study needs and the store lacks, then write its report. Killed, it goes on where it was."""
-    from surefooted.cli.actions.studying import run_study
-
-    use_data_root(data_root)
-    count = workers or os.cpu_count() or 1
-    run_study(name, size, only or [], open_store(store), runtime_on(accelerator), count, report, quiet, as_json)
+    """Run the tasks of a study that are not in the store, then write its report; if killed, it resumes."""
+    session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
+    request = request_study(name, words or [], size=size, only=only or [])
+    run_study(request, session, workers or os.cpu_count() or 1, report)
 
 
-@app.command()
+@app.command(context_settings=OPEN)
 @guarded
 def report(
+    *,
     name: Annotated[str, typer.Argument(help="A study that was run.")],
-    size: Annotated[str | None, typer.Option(help="One of the study's sizes.")] = None,
+    words: StudyOptions = None,
+    size: Size = None,
     only: Only = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Directory for the report; reports/NAME_SIZE(_CHAPTERS) by default.")
-    ] = None,
-    store: StoreAt = None,
+    out: Annotated[Path | None, typer.Option(help=ReportFolder)] = None,
+    store: StorePath = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a study's report from what is in the store; computes nothing anew."""
-    from surefooted.cli.actions.studying import write_report
+    """Write the report of a study from the store, without computing anything."""
+    session = open_session(store, data_root, as_json=as_json)
+    write_report(request_study(name, words or [], size=size, only=only or []), session, out)
 
-    use_data_root(data_root)
-    write_report(name, size, only or [], open_store(store), out, as_json)
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """A study by name, with the arguments that the user gave.
+
+    Example:
+        >>> request = StudyRequest("demo", {"size": "smoke", "seeds": 2})
+        >>> request.command(), str(request.folder())
+        ('surefooted study run demo --size smoke --seeds 2', 'reports/demo_smoke_seeds-2')
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+
+    def build(self) -> Study:
+        """Make the study; it checks its arguments."""
+        from surefooted.components.spec import build
+
+        study: Study = build("study", {self.name: self.arguments})
+        return study
+
+    def command(self) -> str:
+        """The command that runs it."""
+        words = [f"--{flag} {value}" for flag, value in self._flags()]
+        return " ".join(["surefooted study run", self.name, *words])
+
+    def folder(self) -> Path:
+        """Default directory of the report: different arguments never share one."""
+        parts = [value if flag in ("size", "only") else f"{flag}-{value}" for flag, value in self._flags()]
+        return Path("reports") / "_".join([self.name, *parts])
+
+    def _flags(self) -> list[tuple[str, str]]:
+        several = {flag: value if isinstance(value, list) else [value] for flag, value in self.arguments.items()}
+        return [(flag, str(one)) for flag, values in several.items() for one in values]
+
+
+def request_study(name: str, words: list[str], *, size: str | None, only: list[str]) -> StudyRequest:
+    """Read the arguments of a study.
+
+    Raises:
+        ArgumentError: if there is no such study, or it has no such argument.
+    """
+    from surefooted.components.describe import describe
+
+    known = [argument["name"] for argument in describe("study", name)["arguments"]]
+    if only and "only" not in known:
+        raise ArgumentError(f"{name} has no chapters to choose from: it runs as a whole. Leave --only out.")
+    given: dict[str, Any] = {**({"size": size} if size else {}), **({"only": only} if only else {})}
+    for argument, value in parse_arguments(words).items():
+        if argument not in known:
+            raise ArgumentError(f"There is no option --{argument} of {name}.{did_you_mean(argument, known)}")
+        given[argument] = value
+    return StudyRequest(name, given)
+
+
+def run_study(request: StudyRequest, session: Session, workers: int, out: Path | None) -> None:
+    """Say what is missing and how long it will take, run it, write the report."""
+    from surefooted.pipeline.execute import execute, plan
+    from surefooted.pipeline.forecast import forecast
+    from surefooted.report.terminal import check_writable, human_duration, say_on_stderr
+
+    study = request.build()
+    check_writable((out or request.folder()) / "index.html")
+    tasks = list(study.tasks())
+    missing = plan(tasks, session.store)
+    if not session.as_json:
+        counts = [f"{sum(task.kind == kind for task in missing)} {kind}" for kind in {t.kind: 0 for t in missing}]
+        outlook = f"to compute: {', '.join(counts)}" if missing else "everything is in the store"
+        say_on_stderr(f"[bold]{request.name}[/]: {outlook}")
+        if missing and not session.quiet:
+            ahead = forecast(missing, session.runtime, workers=workers)
+            duration = human_duration(ahead.seconds)
+            say_on_stderr(f"about {ahead.passes:.2g} passes through networks, about {duration} on this device")
+    made = execute(tasks, session.store, runtime=session.runtime, workers=workers, quiet=session.quiet)
+    write_report(request, session, out, made=made)
+
+
+def write_report(request: StudyRequest, session: Session, out: Path | None, *, made: int = 0) -> None:
+    """Write the report of a study whose artifacts are all in the store.
+
+    Args:
+        made: number of tasks that were run for it.
+    """
+    from surefooted.core.files import as_input_error
+    from surefooted.pipeline.execute import plan
+    from surefooted.report import write_page
+    from surefooted.report.display import finding_line
+    from surefooted.report.terminal import escape, print_json, say
+
+    study, folder = request.build(), out or request.folder()
+    if missing := plan(study.tasks(), session.store):
+        raise StoreError(
+            f"{len(missing)} results of {request.name} are not in {session.store.root}; run: {request.command()}"
+        )
+    page = study.page(session.store)
+    with as_input_error(folder):
+        index = str(write_page(page, folder))
+    if session.as_json:
+        findings = [vars(finding) for finding in page.findings]
+        return print_json({"study": request.name, "made": made, "report": index, "findings": findings})
+    say(*map(finding_line, page.findings), f"report: {escape(index)}")

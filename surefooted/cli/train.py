@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from surefooted.cli.app import OPEN, app, guarded
-from surefooted.cli.flags import Accelerator, AsJson, Config, DataRoot, Quiet, Seed, StoreAt, open_store, use_data_root
+from surefooted.cli.flags import Accelerator, AsJson, Config, DataRoot, Quiet, RandomSeed, StorePath
+from surefooted.cli.options import parse_components
+from surefooted.cli.session import open_session
+from surefooted.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from surefooted.pipeline.store import Store
+    from surefooted.pipeline.tasks import TrainTask
 
 
 @app.command(context_settings=OPEN)
 @guarded
 def train(
+    *,
     words: Annotated[
         list[str] | None, typer.Argument(metavar="METHOD", help="A training method; see: surefooted list methods.")
     ] = None,
@@ -21,33 +30,72 @@ def train(
     data: Annotated[str | None, typer.Option(help="A data set; see: surefooted list data.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Optimiser and schedule; see: surefooted list recipes.")] = None,
     record: Annotated[
-        str | None, typer.Option(help="What to watch by iteration; see: surefooted list recorders.")
+        str | None, typer.Option(help="What to record at every iteration; see: surefooted list recorders.")
     ] = None,
-    seed: Seed = 0,
+    seed: RandomSeed = 0,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     accelerator: Accelerator = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="Processes that train data-parallel.")] = 1,
+    devices: Annotated[int, typer.Option(min=1, help="Processes for data-parallel training.")] = 1,
     config: Config = None,
-    out: Annotated[Path | None, typer.Option(help="Copy the weights here (.safetensors).")] = None,
-    store: StoreAt = None,
+    out: Annotated[Path | None, typer.Option(help="Copy the weights to this .safetensors file.")] = None,
+    store: StorePath = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a network by a method, or find it in the store; a killed run goes on where it was.
+    """Train a network by a method, or find it in the store; if killed, the same command resumes.
 
     Options of components follow their slot: --method.eps 0.1 --net.width 32 --recipe.epochs 10 --data.validation 0.2
     """
-    from surefooted.cli.actions.training import report_training, trained_cell
     from surefooted.pipeline.execute import execute
-    from surefooted.pipeline.runtime import Runtime
-    from surefooted.report.terminal import check_writable
+    from surefooted.pipeline.tasks import train_task
+    from surefooted.report.terminal import check_writable, copy_file
 
-    use_data_root(data_root)
     check_writable(out)
-    runtime = Runtime(accelerator, devices)
-    place = open_store(store)
+    session = open_session(store, data_root, accelerator, devices=devices, as_json=as_json, quiet=quiet)
     named = {"net": net, "data": data, "recipe": recipe, "record": record}
-    task = trained_cell(named, words or [], config, seed, precision)
-    execute([task], place, runtime=runtime, quiet=quiet)
-    report_training(task, place, out, as_json)
+    default = {"data": "digits", "recipe": "recipe"}
+    given = parse_components(("method", *named), named, words or [], config, defaults=default, bare="method")
+    for slot, kind, example in (("method", "methods", "pat"), ("net", "networks", "--net lenet")):
+        if slot not in given:
+            raise ArgumentError(f"Which {slot}? Name one (surefooted list {kind}), such as {example}.")
+    chosen: Any = precision  # checked by the task
+    task = train_task(**given, seed=seed, precision=chosen)
+    execute([task], session.store, runtime=session.runtime, quiet=quiet)
+    task.history(session.store)  # refuse a damaged artifact before its weights are copied
+    if out is not None:
+        copy_file(task.path(session.store) / "weights.safetensors", out)
+    _print_result(task, session.store, out, as_json)
+
+
+def _print_result(task: TrainTask, store: Store, out: Path | None, as_json: bool) -> None:
+    from surefooted.components.spec import base_name
+    from surefooted.evaluation import metrics
+    from surefooted.pipeline.tasks import load_splits
+    from surefooted.report.terminal import escape, format_value, make_table, print_json, say
+
+    weights = str(out or task.path(store) / "weights.safetensors")
+    recorded = str(task.path(store) / "recorded.safetensors") if task.record else None
+    last = task.history(store)[-1]
+    if as_json:
+        extra = {"recorded": recorded} if recorded else {}
+        return print_json({"key": task.key, "weights": weights, "last_epoch": last, **task.arguments(), **extra})
+    table = make_table("", "last epoch")
+    for name, value in last.items():
+        where = " (validation split)" if name in metrics.__all__ else ""
+        table.add_row(f"{name.replace('_', ' ')}{where}", format_value(value))
+    say(
+        f"[bold]{base_name(task.method)} on {escape(load_splits(task.data).title)}, seed {task.seed}[/]",
+        table,
+        f"[dim]key[/] {task.key[:12]}   [dim]weights[/] {escape(weights)}",
+        *([f"[dim]recorded[/] {escape(recorded)}"] if recorded else []),
+        f"Next: surefooted attack pgd --model {task.key[:12]}{_store_flag(store)}",
+    )
+
+
+def _store_flag(store: Store) -> str:
+    """The option that a later command needs to find this store."""
+    from surefooted.pipeline.store import default_root
+    from surefooted.report.terminal import escape
+
+    return "" if store.root == default_root() else f" --store {escape(shlex.quote(str(store.root)))}"

@@ -2,22 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 
 from surefooted.cli.app import app, guarded
-from surefooted.cli.flags import AsJson, StoreAt, open_store
+from surefooted.cli.flags import AsJson, StorePath
+from surefooted.cli.session import open_session
+
+# The fields of a stored training that name a component, and the component's kind.
+SLOT_KINDS = {"method": "method", "net": "network", "data": "data", "recipe": "recipe"}
 
 
 @app.command()
 @guarded
 def trained(
-    words: Annotated[list[str] | None, typer.Argument(help="Only networks whose lines have all of these.")] = None,
-    store: StoreAt = None,
+    *,
+    words: Annotated[list[str] | None, typer.Argument(help="Only networks whose lines contain all of these.")] = None,
+    store: StorePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the networks of the store: what trained them, and the keys that --model takes."""
-    from surefooted.cli.actions.trained import show_trained
+    """List the stored networks, the latest first: their training, and the keys that --model takes."""
+    from surefooted.pipeline.tasks import TrainTask
+    from surefooted.report.terminal import escape, make_table, print_json, say
 
-    show_trained(words or [], open_store(store), as_json)
+    opened, wanted = open_session(store).store, words or []
+    every = [one for one in opened.all(TrainTask.kind) if _is_training(one[2])]
+    found = [(key, _date(when), spec) for key, when, spec in every if _matches(spec, wanted)]
+    if as_json:
+        return print_json([{"key": key, "trained": when, **spec} for key, when, spec in found])
+    if not found:
+        none = f"None of the {len(every)} networks of {opened.root} matches: {', '.join(wanted)}"
+        empty = f"No network was trained in {opened.root} yet; see: surefooted train --help"
+        return say(escape(none if every else empty))
+    table = make_table("key", *SLOT_KINDS, "seed", "trained")
+    for column in table.columns:
+        column.justify, column.overflow, column.no_wrap = "left", "fold", column.header == "key"
+    for key, when, spec in found:
+        table.add_row(key[:12], *map(escape, _line(spec)), when)
+    say(table, "Arguments in brackets differ from the defaults. Next: surefooted attack pgd --model KEY")
+
+
+def _matches(spec: Mapping[str, Any], words: list[str]) -> bool:
+    line = " ".join(_line(spec)).lower()
+    return all(word.lower() in line for word in words)
+
+
+def _line(spec: Mapping[str, Any]) -> list[str]:
+    from surefooted.components.describe import non_default
+    from surefooted.report.terminal import format_value
+
+    return [*(format_value(non_default(kind, spec[slot])) for slot, kind in SLOT_KINDS.items()), str(spec["seed"])]
+
+
+def _is_training(spec: Any) -> bool:
+    return isinstance(spec, dict) and {*SLOT_KINDS, "seed"} <= spec.keys()
+
+
+def _date(when: float) -> str:
+    return datetime.fromtimestamp(when).isoformat(" ", "minutes")

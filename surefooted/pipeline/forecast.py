@@ -6,14 +6,15 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import singledispatchmethod
+from functools import partial, singledispatchmethod
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from surefooted.components.spec import canonical, parse_spec
 from surefooted.core.types import Points
+from surefooted.models.external import ExternalModel, InMemoryModel
 from surefooted.models.victims import as_victim, channels_last, untouched
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.tasks import (
@@ -30,12 +31,14 @@ from surefooted.pipeline.tasks import (
     trainings_of,
 )
 from surefooted.pipeline.tasks.base import component_of
-from surefooted.pipeline.tasks.sources import DeepEnsemble, MCDropout, MemberOf
+from surefooted.pipeline.tasks.sources import DeepEnsemble, MCDropout, MemberOf, WeightsFile
 from surefooted.training.loop import OuterLoss
 from surefooted.training.setup import to_memory_format
 
 # Images that a forward pass is timed on.
 TIMED_IMAGES = 256
+# External models are often large, and their audits may cover few images.
+TIMED_IMAGES_EXTERNAL = 64
 # Seconds to read what a task requires and to write what it makes.
 TASK_OVERHEAD = 0.2
 # Seconds that a CPU takes to corrupt one image of 32×32 pixels by one type at five intensities.
@@ -54,15 +57,18 @@ class Forecast(NamedTuple):
     seconds: float
 
 
-def forecast(tasks: Sequence[Task], runtime: Runtime, *, workers: int = 1) -> Forecast:
+def forecast(tasks: Sequence[Task], runtime: Runtime, *, workers: int = 1, at_most: bool = False) -> Forecast:
     """Time a few steps of every kind of training and attack among the tasks, and multiply.
 
     Networks need not be trained for it. Each kind is timed alone, so processes that share a memory bus take longer.
+
+    Args:
+        at_most: count every pass that an attack may take, not the share that attacks usually take.
     """
     threads = torch.get_num_threads()
     share = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
     replace(runtime, threads=runtime.threads or share).apply_threads()  # as they will run
-    stopwatch = _Stopwatch(runtime.device())
+    stopwatch = _Stopwatch(runtime.device(), at_most=at_most)
     try:
         parts = [stopwatch.cost(task) for task in tasks]
     finally:
@@ -73,8 +79,9 @@ def forecast(tasks: Sequence[Task], runtime: Runtime, *, workers: int = 1) -> Fo
 class _Stopwatch:
     """Seconds per optimiser step and per forward pass, timed once for each kind of work."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, at_most: bool = False) -> None:
         self.device = device
+        self.at_most = at_most
         self.timed: dict[str, float] = {}
 
     @singledispatchmethod
@@ -94,28 +101,30 @@ class _Stopwatch:
 
     @cost.register
     def _(self, task: AttackTask) -> Forecast:
-        with_gradient, without = task.component.expected_share
+        with_gradient, without = (1.0, 1.0) if self.at_most else task.component.expected_share
         free = task.gradient_free_passes()
         steep, flat = int(with_gradient * (task.total_ticks() - free)), int(without * free)
-        seconds = steep * self._pass(task.victim, gradient=True) + flat * self._pass(task.victim, gradient=False)
+        one_pass = partial(self._pass, task.victim, shape=task.images().shape)
+        seconds = steep * one_pass(gradient=True) + flat * one_pass(gradient=False)
         return Forecast(steep + flat, seconds)
 
     @cost.register
     def _(self, task: PredictTask) -> Forecast:
         data = task.data or training_data(task.moved.victim if task.moved else task.victim)
-        rows = len(getattr(load_splits(data or {}), task.part))
-        rows = min(rows, (task.moved.limit if task.moved else task.limit) or rows)
-        return Forecast(rows, rows * self._pass(task.victim, gradient=False))
+        images = getattr(load_splits(data or {}), task.part)
+        rows = min(len(images), (task.moved.limit if task.moved else task.limit) or len(images))
+        return Forecast(rows, rows * self._pass(task.victim, gradient=False, shape=images.shape))
 
     @cost.register
     def _(self, task: CorruptedPredictTask) -> Forecast:
-        rows = task.total_ticks() * len(task.corrupted.images())
-        return Forecast(rows, rows * self._pass(task.victim, gradient=False))
+        images = task.corrupted.images()
+        rows = task.total_ticks() * len(images)
+        return Forecast(rows, rows * self._pass(task.victim, gradient=False, shape=images.shape))
 
     @cost.register
     def _(self, task: LocalAnalysisTask) -> Forecast:
         rows = 7 * task.total_ticks()  # a Jacobian of ten classes (bench/jacobian.py)
-        return Forecast(rows, rows * self._pass(task.victim, gradient=True))
+        return Forecast(rows, rows * self._pass(task.victim, gradient=True, shape=task.images().shape))
 
     @cost.register
     def _(self, task: CorruptionTask) -> Forecast:
@@ -123,8 +132,15 @@ class _Stopwatch:
         pixels = channels * height * width / (3 * 32 * 32)
         return Forecast(0, task.total_ticks() * CORRUPTION_SECONDS * pixels)
 
-    def _pass(self, victim: Source, *, gradient: bool) -> float:
-        """Seconds per image of one forward pass through a victim, timed on the network before it is trained."""
+    def _pass(self, victim: Source, *, gradient: bool, shape: tuple[int, ...] = ()) -> float:
+        """Seconds per image of one forward pass: networks are timed before they are trained, other models as they are.
+
+        Args:
+            shape: (C, H, W) of the images; not needed for networks that are trained first.
+        """
+        if isinstance(victim, InMemoryModel | ExternalModel | WeightsFile):
+            kind = canonical(["external", victim.key, shape, gradient])
+            return self._once(kind, lambda: _time_external_pass(victim, shape, self.device, gradient))
         trainings = [task for task in trainings_of(victim) if isinstance(task, TrainTask)]
         if not trainings:
             return 0.0
@@ -165,12 +181,23 @@ def _time_step(task: TrainTask, device: torch.device) -> float:
 
 
 def _time_pass(task: TrainTask, device: torch.device, gradient: bool) -> float:
-    net: nn.Module = task.network().to(device)
     points: Points = load_splits(task.data).train.points(slice(0, TIMED_IMAGES), device)
+    return _time_images(task.network().to(device), points.x, gradient)
+
+
+def _time_external_pass(
+    model: InMemoryModel | ExternalModel | WeightsFile, shape: tuple[int, ...], device: torch.device, gradient: bool
+) -> float:
+    images = torch.full((TIMED_IMAGES_EXTERNAL, *shape), 0.5, device=device)
+    return _time_images(model.load().to(device), images, gradient)
+
+
+def _time_images(net: nn.Module, images: Tensor, gradient: bool) -> float:
+    """Seconds per image."""
     victim = as_victim(net)
 
     def run() -> None:
-        x = points.x.clone().requires_grad_(gradient)
+        x = images.clone().requires_grad_(gradient)
         with torch.set_grad_enabled(gradient):
             out = victim(victim.lift(x)).sum()
         if gradient:
@@ -178,7 +205,7 @@ def _time_pass(task: TrainTask, device: torch.device, gradient: bool) -> float:
         out.item()  # waits for the device
 
     with untouched(victim), channels_last(victim):
-        return shortest_time(run) / len(points.y)
+        return shortest_time(run) / len(images)
 
 
 def shortest_time(run: Callable[[], Any], *, repeats: int = 3) -> float:

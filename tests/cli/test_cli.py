@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+import surefooted
 from surefooted.components.spec import KINDS, complete, names, plural
 from surefooted.core.files import read_tensors
 from surefooted.pipeline.store import Store
@@ -78,7 +79,9 @@ def test_a_network_against_itself_and_its_data_as_foreign_tell_nothing_apart(doc
     words[words.index(task.key)] = file
     assert document("measure", *words, *place)["against"] == said["against"]
     code, out, _ = run("measure", *words, *place)
-    assert code == 0 and all(word in out for word in ("against the other", "McNemar", "AUROC", "taken apart", "digits"))
+    assert code == 0 and all(
+        word in out for word in ("with the other network", "McNemar", "AUROC", "decomposition of", "digits")
+    )
 
 
 def test_foreign_images_may_have_classes_of_their_own(document, kept, tmp_path):
@@ -124,7 +127,12 @@ def test_list(run, document):
 
 
 @pytest.mark.parametrize(
-    "words", ["--help", "-h", *(f"{c} --help" for c in ["train", "trained", "attack", "measure", "report", "list"])]
+    "words",
+    [
+        "--help",
+        "-h",
+        *(f"{c} --help" for c in ["train", "trained", "attack", "measure", "audit", "study run", "report", "list"]),
+    ],
 )
 def test_help(run, words):
     code, out, _ = run(*words.split())
@@ -132,8 +140,23 @@ def test_help(run, words):
 
 
 def test_help_needs_no_torch():
-    code = "import sys, surefooted.cli; assert not {'torch', 'lightning_fabric', 'pyarrow'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    code = """
+import sys
+from surefooted import cli
+for words in ("--help", "--version", "audit --help", "measure --help", "study run --help"):
+    sys.argv = ["surefooted", *words.split()]
+    try:
+        cli.main()
+    except SystemExit as end:
+        assert not end.code
+assert not {"torch", "lightning_fabric", "pyarrow"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
+
+
+def test_version(run):
+    code, out, error = run("--version")
+    assert (code, out, error) == (0, f"surefooted {surefooted.__version__}\n", "")
 
 
 def test_no_words_at_all_is_help(run):
@@ -154,7 +177,7 @@ def test_stopping_is_no_error_of_the_program(run, monkeypatch):
 
     monkeypatch.setattr("surefooted.pipeline.execute.execute", stop)
     code, out, error = run("train", "vanilla", *QUICK)
-    assert (code, out) == (130, "") and "the same command goes on from here" in error
+    assert (code, out) == (130, "") and "the same command resumes" in error
     code, out, _ = run("train", "vanilla", *QUICK, "--json")
     assert code == 130 and "error" in json.loads(out)
 

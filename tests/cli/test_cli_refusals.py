@@ -1,5 +1,6 @@
 """The command line, used clumsily: one message, exit code 2, no traceback, nothing lost."""
 
+import inspect
 import json
 import os
 
@@ -9,7 +10,10 @@ import torch
 from safetensors.torch import save_file
 from test_cli import QUICK
 
+from surefooted import cli
+from surefooted.cli.app import with_flags
 from surefooted.core.files import read_tensors, write_tensors
+from surefooted.errors import ArgumentError, WorkerError
 from surefooted.pipeline.store import Store
 
 
@@ -20,9 +24,9 @@ from surefooted.pipeline.store import Store
         ("train pat --method.epss 1", "pat has no argument 'epss'. Did you mean 'eps'?"),
         ("train pat --method.eps -1 --method.steps 0", "steps = '0'"),
         ("train pat --method.eps", "--method.eps has no value"),
-        ("train pat mlp", "unexpected 'mlp'"),
-        ("train", "which method? Name one (surefooted list methods), such as pat."),
-        ("train --method.eps 0.1", "options of method were given (eps), but not which; add --method NAME."),
+        ("train pat mlp", "Unexpected 'mlp'"),
+        ("train", "Which method? Name one (surefooted list methods), such as pat."),
+        ("train --method.eps 0.1", "Options for --method were given (eps) without --method itself; add --method NAME."),
         ("train vanilla --net mlpp", "Did you mean 'mlp'?"),
         ("train vanilla --net.width 0", "width = '0': input should be greater than or equal to 1"),
         ("train vanilla --net.width 1000000000", "Reduce its size"),
@@ -32,8 +36,14 @@ from surefooted.pipeline.store import Store
         ("train vanilla --data mnist", "Set --data-root or SUREFOOTED_DATA"),
         ("train vanilla --data.validation 2", "validation = '2': input should be less than or equal to 1"),
         ("train vanilla --data.validation 0.0001", "less than one image"),
-        ("train adals --data.validation 0", "the validation set has 0 images"),
-        ("train ar_adals --method.levels 500", "learns its labels from 500 validation subset(s)"),
+        (
+            "train adals --data.validation 0",
+            "1 subset(s) of the validation split, which has 0 images. Hold out more (--data.validation 0.1)",
+        ),
+        (
+            "train ar_adals --method.levels 500",
+            "learns its labels from 500 subset(s) of the validation split, which has",
+        ),
         ("train ls --method.eps 1.5", "less than or equal to 1"),
         ("train vanilla --recipe.epochs 0", "epochs = '0'"),
         ("train vanilla --recipe.batch none", "batch = 'none'"),
@@ -48,32 +58,39 @@ from surefooted.pipeline.store import Store
         ("train vanilla --net.classes 3", "mlp has no argument 'classes'. It is not an option"),
         (
             "train custom --method.perturb.eps 0.1",
-            "of method.perturb were given (eps), but not which; add --method.per",
+            "--method.perturb were given (eps) without --method.perturb itself; add --method.per",
         ),
         ("train vanilla --precision fp8", "precision = 'fp8': input should be 'fp32' or 'bf16'"),
         ("train vanilla --accelerator gpu", "accelerator is 'gpu'. Did you mean 'cpu'?"),
         ("train vanilla --devices 0", "--devices"),
         ("train vanilla --config absent.toml", "absent.toml cannot be read: No such file"),
-        ("train vanilla --bogus 3", "there is no option --bogus. Available: data, method, net, recipe, record."),
+        ("train vanilla --bogus 3", "There is no option --bogus. Available: data, method, net, recipe, record."),
         ("train vanilla --epochs 3", "Arguments of components follow their slot: --SLOT.epochs VALUE."),
         ("train vanilla --store /dev/null/x", "a part of its path is a file"),
         ("train vanilla --out /dev/null/x.safetensors", "a file already exists at that path"),
         ("train vanilla --out /proc/x.safetensors", "choose another place"),
         ("train vanilla --out /tmp", "is a directory; give the name of a file"),
-        ("attack pgd", "which network? Give --model"),
+        ("attack pgd", "Which network? Give --model"),
         ("attack pgd --model 0123", "No key of a train artifact in"),
-        ("attack pgd --model mymods:good", "To evaluate it: surefooted audit --model mymods:good --data NAME."),
-        ("measure --model good.pt2", "To evaluate it: surefooted audit --model good.pt2 --data NAME."),
-        ("attack pgd --model ../x", "../x is not there"),
-        ("attack pgd --model absent.safetensors", "absent.safetensors is not there"),
-        ("measure --model x.safetensors", "x.safetensors is not there"),
-        ("measure", "which network?"),
+        ("attack pgd --model mymods:good", "To evaluate it, run: surefooted audit --model mymods:good --data NAME."),
+        ("measure --model good.pt2", "To evaluate it, run: surefooted audit --model good.pt2 --data NAME."),
+        ("attack pgd --model ../x", "../x does not exist"),
+        ("attack pgd --model absent.safetensors", "absent.safetensors does not exist"),
+        ("measure --model x.safetensors", "x.safetensors does not exist"),
+        ("measure", "Which network?"),
         ("study run dmo", "Did you mean 'demo'?"),
         ("study run demo --size big", "'full' or 'smoke'"),
         ("study run demo --workers -1", "--workers"),
         ("study run demo --only plane", "demo has no chapters to choose from"),
         ("study run uta --size smoke --only plain", "Did you mean 'plane'?"),
         ("report uta --size smoke --only plane", "run: surefooted study run uta --size smoke --only plane"),
+        ("study run demo --seeds x", "seeds = 'x'"),
+        ("study run demo --seeds 0", "seeds = '0'"),
+        ("study run demo --seedz 2", "There is no option --seedz of demo. Did you mean 'seeds'?"),
+        ("study run uta --size smoke --seeds 2", "There is no option --seeds of uta. Available: only, size."),
+        ("study run demo --seeds", "--seeds has no value"),
+        ("study run demo seeds 2", "Unexpected 'seeds'"),
+        ("report demo --size smoke --seeds 2", "run: surefooted study run demo --size smoke --seeds 2"),
         ("study run", "name"),
         ("study rnu", "rnu"),
         ("report dmo", "Did you mean 'demo'?"),
@@ -95,6 +112,55 @@ def test_a_data_root_that_is_not_there(refused, tmp_path):
     assert f"There is no '{tmp_path}/nowhere'" in refused("train", "vanilla", "--data-root", tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("`data.validation=0.1`", "--data.validation 0.1"),
+        ("`data_root`", "--data-root"),
+        ("`recipe.weight_decay`", "--recipe.weight_decay"),
+        ("`part`", "--split"),
+        ("`temperature=halves`", "--temperature halves"),
+        ("`data.path=my folder/d.npz`", "--data.path my folder/d.npz"),
+        # Quoted text that is no argument of the command stays as it is.
+        ("`model.eval()`", "`model.eval()`"),
+        ("`torch.export`", "`torch.export`"),
+        ("`surefooted train`", "`surefooted train`"),
+        ("`batch`", "`batch`"),
+        ("`DATA`", "`DATA`"),
+        ("``", "``"),
+    ],
+)
+def test_arguments_are_written_as_flags(message, shown):
+    names = ["data", "data_root", "recipe", "split", "temperature"]
+    assert with_flags(f"Set {message}, or {message}.", names) == f"Set {shown}, or {shown}."
+
+
+def test_an_error_of_the_library_is_shown_with_flags_of_the_command(refused, monkeypatch):
+    def fail(*_, **__):
+        raise ArgumentError("Lower `recipe.lr` or set `data.validation=0.1`; `seeds` is unknown here.")
+
+    monkeypatch.setattr("surefooted.pipeline.execute.execute", fail)
+    shown = "Lower --recipe.lr or set --data.validation 0.1; `seeds` is unknown here."
+    assert refused("train", "vanilla", *QUICK) == shown
+
+
+def test_a_lost_worker_is_one_message(refused, monkeypatch):
+    def fail(*_, **__):
+        raise WorkerError("A worker process ended.")
+
+    monkeypatch.setattr("surefooted.pipeline.execute.execute", fail)
+    assert refused("train", "vanilla", *QUICK) == "A worker process ended."
+
+
+def test_functions_take_few_arguments_by_position():
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    for module in vars(cli).values():
+        if inspect.ismodule(module):
+            for name, function in inspect.getmembers(module, inspect.isfunction):
+                parameters = inspect.signature(function).parameters.values()
+                assert sum(one.kind in kinds for one in parameters) <= 8, name
+
+
 def test_all_faults_are_said_at_once(refused):
     words = ["--method.eps", "-1", "--method.stepz", "3", "--recipe.lr", "0", "--net.widht", "3", "--net", "mlp"]
     lines = refused("train", "pat", *words).splitlines()
@@ -104,7 +170,7 @@ def test_all_faults_are_said_at_once(refused):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("attack", "which attack? Name one (surefooted list attacks)"),
+        ("attack", "Which attack? Name one (surefooted list attacks)"),
         ("attack pdg", "Did you mean 'pgd'?"),
         ("attack pgd --attack.norm l3", "'linf' or 'l2'"),
         ("attack pgd --attack.eps -0.1", "eps = '-0.1'"),
@@ -116,16 +182,16 @@ def test_all_faults_are_said_at_once(refused):
         ("attack autoattack --attack.version custom --attack.attacks apgd_ce", "expected a list. Write [apgd_ce]"),
         ("measure --ece.bin 5", "ece has no argument 'bin'. Did you mean 'bins'?"),
         ("measure --ece 5", "the options of a metric are written --ece.OPTION VALUE"),
-        ("measure --metric ece --nll.bins 5", "there is no option --nll.bins"),
-        ("measure --levels 100000", "--levels is 100000, and there are 449 images"),
+        ("measure --metric ece --nll.bins 5", "There is no option --nll.bins"),
+        ("measure --levels 100000", "--levels is 100000, but there are only 449 images"),
         ("measure --draws 0", "--draws"),
-        ("measure --attack.eps 1", "options of attack were given (eps), but not which; add --attack NAME."),
+        ("measure --attack.eps 1", "Options for --attack were given (eps) without --attack itself; add --attack NAME."),
         ("measure --attack pgdd", "Did you mean 'pgd'?"),
-        ("measure pgd", "unexpected 'pgd'"),
+        ("measure pgd", "Unexpected 'pgd'"),
         ("measure --against 0123", "No key of a train artifact in"),
         ("measure --ood digit", "Did you mean 'digits'?"),
-        ("measure --ood.path x", "options of ood were given (path), but not which"),
-        ("measure --ood plane", "the images of --ood are (1, 1, 2), and the network is for (1, 8, 8)"),
+        ("measure --ood.path x", "Options for --ood were given (path) without --ood itself"),
+        ("measure --ood plane", "The images of --ood are (1, 1, 2), but the network reads (1, 8, 8)"),
     ],
 )
 def test_bad_words_about_a_network(refused, kept, words, said):
@@ -140,8 +206,8 @@ def test_a_file_without_data_asks_for_them(refused, kept, tmp_path):
     tensors, about = read_tensors(task.path(Store(root)) / "weights.safetensors")
     write_tensors(tmp_path / "w.safetensors", tensors, about | {"data": {"npz": {"path": "gone.npz"}}})
     words = ["--model", tmp_path / "w.safetensors", "--store", root, "--accelerator", "cpu"]
-    assert "name a data set (--data)" in refused("attack", "fgsm", *words)
-    assert "name a data set (--data)" in refused("measure", *words)
+    assert "Name a data set with --data." in refused("attack", "fgsm", *words)
+    assert "Name a data set with --data." in refused("measure", *words)
 
 
 def test_files_that_hold_no_network(refused, tmp_path):
@@ -171,7 +237,7 @@ def test_a_key_that_is_short_or_of_a_damaged_artefact(refused, kept, tmp_path):
     assert "cannot be read as JSON" in refused("attack", "pgd", "--model", "aa11", *place)
     # The same words with other data are another network: it is not trained in silence.
     (store.path("train", "aa22") / "spec.json").write_text(json.dumps(task.arguments()))
-    assert "no longer those that aa22 was trained with" in refused("attack", "pgd", "--model", "aa22", *place)
+    assert "Another version of surefooted trained aa22" in refused("attack", "pgd", "--model", "aa22", *place)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import surefooted as sf
+from surefooted.cli.study import request_study
 from surefooted.core.files import read_tensors
 from surefooted.data import digits
 from surefooted.evaluation.metrics import nll
@@ -68,7 +69,7 @@ def test_what_a_training_is_told_is_what_is_trained(document, tmp_path):
 def test_a_study_is_run_and_its_report_is_written_again(document, run, own, monkeypatch, tmp_path):
     root, task = own
     study = Study(lambda: [PredictTask(task, limit=25)], lambda store: Page("A small study"))
-    monkeypatch.setattr("surefooted.cli.actions.studying._study", lambda *_: study)
+    monkeypatch.setattr("surefooted.cli.study.StudyRequest.build", lambda _: study)
     monkeypatch.chdir(tmp_path)
     place = ["--store", root]
     code, _, error = run("report", "demo", *place)
@@ -80,3 +81,27 @@ def test_a_study_is_run_and_its_report_is_written_again(document, run, own, monk
     document("report", "demo", "--out", tmp_path / "there", *place)
     pages = [(tmp_path / where / "index.html").read_bytes() for where in ("here", "there")]
     assert pages[0] == pages[1]
+
+
+def test_a_study_takes_arguments_of_its_own(document, own, monkeypatch, tmp_path):
+    """demo trains nine methods, so as many networks per seed; each number of seeds has a report of its own."""
+    root, task = own
+    requests = [request_study("demo", words, size="smoke", only=[]) for words in ([], ["--seeds", "2"], ["--seeds=1"])]
+    one, two = ({t.key for t in request.build().tasks() if t.kind == "train"} for request in requests[:0:-1])
+    assert len(two) == 2 * len(one) and one < two
+    assert [str(request.folder()) for request in requests] == [
+        "reports/demo_smoke",
+        "reports/demo_smoke_seeds-2",
+        "reports/demo_smoke_seeds-1",
+    ]
+    seen = []
+
+    def build(request):
+        seen.append(request)
+        return Study(lambda: [PredictTask(task, limit=25)], lambda store: Page("A small study"))
+
+    monkeypatch.setattr("surefooted.cli.study.StudyRequest.build", build)
+    monkeypatch.chdir(tmp_path)
+    words = ["--size", "smoke", "--seeds", "2", "--workers", "1", "--accelerator", "cpu", "--store", root]
+    assert document("study", "run", "demo", *words)["report"] == "reports/demo_smoke_seeds-2/index.html"
+    assert seen[0].arguments == {"size": "smoke", "seeds": "2"}

@@ -65,7 +65,7 @@ class WeightsFile:
         valid = isinstance(spec, dict) and len(spec) == 1 and all(isinstance(v, dict) for v in spec.values())
         return (spec if valid else None), about.get("checksum")
 
-    def load(self, store: Store) -> nn.Module:
+    def load(self, store: Store | None = None) -> nn.Module:
         return load_model(self.file)
 
     def _existing(self) -> Path:

@@ -1,0 +1,104 @@
+"""What commands do alike: open the store, find networks, choose data and images. Torch is loaded by calls only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from surefooted.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from surefooted.pipeline.runtime import Runtime
+    from surefooted.pipeline.store import Store
+    from surefooted.pipeline.tasks import ComponentSpec, Source
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Session:
+    """Where artifacts are kept, what to run on, and how to answer."""
+
+    store: Store
+    runtime: Runtime
+    as_json: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The images to evaluate on, and the seed of random draws.
+
+    Attributes:
+        split: train, validation or test.
+        limit: maximum number of images; 0 for all.
+        seed: key of every random draw.
+    """
+
+    split: Any = "test"
+    limit: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ArgumentError(f"--split is {self.split!r}; expected train, validation or test.")
+
+
+def open_session(
+    store: Path | None,
+    data_root: Path | None = None,
+    accelerator: str = "auto",
+    *,
+    devices: int = 1,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> Session:
+    """Open the store and choose the device, after checking both; data are looked for in ``data_root``."""
+    from surefooted.pipeline.runtime import Runtime
+    from surefooted.pipeline.store import Store
+
+    if data_root is not None:
+        from surefooted.data.paths import set_data_root
+
+        set_data_root(data_root)
+    runtime = Runtime(accelerator, devices)
+    return Session(Store(store), runtime, as_json, quiet)
+
+
+def find_network(model: str | None, store: Store) -> Source:
+    """The network that ``--model`` names."""
+    from surefooted.pipeline.lookup import find_victim
+
+    if model is None:
+        raise ArgumentError(
+            "Which network? Give --model with a key that `surefooted train` printed, or a .safetensors file."
+        )
+    return find_victim(model, store)
+
+
+def own_data(network: Source | None) -> dict[str, str]:
+    """Default of the slot ``data``: options given without a name are of the set that the network was trained on."""
+    from surefooted.components.spec import base_name
+    from surefooted.pipeline.tasks import training_data
+
+    own = training_data(network)
+    return {"data": base_name(own)} if own else {}
+
+
+def choose_data(network: Source | None, given: Mapping[str, Any]) -> ComponentSpec | None:
+    """The data set to evaluate on; None for the network's own.
+
+    Options that are not given are as in the network's training, if the set is the same: the default split would put
+    training images into the test set.
+    """
+    from surefooted.components.spec import complete, parse_spec
+    from surefooted.pipeline.tasks import training_data
+
+    if "data" not in given:
+        return None
+    own = training_data(network)
+    (name, arguments), (own_name, own_options) = parse_spec(given["data"]), parse_spec(own) if own else ("", {})
+    chosen = complete("data", {name: (own_options if name == own_name else {}) | arguments})
+    return None if chosen == own else chosen
