@@ -23,7 +23,7 @@ from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import AttackTask
 from surefooted.report import Finding
 from surefooted.report.page import Verdict
-from surefooted.studies.claims import apart, claim_gain
+from surefooted.studies.claims import claim_gain, mean_difference
 
 METRICS = ("accuracy", "confidence", "overconfidence", "nll", "brier", "ece", "classwise_ece")
 
@@ -180,7 +180,7 @@ def _levels(f: Findings) -> Finding:
     half = int(f.level.max() + 1) // 2
     return claim_gain(
         "It is more over-confident where its answer is easiest to change (AR-AdaLS, figure 1).",
-        apart((sure - right)[f.level == 0], (sure - right)[f.level >= half]),
+        mean_difference((sure - right)[f.level == 0], (sure - right)[f.level >= half]),
         f"confidence less accuracy, level 1 less levels {half + 1} and above",
         see="levels",
     )

@@ -12,8 +12,8 @@ from surefooted.evaluation.metrics.robustness import robust_accuracy
 from surefooted.pipeline.tasks import made_by
 from surefooted.report import Column, Figure, Page, Panel, Section, Table
 from surefooted.report import figures as draw
-from surefooted.studies.method_comparison.design import NORMS
-from surefooted.studies.shared_figures import bins
+from surefooted.studies.method_comparison.design import NORM_SYMBOLS
+from surefooted.studies.shared_figures import reliability_bins
 
 MODEL = "the classifier"
 
@@ -22,8 +22,8 @@ def page(f: Findings) -> Page:
     a = f.audit
     return Page(
         f"Audit of {a.model}",
-        f"Is it as sure as it should be, does it keep its footing within {NORMS[a.norm]} ε = {a.eps:.4g}, and can "
-        "these numbers be trusted?",
+        f"Is it as sure as it should be, does it keep its footing within {NORM_SYMBOLS[a.norm]} ε = {a.eps:.4g}, and "
+        "can these numbers be trusted?",
         claims(f),
         (
             Section("Can these numbers be trusted?", "", (_flag_table(f),)),
@@ -73,7 +73,7 @@ def _calibration_table(f: Findings) -> Table:
     caption = (
         f"95 % intervals over images: Wilson's for accuracy, bootstrap elsewhere ({f.audit.budget.draws} draws). "
         f"Temperature: {f.cooled[1]}. "
-        f"AutoAttack: {NORMS[f.audit.norm]}, ε = {f.audit.eps:.4g}; a row retires when it is misclassified. "
+        f"AutoAttack: {NORM_SYMBOLS[f.audit.norm]}, ε = {f.audit.eps:.4g}; a row retires when it is misclassified. "
         + f.caption()
     )
     return Table("calibration", "Calibration", columns, rows, caption)
@@ -102,7 +102,7 @@ def _robustness_table(f: Findings) -> Table:
             "robust": robust_accuracy(f.attacks_at(f.audit.eps)),
         }
     )
-    norm = NORMS[f.audit.norm]
+    norm = NORM_SYMBOLS[f.audit.norm]
     caption = f"{norm}; 95 % Wilson intervals; a row retires when it is misclassified. {_missing(f)}{f.caption()}"
     return Table("robust-accuracy", "Robust accuracy", columns, tuple(rows), caption)
 
@@ -127,14 +127,14 @@ def _curve(f: Findings) -> Figure:
         "accuracy-vs-eps",
         "Accuracy under attack",
         Panel(lambda ax: draw.accuracy_vs_eps(ax, {MODEL: curve}), size=(6.4, 4.2), series={MODEL: curve}),
-        f"The worst of all attacks at each {NORMS[f.audit.norm]} ε, with 95 % intervals. {f.caption()}",
+        f"The worst of all attacks at each {NORM_SYMBOLS[f.audit.norm]} ε, with 95 % intervals. {f.caption()}",
         "Accuracy of the classifier against the size of the perturbation.",
     )
 
 
 def _reliability(f: Findings) -> Figure:
     shown = {"as it is": f.clean, "after temperature scaling": f.cooled[0]}
-    curves = {name: bins(p) for name, p in shown.items()}
+    curves = {name: reliability_bins(p) for name, p in shown.items()}
 
     def panel(name: str) -> Panel:
         one = {name: curves[name]}

@@ -15,7 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from surefooted.core.files import as_input_error, read_json, sha256_of, with_hint, write_json
+from torch import Tensor
+
+from surefooted.core.files import as_input_error, read_json, read_tensors, sha256_of, with_hint, write_json
 from surefooted.errors import InputError
 
 FORMAT = 1
@@ -82,6 +84,11 @@ class Store:
                 yield place
         except OSError as error:
             raise InputError(f"{place} cannot be read: {error.strerror or error}.") from None
+
+    def tensors(self, kind: str, key: str, name: str) -> dict[str, Tensor]:
+        """Tensors of one file of an artifact."""
+        with self.reading(kind, key) as place:
+            return read_tensors(place / name)[0]
 
     def find(self, kind: str, prefix: str) -> Path:
         """The artefact whose key begins so."""

@@ -35,7 +35,7 @@ from surefooted.pipeline.tasks import (
     training_data,
 )
 from surefooted.report.terminal import escape, format_value, make_table, print_json, say
-from surefooted.studies.ranking import NEAREST
+from surefooted.studies.ranking import NEAREST_BOUNDARY
 
 Bound = Mapping[str, Callable[..., float]]
 # Metrics beside each other that a terminal of 80 columns can show by level.
@@ -80,7 +80,11 @@ def measured(
         check_same_data((victim, against))
     first = predicted(victim, data)
     second = predicted(against, data or training_data(victim)) if against else None
-    ranked = attack_task(victim, NEAREST, on, data=data, limit=limit, seed=seed, keep_points=False) if levels else None
+    ranked = (
+        attack_task(victim, NEAREST_BOUNDARY, on, data=data, limit=limit, seed=seed, keep_points=False)
+        if levels
+        else None
+    )
     sides = _sides(victim, on, data, given["ood"], limit, seed) if "ood" in given else ()
     tasks = [task for task in (first, second, ranked, *sides) if task is not None]
     execute(tasks, store, runtime=runtime, quiet=quiet)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 from torch import Tensor, nn
 
 from surefooted.components.spec import build, canonical, complete, digest
-from surefooted.core.files import read_tensors, write_json
+from surefooted.core.files import write_json
 from surefooted.data.images import Splits
 from surefooted.pipeline.runtime import OnProgress, Runtime, provenance
 from surefooted.pipeline.store import Store
@@ -64,8 +64,7 @@ class Task(ABC):
 
     def tensors(self, store: Store, name: str) -> dict[str, Tensor]:
         """What a file of the artefact holds."""
-        with store.reading(self.kind, self.key) as place:
-            return read_tensors(place / name)[0]
+        return store.tensors(self.kind, self.key, name)
 
     def is_done(self, store: Store) -> bool:
         return store.has(self.kind, self.key)
