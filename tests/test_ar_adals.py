@@ -70,7 +70,10 @@ def test_sizes_are_what_they_say():
 
 def test_a_new_corruption_does_not_change_the_reproduction(monkeypatch):
     def corrupted(module):
-        designs = [module.paper("digits", "small_convnet", "recipe"), replace(module.cpu(), data="digits")]
+        designs = [
+            module.paper("digits", "small_convnet", "recipe"),
+            replace(module.cpu(), data="digits", net="small_convnet"),
+        ]
         return [[task.key for task in design.corrupted.values()] for design in designs]
 
     module = sys.modules["surefooted.studies.ar_adals.study"]
