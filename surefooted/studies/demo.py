@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from surefooted.components.component import Count, component
+from pydantic import Field
+
+from surefooted.components.component import component
 from surefooted.evaluation.metrics import accuracy, debiased_ece, ece
 from surefooted.evaluation.metrics.stability import variance_of_each
 from surefooted.pipeline.tasks import made_by
@@ -14,6 +16,9 @@ from surefooted.studies.claims import HUNDREDTHS, claim_gain, claim_gain_over_se
 from surefooted.studies.method_comparison import figures, tables
 from surefooted.studies.method_comparison.design import ComparisonResults, MethodComparison
 from surefooted.studies.ranking import NEAREST_BOUNDARY, NEAREST_BOUNDARY_QUICK
+
+# One seed has no variance over seeds, and a claim on the mean over seeds no interval.
+SeveralSeeds = Annotated[int, Field(ge=2, description="whole number from 2")]
 
 _EPS = 0.1
 _ADVERSARY = {"eps": _EPS, "steps": 7, "step_size": _EPS / 4}
@@ -31,12 +36,12 @@ _METHODS = {
 
 
 @component
-def demo(*, size: Literal["full", "smoke"] = "full", seeds: Count = 3) -> Study:
+def demo(*, size: Literal["full", "smoke"] = "full", seeds: SeveralSeeds = 3) -> Study:
     """Nine methods on 8×8 digits over several seeds: calibration, robustness, and their relation; a few minutes.
 
     Args:
         size: smoke is for tests: few epochs, a hundred test images, short attacks. Its numbers mean nothing.
-        seeds: trainings per method.
+        seeds: trainings per method, at least 2: claims are judged by their spread over seeds.
 
     Returns:
         The study.
