@@ -13,7 +13,21 @@ from surefooted.studies.base import Study
 
 
 class Chapter(ABC):
-    """One experiment of a study: its tasks, its section of the page, and its verdicts on the paper's claims."""
+    """One experiment of a study: its tasks, its section of the page, and its verdicts on the paper's claims.
+
+    Example:
+        >>> class Empty(Chapter):
+        ...     name = "empty"
+        ...
+        ...     def tasks(self):
+        ...         return []
+        ...
+        ...     def section(self, store):
+        ...         return Section("Nothing to see")
+        >>> study = combine_chapters(select_chapters([Empty()], ["empty"]), "A study", "Of one chapter.")
+        >>> len(study.tasks())
+        0
+    """
 
     @property
     @abstractmethod
