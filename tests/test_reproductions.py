@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from math import nan
+from math import hypot, nan, pi, sqrt, tan
 from pathlib import Path
 from statistics import fmean
 
@@ -20,12 +20,12 @@ from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import MCDropout, MemberOf, PredictTask, TrainTask, train_task
 from surefooted.report import write_page
-from surefooted.studies.claims import claim_all, claim_gain, discount_by_seed_spread
+from surefooted.studies.claims import claim_all, claim_gain, discount_by_seed_spread, simultaneous
 from surefooted.studies.entm import grids as entm_grids
 from surefooted.studies.entm.design import SEARCHED
-from surefooted.studies.grid import Grid
-from surefooted.studies.paper_comparison import Compared, overall, table
-from surefooted.studies.paper_numbers import printed
+from surefooted.studies.grid import SINGLE_TRAINING_NOTE, Grid, score_interval
+from surefooted.studies.paper_comparison import CellComparison, claim_reproduced, comparison_table
+from surefooted.studies.paper_numbers import printed_numbers
 from surefooted.studies.uta import design as uta_cells
 from surefooted.studies.uta import figures as uta_figures
 from surefooted.studies.uta import grids as uta_grids
@@ -78,7 +78,8 @@ def test_the_report_is_whole(ran, tmp_path):
     assert {item.name for item in page.items} >= PAGES[name]
     assert write_page(page, tmp_path).stat().st_size > 50_000
     texts = json.dumps([vars(finding) for finding in page.findings])
-    assert "printed cells are reproduced" in texts and all(finding.see for finding in page.findings)
+    assert "We reproduce" in texts and all(finding.see for finding in page.findings)
+    assert (page.subtitle + texts).count(SINGLE_TRAINING_NOTE) == 1
 
 
 def test_each_chapter_stands_alone(ran, tmp_path, monkeypatch):
@@ -114,11 +115,11 @@ def test_numbers_are_those_of_the_cells(ran):
     method, attack = next(iter(grid.attacked))
     found = grid.attacked[method, attack][0][0].result(store)["found"]
     robust = 1 - found.double().mean().item()
-    assert grid.interval(store, method, attack).value == pytest.approx(robust)
-    clean = grid.interval(store, method).value
-    score = grid.score(store, method, attack)
+    assert grid.accuracy_interval(store, method, attack).value == pytest.approx(robust)
+    clean = grid.accuracy_interval(store, method).value
+    score = grid.score_interval(store, method, attack)
     assert score.value == pytest.approx((clean + robust) / 2) and score.low <= score.value <= score.high
-    gain = grid.gain(store, (method, ""), (method, attack))
+    gain = grid.accuracy_gain(store, (method, ""), (method, attack))
     p = grid.clean[method][0].result(store)
     right = p.log_p.argmax(-1)[: len(found)] == p.y[: len(found)]
     assert gain.value == pytest.approx((right.double() - (~found).double()).mean().item())
@@ -131,7 +132,7 @@ def test_numbers_are_those_of_the_cells(ran):
 def test_what_is_claimed_of_cifar10_is_in_its_grid():
     grid = entm_grids.resnet18("cifar10")
     strong = entm_grids.strongest(grid)
-    assert strong == "PGD40-16" and strong.replace("PGD", "CW") in grid.white
+    assert strong == "PGD40-16" and strong.replace("PGD", "CW") in grid.white_box
     assert {"PAT", "PAT-EntM", "TRADES", "TRADES-EntM"} <= grid.methods.keys()
 
 
@@ -145,16 +146,19 @@ def test_cells_that_two_grids_share_are_computed_once():
     assert not proxies & {task.key for (task,) in one.trained.values()}
 
 
-def test_printed_cells_and_ours():
+def test_a_printed_cell_is_reproduced_within_two_points_or_inside_the_interval():
     near, inside, off = (
-        Compared({"Method": "PAT"}, 0.5, Interval(*ours, 100))
+        CellComparison({"Method": "PAT"}, 0.5, Interval(*ours, 100))
         for ours in ((0.52, nan, nan), (0.6, 0.45, 0.7), (0.6, 0.55, 0.65))
     )
-    assert [task.reproduced for task in (near, inside, off)] == [True, True, False]
+    assert [task.is_reproduced for task in (near, inside, off)] == [True, True, False]
     assert off.difference == pytest.approx(0.1)
-    assert "2 of 3" in table("t", "T", (near, inside, off), "").caption
+    assert "2 of 3" in comparison_table("t", "T", (near, inside, off), "").caption
+    ends = [CellComparison({"Method": "PAT"}, 0.5, Interval(ours, nan, nan, 100)) for ours in (0.4799, 0.48, 0.5201)]
+    assert [task.is_reproduced for task in ends] == [False, True, False]
     assert (
-        overall("All.", [near] * 9 + [off], "t").verdict == "holds" and overall("All.", [off], "t").verdict != "holds"
+        claim_reproduced("All.", [near] * 9 + [off], "t").verdict == "holds"
+        and claim_reproduced("All.", [off], "t").verdict != "holds"
     )
     ends = ((0.1, 1), (-1, 1), (-1, -0.1))
     three = ["holds", "unclear", "does not hold"]
@@ -162,14 +166,83 @@ def test_printed_cells_and_ours():
     assert [claim_gain("x", Interval(0, low + 5, high + 5, 9), "", margin=5).verdict for low, high in ends] == three
 
 
-def test_claims_on_several_settings_and_beside_a_second_training():
-    won, open_, lost = (Interval(0, *ends, 9) for ends in ((0.1, 1), (-1, 1), (-1, -0.1)))
-    for gains, verdict in (((won, open_), "holds"), ((open_, open_), "unclear"), ((won, lost), "does not hold")):
-        assert claim_all("x", dict(zip("ab", gains)), "").verdict == verdict
+def test_a_reproduced_cell_that_says_little_is_counted_in_the_caption():
+    """An interval wider than ten points is uninformative; a number that another method has too is ambiguous."""
+
+    def caption(*cells):
+        return comparison_table("t", "T", [CellComparison({"Method": m}, p, Interval(*i, 9)) for m, p, i in cells], "")
+
+    narrow, wide = ("PAT", 0.5, (0.54, 0.491, 0.589)), ("PAT", 0.5, (0.54, 0.489, 0.591))
+    assert "uninformative" not in caption(narrow).caption
+    assert "In 1 of these, the interval is wider than 10 points" in caption(wide).caption
+    one, other, far = (("A", 0.50, (0.51, nan, nan)), ("B", 0.52, (0.53, nan, nan)), ("B", 0.60, (0.60, nan, nan)))
+    assert "In 1 of these, our value also agrees with another method's number." in caption(one, other).caption
+    assert "another method" not in caption(one, far).caption
+
+
+def test_a_claim_on_every_case_needs_every_case_to_be_better():
+    better, unclear, worse = (Interval(mid, mid - 0.4, mid + 0.4, 10_000) for mid in (1, 0, -1))
+    for gains, verdict in (
+        ((better, better), "holds"),
+        ((better, unclear), "unclear"),
+        ((unclear, unclear), "unclear"),
+        ((better, worse), "does not hold"),
+        ((), "unclear"),
+    ):
+        finding = claim_all("x", dict(zip("ab", gains)), "")
+        assert finding.verdict == verdict
+    counts = claim_all("x", {"a": better, "b": unclear, "c": worse}, "").evidence
+    assert "significantly better in 1 of 3 cases, worse in 1 (corrected for 3 comparisons)" in counts
+    assert claim_all("x", {"a": unclear, "b": better}, "", margin=-0.5).verdict == "holds"
+
+
+def test_the_worst_of_many_cases_is_corrected_for_their_number():
+    # Quantiles of a normal distribution: 1.95996 for one case of 95 %, 2.80703 for each of ten together.
+    for high, verdict in ((-0.5, "does not hold"), (-0.4, "unclear")):
+        half = high + 1.5  # value -1.5, so the corrected upper bound is -1.5 + 1.43220 half: -0.068 and +0.075
+        gains = {"worst": Interval(-1.5, -1.5 - half, high, 10**7)} | {f"{k}": Interval(0, -1, 1, 99) for k in range(9)}
+        assert claim_all("x", gains, "").verdict == verdict
+    assert claim_all("x", {"worst": Interval(-1.5, -2.6, -0.4, 10**7)}, "").verdict == "does not hold"
+    # With one degree of freedom the quantile at p is tan(π (p - 1/2)).
+    factor = tan(0.4875 * pi) / tan(0.475 * pi)
+    assert simultaneous(Interval(5, 4, 6, 2), 2) == pytest.approx((5, 5 - factor, 5 + factor, 2))
+    assert simultaneous(Interval(5, 4, 6, 2), 1) == (5, 4, 6, 2)
+
+
+def test_a_gain_is_unclear_if_two_seeds_differ_by_a_third_of_it():
     sure = claim_gain("x", Interval(0.03, 0.02, 0.04, 9), "")
     assert discount_by_seed_spread(sure, 0.03, 0.009, "PAT").verdict == "holds"
     assert discount_by_seed_spread(sure, 0.03, 0.011, "PAT").verdict == "unclear"
-    assert "two networks of PAT are 1.10 points apart" in discount_by_seed_spread(sure, 0.03, 0.011, "PAT").evidence
+    assert "two seeds of PAT differ by 1.10 points" in discount_by_seed_spread(sure, 0.03, 0.011, "PAT").evidence
+
+
+def test_the_interval_of_a_score_is_that_of_the_mean_over_images(monkeypatch, tmp_path):
+    wrong = {"": torch.tensor([0, 0, 1, 0]).bool(), "FGSM": torch.tensor([0, 1, 1, 0]).bool()}
+    monkeypatch.setattr(Grid, "misclassified", lambda self, store, name, attack="": wrong[attack])
+    grid = uta_grids.pixels("digits", "mlp", epochs=1, limit=0)
+    # Scores of the images 1, 1/2, 0, 1: mean 5/8, variance (9 + 1 + 25 + 9) / 64 / 3; t of three degrees of freedom.
+    half = 3.182446 * sqrt(44 / 64 / 3 / 4)
+    expected = (0.625, 0.625 - half, 0.625 + half, 4)
+    assert grid.score_interval(Store(tmp_path), "PGD-AT 0.1", "FGSM") == pytest.approx(expected)
+
+
+def test_the_interval_of_a_score_counts_images_that_were_not_attacked_as_another_group():
+    right, robust = torch.tensor([1, 1, 0, 1, 0, 1]).bool(), torch.tensor([1, 0]).bool()
+    # Clean accuracy 4/6, robust 1/2. Attacked images give (2/6 · 1 + 1) / 2 and (2/6 · 1 + 0) / 2, the others
+    # 4/6 · right / 2 of right = 0, 1, 0, 1: variances 1/8 and 1/27; t of one and of three degrees of freedom.
+    half = hypot(12.706205 * sqrt(1 / 8 / 2), 3.182446 * sqrt(1 / 27 / 4))
+    assert score_interval(right, robust) == pytest.approx((7 / 12, 7 / 12 - half, 7 / 12 + half, 6))
+
+
+@pytest.mark.parametrize("attacked", [200, 100])
+def test_the_interval_of_a_score_covers_the_true_score_in_95_of_100_cases(attacked):
+    draw, hits = torch.Generator().manual_seed(0), 0
+    for _ in range(1000):
+        right = torch.rand(200, generator=draw) < 0.8
+        robust = right[:attacked] & (torch.rand(attacked, generator=draw) < 0.75 / 0.8)
+        interval = score_interval(right, robust)
+        hits += interval.low <= (0.8 + 0.75) / 2 <= interval.high
+    assert 0.93 <= hits / 1000 <= 0.97  # 95 % ± 3 standard errors
 
 
 def test_the_best_of_many_is_not_judged_by_what_it_was_chosen_by(monkeypatch, tmp_path):
@@ -181,8 +254,8 @@ def test_the_best_of_many_is_not_judged_by_what_it_was_chosen_by(monkeypatch, tm
         apart, naive = [], []
         for _ in range(200):
             lost = {f"{k}": torch.rand(100, generator=draw).lt(0.5 - edge * (k == 3)).double() for k in range(9)}
-            monkeypatch.setattr(Grid, "_lost", lambda self, store, name, attack, lost=lost: lost[name])
-            apart.append(grid.best_gain(store, [f"{k}" for k in range(8)], ["8"], "").value)
+            monkeypatch.setattr(Grid, "_image_scores", lambda self, store, name, attack, lost=lost: 1 - lost[name])
+            apart.append(grid.best_score_gain(store, [f"{k}" for k in range(8)], ["8"], "").value)
             naive.append(float(lost["8"].mean() - min(lost[f"{k}"].mean() for k in range(8))))
         return apart, naive
 
@@ -193,10 +266,10 @@ def test_the_best_of_many_is_not_judged_by_what_it_was_chosen_by(monkeypatch, tm
 
 def test_of_several_networks_the_others_choose_the_best(monkeypatch, tmp_path):
     scores = {"a": [0.9, 0.1, 0.1], "b": [0.2, 0.3, 0.4], "c": [0.0, 0.0, 0.0]}
-    monkeypatch.setattr(Grid, "_scores", lambda self, store, name, attack: scores[name])
+    monkeypatch.setattr(Grid, "_network_scores", lambda self, store, name, attack: scores[name])
     grid, store = uta_grids.pixels("digits", "mlp", epochs=1, limit=1, seeds=3), Store(tmp_path)
     # Without its first network a is worse than b, with it better.
-    assert grid.best_gain(store, ["a", "b"], ["c"], "").value == pytest.approx((0.2 + 0.1 + 0.1) / 3)
+    assert grid.best_score_gain(store, ["a", "b"], ["c"], "").value == pytest.approx((0.2 + 0.1 + 0.1) / 3)
 
 
 def test_a_rise_is_by_network_or_by_image_and_above_0_where_the_later_grid_is_better(monkeypatch, tmp_path):
@@ -204,13 +277,13 @@ def test_a_rise_is_by_network_or_by_image_and_above_0_where_the_later_grid_is_be
     few, more = (uta_grids.pixels("digits", "mlp", epochs=epochs, limit=1, seeds=3) for epochs in (1, 2))
     assert (few.epochs, more.epochs) == (1, 2)
     scores = {1: [0.1, 0.5, 0.3], 2: [0.3, 0.6, 0.6]}
-    monkeypatch.setattr(Grid, "_scores", lambda self, store, name, attack: scores[self.epochs])
-    seen = more.rise(store, few, "PGD-AT 0.1", "")
+    monkeypatch.setattr(Grid, "_network_scores", lambda self, store, name, attack: scores[self.epochs])
+    seen = more.score_gain(store, few, "PGD-AT 0.1", "")
     assert seen.value == pytest.approx(0.2) and seen.n == 3 and seen.low == pytest.approx(0.2 - 4.302653 * 0.1 / 3**0.5)
     few, more = (uta_grids.pixels("digits", "mlp", epochs=epochs, limit=4) for epochs in (1, 2))
     lost = {1: torch.tensor([1.0, 0.5, 0.5, 0.0]), 2: torch.tensor([0.5, 0.0, 0.5, 0.0])}
-    monkeypatch.setattr(Grid, "_lost", lambda self, store, name, attack: lost[self.epochs])
-    seen = more.rise(store, few, "PGD-AT 0.1", "")
+    monkeypatch.setattr(Grid, "_image_scores", lambda self, store, name, attack: 1 - lost[self.epochs])
+    seen = more.score_gain(store, few, "PGD-AT 0.1", "")
     assert seen.value == pytest.approx(0.25) and seen.n == 4
 
 
@@ -231,24 +304,24 @@ def test_overfitting_is_catastrophic_where_what_was_learnt_is_gone(monkeypatch, 
 
 def test_every_printed_cell_has_its_place():
     grid = entm_grids.mnist(data="digits", net="small_convnet")
-    here = [row for row in printed("entm") if row["table"] == "9"]
+    here = [row for row in printed_numbers("entm") if row["table"] == "9"]
     assert len(here) == 72 and {row["method"] for row in here} <= set(grid.methods)
     named = {row["attack"] if row["setting"] == "white-box" else f"black-box {row['attack']}" for row in here}
-    assert named - {"Clean"} == {*grid.white, *grid.black}
+    assert named - {"Clean"} == {*grid.white_box, *grid.black_box}
     for data, (tables, _, _) in entm_grids.RESNET18.items():
-        rows = [row for row in printed("entm") if row["dataset"] == data and row["table"] in tables]
+        rows = [row for row in printed_numbers("entm") if row["dataset"] == data and row["table"] in tables]
         assert rows and {row["method"] for row in rows} <= set(entm_grids.methods({"eps": 0.1}))
     grids = {data: uta_grids.pixels("digits", "mlp", epochs=1, limit=1) for data in ("mnist", "fashion_mnist")}
     for data, grid in {**grids, "svhn": uta_grids.svhn()}.items():
-        rows = [row for row in printed("uta") if (row["table"], row["dataset"]) == ("1", data)]
+        rows = [row for row in printed_numbers("uta") if (row["table"], row["dataset"]) == ("1", data)]
         tasks = {(f"{row['method']} {row['eps_train']}", f"AutoAttack {row['eps_test']}") for row in rows}
         suites = [uta_grids.attack(eps) for eps in uta_grids.tested_at(grid)]
         assert tasks and tasks == {
             (one, suite) for one in grid.methods if one != uta_grids.STANDARD for suite in suites
         }
-        assert len(grid.white) == len(suites) + len(uta_grids.drawn_at(grid)) and uta_grids.WIDE in uta_grids.drawn_at(
-            grid
-        )
+        assert len(grid.white_box) == len(suites) + len(
+            uta_grids.drawn_at(grid)
+        ) and uta_grids.WIDE in uta_grids.drawn_at(grid)
     assert uta_figures.MEASURES.keys() == {"clean", "fgsm", "pgd"}
 
 

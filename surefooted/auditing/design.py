@@ -28,7 +28,7 @@ from surefooted.pipeline.tasks import (
     load_splits,
     training_data,
 )
-from surefooted.studies.ranking import CARLINI_WAGNER, NEAREST, QUICK
+from surefooted.studies.ranking import CARLINI_WAGNER, NEAREST_BOUNDARY, NEAREST_BOUNDARY_QUICK
 
 # Radii of the sweep, as multiples of the audit's own ε.
 EPS_FACTORS = (0.25, 0.5, 1.0, 2.0)
@@ -56,11 +56,11 @@ class AuditBudget:
 
 
 BUDGETS = {
-    "quick": AuditBudget(256, 20, {"budget": "quick"}, 200, NEAREST),
-    "standard": AuditBudget(1000, 40, {"budget": "lean"}, 1000, NEAREST),
+    "quick": AuditBudget(256, 20, {"budget": "quick"}, 200, NEAREST_BOUNDARY),
+    "standard": AuditBudget(1000, 40, {"budget": "lean"}, 1000, NEAREST_BOUNDARY),
     "full": AuditBudget(0, 100, {}, 5000, CARLINI_WAGNER),
     # For tests: it exercises every part, and its numbers mean little.
-    "smoke": AuditBudget(64, 10, {"steps": 5, "targets": 2, "queries": 40}, 40, QUICK, 100),
+    "smoke": AuditBudget(64, 10, {"steps": 5, "targets": 2, "queries": 40}, 40, NEAREST_BOUNDARY_QUICK, 100),
 }
 
 

@@ -23,7 +23,7 @@ from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import AttackTask
 from surefooted.report import Finding
 from surefooted.report.page import Verdict
-from surefooted.studies.claims import apart, claim_gain
+from surefooted.studies.claims import claim_gain, mean_difference
 
 METRICS = ("accuracy", "confidence", "overconfidence", "nll", "brier", "ece", "classwise_ece")
 
@@ -207,7 +207,7 @@ def _overconfident_near_the_boundary(f: AuditFindings) -> Finding:
     upper = f"levels {half + 1}–{count}" if half + 1 < count else f"level {count}"
     return claim_gain(
         "It is more over-confident on images close to the decision boundary (AR-AdaLS, figure 1).",
-        apart((sure - right)[f.level == 0], (sure - right)[f.level >= half]),
+        mean_difference((sure - right)[f.level == 0], (sure - right)[f.level >= half]),
         f"overconfidence (confidence − accuracy), level 1 minus {upper}",
         see="levels",
     )

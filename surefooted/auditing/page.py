@@ -11,8 +11,7 @@ from surefooted.evaluation.metrics.robustness import robust_accuracy
 from surefooted.pipeline.tasks import collect_provenance
 from surefooted.report import Column, Figure, Page, Panel, Section, Table
 from surefooted.report import figures as draw
-from surefooted.studies.method_comparison.design import NORMS
-from surefooted.studies.shared_figures import bins
+from surefooted.studies.method_comparison.design import NORM_SYMBOLS
 
 # The one series of every figure.
 MODEL = "the classifier"
@@ -23,8 +22,8 @@ def audit_page(f: AuditFindings) -> Page:
     d = f.design
     return Page(
         f"Audit of {d.model}",
-        f"How well is it calibrated, how robust is it within {NORMS[d.options.norm]} ε = {d.options.eps:.4g}, and can "
-        "these numbers be trusted?",
+        f"How well is it calibrated, how robust is it within {NORM_SYMBOLS[d.options.norm]} ε = {d.options.eps:.4g}, "
+        "and can these numbers be trusted?",
         claims(f),
         (
             Section("Can these numbers be trusted?", "", (_flag_table(f),)),
@@ -76,8 +75,8 @@ def _calibration_table(f: AuditFindings) -> Table:
     caption = (
         "Intervals: 95 %, over test images; Wilson for accuracy, bootstrap for the other metrics "
         f"({d.budget.draws} draws). Temperature: {f.temperature_scaled[1]}. "
-        f"AutoAttack: {NORMS[d.options.norm]}, ε = {d.options.eps:.4g}; an image is dropped once an attack succeeds. "
-        + f.caption()
+        f"AutoAttack: {NORM_SYMBOLS[d.options.norm]}, ε = {d.options.eps:.4g}; "
+        "an image is dropped once an attack succeeds. " + f.caption()
     )
     return Table("calibration", "Calibration", columns, rows, caption)
 
@@ -101,7 +100,7 @@ def _robustness_table(f: AuditFindings) -> Table:
     ]
     rows.append({"attack": "worst case of all within ε", "eps": eps, "robust": _worst_case(f, eps)})
     caption = (
-        f"{NORMS[f.design.options.norm]}; 95 % Wilson intervals; an image is dropped once an attack succeeds. "
+        f"{NORM_SYMBOLS[f.design.options.norm]}; 95 % Wilson intervals; an image is dropped once an attack succeeds. "
         f"{_note_on_few_classes(f)}{f.caption()}"
     )
     return Table("robust-accuracy", "Robust accuracy", columns, tuple(rows), caption)
@@ -124,7 +123,8 @@ def _accuracy_figure(f: AuditFindings) -> Figure:
         "accuracy-vs-eps",
         "Accuracy under attack",
         Panel(lambda ax: draw.accuracy_vs_eps(ax, {MODEL: curve}), size=(6.4, 4.2), series={MODEL: curve}),
-        f"Worst case of all attacks at each {NORMS[f.design.options.norm]} ε, with 95 % intervals. {f.caption()}",
+        f"Worst case of all attacks at each {NORM_SYMBOLS[f.design.options.norm]} ε, with 95 % intervals. "
+        f"{f.caption()}",
         "Accuracy of the classifier against the perturbation radius.",
     )
 
@@ -135,7 +135,7 @@ def _worst_case(f: AuditFindings, eps: float) -> Interval:
 
 def _reliability_figure(f: AuditFindings) -> Figure:
     scaled, note = f.temperature_scaled
-    curves = {"clean": bins(f.clean), "temperature-scaled": bins(scaled)}
+    curves = {"clean": reliability_bins(f.clean), "temperature-scaled": reliability_bins(scaled)}
 
     def panel(name: str) -> Panel:
         one = {name: curves[name]}

@@ -129,7 +129,7 @@ class _Plan:
 
 def _plan(network: Source, given: Mapping[str, Any], subset: Subset, *, levels: int, other: Source | None) -> _Plan:
     from surefooted.pipeline.tasks import PredictTask, attack_task, check_same_data, eval_images, training_data
-    from surefooted.studies.ranking import NEAREST
+    from surefooted.studies.ranking import NEAREST_BOUNDARY
 
     data, split, limit, seed = choose_data(network, given), subset.split, subset.limit, subset.seed
     if levels and levels > (n := len(eval_images(network, data, split, limit))):
@@ -147,7 +147,7 @@ def _plan(network: Source, given: Mapping[str, Any], subset: Subset, *, levels: 
     return _Plan(
         predictions(network, data),
         predictions(other, data or training_data(network)) if other else None,
-        attacked(network, NEAREST, data, points=False) if levels else None,
+        attacked(network, NEAREST_BOUNDARY, data, points=False) if levels else None,
         levels,
         _uncertainty(network, data, given["ood"], subset) if "ood" in given else (),
     )

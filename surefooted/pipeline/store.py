@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from torch import Tensor
 
-from surefooted.core.files import as_input_error, read_json, sha256_of, with_hint, write_json
+from surefooted.core.files import as_input_error, read_json, read_tensors, sha256_of, with_hint, write_json
 from surefooted.errors import InputError, StoreError
 
 FORMAT = 1
@@ -94,6 +95,11 @@ class Store:
                 yield place
         except OSError as error:
             raise StoreError(f"{place} cannot be read: {error.strerror or error}.") from None
+
+    def tensors(self, kind: str, key: str, name: str) -> dict[str, Tensor]:
+        """Tensors of one file of an artifact."""
+        with self.reading(kind, key) as place:
+            return read_tensors(place / name)[0]
 
     def find(self, kind: str, prefix: str) -> Path:
         """The directory of the only artifact of a kind whose key begins with ``prefix``.

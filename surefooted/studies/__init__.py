@@ -1,6 +1,7 @@
-"""Studies: many cells, and the page that says what came of them.
+"""Studies: many tasks, and the page that reports their results.
 
-A study and its package have one name: all are imported here, so that the name is the study whatever is imported first.
+A study and its package have the same name. All studies are imported here, so that the name is the study whatever is
+imported first.
 """
 
 from surefooted.studies.ar_adals import ar_adals

@@ -1,11 +1,11 @@
-"""Studies of experiments that do not hang together: each is a chapter, which can be run and reported on alone."""
+"""Studies of independent experiments: each is a chapter that can be run and reported alone."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from surefooted.errors import InputError, did_you_mean
+from surefooted.errors import ArgumentError, did_you_mean
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import Task, collect_provenance
 from surefooted.report import Finding, Page, Section
@@ -13,49 +13,82 @@ from surefooted.studies.base import Study
 
 
 class Chapter(ABC):
-    """One experiment: what is computed, what is shown of it, and what it says of the paper's claims."""
+    """One experiment of a study: its tasks, its section of the page, and its verdicts on the paper's claims.
+
+    Example:
+        >>> class Empty(Chapter):
+        ...     name = "empty"
+        ...
+        ...     def tasks(self):
+        ...         return []
+        ...
+        ...     def section(self, store):
+        ...         return Section("Nothing to see")
+        >>> study = combine_chapters(select_chapters([Empty()], ["empty"]), "A study", "Of one chapter.")
+        >>> len(study.tasks())
+        0
+    """
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """What it is asked for by."""
+        """Name by which the user selects the chapter."""
 
     @abstractmethod
     def tasks(self) -> list[Task]:
-        """All artefacts that section and findings read."""
+        """All tasks whose artifacts the section and the findings read."""
 
     @abstractmethod
-    def section(self, store: Store) -> Section: ...
+    def section(self, store: Store) -> Section:
+        """Tables and figures."""
 
     def findings(self, store: Store) -> list[Finding]:
-        """What the paper claims of it, judged."""
+        """The paper's claims about this experiment, judged."""
+        return []
+
+    def notes(self) -> list[str]:
+        """Reservations that the page states once, whichever chapters make them."""
         return []
 
 
-def bound(chapters: Sequence[Chapter], title: str, subtitle: str) -> Study:
-    """A study that runs the chapters in their order, and has a page of them all."""
+def combine_chapters(chapters: Sequence[Chapter], title: str, subtitle: str) -> Study:
+    """A study that runs the chapters in their order, with one page for all of them.
+
+    Args:
+        chapters: the experiments.
+        title: title of the page.
+        subtitle: sentences below the title; the chapters' notes are appended, each once.
+
+    Returns:
+        The study.
+    """
 
     def tasks() -> list[Task]:
-        return [task for one in chapters for task in one.tasks()]
+        return [task for chapter in chapters for task in chapter.tasks()]
 
     def page(store: Store) -> Page:
+        notes = dict.fromkeys(note for chapter in chapters for note in chapter.notes())
         return Page(
             title,
-            subtitle,
-            tuple(finding for one in chapters for finding in one.findings(store)),
-            tuple(one.section(store) for one in chapters),
+            " ".join([subtitle, *notes]),
+            tuple(finding for chapter in chapters for finding in chapter.findings(store)),
+            tuple(chapter.section(store) for chapter in chapters),
             collect_provenance(tasks(), store),
         )
 
     return Study(tasks, page)
 
 
-def chosen(chapters: Sequence[Chapter], only: Sequence[str]) -> list[Chapter]:
-    """Those of the given names, all where there are none; in the study's order."""
-    names = [one.name for one in chapters]
+def select_chapters(chapters: Sequence[Chapter], only: Sequence[str]) -> list[Chapter]:
+    """The chapters with the given names in the study's order, or all chapters if no name is given.
+
+    Raises:
+        ArgumentError: if a name is unknown.
+    """
+    names = [chapter.name for chapter in chapters]
     for name in only:
         if name not in names:
-            raise InputError(
-                f"no chapter {name!r} in this size.{did_you_mean(name, names)} Available: {', '.join(names)}."
-            )
-    return [one for one in chapters if not only or one.name in only]
+            hint = did_you_mean(name, names)
+            listed = "" if "Available" in hint else f" Available: {', '.join(names)}."
+            raise ArgumentError(f"This size of the study has no chapter {name!r}.{hint}{listed}")
+    return [chapter for chapter in chapters if not only or chapter.name in only]

@@ -1,4 +1,7 @@
-"""A claim and what was measured of it, as one finding: its 95 % interval gives the verdict."""
+"""Claims and their verdicts: a 95 % interval of what was measured decides whether a claim holds.
+
+A claim *holds* if its interval lies above the margin, *does not hold* if it lies below, and is *unclear* otherwise.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,26 @@ from surefooted.evaluation.metrics.intervals import Interval, mean_interval, see
 from surefooted.report import Finding
 from surefooted.report.page import Verdict
 
-# Units of shares, and of variances of shares, which are printed a hundredfold.
+# Units of shares, and of variances of shares. Both are printed multiplied by 100.
 POINTS, HUNDREDTHS = " points", " hundredths"
-# A share as good as none: what one run of an attack may miss, or find by luck.
+# A share below this counts as 0: one run of an attack may miss so many images, or break them by luck.
 ZERO_TOLERANCE = 0.01
-AGAINST = f"against {100 * ZERO_TOLERANCE:g} %"
-# Two networks of one method are a first idea of how trainings differ, and a rough one: were there nothing else, a
-# difference would still be above three times theirs in a fifth of the cases.
+TOLERANCE_NOTE = f"tolerance {100 * ZERO_TOLERANCE:g} %"
+# The difference of two seeds is a rough estimate of the spread over seeds. Without any effect, a difference would still
+# exceed three times this estimate in about a fifth of the cases.
 SEED_SPREAD_FACTOR = 3
+LEVEL = 0.95
 
 
 @runtime_checkable
 class Gain(Protocol):
-    """An interval of whatever kind: above 0 where the claim is borne out."""
+    """A difference with its interval, of whatever type: above 0 if the claim is true.
+
+    Example:
+        >>> from surefooted.evaluation.metrics.intervals import Interval
+        >>> isinstance(Interval(0.02, 0.01, 0.03, 100), Gain)
+        True
+    """
 
     @property
     def value(self) -> float: ...
@@ -36,91 +46,248 @@ class Gain(Protocol):
 
 
 def claim_gain(
-    text: str, gain: Gain, measure: str, *, see: str = "", over: str = "", margin: float = 0.0, unit: str = POINTS
+    text: str, gain: Gain, measure: str, *, see: str = "", sampling: str = "", margin: float = 0.0, unit: str = POINTS
 ) -> Finding:
-    """A claim judged by the interval of its gain: it holds if that lies above the margin.
+    """Judge a claim of a gain: it holds if the whole interval lies above the margin.
 
     Args:
-        measure: what the gain is a gain of.
-        over: what the interval is over.
+        text: the claim.
+        gain: the measured difference with its interval.
+        measure: the quantity and its two sides, such as "accuracy, UTA-AT minus PGD-AT".
+        see: name of the table or figure that shows the numbers.
+        sampling: what the interval covers, such as "95 % interval over test images".
         margin: what the gain must exceed; below 0 for "not worse by more than".
-        unit: of what is printed; points and hundredths are a hundred times the gain.
+        unit: unit of the printed numbers. Points and hundredths are printed multiplied by 100.
+
+    Returns:
+        The claim with its verdict and evidence.
+
+    Example:
+        >>> from surefooted.evaluation.metrics.intervals import Interval
+        >>> finding = claim_gain("A beats B.", Interval(0.02, 0.01, 0.03, 100), "accuracy, A minus B")
+        >>> finding.verdict, finding.evidence
+        ('holds', 'accuracy, A minus B: +2.00 points [+1.00, +3.00]')
     """
     verdict: Verdict = "holds" if gain.low > margin else "does not hold" if gain.high < margin else "unclear"
-    beyond = f", against {_told(margin, unit)}" if margin else ""
-    told = f"; {over}" if over else ""
-    return Finding(text, verdict, f"{measure}: {spelled(gain, unit)}{beyond}{told}", see)
+    threshold = f", margin {_format_number(margin, unit)}" if margin else ""
+    return Finding(text, verdict, _join(f"{measure}: {format_gain(gain, unit)}{threshold}", sampling), see)
 
 
-def claim_equal(text: str, gain: Gain, measure: str, *, within: float, see: str = "", over: str = "") -> Finding:
-    """A claim of no difference: it holds if the whole interval is within so much of 0, either way."""
-    lies = -within < gain.low and gain.high < within
-    verdict: Verdict = "holds" if lies else "does not hold" if gain.low > within or gain.high < -within else "unclear"
-    return Finding(text, verdict, f"{measure}: {spelled(gain)}, against ±{100 * within:g}; {over}", see)
+def claim_equal(text: str, gain: Gain, measure: str, *, within: float, see: str = "", sampling: str = "") -> Finding:
+    """Judge a claim of equivalence: it holds if the whole interval lies within ±``within``.
+
+    Args:
+        text, gain, measure, see, sampling: as for ``claim_gain``.
+        within: largest difference, as a share, that still counts as equal.
+
+    Returns:
+        The claim; it does not hold if the whole interval lies outside on one side.
+
+    Example:
+        >>> from surefooted.evaluation.metrics.intervals import Interval
+        >>> claim_equal("A equals B.", Interval(0.0, -0.004, 0.004, 100), "A minus B", within=0.01).verdict
+        'holds'
+    """
+    inside, outside = -within < gain.low and gain.high < within, gain.low > within or gain.high < -within
+    verdict: Verdict = "holds" if inside else "does not hold" if outside else "unclear"
+    evidence = f"{measure}: {format_gain(gain)}, equivalence margin ±{100 * within:g} points"
+    return Finding(text, verdict, _join(evidence, sampling), see)
 
 
-def claim_at_most(text: str, accuracy: Interval, guess: float, who: str, *, see: str = "", over: str = "") -> Finding:
-    """A claim that an accuracy is no better than a guess: it holds if its whole interval lies below."""
-    short = Interval(guess - accuracy.value, guess - accuracy.high, guess - accuracy.low, accuracy.n)
-    return claim_gain(text, short, f"{100 * guess:g} % less {who}", see=see, over=over)
+def claim_at_most(
+    text: str, accuracy: Interval, chance: float, subject: str, *, see: str = "", sampling: str = ""
+) -> Finding:
+    """Judge a claim that an accuracy is no better than chance: it holds if the whole interval lies below.
+
+    Args:
+        text, see, sampling: as for ``claim_gain``.
+        accuracy: the measured accuracy with its interval.
+        chance: accuracy of a random guess.
+        subject: what the accuracy is of, such as "EntM under PGD40-48".
+
+    Returns:
+        The claim; it does not hold if the whole interval lies above chance.
+
+    Example:
+        >>> from surefooted.evaluation.metrics.intervals import Interval
+        >>> claim_at_most("EntM is at chance.", Interval(0.15, 0.13, 0.17, 900), 0.1, "EntM under PGD").evidence
+        'EntM under PGD is 5.00 points above chance (10 %) [+3.00, +7.00]'
+    """
+    low, high = accuracy.low - chance, accuracy.high - chance
+    verdict: Verdict = "holds" if high < 0 else "does not hold" if low > 0 else "unclear"
+    distance = accuracy.value - chance
+    bounds = "" if isnan(low) else f" [{_format_number(low, POINTS)}, {_format_number(high, POINTS)}]"
+    side = "below" if distance < 0 else "above"
+    evidence = f"{subject} is {100 * abs(distance):.2f} points {side} chance ({100 * chance:g} %){bounds}"
+    return Finding(text, verdict, _join(evidence, sampling), see)
 
 
 def claim_zero(text: str, shares: Sequence[Interval], evidence: str, *, see: str = "") -> Finding:
-    """A claim that shares are 0: it holds if all of their intervals lie below ``LITTLE``, not if one lies above."""
-    gone, left = (
-        all(share.high < ZERO_TOLERANCE for share in shares),
-        any(share.low > ZERO_TOLERANCE for share in shares),
-    )
-    return Finding(text, "holds" if gone else "does not hold" if left else "unclear", evidence, see)
-
-
-def claim_all(text: str, gains: Mapping[str, Gain], measure: str, *, see: str = "", over: str = "") -> Finding:
-    """A claim on every one of several settings: it fails where one is surely lost, and needs one that is surely won.
+    """Judge a claim that shares are 0: it holds if all intervals lie below ``ZERO_TOLERANCE``.
 
     Args:
-        gains: by setting.
+        text, see: as for ``claim_gain``.
+        shares: the shares with their intervals.
+        evidence: the numbers, in words.
+
+    Returns:
+        The claim; it does not hold if any interval lies above ``ZERO_TOLERANCE``.
+
+    Example:
+        >>> from surefooted.evaluation.metrics.intervals import Interval
+        >>> claim_zero("Nothing withstands.", [Interval(0.0, 0.0, 0.004, 1000)], "0 of 1000").verdict
+        'holds'
     """
-    won, lost = sum(gain.low > 0 for gain in gains.values()), sum(gain.high < 0 for gain in gains.values())
-    verdict: Verdict = "does not hold" if lost else "holds" if won else "unclear"
-    each = ", ".join(f"{100 * gain.value:+.1f} {where}" for where, gain in gains.items())
-    told = f"{measure}, points: {each}; surely ahead in {won} of {len(gains)}, surely behind in {lost}; {over}"
-    return Finding(text, verdict, told, see)
+    zero = all(share.high < ZERO_TOLERANCE for share in shares)
+    positive = any(share.low > ZERO_TOLERANCE for share in shares)
+    return Finding(text, "holds" if zero else "does not hold" if positive else "unclear", evidence, see)
 
 
-def discount_by_seed_spread(found: Finding, by: float, apart: float, told: str) -> Finding:
-    """Unclear, where the gain is little beside what two trainings of one kind differ by.
+def claim_all(
+    text: str,
+    gains: Mapping[str, Interval],
+    measure: str,
+    *,
+    see: str = "",
+    sampling: str = "",
+    margin: float = 0.0,
+) -> Finding:
+    """Judge a claim on every one of several cases: it holds if every case is significantly better.
+
+    "Every case is better" needs no correction for the number of cases: all tests must reject (an intersection-union
+    test). "Some case is worse" does, because one of many cases looks worse by chance; its intervals are widened to
+    simultaneous ones (Bonferroni).
 
     Args:
-        by: the gain.
-        apart: how far apart the two are.
-        told: which two they are, and by what.
+        text, measure, see, sampling: as for ``claim_gain``.
+        gains: the gain in each case, with its Student t interval of 95 %, by the case's name.
+        margin: what every gain must exceed; below 0 for "nowhere worse by more than".
+
+    Returns:
+        The claim; it does not hold if at least one case is significantly worse, and is unclear otherwise.
+
+    Reference: Berger 1982, theorem 1 (intersection-union tests).
+
+    Example:
+        >>> from surefooted.evaluation.metrics.intervals import Interval
+        >>> better, unclear = Interval(0.02, 0.01, 0.03, 100), Interval(0.0, -0.01, 0.01, 100)
+        >>> claim_all("A beats B.", {"at 0.1": better, "at 0.2": unclear}, "A minus B").verdict
+        'unclear'
     """
-    said = f"{found.evidence}; two networks of {told} are {100 * apart:.2f} points apart"
-    if abs(by) > SEED_SPREAD_FACTOR * apart:
-        return replace(found, evidence=said)
-    return replace(found, verdict="unclear", evidence=f"{said}, which is not little beside it")
+    better = sum(gain.low > margin for gain in gains.values())
+    worse = sum(simultaneous(gain, len(gains)).high < margin for gain in gains.values())
+    verdict: Verdict = "does not hold" if worse else "holds" if gains and better == len(gains) else "unclear"
+    values = ", ".join(f"{100 * gain.value:+.1f} {case}" for case, gain in gains.items())
+    threshold = f", margin {_format_number(margin, POINTS)}" if margin else ""
+    counts = f"significantly better in {better} of {len(gains)} cases, worse in {worse}"
+    corrected = f" (corrected for {len(gains)} comparisons)" if len(gains) > 1 else ""
+    return Finding(text, verdict, _join(f"{measure}, points: {values}{threshold}; {counts}{corrected}", sampling), see)
 
 
-def over_seeds(
+def claim_gain_over_seeds(
     text: str, gains: Sequence[float], measure: str, *, see: str = "", margin: float = 0.0, unit: str = POINTS
 ) -> Finding:
-    """A claim judged by its gain on every seed: the t interval of their mean."""
-    gain, over = seed_interval(gains), f"over {len(gains)} seeds"
-    return claim_gain(text, gain, measure, see=see, over=over, margin=margin, unit=unit)
+    """Judge a claim by its gain in every seed, with the Student t interval of the mean over seeds.
+
+    Args:
+        text, measure, see, margin, unit: as for ``claim_gain``.
+        gains: the gain of each seed.
+
+    Returns:
+        The claim; with a single seed it is unclear.
+
+    Example:
+        >>> claim_gain_over_seeds("A beats B.", [0.010, 0.011, 0.009], "accuracy, A minus B").verdict
+        'holds'
+    """
+    sampling = f"95 % interval over {len(gains)} seeds"
+    return claim_gain(text, seed_interval(gains), measure, see=see, sampling=sampling, margin=margin, unit=unit)
 
 
-def spelled(gain: Gain, unit: str = POINTS) -> str:
-    """``+1.20 points [+0.80, +1.60]``."""
-    value, low, high = (_told(float(part), unit) for part in (gain.value, gain.low, gain.high))
-    return f"{value}{unit}, too few for an interval" if isnan(gain.low) else f"{value}{unit} [{low}, {high}]"
+def discount_by_seed_spread(finding: Finding, gain: float, seed_difference: float, networks: str) -> Finding:
+    """Turn a verdict into *unclear* if the gain is not large compared with the difference of two seeds.
+
+    Args:
+        finding: a claim judged by an interval that does not cover training seeds.
+        gain: the gain that the claim is about.
+        seed_difference: absolute difference of two trainings that differ in their seed only.
+        networks: which two they are, such as "PAT under PGD40-48".
+
+    Returns:
+        The finding with the seeds' difference in its evidence. The verdict stays if the gain is more than
+        ``SEED_SPREAD_FACTOR`` times as large.
+
+    Example:
+        >>> finding = claim_gain_over_seeds("A beats B.", [0.010, 0.011, 0.009], "accuracy, A minus B")
+        >>> discount_by_seed_spread(finding, 0.01, 0.005, "A").verdict
+        'unclear'
+    """
+    evidence = f"{finding.evidence}; two seeds of {networks} differ by {100 * seed_difference:.2f} points"
+    if abs(gain) > SEED_SPREAD_FACTOR * seed_difference:
+        return replace(finding, evidence=evidence)
+    return replace(finding, verdict="unclear", evidence=f"{evidence}, at least 1/{SEED_SPREAD_FACTOR} of the effect")
 
 
-def apart(first: Tensor, second: Tensor) -> Interval:
-    """Difference of the means of two groups of examples, with its interval; of fewer than two there is none."""
+def simultaneous(interval: Interval, cases: int, *, level: float = LEVEL) -> Interval:
+    """Widen a Student t interval so that ``cases`` of its kind hold at once (Bonferroni).
+
+    Args:
+        interval: a t interval of a mean of ``n`` values at the given level.
+        cases: number of intervals.
+        level: confidence level of each interval before, and of all of them together after.
+
+    Returns:
+        The interval at level 1 − (1 − level) / cases.
+
+    Example:
+        >>> from surefooted.evaluation.metrics.intervals import Interval
+        >>> wide = simultaneous(Interval(0.0, -1.0, 1.0, 10_000), 10)
+        >>> round(wide.high, 2)  # 2.81 / 1.96, as the quantiles of a normal distribution
+        1.43
+    """
+    value, low, high, n = interval
+    if cases < 2 or n < 2:
+        return interval
+    from scipy.stats import t
+
+    factor = float(t.isf((1 - level) / (2 * cases), n - 1) / t.isf((1 - level) / 2, n - 1))
+    return Interval(value, value - factor * (value - low), value + factor * (high - value), n)
+
+
+def mean_difference(first: Tensor, second: Tensor) -> Interval:
+    """Difference of the means of two independent groups of examples, with a 95 % interval.
+
+    Args:
+        first, second: values of the examples of each group, shape (n,) and (m,).
+
+    Returns:
+        The interval; its bounds are nan if a group has fewer than two examples.
+
+    Example:
+        >>> import torch
+        >>> mean_difference(torch.tensor([3.0, 5.0]), torch.tensor([1.0, 2.0])).value
+        2.5
+    """
     one, other = mean_interval(first), mean_interval(second)
     value, half = one.value - other.value, hypot(one.high - one.value, other.high - other.value)
     return Interval(value, value - half, value + half, one.n + other.n)
 
 
-def _told(value: float, unit: str) -> str:
+def format_gain(gain: Gain, unit: str = POINTS) -> str:
+    """A gain with its interval as text.
+
+    Example:
+        >>> from surefooted.evaluation.metrics.intervals import Interval
+        >>> format_gain(Interval(0.012, 0.008, 0.016, 100))
+        '+1.20 points [+0.80, +1.60]'
+    """
+    value, low, high = (_format_number(float(part), unit) for part in (gain.value, gain.low, gain.high))
+    return f"{value}{unit}, too few values for an interval" if isnan(gain.low) else f"{value}{unit} [{low}, {high}]"
+
+
+def _join(evidence: str, sampling: str) -> str:
+    return f"{evidence}; {sampling}" if sampling else evidence
+
+
+def _format_number(value: float, unit: str) -> str:
     return f"{100 * value:+.2f}" if unit in (POINTS, HUNDREDTHS) else f"{value:+.3g}"

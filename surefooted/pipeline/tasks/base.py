@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 from torch import Tensor, nn
 
 from surefooted.components.spec import build, canonical, digest
-from surefooted.core.files import read_tensors, write_json
+from surefooted.core.files import write_json
 from surefooted.pipeline.runtime import Runtime, provenance
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.workers import OnProgress
@@ -75,8 +75,7 @@ class Task(ABC):
 
     def tensors(self, store: Store, name: str) -> dict[str, Tensor]:
         """The tensors in one file of the artifact."""
-        with store.reading(self.kind, self.key) as place:
-            return read_tensors(place / name)[0]
+        return store.tensors(self.kind, self.key, name)
 
     def is_done(self, store: Store) -> bool:
         """Whether the store holds the artifact."""

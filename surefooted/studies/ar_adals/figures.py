@@ -1,4 +1,4 @@
-"""Figures of the AR-AdaLS study, drawn as the paper's."""
+"""Figures of the AR-AdaLS study, drawn like the paper's."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from surefooted.pipeline.tasks.corruption import INTENSITIES
 from surefooted.report import Figure, Panel, points
 from surefooted.report import boxes as drawn
 from surefooted.report import figures as draw
-from surefooted.studies.ar_adals.results import ShiftResults, ensemble_of
-from surefooted.studies.shared_figures import bins, level_figure, pooled
+from surefooted.studies.ar_adals.results import ShiftResults, ensemble_name
+from surefooted.studies.shared_figures import pool, reliability_bins, robustness_level_figure
 
-TICKS = ("clean", *map(str, INTENSITIES))
-SPOKEN = {"ece": "ECE", "accuracy": "Accuracy", "variance": "Variance over networks"}
+_TICKS = ("clean", *map(str, INTENSITIES))
+_METRIC_TITLES = {"ece": "ECE", "accuracy": "Accuracy", "variance": "Variance over networks"}
 
 
-def levels(n: ShiftResults, names: Sequence[str]) -> Figure:
+def calibration_by_level(n: ShiftResults, names: Sequence[str]) -> Figure:
     """Figures 1 and 2: accuracy, confidence and ECE over the robustness levels."""
-    return level_figure(
+    return robustness_level_figure(
         {name: n.clean[name] for name in names},
-        n.level,
+        n.levels,
         names=n.names,
-        caption="Level 1 holds the test images whose answer is easiest to change on the vanilla network of the same "
-        f"seed. Mean over networks, band from least to greatest. {n.made.caption()}",
-        of=" (figures 1, 2)",
+        caption="Level 1 contains the test images closest to the decision boundary of the vanilla network of the same "
+        f"seed. Mean over networks, band from least to greatest. {n.design.caption()}",
+        source=" (figures 1, 2)",
     )
 
 
 def level_variance(n: ShiftResults, names: Sequence[str]) -> Figure:
-    """Figure 1: variance over the networks by level."""
-    x = list(range(1, n.made.levels + 1))
+    """Figure 1: variance over networks by robustness level."""
+    x = list(range(1, n.design.levels + 1))
     lines = {
-        name: draw.Line(x, variance_by_level([p.log_p for p in n.clean[name]], n.level[0]).tolist()) for name in names
+        name: draw.Line(x, variance_by_level([p.log_p for p in n.clean[name]], n.levels[0]).tolist()) for name in names
     }
 
     def plot(ax: draw.Axes) -> None:
@@ -47,64 +47,80 @@ def level_variance(n: ShiftResults, names: Sequence[str]) -> Figure:
         "level-variance",
         "Variance of the predictions by adversarial-robustness level (figure 1)",
         Panel(plot, size=(6.4, 4.2), series=lines),
-        f"Over the networks of a method; levels by the first vanilla network. {n.made.caption()}",
-        "Variance over the robustness levels, a line a method.",
+        f"Over the networks of a method; levels by the first vanilla network. {n.design.caption()}",
+        "Variance over the robustness levels, one line per method.",
     )
 
 
-def boxes(
-    n: ShiftResults, names: Sequence[str], what: str, of: str, *, ensembles: bool, beside: Sequence[str] = ()
+def shift_boxes(
+    n: ShiftResults,
+    names: Sequence[str],
+    metric: str,
+    source: str,
+    *,
+    ensembles: bool,
+    extra_ensembles: Sequence[str] = (),
 ) -> Figure:
-    """Figures 3, 4 and 7: a box over the types of corruption for every method and intensity.
+    """Figures 3, 4 and 7: a box over corruption types for every method and intensity.
 
     Args:
-        of: the paper's number.
-        beside: methods whose ensembles stand beside single networks.
+        n: the numbers.
+        names: methods.
+        metric: "ece", "accuracy" or "variance".
+        source: the paper's figures, for the title.
+        ensembles: whether the methods' ensembles are shown, or their single networks.
+        extra_ensembles: methods whose ensembles are shown beside single networks.
+
+    Returns:
+        The figure.
     """
-    groups = {name: _groups(n, name, what, ensembles) for name in names}
-    groups |= {ensemble_of(name): _groups(n, name, what, True) for name in beside}
-    coloured = [*n.names, *map(ensemble_of, beside)]
-    kind = "ensembles" if ensembles else "single"
-    ticks = {name: [tick for tick, values in zip(TICKS, group) for _ in values] for name, group in groups.items()}
+    groups = {name: _groups(n, name, metric, ensembles) for name in names}
+    groups |= {ensemble_name(name): _groups(n, name, metric, True) for name in extra_ensembles}
+    coloured = [*n.names, *map(ensemble_name, extra_ensembles)]
+    kind, networks = ("ensembles", "ensembles") if ensembles else ("single", "single networks")
+    ticks = {name: [tick for tick, values in zip(_TICKS, group) for _ in values] for name, group in groups.items()}
     return Figure(
-        f"box-{what}-{kind}",
-        f"{SPOKEN[what]} on clean and shifted images, {'ensembles' if ensembles else 'single networks'} ({of})",
+        f"box-{metric}-{kind}",
+        f"{_METRIC_TITLES[metric]} on clean and shifted images, {networks} ({source})",
         Panel(
             lambda ax: drawn.boxes(
-                ax, groups, ticks=TICKS, names=coloured, ylabel=SPOKEN[what], percent=what != "variance"
+                ax, groups, ticks=_TICKS, names=coloured, ylabel=_METRIC_TITLES[metric], percent=metric != "variance"
             ),
             size=(7.6, 4.2),
             series={name: draw.Line(ticks[name], list(chain.from_iterable(group))) for name, group in groups.items()},
         ),
-        "Quartiles over the types of corruption, whiskers from least to greatest"
-        f"{'' if ensembles else '; of each type the mean over the single networks'}. {n.made.caption()}",
-        f"{SPOKEN[what]} against the intensity of the shift, a box a method.",
+        "Quartiles over corruption types, whiskers from least to greatest"
+        f"{'' if ensembles else '; each type is averaged over single networks'}. {n.design.caption()}",
+        f"{_METRIC_TITLES[metric]} against the intensity of the shift, one box per method.",
     )
 
 
-def reliability(n: ShiftResults, names: Sequence[str]) -> Figure:
-    """Figures 6 and 8: single networks against their ensemble, clean images."""
+def ensemble_reliability(n: ShiftResults, names: Sequence[str]) -> Figure:
+    """Figures 6 and 8: reliability of single networks and of their ensemble on clean images."""
 
     def panel(name: str) -> Panel:
-        curves = {"single": bins(pooled(n.clean[name])), "ensemble": bins(n.ensemble_clean(name))}
+        curves = {
+            "single": reliability_bins(pool(n.clean[name])),
+            "ensemble": reliability_bins(n.ensemble_predictions(name)),
+        }
         return Panel(lambda ax: draw.reliability_diagram(ax, curves), name, (4.2, 3.4), curves)
 
     return Figure(
         "reliability",
         "Reliability of single networks and ensembles (figures 6, 8)",
         tuple(panel(name) for name in names),
-        "Accuracy by confidence of the predicted class, 15 equal-width bins, clean test images; above the diagonal is "
-        f"under-confident. {n.made.caption()}",
-        "Reliability diagrams, a panel a method, single networks and ensemble in each.",
+        "Accuracy by confidence of the predicted class, 15 equal-width bins, clean test images; points above the "
+        f"diagonal are under-confident. {n.design.caption()}",
+        "Reliability diagrams, one panel per method, single networks and ensemble in each.",
     )
 
 
-def confidences(n: ShiftResults, names: Sequence[str]) -> Figure:
+def ensemble_confidence(n: ShiftResults, names: Sequence[str]) -> Figure:
     """Figure 5: confidence and accuracy of single networks and of their ensembles."""
     moves = {
         name: [
-            (fmean(confidence(p) for p in these), fmean(accuracy(p) for p in these))
-            for these in (n.clean[name], [n.ensemble_clean(name)])
+            (fmean(confidence(p) for p in parts), fmean(accuracy(p) for p in parts))
+            for parts in (n.clean[name], [n.ensemble_predictions(name)])
         ]
         for name in names
     }
@@ -117,17 +133,18 @@ def confidences(n: ShiftResults, names: Sequence[str]) -> Figure:
             size=(6.8, 4.8),
             series={name: draw.Line(*zip(*pair)) for name, pair in moves.items()},
         ),
-        "Clean test images; filled: the mean of single networks, hollow: their ensemble. On the dashed line both are "
-        f"equal, above it a method is under-confident. {n.made.caption()}",
-        "Accuracy against confidence, a point a method, joined with that of its ensemble.",
+        "Clean test images; filled: mean of single networks, hollow: their ensemble. On the dashed line confidence "
+        f"equals accuracy; above it a method is under-confident. {n.design.caption()}",
+        "Accuracy against confidence, one point per method, joined to the point of its ensemble.",
     )
 
 
-def _groups(n: ShiftResults, name: str, what: str, ensembles: bool) -> list[list[float]]:
-    if what == "variance":
+def _groups(n: ShiftResults, name: str, metric: str, ensembles: bool) -> list[list[float]]:
+    """Values over corruption types: on clean images (one value), then at each intensity."""
+    if metric == "variance":
         return [n.variance_clean(name).tolist(), *n.variance_by_type(name).T.tolist()]
-    metric = {"ece": ece, "accuracy": accuracy}[what]
+    evaluate = {"ece": ece, "accuracy": accuracy}[metric]
     if ensembles:
-        return [[metric(n.ensemble_clean(name))], *n.ensemble_by_type(metric, name).T.tolist()]
-    clean = fmean(metric(p) for p in n.clean[name])
-    return [[clean], *n.single_by_type(metric, name).T.tolist()]
+        return [[evaluate(n.ensemble_predictions(name))], *n.ensemble_metric_by_type(evaluate, name).T.tolist()]
+    clean = fmean(evaluate(p) for p in n.clean[name])
+    return [[clean], *n.network_metric_by_type(evaluate, name).T.tolist()]

@@ -13,7 +13,7 @@ from surefooted.pipeline.store import Store
 from surefooted.report import Column, Table
 from surefooted.studies.claims import ZERO_TOLERANCE
 from surefooted.studies.entm.design import ANALYSED, SEARCHED, Analysis
-from surefooted.studies.paper_numbers import printed
+from surefooted.studies.paper_numbers import printed_numbers
 from surefooted.studies.shared_figures import column_key
 
 # What the analysis is of.
@@ -72,7 +72,7 @@ def analysis(a: Analysis, store: Store) -> Table:
         "move, M / ‖J‖₂ those without a gradient; both are ratios, whose means a few images decide. Distortion: "
         "nearest_boundary, a minimal-norm attack without bound (the paper's runs until misclassification); it and the "
         "correlation are over images that are classified correctly. Beside: the paper's numbers, which are for "
-        f"CIFAR-10 and ResNet-18. {a.grid.about()} {FIRST}"
+        f"CIFAR-10 and ResNet-18. {a.grid.describe_setup()} {FIRST}"
     )
     return Table("analysis", "Margin, Jacobian and non-linearity (table 4)", columns, tuple(rows), caption)
 
@@ -102,7 +102,7 @@ def searched(a: Analysis, store: Store) -> Table:
         broken = a.searched(store, name)
         paper = {
             r["metric"]: float(r["value"])
-            for r in printed("entm_analysis")
+            for r in printed_numbers("entm_analysis")
             if (r["table"], r["method"]) == ("10", name)
         }
         rows.append(
@@ -118,14 +118,14 @@ def searched(a: Analysis, store: Store) -> Table:
     caption = (
         f"The first {a.images} test images; PGD-10 with five restarts, then {a.draws} uniform draws, in the L∞ ball of "
         f"{a.pixels[0]}/255. "
-        f"Beside: the paper's numbers, for CIFAR-10 and 8/255. {a.grid.about()} {FIRST}"
+        f"Beside: the paper's numbers, for CIFAR-10 and 8/255. {a.grid.describe_setup()} {FIRST}"
     )
     return Table("random-search", "Random search on what withstood PGD (table 10)", columns, tuple(rows), caption)
 
 
 def obfuscation(a: Analysis, store: Store) -> Table:
     """What speaks for masked gradients, method by method."""
-    white, black = next(k for k in a.grid.white if k.startswith("PGD10")), next(iter(a.grid.black))
+    white, black = next(k for k in a.grid.white_box if k.startswith("PGD10")), next(iter(a.grid.black_box))
     columns = (
         Column("method", "Method"),
         Column("white", white, "%", 1, scale=100),
@@ -137,17 +137,17 @@ def obfuscation(a: Analysis, store: Store) -> Table:
     for name in a.grid.methods:
         raised = a.probed[name].flags(store)
         flags = [flag.name.replace("_", " ") for flag in raised]
-        masked = a.grid.gain(store, (name, white), (name, black)).low > 0
+        masked = a.grid.accuracy_gain(store, (name, white), (name, black)).low > 0
         masked |= any("gradient" in flag.name and flag.severity == "serious" for flag in raised)
         if name in SEARCHED:
             masked |= a.searched(store, name).low > ZERO_TOLERANCE
-        row: dict[str, Any] = {"method": name, "white": a.grid.interval(store, name, white)}
-        row |= {"black": a.grid.interval(store, name, black), "flags": ", ".join(flags) or "none"}
+        row: dict[str, Any] = {"method": name, "white": a.grid.accuracy_interval(store, name, white)}
+        row |= {"black": a.grid.accuracy_interval(store, name, black), "flags": ", ".join(flags) or "none"}
         rows.append(row | {"verdict": "masks gradients" if masked else "no sign of it"})
     caption = (
         "Gradients are called masked where the network's own are worth less than another's (95 %), where a serious "
         "flag says that they vanish, or where random search surely (95 %) breaks more than 1 % of what withstood "
-        f"PGD-10 (of the methods in its table). {a.grid.about()} {FIRST}"
+        f"PGD-10 (of the methods in its table). {a.grid.describe_setup()} {FIRST}"
     )
     return Table("obfuscation", "Are gradients masked? (section 5.2, appendix C)", columns, tuple(rows), caption)
 
@@ -156,7 +156,7 @@ def _printed(name: str) -> dict[str, float]:
     keys = [key for key, *_ in PAPER]
     found = {
         row["metric"].replace(".", "_"): float(row["value"])
-        for row in printed("entm_analysis")
+        for row in printed_numbers("entm_analysis")
         if (row["table"], row["method"]) == ("4", name)
     }
     return {f"paper_{key}": found[key] for key in keys if key in found}

@@ -9,7 +9,7 @@ from typing import Any
 from surefooted.components.spec import base_name
 from surefooted.pipeline.tasks import AttackTask, Task, TrainTask, attack_task
 from surefooted.studies.grid import Grid
-from surefooted.studies.paper_numbers import SETS
+from surefooted.studies.paper_numbers import DATA_SET_TITLES
 
 # The methods that the paper draws.
 CURVES = ("PAT", "PAT-EntM", "TRADES")
@@ -51,7 +51,7 @@ class Curves:
     @property
     def where(self) -> str:
         """For titles and claims."""
-        return f" on {SETS.get(self.data, self.data)}" if self.named else ""
+        return f" on {DATA_SET_TITLES.get(self.data, self.data)}" if self.named else ""
 
     @cached_property
     def curve(self) -> dict[tuple[str, int], AttackTask]:

@@ -53,7 +53,7 @@ class Analysis(Curves):
     @cached_property
     def adaptive_again(self) -> dict[int, AttackTask]:
         """The longest adaptive attack on a second network of PAT, by radius: how far two trainings are apart."""
-        second = self.grid.proxy_nets["PAT"]
+        second = self.grid.surrogate_nets["PAT"]
         return {k: self.attack(second, {"adaptive_smoothing": at(k, self.most)}) for k in self.pixels}
 
     @cached_property
@@ -105,10 +105,10 @@ class Analysis(Curves):
     def again(self) -> dict[tuple[str, str], PredictTask | AttackTask]:
         """The proxies, by method and attack ("" is none): a second network of a method shows how trainings differ."""
         made: dict[tuple[str, str], PredictTask | AttackTask] = {}
-        for name, net in self.grid.proxy_nets.items():
+        for name, net in self.grid.surrogate_nets.items():
             made[name, ""] = PredictTask(net)
             for attack in (weakest(self.grid), strongest(self.grid)):
-                given = self.grid.white[attack]
+                given = self.grid.white_box[attack]
                 made[name, attack] = attack_task(net, given, limit=self.grid.limit, keep_points=False)
         return made
 

@@ -17,7 +17,7 @@ from surefooted.report.landscapes import clouds, height_map
 from surefooted.studies.entm.analysis_tables import FIRST
 from surefooted.studies.entm.curves import CURVES, Curves
 from surefooted.studies.entm.design import SURFACES, Analysis
-from surefooted.studies.shared_figures import banded
+from surefooted.studies.shared_figures import interval_line
 
 
 def radius_curve(a: Curves, store: Store) -> Figure:
@@ -29,7 +29,7 @@ def radius_curve(a: Curves, store: Store) -> Figure:
         Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(a.grid.methods)), size=(6.4, 4.2), series=lines),
         "PGD of k steps of 2/255 in an L∞ ball of k/255 from a Gaussian step of 0.005, one restart, a row retires when "
         f"it is misclassified; the first {a.images} test images, bands are 95 % Wilson intervals. A defence that does "
-        f"not reach 0 masks its gradients.{_elsewhere(a)} {a.grid.about()} {FIRST}",
+        f"not reach 0 masks its gradients.{_elsewhere(a)} {a.grid.describe_setup()} {FIRST}",
         "Accuracy against the radius, a line a method.",
     )
 
@@ -58,18 +58,18 @@ def step_curves(a: Curves, store: Store) -> Figure:
         "k steps of max(1/510, 2ε/k) from a Gaussian step of 0.005, one run. Adaptive: eleven runs, each from a start "
         "of its own, with labels smoothed by γ from 0 to 1 by 0.1, of which each image's worst counts; of every other "
         f"number of steps. The first {a.images} test images, bands are 95 % Wilson intervals.{_elsewhere(a)} "
-        f"{a.grid.about()} {FIRST}",
+        f"{a.grid.describe_setup()} {FIRST}",
         "Accuracy against the number of steps, a line a method.",
     )
 
 
 def sweep(a: Curves, store: Store) -> Figure:
     """Figure 3: accuracy, clean and attacked, against λ."""
-    grid, (attack,) = a.sweep, a.sweep.white
+    grid, (attack,) = a.sweep, a.sweep.white_box
     lines = {}
     for label, which in (("clean", ""), (attack, attack)):
-        values = [grid.interval(store, name, which) for name in grid.methods]
-        lines[label] = banded([float(name) for name in grid.methods], values)
+        values = [grid.accuracy_interval(store, name, which) for name in grid.methods]
+        lines[label] = interval_line([float(name) for name in grid.methods], values)
 
     def plot(ax: draw.Axes) -> None:
         ax.set_xscale("symlog", linthresh=0.1)
@@ -105,7 +105,7 @@ def margins(a: Analysis, store: Store) -> Figure:
         (panel(three, "Three methods", list(a.grid.methods)), panel(parted, "EntM, by non-linearity")),
         f"Of the first {a.examples} test images those classified correctly, 300 shown; distortion by nearest_boundary, "
         f"Q at the points of PGD20-{a.bent[-1]:g}. The paper's 65, the 40-percentile of Q, is read as 40 % lying "
-        f"above.{_elsewhere(a)} {a.grid.about()} {FIRST}",
+        f"above.{_elsewhere(a)} {a.grid.describe_setup()} {FIRST}",
         "Distortion against normalised margin, a point an image.",
     )
 
@@ -124,7 +124,7 @@ def surfaces(a: Analysis, store: Store) -> Figure:
         tuple(panels),
         "At x + ε₁d₁ + ε₂d₂: d₁ the sign of the gradient of the cross-entropy, d₂ a random direction with ‖d₂‖∞ = 1. "
         f"Offsets reach ±{a.reach:.3g} and are not clipped to [0, 1]. In the margin's panels the line is the decision "
-        f"boundary. The first two test images.{_elsewhere(a)} {a.grid.about()}",
+        f"boundary. The first two test images.{_elsewhere(a)} {a.grid.describe_setup()}",
         "Height maps, a panel an image and method.",
     )
 
@@ -151,7 +151,7 @@ def _points(a: Analysis, store: Store, name: str) -> tuple[torch.Tensor, torch.T
 
 def _line(tasks: Mapping[float, AttackTask], store: Store) -> draw.Line:
     values = [robust_accuracy(task.result(store)["found"]) for task in tasks.values()]
-    return banded(list(tasks), values)
+    return interval_line(list(tasks), values)
 
 
 def _mark(ax: draw.Axes, at: list[Any]) -> None:

@@ -21,7 +21,7 @@ from surefooted.studies.entm.why import weights, why
 from surefooted.studies.grid import Grid
 
 
-def findings(made: Setup, store: Store, comparisons: dict[str, list[paper_comparison.Compared]]) -> list[Finding]:
+def findings(made: Setup, store: Store, comparisons: dict[str, list[paper_comparison.CellComparison]]) -> list[Finding]:
     """The paper's claims, judged on these runs: those on several data sets by the first."""
     data, (grid, _) = next(iter(made.grids.items()))
     mnist, _ = made.grids["mnist"]
@@ -32,16 +32,18 @@ def findings(made: Setup, store: Store, comparisons: dict[str, list[paper_compar
     coloured = [] if grid is mnist else on_colours(here, strong)
     return [
         *(
-            paper_comparison.overall(f"The paper's table is reproduced ({title(name)}).", found, f"printed-{name}")
+            paper_comparison.claim_reproduced(
+                f"The paper's table is reproduced ({title(name)}).", found, f"printed-{name}"
+            )
             for name, found in comparisons.items()
             if found
         ),
         here.better("Alone, EntM helps under a weak attack (section 5.2.1).", "EntM", "Normal", weak),
         claim_at_most(
             "Under large perturbations it is no better than a guess (section 5.2.1).",
-            *(grid.interval(store, "EntM", strong), guess, f"EntM{_under(strong)}"),
+            *(grid.accuracy_interval(store, "EntM", strong), guess, f"EntM{_under(strong)}"),
             see=f"robustness-{data}",
-            over=grid.over(),
+            sampling=grid.sampling(),
         ),
         *(
             here.masked(f"{name} masks its gradients under a weak attack (section 5.2.1).", name)
@@ -94,27 +96,31 @@ class Claims:
 
     def better(self, text: str, better: str, worse: str, attack: str = "", *, margin: float = 0.0) -> Finding:
         """One method is more accurate than another, clean or under an attack, by more than a margin."""
-        gain = self.grid.gain(self.store, (better, attack), (worse, attack))
+        gain = self.grid.accuracy_gain(self.store, (better, attack), (worse, attack))
         measure = f"{better}{_under(attack)} less {worse}{_under(attack)}"
-        found = claim_gain(text, gain, measure, see=f"robustness-{self.data}", over=self.grid.over(), margin=margin)
+        found = claim_gain(
+            text, gain, measure, see=f"robustness-{self.data}", sampling=self.grid.sampling(), margin=margin
+        )
         return self._tempered(found, gain.value - margin, better, attack)
 
     def throughout(self, text: str, better: str, worse: str) -> Finding:
         """One method is more accurate than another under all attacks of the grid."""
-        attacks = [*self.grid.white, *self.grid.black]
-        gains = {f"under {one}": self.grid.gain(self.store, (better, one), (worse, one)) for one in attacks}
-        return claim_all(text, gains, f"{better} less {worse}", see=f"robustness-{self.data}", over=self.grid.over())
+        attacks = [*self.grid.white_box, *self.grid.black_box]
+        gains = {f"under {one}": self.grid.accuracy_gain(self.store, (better, one), (worse, one)) for one in attacks}
+        return claim_all(
+            text, gains, f"{better} less {worse}", see=f"robustness-{self.data}", sampling=self.grid.sampling()
+        )
 
     def masked(self, text: str, name: str) -> Finding:
         """A method's own gradients are worth less than another network's."""
         white = weakest(self.grid)
-        gain = self.grid.gain(self.store, (name, white), (name, f"black-box {white}"))
+        gain = self.grid.accuracy_gain(self.store, (name, white), (name, f"black-box {white}"))
         measure = f"accuracy of {name}{_under(white)}, by its own gradients less by a proxy's"
-        return claim_gain(text, gain, measure, see="obfuscation", over=self.grid.over())
+        return claim_gain(text, gain, measure, see="obfuscation", sampling=self.grid.sampling())
 
     def _tempered(self, found: Finding, by: float, method: str, attack: str) -> Finding:
         """Unclear, where the gain is little beside what two trainings of the method's kind differ by."""
-        kind = self.grid.proxies.get(method, "")
+        kind = self.grid.surrogates.get(method, "")
         if self.grid.seeds > 1 or (kind, attack) not in self.analysis.again:
             return found
         apart = retrained(self.analysis, self.store, kind, attack)

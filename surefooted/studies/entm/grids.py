@@ -67,9 +67,9 @@ def mnist(
         data=data or {"mnist": {"validation": 0.0}},
         recipe={"entm_mnist": {"epochs": epochs}},
         seeds=seeds,
-        white=white,
-        black=black,
-        proxies=proxies(chosen),
+        white_box=white,
+        black_box=black,
+        surrogates=proxies(chosen),
         limit=limit,
         starts=starts,
     )
@@ -90,11 +90,11 @@ def unclipped(grid: Grid) -> Grid:
         return {name: {kind: given | {"clip": False}} for name, one in attacks.items() for kind, given in one.items()}
 
     methods = {name: grid.methods[name] for name in FREE}
-    return replace(grid, methods=methods, white=free(grid.white), black=free(grid.black))
+    return replace(grid, methods=methods, white_box=free(grid.white_box), black_box=free(grid.black_box))
 
 
 def is_clipped(grid: Grid) -> bool:
-    ((_, given),) = next(iter(grid.white.values())).items()
+    ((_, given),) = next(iter(grid.white_box.values())).items()
     return bool(given.get("clip", True))
 
 
@@ -122,9 +122,9 @@ def resnet18(data: str, *, seeds: int = 3, limit: int = 0) -> Grid:
         recipe={"entm_resnet18": {"augmented": augmented}},
         recipes={name: plain for name in ("Normal", "EntM", "LS", "ADP")},  # noqa: C420 - each its own
         seeds=seeds,
-        white=white,
-        black={f"black-box PGD{p}-{k}": pgd(p, k, restarts=1) for p in STEPS[:2] for k in (4, 8)},
-        proxies=proxies(chosen),
+        white_box=white,
+        black_box={f"black-box PGD{p}-{k}": pgd(p, k, restarts=1) for p in STEPS[:2] for k in (4, 8)},
+        surrogates=proxies(chosen),
         limit=limit,
     )
 
@@ -140,7 +140,7 @@ def wide(data: str, *, seeds: int = 3, limit: int = 0) -> Grid:
         data=RESNET18[data][2],
         recipe="entm_resnet18",
         seeds=seeds,
-        white=white | {f"CW40-{k}": pgd(40, k, objective="cw_margin") for k in (4, 8, 16)},
+        white_box=white | {f"CW40-{k}": pgd(40, k, objective="cw_margin") for k in (4, 8, 16)},
         limit=limit,
     )
 
@@ -156,4 +156,4 @@ def strongest(grid: Grid) -> str:
 
 
 def _by_pgd(grid: Grid) -> list[str]:
-    return [attack for attack in grid.white if attack.startswith("PGD")]
+    return [attack for attack in grid.white_box if attack.startswith("PGD")]

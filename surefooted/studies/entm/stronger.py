@@ -65,7 +65,7 @@ class StrongerAttacks:
     def again(self) -> dict[int, AttackTask]:
         """AutoAttack on a second network of PAT, by radius: how far two trainings are apart."""
         a, given = self.analysis, self.every | self.further
-        return {k: a.attack(a.grid.proxy_nets["PAT"], given[autoattack(k)]) for k in a.pixels}
+        return {k: a.attack(a.grid.surrogate_nets["PAT"], given[autoattack(k)]) for k in a.pixels}
 
     def tasks(self) -> list[Task]:
         return [*self.attacked.values(), *self.again.values()]
@@ -96,6 +96,6 @@ def table(s: StrongerAttacks, store: Store) -> Table:
         f"Robust accuracy on the first {s.analysis.images} test images, 95 % Wilson intervals; -k: L∞, ε = k/255. "
         "CW40: PGD40 on the margin of the logits, which does not vanish where a network is sure. The adaptive attack "
         f"has {RUNS} runs, each with labels smoothed otherwise; as many runs of PGD with hard labels tell what of its "
-        f"finds is the labels'. AutoAttack in its {budget} budget. {s.analysis.grid.about()} {FIRST}"
+        f"finds is the labels'. AutoAttack in its {budget} budget. {s.analysis.grid.describe_setup()} {FIRST}"
     )
     return Table("stronger", "Attacks that the paper does not have", columns, rows, caption)

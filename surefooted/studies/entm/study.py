@@ -17,7 +17,7 @@ from surefooted.studies.entm.design import Analysis
 from surefooted.studies.entm.findings import findings
 from surefooted.studies.entm.setup import Setup
 from surefooted.studies.entm.stronger import StrongerAttacks
-from surefooted.studies.grid import Grid
+from surefooted.studies.grid import SINGLE_TRAINING_NOTE, Grid
 
 MNIST = {"mnist": {"validation": 0.0}}
 # Of figures 1 to 3.
@@ -111,7 +111,7 @@ def _sweep(grid: Grid, *, lambdas: tuple[float, ...], epochs: int | None, limit:
         data=grid.data,
         recipe=recipe,
         seeds=1,
-        white={attack: grid.white[attack]},
+        white_box={attack: grid.white_box[attack]},
         limit=limit,
     )
 
@@ -125,7 +125,7 @@ def page(made: Setup, store: Store, size: str) -> Page:
     return Page(
         "EntM",
         "Entropy maximisation and label smoothing, alone and beside adversarial training "
-        f"(size {size}). {MISSING[size]}".strip(),
+        + " ".join(filter(None, (f"(size {size}).", MISSING[size], SINGLE_TRAINING_NOTE))),
         tuple(findings(made, store, comparisons)),
         (
             Section(
@@ -136,7 +136,7 @@ def page(made: Setup, store: Store, size: str) -> Page:
                     for data, (grid, printed) in made.grids.items()
                     for item in (
                         tables.robustness(grid, store, data, printed),
-                        paper_comparison.table(
+                        paper_comparison.comparison_table(
                             f"printed-{data}",
                             f"The paper's numbers ({tables.numbered(printed)}) and ours, {tables.title(data)}",
                             comparisons[data],

@@ -6,8 +6,8 @@ from surefooted.pipeline.store import Store
 from surefooted.report import Column, Table
 from surefooted.studies.entm.grids import is_clipped
 from surefooted.studies.grid import Grid
-from surefooted.studies.paper_comparison import Compared
-from surefooted.studies.paper_numbers import SETS, printed
+from surefooted.studies.paper_comparison import CellComparison
+from surefooted.studies.paper_numbers import DATA_SET_TITLES, printed_numbers
 
 PRINTED = (
     "A cell that several of the paper's tables print is compared with the nearest of its numbers; FGSM4, whose row "
@@ -18,7 +18,9 @@ PRINTED = (
 def title(data: str) -> str:
     """A grid by its name in the study, for readers."""
     known, _, variant = data.partition("-")
-    return SETS.get(known, known) + {"wide": ", Wide ResNet", "unclipped": ", pixels may leave [0, 1]"}.get(variant, "")
+    return DATA_SET_TITLES.get(known, known) + {"wide": ", Wide ResNet", "unclipped": ", pixels may leave [0, 1]"}.get(
+        variant, ""
+    )
 
 
 def numbered(printed: tuple[str, ...]) -> str:
@@ -32,11 +34,11 @@ def robustness(grid: Grid, store: Store, data: str, printed: tuple[str, ...]) ->
         Column("attack", "Attack"),
         *(Column(_key(name), name, "%", 2, scale=100) for name in grid.methods),
     )
-    attacks = ["", *grid.white, *grid.black]
+    attacks = ["", *grid.white_box, *grid.black_box]
     rows = tuple(
         {"attack": attack or "clean"}
         | {
-            _key(name): grid.interval(store, name, attack)
+            _key(name): grid.accuracy_interval(store, name, attack)
             for name in grid.methods
             if not attack or (name, attack) in grid.attacked
         }
@@ -60,13 +62,13 @@ def robustness(grid: Grid, store: Store, data: str, printed: tuple[str, ...]) ->
     )
 
 
-def compared(grid: Grid, store: Store, data: str, tables: tuple[str, ...]) -> list[Compared]:
+def compared(grid: Grid, store: Store, data: str, tables: tuple[str, ...]) -> list[CellComparison]:
     """Every printed cell that the grid has, once: a cell that several tables print is compared with the nearest.
 
     FGSM4 is left out: the paper's tables print that row in different orders.
     """
     printings: dict[tuple[str, str], list[float]] = {}
-    for row in printed("entm"):
+    for row in printed_numbers("entm"):
         if row["table"] in tables and row["dataset"] == data and row["method"] in grid.methods:
             attack = "" if row["attack"] == "Clean" else row["attack"]
             attack = f"black-box {attack}" if row["setting"] == "black-box" else attack
@@ -74,9 +76,9 @@ def compared(grid: Grid, store: Store, data: str, tables: tuple[str, ...]) -> li
                 printings.setdefault((row["method"], attack), []).append(float(row["accuracy_pct"]) / 100)
     cells = []
     for (method, attack), values in printings.items():
-        ours = grid.interval(store, method, attack)
+        ours = grid.accuracy_interval(store, method, attack)
         nearest = min(values, key=lambda value: abs(value - ours.value))
-        cells.append(Compared({"Method": method, "Attack": attack or "clean"}, nearest, ours))
+        cells.append(CellComparison({"Method": method, "Attack": attack or "clean"}, nearest, ours))
     return cells
 
 

@@ -14,7 +14,7 @@ from surefooted.studies.claims import claim_equal, claim_gain
 from surefooted.studies.entm.curves import Curves
 from surefooted.studies.entm.design import Analysis
 
-ONE = "one network a method, over images"
+ONE = "first network of each method, 95 % interval over test images"
 
 
 def why(a: Analysis, store: Store) -> list[Finding]:
@@ -24,18 +24,18 @@ def why(a: Analysis, store: Store) -> list[Finding]:
 
 def weights(a: Curves, store: Store) -> list[Finding]:
     """Section 5.3, on the networks of the sweep."""
-    (attack,), found = a.sweep.white, []
-    over = f"{a.sweep.over()}; λ = 0.1, 2, 5"
+    (attack,), found = a.sweep.white_box, []
+    over = f"{a.sweep.sampling()}; λ = 0.1, 2, 5"
     if not {"0.1", "2", "5"} <= a.sweep.methods.keys():
         return []
     for which, told in (("", "clean"), (attack, f"under {attack}")):
-        rise, rest = (a.sweep.gain(store, ("5", which), (less, which)) for less in ("0.1", "2"))
+        rise, rest = (a.sweep.accuracy_gain(store, ("5", which), (less, which)) for less in ("0.1", "2"))
         found.append(
             claim_gain(
                 f"Accuracy {told} rises with λ from 0.1 to 5{a.where} (section 5.3).",
                 *(rise, "PAT-EntM, λ = 5 less λ = 0.1"),
                 see=f"lambda{a.suffix}",
-                over=over,
+                sampling=over,
             )
         )
         found.append(
@@ -44,7 +44,7 @@ def weights(a: Curves, store: Store) -> list[Finding]:
                 *(rest, "PAT-EntM, λ = 5 less λ = 2"),
                 within=0.005,
                 see=f"lambda{a.suffix}",
-                over=over,
+                sampling=over,
             )
         )
     return found
@@ -61,7 +61,7 @@ def _shapes(a: Analysis, store: Store) -> list[Finding]:
 
     def logs(text: str, values: Tensor, measure: str) -> Finding:
         gain = mean_interval(values[values.isfinite()])
-        return claim_gain(text, gain, measure, see="analysis", over=ONE, unit=" of the logarithm")
+        return claim_gain(text, gain, measure, see="analysis", sampling=ONE, unit=" of the logarithm")
 
     shrinks = [
         logs(
@@ -104,6 +104,6 @@ def _explains(a: Analysis, store: Store) -> Finding:
         Interval(value, value - below, value + above, min(beside.n, alone.n)),
         f"Pearson's correlation, PAT-EntM ({beside.value:.2f}) less EntM ({alone.value:.2f})",
         see="analysis",
-        over=ONE,
+        sampling=ONE,
         unit="",
     )

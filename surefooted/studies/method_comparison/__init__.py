@@ -1,1 +1,1 @@
-"""Methods side by side over seeds: cells, tables and figures of a study such as the demo."""
+"""Methods side by side over seeds: tasks, tables and figures of a study such as the demo."""

@@ -1,4 +1,4 @@
-"""Methods side by side over seeds: what is computed, and the numbers read off it."""
+"""Methods side by side over seeds: the tasks, and the numbers read from their artifacts."""
 
 from __future__ import annotations
 
@@ -8,41 +8,55 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from surefooted.components.spec import base_name
 from surefooted.core.predictions import Predictions
+from surefooted.evaluation.metrics.functional import Metric
 from surefooted.evaluation.metrics.levels import by_level, levels_of
 from surefooted.evaluation.metrics.robustness import robust_accuracy
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import AttackTask, PredictTask, Task, TrainTask, attack_task, load_splits, train_task
 
-NORMS = {"linf": "L∞", "l2": "L2"}
+NORM_SYMBOLS = {"linf": "L∞", "l2": "L2"}
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
-    """One method at one seed, and everything measured of it."""
+class MethodRun:
+    """One method at one seed, and everything that is measured of it.
+
+    Attributes:
+        train: the training.
+        clean: predictions on clean test images.
+        attacks: by radius ε the attack, and the predictions at its points.
+        boundary: the minimal-norm attack that measures the distance to the decision boundary.
+    """
 
     train: TrainTask
     clean: PredictTask
-    attacked: Mapping[float, tuple[AttackTask, PredictTask]]
-    nearest: AttackTask
+    attacks: Mapping[float, tuple[AttackTask, PredictTask]]
+    boundary: AttackTask
 
     @property
     def tasks(self) -> list[Task]:
-        return [self.train, self.clean, self.nearest, *(task for pair in self.attacked.values() for task in pair)]
+        """All tasks of the run."""
+        return [self.train, self.clean, self.boundary, *(task for pair in self.attacks.values() for task in pair)]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class MethodComparison:
     """Methods × seeds on one data set, network and recipe.
 
     Attributes:
-        methods: by the name that the report prints; the first is the baseline whose robustness levels are everybody's.
-        ladder: sizes ε of the L∞ attack.
-        attack: its other arguments, under ``pgd``.
-        nearest: the minimal-norm attack that ranks examples.
+        methods: methods by the name that the report prints. The first is the baseline, whose robustness levels apply to
+            all methods.
+        net, data, recipe: network, data set and recipe that the methods share.
+        seeds: trainings per method.
+        radii: radii ε of the L∞ attack.
+        attack: other arguments of that attack, which is ``pgd``.
+        boundary_attack: the minimal-norm attack that ranks images.
+        levels: number of robustness levels.
     """
 
     methods: Mapping[str, Any]
@@ -50,79 +64,91 @@ class Comparison:
     data: Any
     recipe: Any
     seeds: int
-    ladder: tuple[float, ...]
+    radii: tuple[float, ...]
     attack: Mapping[str, Any]
-    nearest: Any
+    boundary_attack: Any
     levels: int = 10
 
     @cached_property
-    def runs(self) -> dict[str, list[Run]]:
+    def runs(self) -> dict[str, list[MethodRun]]:
+        """Runs by method, one per seed."""
         return {name: [self._run(method, seed) for seed in range(self.seeds)] for name, method in self.methods.items()}
 
     @property
     def names(self) -> list[str]:
+        """Names of the methods."""
         return list(self.methods)
 
     @property
-    def ranking(self) -> str:
-        """The minimal-norm attack, in words."""
-        return base_name(self.nearest).replace("_", " ")
+    def boundary_method(self) -> str:
+        """Name of the minimal-norm attack, in words."""
+        return base_name(self.boundary_attack).replace("_", " ")
 
     def tasks(self) -> list[Task]:
+        """All tasks whose artifacts the results read."""
         return [task for runs in self.runs.values() for run in runs for task in run.tasks]
 
-    def _run(self, method: Any, seed: int) -> Run:
-        trained = train_task(method, self.net, self.data, self.recipe, seed=seed)
-        moved = [attack_task(trained, {"pgd": {"eps": eps, **self.attack}}, seed=seed) for eps in self.ladder]
-        pairs = {eps: (a, PredictTask(trained, moved=a)) for eps, a in zip(self.ladder, moved)}
-        return Run(trained, PredictTask(trained), pairs, attack_task(trained, self.nearest, keep_points=False))
-
     def caption(self, *, attack: bool = False) -> str:
-        """Data, n, seeds, attack and stop rule."""
-        splits = load_splits(self.runs[self.names[0]][0].train.data)
+        """Data, number of images and seeds as a sentence; with ``attack`` also the attack and its keep rule."""
+        first = self.runs[self.names[0]][0]
+        splits = load_splits(first.train.data)
         text = (
             f"{splits.title}: {len(splits.train)} training, {len(splits.validation)} validation, "
             f"{len(splits.test)} test images; {self.seeds} seeds."
         )
         if attack:
-            a = self.runs[self.names[0]][0].attacked[self.ladder[0]][0].attack["pgd"]
+            a = first.attacks[self.radii[0]][0].attack["pgd"]
             text += (
-                f" PGD-{a['steps']}, {NORMS[a['norm']]}, {a['start']} start, {a['restarts']} restart(s); keep rule "
-                f"“{a['keep']}”: a row retires when it is misclassified; of one that withstands, the point of highest "
-                "objective is kept."
+                f" PGD-{a['steps']}, {NORM_SYMBOLS[a['norm']]}, {a['start']} start, {a['restarts']} restart(s); keep "
+                f"rule “{a['keep']}”: an image is dropped once the attack succeeds; of an image that withstands, the "
+                "point with the highest objective is kept."
             )
         return text
 
+    def _run(self, method: Any, seed: int) -> MethodRun:
+        net = train_task(method, self.net, self.data, self.recipe, seed=seed)
+        attacks = {eps: attack_task(net, {"pgd": {"eps": eps, **self.attack}}, seed=seed) for eps in self.radii}
+        pairs = {eps: (attack, PredictTask(net, moved=attack)) for eps, attack in attacks.items()}
+        return MethodRun(net, PredictTask(net), pairs, attack_task(net, self.boundary_attack, keep_points=False))
+
 
 @dataclass(frozen=True, eq=False)
-class Results:
-    """A comparison's numbers, read from the store."""
+class ComparisonResults:
+    """The numbers of a comparison, read from the store.
 
-    comparison: Comparison
+    Attributes:
+        comparison: the tasks.
+        store: the store that has their artifacts.
+    """
+
+    comparison: MethodComparison
     store: Store
 
-    def clean(self, name: str) -> list[Predictions]:
+    def clean_predictions(self, name: str) -> list[Predictions]:
+        """Predictions of each seed's network on clean test images."""
         return [run.clean.result(self.store) for run in self.comparison.runs[name]]
 
-    def attacked(self, name: str, eps: float) -> list[Predictions]:
-        return [run.attacked[eps][1].result(self.store) for run in self.comparison.runs[name]]
+    def attacked_predictions(self, name: str, eps: float) -> list[Predictions]:
+        """Predictions of each seed's network at the points of the attack with radius ε."""
+        return [run.attacks[eps][1].result(self.store) for run in self.comparison.runs[name]]
 
-    def robust(self, name: str, eps: float) -> list[float]:
-        """Robust accuracy, one a seed."""
+    def robust_accuracies(self, name: str, eps: float) -> list[float]:
+        """Robust accuracy of each seed's network."""
         return [
-            robust_accuracy(run.attacked[eps][0].result(self.store)["found"]).value
-            for run in self.comparison.runs[name]
+            robust_accuracy(run.attacks[eps][0].result(self.store)["found"]).value for run in self.comparison.runs[name]
         ]
 
-    def sizes(self, name: str) -> list[Tensor]:
-        """Smallest L2 perturbations that change the model's answer; infinite where none was found."""
-        return [run.nearest.distances(self.store) for run in self.comparison.runs[name]]
+    def boundary_distances(self, name: str) -> list[Float[Tensor, " n"]]:
+        """L2 norm of the smallest perturbation that changes the prediction; infinite if none was found."""
+        return [run.boundary.distances(self.store) for run in self.comparison.runs[name]]
 
     @cached_property
-    def level(self) -> list[Tensor]:
-        """For each seed the level of every test image, by the robustness of the baseline of that seed."""
-        return [levels_of(size, levels=self.comparison.levels) for size in self.sizes(self.comparison.names[0])]
+    def levels(self) -> list[Tensor]:
+        """For each seed the level of every test image, by its distance on the baseline of that seed."""
+        distances = self.boundary_distances(self.comparison.names[0])
+        return [levels_of(distance, levels=self.comparison.levels) for distance in distances]
 
-    def per_level(self, name: str, metric: Any) -> Tensor:
-        """(seeds, levels)."""
-        return torch.stack([by_level(metric, p, level) for p, level in zip(self.clean(name), self.level)])
+    def metric_by_level(self, name: str, metric: Metric) -> Float[Tensor, "s l"]:
+        """A metric of each seed's network, by robustness level."""
+        pairs = zip(self.clean_predictions(name), self.levels)
+        return torch.stack([by_level(metric, p, level) for p, level in pairs])

@@ -6,7 +6,7 @@ from surefooted.evaluation.metrics.intervals import Interval, binomial_interval
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import load_splits
 from surefooted.report import Finding
-from surefooted.studies.claims import over_seeds
+from surefooted.studies.claims import claim_gain_over_seeds
 from surefooted.studies.uta.design import FGSM, UTA, Overfitting
 
 
@@ -60,7 +60,7 @@ def collapse(title: str, runs: Overfitting, store: Store, see: str) -> list[Find
 
     def more(text: str, more: list[float], less: list[float], measure: str) -> Finding:
         gains = [a - b for a, b in zip(more, less, strict=True)]
-        return over_seeds(f"{title}: {text} ({runs.of}).", gains, measure, see=see)
+        return claim_gain_over_seeds(f"{title}: {text} ({runs.of}).", gains, measure, see=see)
 
     return [
         Finding(

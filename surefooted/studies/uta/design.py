@@ -23,7 +23,7 @@ from surefooted.pipeline.tasks import (
     load_splits,
     train_task,
 )
-from surefooted.studies.grid import Grid, epochs_of, found, missed
+from surefooted.studies.grid import Grid, attack_success, misclassified, recipe_epochs
 from surefooted.studies.uta import grids
 
 FGSM, UTA = "FGSM-AT", "UTA-AT, 1 step"
@@ -48,26 +48,26 @@ class SingleMember:
         return {
             (name, attack): attack_task(one, given, limit=self.grid.limit, keep_points=False)
             for name, one in self.victims.items()
-            for attack, given in self.grid.white.items()
+            for attack, given in self.grid.white_box.items()
             if attack in [grids.attack(eps) for eps in grids.tested_at(self.grid)]
         }
 
     def tasks(self) -> list[Task]:
         return [*self.clean.values(), *self.attacked.values()]
 
-    def interval(self, store: Store, name: str, attack: str = "") -> Interval:
+    def accuracy_interval(self, store: Store, name: str, attack: str = "") -> Interval:
         """Accuracy, clean or under an attack; 95 % over the images."""
         return robust_accuracy(self._wrong(store, name, attack))
 
-    def gain(self, store: Store, name: str, worse: str, attack: str = "") -> Interval:
+    def accuracy_gain(self, store: Store, name: str, worse: str, attack: str = "") -> Interval:
         """How much more accurate it is than a method of the grid, clean or under an attack; 95 % over the images."""
-        other, own = self.grid.wrong(store, worse, attack), self._wrong(store, name, attack)
+        other, own = self.grid.misclassified(store, worse, attack), self._wrong(store, name, attack)
         return mean_interval(other.double() - own.double())
 
     def _wrong(self, store: Store, name: str, attack: str) -> Tensor:
         if attack:
-            return found((self.attacked[name, attack],), store)
-        return missed(self.clean[name], store)
+            return attack_success((self.attacked[name, attack],), store)
+        return misclassified(self.clean[name], store)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ class Overfitting:
         splits = load_splits(some.data)
         ((_, given),) = self.record.items()
         return (
-            f"{splits.title}, {base_name(some.net)}, {epochs_of(some.recipe)} epochs: {len(splits.train)} training "
+            f"{splits.title}, {base_name(some.net)}, {recipe_epochs(some.recipe)} epochs: {len(splits.train)} training "
             f"images; watched on the first {given['images']} test images, every {given['every']} iterations, at "
             f"FGSM's points and under PGD-{given['steps']} in steps of {given['step_size']:g} at ε = {given['eps']:g}; "
             f"{self.seeds} runs a method."

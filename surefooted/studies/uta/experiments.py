@@ -60,6 +60,9 @@ class Quick(Chapter):
     def tasks(self) -> list[Task]:
         return [task for grid in self.fast.values() for task in grid.tasks()]
 
+    def notes(self) -> list[str]:
+        return next(iter(self.fast.values())).notes()
+
     def section(self, store: Store) -> Section:
         return Section("One and two steps", "Section 5.3, on CIFAR-10.", (figures.fast_figure(self.fast, store),))
 

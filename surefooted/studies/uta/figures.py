@@ -10,7 +10,7 @@ from surefooted.pipeline.store import Store
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
 from surefooted.studies.grid import Grid
-from surefooted.studies.shared_figures import banded, line
+from surefooted.studies.shared_figures import interval_line, range_line
 from surefooted.studies.uta.design import Overfitting
 from surefooted.studies.uta.grids import FAST_TEST, NAMES, attack, curve, drawn_at, name, suite, tested_at, trained_at
 
@@ -31,8 +31,8 @@ def clean_accuracy(title: str, grid: Grid, store: Store, label: str, of: str) ->
     """Clean accuracy against the training radius."""
     lines = {}
     for method, shown in NAMES.items():
-        values = [grid.interval(store, name(method, eps)) for eps in trained_at(grid)]
-        lines[shown] = banded(trained_at(grid), values)
+        values = [grid.accuracy_interval(store, name(method, eps)) for eps in trained_at(grid)]
+        lines[shown] = interval_line(trained_at(grid), values)
     return Figure(
         f"clean-accuracy-{label}",
         f"Clean accuracy against the radius of training, {title} ({of})",
@@ -65,8 +65,11 @@ def _by_radius(
         lines = {}
         for eps in trained_at(grid):
             which = name(method, eps)
-            values = [grid.interval(store, which), *(grid.interval(store, which, by(test)) for test in radii)]
-            lines[f"trained at {eps:g}"] = banded([0.0, *radii], values)
+            values = [
+                grid.accuracy_interval(store, which),
+                *(grid.accuracy_interval(store, which, by(test)) for test in radii),
+            ]
+            lines[f"trained at {eps:g}"] = interval_line([0.0, *radii], values)
         return Panel(
             lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="ε in the test", ylim=WHOLE), NAMES[method], series=lines
         )
@@ -86,7 +89,9 @@ def fast_figure(grids: Mapping[int, Grid], store: Store) -> Figure:
 
     def panel(attack: str, title: str) -> Panel:
         lines = {
-            kind: banded([k / 255 for k in grids], [grid.interval(store, kind, attack) for grid in grids.values()])
+            kind: interval_line(
+                [k / 255 for k in grids], [grid.accuracy_interval(store, kind, attack) for grid in grids.values()]
+            )
             for kind in some.methods
         }
         return Panel(
@@ -112,7 +117,8 @@ def overfitting(runs: Overfitting, store: Store, label: str) -> Figure:
         seen = [one.recorded(store) for one in runs.trained[method]]
         steps = seen[0]["step"].tolist()
         lines = {
-            shown: line(steps, torch.stack([one[key] for one in seen], 1).tolist()) for key, shown in MEASURES.items()
+            shown: range_line(steps, torch.stack([one[key] for one in seen], 1).tolist())
+            for key, shown in MEASURES.items()
         }
         names = list(MEASURES.values())
         return Panel(

@@ -23,8 +23,8 @@ from surefooted.pipeline.tasks import (
 )
 from surefooted.report import Figure, Panel
 from surefooted.report.images import image_with_text
-from surefooted.studies.grid import epochs_of
-from surefooted.studies.shared_figures import picture
+from surefooted.studies.grid import recipe_epochs
+from surefooted.studies.shared_figures import to_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ class PerturbationGallery:
         """Clean images, and under each what UTA and PGD made of it, with the answer given to it."""
         shown = eval_images(self.victim, self.data, "test", self.images)
         rows = {"Clean": shown.points().x} | {name: task.result(store)["x"] for name, task in self.moved.items()}
-        pictures = {name: picture(x) for name, x in rows.items()}
+        pictures = {name: to_image(x) for name, x in rows.items()}
         under = {}
         for name, task in self.answers.items():
             value, label = task.result(store).log_p.exp().max(-1)
@@ -97,7 +97,7 @@ class PerturbationGallery:
         if not isinstance(self.victim, TrainTask):
             return ""
         title, net = load_splits(self.victim.data).title, base_name(self.victim.net)
-        return f"{title}, {net}, {epochs_of(self.victim.recipe)} epochs."
+        return f"{title}, {net}, {recipe_epochs(self.victim.recipe)} epochs."
 
     def _moved(self, objective: str) -> AttackTask:
         given = {"eps": self.eps, "steps": self.steps, "step_size": self.step_size, "objective": objective}

@@ -8,7 +8,7 @@ from typing import Any
 
 from surefooted.components.spec import parse_spec
 from surefooted.studies.grid import Grid
-from surefooted.studies.paper_numbers import SETS
+from surefooted.studies.paper_numbers import DATA_SET_TITLES
 
 TRAINED = (0.1, 0.2, 0.3, 0.4)
 TESTED = (0.05, 0.1, 0.2, 0.3)
@@ -40,7 +40,7 @@ def labelled(data: str, net: Any) -> str:
 
 
 def titled(data: str, net: Any) -> str:
-    return f"{SETS[data]}, inputs normalised" if normalises(net) else SETS[data]
+    return f"{DATA_SET_TITLES[data]}, inputs normalised" if normalises(net) else DATA_SET_TITLES[data]
 
 
 def about_inputs(net: Any) -> str:
@@ -66,7 +66,7 @@ def curve(eps: float) -> str:
 
 def suite(grid: Grid) -> str:
     """Which AutoAttack a grid is tested by."""
-    (given,) = grid.white[attack(tested_at(grid)[0])].values()
+    (given,) = grid.white_box[attack(tested_at(grid)[0])].values()
     if (budget := given.get("budget", "full")) != "full":
         return f"AutoAttack in its {budget} budget"
     return "standard AutoAttack" if given.keys() == {"eps"} else "shortened AutoAttack"
@@ -93,8 +93,8 @@ def drawn_at(grid: Grid) -> list[float]:
 
 
 def _radii(grid: Grid, called: Callable[[float], str]) -> list[float]:
-    radii = (float(one.rsplit(" ", 1)[1]) for one in grid.white)
-    return [eps for one, eps in zip(grid.white, radii) if one == called(eps)]
+    radii = (float(one.rsplit(" ", 1)[1]) for one in grid.white_box)
+    return [eps for one, eps in zip(grid.white_box, radii) if one == called(eps)]
 
 
 def pixels(
@@ -121,14 +121,14 @@ def pixels(
         data=data,
         recipe={"uta_lenet": {"epochs": epochs}},
         seeds=seeds,
-        white=_attacks(TESTED, **(shorter or {})),
+        white_box=_attacks(TESTED, **(shorter or {})),
         limit=limit,
     )
 
 
 def scored(grid: Grid) -> Grid:
     """The same without the attacks that only its figures need."""
-    return replace(grid, white={attack(eps): grid.white[attack(eps)] for eps in tested_at(grid)})
+    return replace(grid, white_box={attack(eps): grid.white_box[attack(eps)] for eps in tested_at(grid)})
 
 
 def svhn(*, epochs: int = 100, limit: int = 0, seeds: int = 3) -> Grid:
@@ -140,7 +140,7 @@ def svhn(*, epochs: int = 100, limit: int = 0, seeds: int = 3) -> Grid:
         data={"svhn": {"validation": 0.0}},
         recipe={"uta_lenet": {"epochs": epochs}},
         seeds=seeds,
-        white=_attacks(SVHN_TESTED),
+        white_box=_attacks(SVHN_TESTED),
         limit=limit,
     )
 
@@ -164,7 +164,7 @@ def features(
         data=data,
         recipe={"uta_lenet": {"epochs": epochs}},
         seeds=seeds,
-        white=_attacks(TESTED, **(shorter or {})),
+        white_box=_attacks(TESTED, **(shorter or {})),
         limit=limit,
     )
 
@@ -218,6 +218,6 @@ def fast(k: int, *, limit: int = 0, seeds: int = 3) -> Grid:
         recipe={"uta_cyclic": {"lr": 0.2}},
         recipes={name: {"uta_cyclic": {"lr": 0.1}} for name in QUICK},
         seeds=seeds,
-        white={FAST_TEST: {"pgd": {"eps": eps, "steps": 50, "step_size": eps / 4, "restarts": 10}}},
+        white_box={FAST_TEST: {"pgd": {"eps": eps, "steps": 50, "step_size": eps / 4, "restarts": 10}}},
         limit=limit,
     )

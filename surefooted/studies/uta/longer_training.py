@@ -37,6 +37,9 @@ class LongerTraining(Chapter):
     def tasks(self) -> list[Task]:
         return [*self.few.tasks(), *self.more.tasks()]
 
+    def notes(self) -> list[str]:
+        return self.more.notes()
+
     def section(self, store: Store) -> Section:
         grid, name = self.more, self.name
         return Section(
@@ -56,7 +59,7 @@ class LongerTraining(Chapter):
 
     def _rise(self, store: Store) -> Finding:
         rises = {
-            f"{which} at {test:g}": self.more.rise(store, self.few, which, grids.attack(test))
+            f"{which} at {test:g}": self.more.score_gain(store, self.few, which, grids.attack(test))
             for which in self.more.methods
             if which != grids.STANDARD
             for test in grids.tested_at(self.more)
@@ -66,7 +69,7 @@ class LongerTraining(Chapter):
             rises,
             f"score on the attacked images (clean accuracy, too), {self.more.epochs} epochs less {self.few.epochs}",
             see=f"scores-{self.name}",
-            over=self.more.over(),
+            sampling=self.more.sampling(),
         )
 
     @property

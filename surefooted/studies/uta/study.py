@@ -7,7 +7,7 @@ from typing import Any, Literal
 from surefooted.components.component import component
 from surefooted.pipeline.tasks import train_task
 from surefooted.studies.base import Study
-from surefooted.studies.chapters import Chapter, bound, chosen
+from surefooted.studies.chapters import Chapter, combine_chapters, select_chapters
 from surefooted.studies.uta import design, grids
 from surefooted.studies.uta.experiments import Appearance, Collapse, InThePlane, Quick
 from surefooted.studies.uta.gallery import PerturbationGallery
@@ -30,9 +30,11 @@ def uta(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu", only: t
             overfitting-fashion_mnist (and ...-normalised), in size cpu longer-fashion_mnist-normalised (one radius
             for 50 epochs), from size paper overfitting-cifar10, fast, several-mnist and several-fashion_mnist.
     """
-    chapters = chosen(SIZES[size](), only)
+    chapters = select_chapters(SIZES[size](), only)
     left = MISSING[size] if not only else f"Only {', '.join(one.name for one in chapters)}."
-    return bound(chapters, "UTA", f"Adversarial training where the network is least sure (size {size}). {left}".strip())
+    return combine_chapters(
+        chapters, "UTA", f"Adversarial training where the network is least sure (size {size}). {left}".strip()
+    )
 
 
 # What of the paper a size leaves out.

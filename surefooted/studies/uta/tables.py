@@ -8,8 +8,8 @@ from surefooted.pipeline.store import Store
 from surefooted.report import Column, Table
 from surefooted.studies import paper_comparison
 from surefooted.studies.grid import Grid
-from surefooted.studies.paper_comparison import Compared
-from surefooted.studies.paper_numbers import printed
+from surefooted.studies.paper_comparison import CellComparison
+from surefooted.studies.paper_numbers import printed_numbers
 from surefooted.studies.shared_figures import column_key
 from surefooted.studies.uta.design import SingleMember
 from surefooted.studies.uta.grids import NAMES, STANDARD, attack, name, suite, tested_at, trained_at
@@ -32,9 +32,11 @@ def scores(grid: Grid, store: Store, label: str, title: str) -> Table:
     )
 
     def row(which: str, label: str, eps: float | None) -> dict[str, Any]:
-        made: dict[str, Any] = {"method": label, "eps_train": eps, "clean": grid.interval(store, which)}
-        made |= {column_key("score", test): grid.score(store, which, attack(test)) for test in tested_at(grid)}
-        return made | {column_key("robust", t): grid.interval(store, which, attack(t)) for t in tested_at(grid)}
+        made: dict[str, Any] = {"method": label, "eps_train": eps, "clean": grid.accuracy_interval(store, which)}
+        made |= {column_key("score", test): grid.score_interval(store, which, attack(test)) for test in tested_at(grid)}
+        return made | {
+            column_key("robust", t): grid.accuracy_interval(store, which, attack(t)) for t in tested_at(grid)
+        }
 
     rows = [
         row(STANDARD, STANDARD, None),
@@ -44,22 +46,26 @@ def scores(grid: Grid, store: Store, label: str, title: str) -> Table:
     return Table(f"scores-{label}", title, columns, tuple(rows), caption)
 
 
-def compared(grid: Grid, store: Store, table: str, data: str) -> list[Compared]:
+def compared(grid: Grid, store: Store, table: str, data: str) -> list[CellComparison]:
     """Every printed score that the grid has."""
     cells = []
-    for row in printed("uta"):
+    for row in printed_numbers("uta"):
         which = f"{row['method'].removeprefix('LS-')} {float(row['eps_train']):g}"
         if (row["table"], row["dataset"]) == (table, data) and which in grid.methods:
             test = float(row["eps_test"])
             labels = {"Method": row["method"], "Trained at": row["eps_train"], "Tested at": row["eps_test"]}
-            cells.append(Compared(labels, float(row["value"]) / 100, grid.score(store, which, attack(test))))
+            cells.append(
+                CellComparison(labels, float(row["value"]) / 100, grid.score_interval(store, which, attack(test)))
+            )
     return cells
 
 
 def beside(grid: Grid, store: Store, data: str, label: str, title: str) -> Table:
     """The paper's table 1 and ours, cell by cell."""
     cells = compared(grid, store, "1", data)
-    return paper_comparison.table(f"printed-{label}", f"The paper's table 1 and ours, {title}", cells, grid.caption())
+    return paper_comparison.comparison_table(
+        f"printed-{label}", f"The paper's table 1 and ours, {title}", cells, grid.caption()
+    )
 
 
 def alone(one: SingleMember, store: Store) -> Table:
@@ -73,8 +79,8 @@ def alone(one: SingleMember, store: Store) -> Table:
         ),
     )
     rows = tuple(
-        {"method": which, "clean": one.interval(store, which)}
-        | {column_key("robust", eps): one.interval(store, which, attack(eps)) for eps in tested_at(one.grid)}
+        {"method": which, "clean": one.accuracy_interval(store, which)}
+        | {column_key("robust", eps): one.accuracy_interval(store, which, attack(eps)) for eps in tested_at(one.grid)}
         for which in one.victims
     )
     caption = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from surefooted.data.plane import SIDE
 from surefooted.report import Column, Table
-from surefooted.studies.shared_figures import spread
+from surefooted.studies.shared_figures import mean_and_std
 from surefooted.studies.uta.plane import PlaneResults
 from surefooted.studies.uta.toy import ALPHA, CLEAN, DUE_ALPHA, DUE_EPS, EPS, STEPS
 
@@ -31,7 +31,7 @@ def attacks_table(n: PlaneResults) -> Table:
     rows = []
     for raises, victim, steps in sorted(n.made.moved, key=lambda key: (key[1] != CLEAN, key[1:], key[0])):
         each = n.crossed(raises, victim, steps)
-        row = {name: spread([one[name] for one in each]) for name in each[0]}
+        row = {name: mean_and_std([one[name] for one in each]) for name in each[0]}
         name = f"{len(n.made.ensemble.members)} networks" if victim == "Ensemble" else victim
         rows.append({"attack": raises, "victim": name, "steps": steps, "seeds": len(each), **row})
     caption = (
@@ -62,10 +62,10 @@ def trained_table(n: PlaneResults) -> Table:
     rows = [
         {
             "method": name,
-            "test": spread(n.on_test(name)),
-            "map": spread(n.on_map(name)),
-            "off": spread(n.off(name)),
-            "flips": spread(n.flips(name)) if name in n.made.methods else None,
+            "test": mean_and_std(n.on_test(name)),
+            "map": mean_and_std(n.on_map(name)),
+            "off": mean_and_std(n.off(name)),
+            "flips": mean_and_std(n.flips(name)) if name in n.made.methods else None,
             "seeds": len(nets),
         }
         for name, nets in n.made.trained.items()

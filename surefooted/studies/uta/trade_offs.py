@@ -11,7 +11,7 @@ from surefooted.report import Finding, Section
 from surefooted.studies import paper_comparison
 from surefooted.studies.chapters import Chapter
 from surefooted.studies.grid import Grid
-from surefooted.studies.paper_numbers import SETS
+from surefooted.studies.paper_numbers import DATA_SET_TITLES
 from surefooted.studies.uta import figures, grids, tables, trade_off_findings
 from surefooted.studies.uta.design import SingleMember
 
@@ -40,6 +40,9 @@ class TradeOff(Chapter):
 
     def tasks(self) -> list[Task]:
         return self.grid.tasks()
+
+    def notes(self) -> list[str]:
+        return self.grid.notes()
 
     def section(self, store: Store) -> Section:
         grid, name, title = self.grid, self.name, self.title
@@ -84,6 +87,9 @@ class LatentTradeOff(Chapter):
     def tasks(self) -> list[Task]:
         return [*self.grid.tasks(), *self.alone.tasks()]
 
+    def notes(self) -> list[str]:
+        return self.grid.notes()
+
     def section(self, store: Store) -> Section:
         grid, title = self.grid, "MNIST, latent"
         return Section(
@@ -96,7 +102,7 @@ class LatentTradeOff(Chapter):
             (
                 tables.scores(grid, store, self.name, "Trained in the latent space, tested in pixels (table 2)"),
                 tables.alone(self.alone, store),
-                paper_comparison.table(
+                paper_comparison.comparison_table(
                     "printed-latent", "The paper's table 2 and ours", self._compared(store), grid.caption()
                 ),
                 *figures.trade_off(title, grid, store, self.name, "figure 13", "figure 13"),
@@ -113,7 +119,7 @@ class LatentTradeOff(Chapter):
             trade_off_findings.seen_through(grids.LATENT, self.grid, store, "pgd-accuracy-latent"),
         ]
 
-    def _compared(self, store: Store) -> list[paper_comparison.Compared]:
+    def _compared(self, store: Store) -> list[paper_comparison.CellComparison]:
         return tables.compared(self.grid, store, "2", "mnist")
 
 
@@ -131,8 +137,11 @@ class SeveralNetworks(Chapter):
     def tasks(self) -> list[Task]:
         return self.grid.tasks()
 
+    def notes(self) -> list[str]:
+        return self.grid.notes()
+
     def section(self, store: Store) -> Section:
-        title, of = f"Several networks, {SETS[self.data]}", f"figure {FIGURES[self.data]}"
+        title, of = f"Several networks, {DATA_SET_TITLES[self.data]}", f"figure {FIGURES[self.data]}"
         return Section(
             title,
             "Appendix C.3: UTA up the entropy of the mean prediction of networks that train side by side.",
@@ -143,7 +152,7 @@ class SeveralNetworks(Chapter):
         )
 
     def findings(self, store: Store) -> list[Finding]:
-        title, label = f"{SETS[self.data]}, several networks", self.name
+        title, label = f"{DATA_SET_TITLES[self.data]}, several networks", self.name
         of = f"figure {FIGURES[self.data]}"
         return [
             trade_off_findings.more_accurate(title, self.grid, store, of, f"clean-accuracy-{label}"),
@@ -152,8 +161,10 @@ class SeveralNetworks(Chapter):
         ]
 
 
-def overall(title: str, compared: list[paper_comparison.Compared], see: str) -> list[Finding]:
+def overall(title: str, compared: list[paper_comparison.CellComparison], see: str) -> list[Finding]:
     """Whether the printed scores come out, where there are some."""
     return (
-        [paper_comparison.overall(f"The paper's scores are reproduced ({title}).", compared, see)] if compared else []
+        [paper_comparison.claim_reproduced(f"The paper's scores are reproduced ({title}).", compared, see)]
+        if compared
+        else []
     )
