@@ -12,6 +12,7 @@ from surefooted.pipeline.tasks import collect_provenance
 from surefooted.report import Column, Figure, Page, Panel, Section, Table
 from surefooted.report import figures as draw
 from surefooted.studies.method_comparison.design import NORM_SYMBOLS
+from surefooted.studies.shared_figures import reliability_bins
 
 # The one series of every figure.
 MODEL = "the classifier"
