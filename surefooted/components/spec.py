@@ -180,7 +180,7 @@ def digest(value: Any) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _completed(kind: str, given: str) -> str:
-    return canonical(_spec_of(kind, build(kind, json.loads(given))))
+    return json.dumps(_spec_of(kind, build(kind, json.loads(given))))  # arguments in the order of the signature
 
 
 def _spec_of(kind: str, component: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from json import loads
+from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,7 +223,7 @@ def _network_spec(net: Any, shape: tuple[int, ...], classes: int) -> ComponentSp
 
 @lru_cache(maxsize=256)
 def _checked_network_spec(net: str, shape: tuple[int, ...], classes: int) -> str:
-    return canonical(network_spec(loads(net), shape, classes))
+    return dumps(network_spec(loads(net), shape, classes))
 
 
 @lru_cache(maxsize=32)
