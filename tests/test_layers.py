@@ -1,4 +1,4 @@
-"""The import graph: rooms in a fixed order, no import upwards and no circle anywhere, type checking included."""
+"""The import graph: packages in a fixed order, no import upwards and no circle anywhere, type checking included."""
 
 import ast
 import graphlib
@@ -8,8 +8,8 @@ from pathlib import Path
 import surefooted
 
 ROOT = Path(surefooted.__file__).parent
-# From the bottom up: a room imports itself and rooms above it in this list.
-ROOMS = [
+# From the bottom up: a package imports itself and packages above it in this list.
+PACKAGES = [
     "errors",
     "components",
     "core",
@@ -58,23 +58,25 @@ def imported(file: Path) -> set[str]:
 GRAPH = {module: imported(file) for module, file in MODULES.items()}
 
 
-def room(module: str) -> str:
+def package_of(module: str) -> str:
     return module.split(".")[1]
 
 
-def test_the_root_holds_the_rooms_and_nothing_else():
+def test_the_root_holds_the_packages_and_nothing_else():
     assert {file.stem for file in ROOT.glob("*.py")} == {"__init__", "__main__", "api", "errors"}
     assert {folder.name for folder in ROOT.iterdir() if folder.is_dir() and folder.name != "__pycache__"} == (
-        set(ROOMS) - {"__main__", "api", "errors"}
+        set(PACKAGES) - {"__main__", "api", "errors"}
     )
 
 
-def test_no_room_imports_a_room_below_it_in_the_list():
+def test_no_package_imports_one_below_it_in_the_list():
     upward = [
         f"{module} imports {other}"
         for module, others in GRAPH.items()
         for other in others
-        if module != "surefooted" and other != "surefooted" and ROOMS.index(room(other)) > ROOMS.index(room(module))
+        if module != "surefooted"
+        and other != "surefooted"
+        and PACKAGES.index(package_of(other)) > PACKAGES.index(package_of(module))
     ]
     assert not upward
 

@@ -52,7 +52,7 @@ def apgd(
         restarts: searches from fresh draws, on the examples not broken before.
         rho: share of steps in which the score must rise for α to stay.
         eot: forward passes averaged per prediction; above 1 for stochastic victims (AutoAttack: 20).
-        keep: found, worst, nearest or last; see ``surefooted.attacks.oracle.Rules``.
+        keep: found, worst, nearest or last; see ``Keep`` in ``attacks.tracker``.
         clip: keep pixels in [0, 1].
 
     Reference: Croce and Hein, *Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
@@ -91,7 +91,7 @@ def apgd_t(
         norm, eps, steps, restarts, rho, eot, clip: see ``apgd``.
         targets: wrong classes to try, the likeliest at the clean point first; at most all of them. Each attacks only
             the examples that withstood those before.
-        keep: found, worst (the greatest margin over all targets) or nearest; see ``surefooted.attacks.oracle.Rules``.
+        keep: found, worst (the greatest margin over all targets) or nearest; see ``Keep`` in ``attacks.tracker``.
 
     Reference: see ``apgd``.
 

@@ -1,4 +1,4 @@
-"""The attack as a value: a search through an oracle, with the ball, the objective and the rule for the best point."""
+"""The ``Attack`` dataclass: a search, its ball, objective and settings. Call it as ``attack(model, points)``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Attack(Component):
         ball: the allowed perturbations.
         objective: the score that the search raises first.
         passes: forward passes per row and search at most, for forecasts and progress bars.
-        keep: which point counts as the best; see ``oracle.Rules``. It changes the calibration under attack, so every
+        keep: which point counts as the best; see ``Keep`` in ``attacks.tracker``. It changes the calibration under attack, so every
             caption states it.
         restarts: searches from fresh draws. Each sees only the rows that the earlier ones did not break.
         away_from: the class to leave, the true ``label`` or the model's own ``prediction``.

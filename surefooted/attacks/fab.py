@@ -59,7 +59,7 @@ def fab(
         eta: overshoot η beyond the plane.
         beta: factor β of a perturbation that moves back.
         keep: found drops an example at its first success in the ball; nearest continues, and ends with a line search
-            between the clean point and the best; for worst see ``surefooted.attacks.oracle.Rules``.
+            between the clean point and the best; for worst see ``Keep`` in ``attacks.tracker``.
 
     Reference: Croce and Hein, *Minimally distorted adversarial examples with a fast adaptive boundary attack*, ICML
     2020; targeted as in their AutoAttack.

@@ -1,4 +1,4 @@
-"""The oracle: the only way in which an attack reaches a model. With ``tracker`` it does all the bookkeeping.
+"""The oracle: how an attack reaches a model. A new attack is a new search; nothing here or in ``tracker`` changes.
 
 It runs only the rows that are still under attack, judges *every* point that it evaluates, keeps the best, counts
 queries and projects. An attack is left with its idea::
@@ -33,14 +33,13 @@ _DRAW_BITS = 24
 
 
 @runtime_checkable
-class Rules(Protocol):
+class AttackSettings(Protocol):
     """What an oracle reads of an ``Attack``: the allowed perturbations, and which point counts as the best.
 
     Attributes:
         ball: the allowed perturbations.
         objective: the score that the attack raises.
-        keep: ``found`` drops a row when its attack succeeds; ``worst`` never drops it and ranks points by (success,
-            objective); ``nearest`` keeps the smallest perturbation that succeeds; ``last`` is the final iterate.
+        keep: the point that counts as the best; see ``Keep``.
         clip: whether points stay in the victim's box (pixels in [0, 1]).
         eot: forward passes averaged per prediction, for stochastic victims; the mean prediction is judged.
     """
@@ -65,7 +64,7 @@ class Oracle:
     """Answers an attack on a pool of rows and remembers the best point of each.
 
     Args:
-        rules: the attack, or its facts.
+        settings: the attack, whose ball, objective, keep, clip and eot apply.
         victim: frozen and in its mode already (see ``victims.untouched``).
         points: the coordinates under attack, the class that each row should leave, the rows that key the noise.
         seed: keys all draws, together with the rows.
@@ -89,7 +88,7 @@ class Oracle:
 
     def __init__(
         self,
-        rules: Rules,
+        settings: AttackSettings,
         victim: Victim,
         points: Points,
         *,
@@ -100,8 +99,8 @@ class Oracle:
         drops_rows: bool = True,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
-        self.ball, self.objective, self.keep, self.eot = rules.ball, rules.objective, rules.keep, rules.eot
-        self.victim, self.box = victim, victim.box if rules.clip else (-inf, inf)
+        self.ball, self.objective, self.keep, self.eot = settings.ball, settings.objective, settings.keep, settings.eot
+        self.victim, self.box = victim, victim.box if settings.clip else (-inf, inf)
         self.seed, self.batch, self.tracks_best, self.on_progress = seed, batch, tracks_best, on_progress
         self.draw_count = 0
         self.path: tuple[int, ...] = ()  # indices of the attacks within attacks that are running

@@ -44,7 +44,7 @@ def pgd(
         start: clean; uniform in the ball (Madry et al.); or gaussian, a step of standard deviation sigma (EntM).
         sigma: standard deviation of the gaussian start, in pixels (EntM: 0.005; TRADES: 0.001).
         objective: the score to raise: cross_entropy, cw_margin (EntM's CW), kl_from_clean (TRADES), entropy (UTA).
-        keep: found, worst, nearest or last; see ``surefooted.attacks.oracle.Rules``.
+        keep: found, worst, nearest or last; see ``Keep`` in ``attacks.tracker``.
         restarts: searches from fresh draws, on the examples not broken before.
         clip: keep pixels in [0, 1].
 
@@ -58,19 +58,21 @@ def pgd(
         >>> bool((result.size <= 0.1001).all())
         True
     """
-    first = step_size or 2.5 * eps / steps
-    peak = max(first, eps / 5) if schedule == "triangular" else first
+    alpha = step_size or 2.5 * eps / steps
+    peak = max(alpha, eps / 5) if schedule == "triangular" else alpha
 
     def search(oracle: Oracle) -> None:
         s = oracle.state(x=oracle.draw(start, sigma))
         for k in oracle.iterate(steps, s):
-            alpha = peak - (peak - first) * abs(2 * k / max(steps - 1, 1) - 1)
-            s.x = oracle.project(s.x + alpha * oracle.ball.steepest(oracle.gradient(s.x)))
+            alpha_k = peak - (peak - alpha) * abs(2 * k / max(steps - 1, 1) - 1)
+            s.x = oracle.project(s.x + alpha_k * oracle.ball.steepest(oracle.gradient(s.x)))
         oracle.finish(s.x)
 
     # Broken rows are dropped between steps, so a single step is taken by all.
-    share = (0.6, 0.6) if steps > 1 else (1.0, 1.0)
-    return Attack(search, ball(norm, eps), objective, steps + 1, keep, restarts, clip=clip, expected_share=share)
+    expected_share = (0.6, 0.6) if steps > 1 else (1.0, 1.0)
+    return Attack(
+        search, ball(norm, eps), objective, steps + 1, keep, restarts, clip=clip, expected_share=expected_share
+    )
 
 
 @component

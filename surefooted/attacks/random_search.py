@@ -28,7 +28,7 @@ def random_search(
         norm: norm of the ball, linf or l2.
         eps: radius of the ball, for pixels in [0, 1]: 8/255, not 8.
         draws: forward passes per example.
-        keep: found, worst or nearest; see ``surefooted.attacks.oracle.Rules``.
+        keep: found, worst or nearest; see ``Keep`` in ``attacks.tracker``.
 
     Example:
         >>> import surefooted as sf

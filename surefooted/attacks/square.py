@@ -51,7 +51,7 @@ def square(
             6000 and 8000 squares, whatever the number of queries (AutoAttack).
         restarts: searches from fresh draws, on the examples not broken before.
         objective: the score to raise.
-        keep: found, worst or nearest; see ``surefooted.attacks.oracle.Rules``.
+        keep: found, worst or nearest; see ``Keep`` in ``attacks.tracker``.
 
     On points that are not images (batch, channels, height, width), the attack raises a ``DataError``.
 

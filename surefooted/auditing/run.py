@@ -123,7 +123,7 @@ def audit(
     options = audit_options(**{**vars(options or AuditOptions()), **changes})
     design = design_audit(model, data, options)
     store, runtime = store or Store(), runtime or _default_runtime(design.model)
-    _admit(design, store, runtime)
+    _check_auditable(design, store, runtime)
     if not quiet and (missing := plan(design.tasks, store)):
         at_most = forecast(missing, runtime, at_most=True)
         say_on_stderr(f"[bold]audit of {escape(str(design.model))}[/]: {describe_limit(at_most)}")
@@ -189,7 +189,7 @@ def _as_source(model: nn.Module | Source | str, data: ComponentSpec | None, opti
     return ExternalModel(model, shape, options.weights, **adapter)
 
 
-def _admit(design: AuditDesign, store: Store, runtime: Runtime) -> None:
+def _check_auditable(design: AuditDesign, store: Store, runtime: Runtime) -> None:
     """Refuse what cannot be audited, before anything is computed."""
     part, levels = design.options.part, design.options.levels
     if levels > (n := len(eval_images(design.model, design.data, part, design.limit))):

@@ -33,7 +33,7 @@ study_app = typer.Typer(
 app.add_typer(study_app)
 
 # Options of components depend on the components' names, so the parser passes unknown options on, in order.
-OPEN = {"ignore_unknown_options": True}
+ALLOW_COMPONENT_OPTIONS = {"ignore_unknown_options": True}
 # Slots that take a component; ``--SLOT.OPTION`` sets an argument of it.
 SLOTS = ("method", "net", "data", "recipe", "record", "attack", "ood")
 # Arguments whose flag has another name.
@@ -53,7 +53,7 @@ def main() -> None:
         _fail(message, "--json" in sys.argv)
 
 
-def guarded(command: Callable[..., None]) -> Callable[..., None]:
+def report_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Turn errors of Surefooted into one message without a traceback, and stop cleanly on Ctrl-C."""
 
     @wraps(command)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from surefooted.cli.app import OPEN, app, guarded
+from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, app, report_errors
 from surefooted.cli.flags import (
     Accelerator,
     AsJson,
@@ -26,8 +26,8 @@ from surefooted.cli.session import choose_data, open_session, own_data
 from surefooted.errors import ArgumentError
 
 
-@app.command(context_settings=OPEN)
-@guarded
+@app.command(context_settings=ALLOW_COMPONENT_OPTIONS)
+@report_errors
 def audit(
     *,
     words: ComponentOptions = None,

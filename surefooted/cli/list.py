@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from surefooted.cli.app import app, guarded
+from surefooted.cli.app import app, report_errors
 from surefooted.cli.flags import AsJson
 from surefooted.errors import ArgumentError, did_you_mean
 
 
 @app.command("list")
-@guarded
+@report_errors
 def list_components(
     *,
     kind: Annotated[str | None, typer.Argument(help="methods, attacks, networks, data, metrics, scores, ...")] = None,

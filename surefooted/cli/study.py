@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surefooted.cli.app import OPEN, app, guarded, study_app
+from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, app, report_errors, study_app
 from surefooted.cli.flags import Accelerator, AsJson, DataRoot, Quiet, StorePath
 from surefooted.cli.options import parse_arguments
 from surefooted.cli.session import Session, open_session
@@ -33,8 +33,8 @@ Only = Annotated[
 ReportFolder = "Directory for the report; reports/NAME_SIZE(_CHAPTERS) by default."
 
 
-@study_app.command("run", context_settings=OPEN)
-@guarded
+@study_app.command("run", context_settings=ALLOW_COMPONENT_OPTIONS)
+@report_errors
 def study_run(
     *,
     name: Annotated[str, typer.Argument(help="A study; see: surefooted list studies.")],
@@ -55,8 +55,8 @@ def study_run(
     run_study(request, session, workers or os.cpu_count() or 1, report)
 
 
-@app.command(context_settings=OPEN)
-@guarded
+@app.command(context_settings=ALLOW_COMPONENT_OPTIONS)
+@report_errors
 def report(
     *,
     name: Annotated[str, typer.Argument(help="A study that was run.")],

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from surefooted.cli.app import app, guarded
+from surefooted.cli.app import app, report_errors
 from surefooted.cli.flags import AsJson, StorePath
 from surefooted.cli.session import open_session
 
@@ -17,7 +17,7 @@ SLOT_KINDS = {"method": "method", "net": "network", "data": "data", "recipe": "r
 
 
 @app.command()
-@guarded
+@report_errors
 def trained(
     *,
     words: Annotated[list[str] | None, typer.Argument(help="Only networks whose lines contain all of these.")] = None,

@@ -1,1 +1,1 @@
-"""The values that every room exchanges: points, forward passes, scores, predictions, balls, random draws, intervals."""
+"""The values that every other package exchanges: points, forward passes, scores, predictions, balls, random draws, intervals."""

@@ -1,1 +1,1 @@
-"""Artefacts: the tasks that make them, the store that keeps them, and who runs them."""
+"""The tasks that make artifacts, the store that keeps them, and their execution."""

@@ -1,4 +1,4 @@
-"""Reports: one self-contained page of tables and figures. This room renders given values and computes no metric."""
+"""Reports: one self-contained page of tables and figures. It renders given values and computes no metric."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from surefooted.evaluation.checks.flags import Flag, allowed_difference, format_percent
 from surefooted.evaluation.metrics.intervals import binomial_interval
 
-# Per image, whether the attack succeeded, as in ``Adversarial.found``.
+# Per image, whether the attack succeeded, as in ``AttackResult.found``.
 _Success = Bool[Tensor, " n"]
 
 

@@ -48,6 +48,7 @@ def ece(
     confidence, correct = p.top()
     gap = confidence - correct
     score_bins = make_bins(confidence, bins=bins, edges=edges, closed=closed)
+    # A function of weights per example: ``@metric`` returns its value at equal weights, the bootstrap resamples.
     return lambda weights: score_bins.sums(weights.T.contiguous(), gap)[0].abs().sum(0) / weights.sum(1)
 
 

@@ -24,7 +24,7 @@ def robust_accuracy(found: Tensor, *, level: ConfidenceLevel = 0.95) -> Interval
     weakness of the attack.
 
     Args:
-        found: (N,) booleans, whether the attack succeeded, as in ``Adversarial.found``.
+        found: (N,) booleans, whether the attack succeeded, as in ``AttackResult.found``.
         level: confidence level.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Cells: train → attack, shift → predict. Each is plain data that names an artefact, and knows how to make it.
+"""Tasks: train → attack or corrupt → predict. Each is plain data that identifies an artifact, and the code that makes it.
 
-A cell's key is the hash of its complete arguments, of the data's checksum and of the keys of the cells it needs: what
-was made once, by whatever study, is found by every other.
+A task's key is the hash of its complete arguments, of the data's checksum and of the keys of the tasks it requires: what
+one study has made is found by every other.
 """
 
 from surefooted.pipeline.tasks.analysis import LocalAnalysisTask, LossSurfaceTask
