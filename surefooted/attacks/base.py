@@ -38,8 +38,8 @@ class Attack(Component):
         ball: the allowed perturbations.
         objective: the score that the search raises first.
         passes: forward passes per row and search at most, for forecasts and progress bars.
-        keep: which point counts as the best; see ``Keep`` in ``attacks.tracker``. It changes the calibration under attack, so every
-            caption states it.
+        keep: which point counts as the best; see ``Keep`` in ``attacks.tracker``. It changes the calibration under
+            attack, so every caption states it.
         restarts: searches from fresh draws. Each sees only the rows that the earlier ones did not break.
         away_from: the class to leave, the true ``label`` or the model's own ``prediction``.
         clip: whether points stay in the victim's box (pixels in [0, 1]).

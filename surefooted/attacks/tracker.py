@@ -14,8 +14,9 @@ from surefooted.core.norms import Ball, per_row
 from surefooted.core.scores import cw_margin
 from surefooted.core.types import Forward, Points
 
-# The point that an attack returns: ``found`` drops an image once the attack succeeds; ``worst`` never drops it and ranks
-# points by (success, objective); ``nearest`` keeps the smallest perturbation that succeeds; ``last`` is the final iterate.
+# The point that an attack returns: ``found`` drops an image once the attack succeeds; ``worst`` never drops it and
+# ranks points by (success, objective); ``nearest`` keeps the smallest perturbation that succeeds; ``last`` is the final
+# iterate.
 Keep = Literal["found", "worst", "nearest", "last"]
 
 _MARGIN = cw_margin()

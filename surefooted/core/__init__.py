@@ -1,1 +1,1 @@
-"""The values that every other package exchanges: points, forward passes, scores, predictions, balls, random draws, intervals."""
+"""The values that all other packages exchange: points, forward passes, scores, predictions, norms, random draws."""

@@ -2,7 +2,7 @@
 
 Code is not hashed: a component or task whose numbers change raises its version. The kinds of tasks on disk are
 ``train``, ``attacked``, ``transferred``, ``predicted``, ``corrupted``, ``shifted`` (predictions on corrupted images),
-``probed`` (sanity checks), ``analysed``, ``surface`` and ``unsure`` (uncertainties); see the tasks of ``pipeline.tasks``.
+``probed`` (sanity checks), ``analysed``, ``surface`` and ``unsure`` (uncertainties); see ``pipeline.tasks``.
 
 ``<root>/artefacts/<kind>/<key>/`` appears whole, by a rename, with a list of its files from which later damage is
 detected. ``<root>/work/<key>/`` holds what an interrupted computation needs to resume, under a lock that the system

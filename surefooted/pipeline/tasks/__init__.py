@@ -1,7 +1,7 @@
-"""Tasks: train → attack or corrupt → predict. Each is plain data that identifies an artifact, and the code that makes it.
+"""Tasks: train → attack or corrupt → predict. Each is plain data that identifies an artifact, and how it is made.
 
-A task's key is the hash of its complete arguments, of the data's checksum and of the keys of the tasks it requires: what
-one study has made is found by every other.
+A task's key is the hash of its complete arguments, of the data's checksum and of the keys of the tasks it requires:
+what one study has made is found by every other.
 """
 
 from surefooted.pipeline.tasks.analysis import LocalAnalysisTask, LossSurfaceTask
