@@ -1,6 +1,5 @@
 """The studies of EntM and UTA run whole in their smallest size; tables say what cells hold; plans come first."""
 
-import importlib
 import json
 from math import hypot, nan, pi, sqrt, tan
 from pathlib import Path
@@ -22,7 +21,8 @@ from surefooted.pipeline.tasks import MCDropout, MemberOf, PredictTask, TrainTas
 from surefooted.report import write_page
 from surefooted.studies.claims import claim_all, claim_gain, discount_by_seed_spread, simultaneous
 from surefooted.studies.entm import grids as entm_grids
-from surefooted.studies.entm.design import SEARCHED
+from surefooted.studies.entm import study as entm_study
+from surefooted.studies.entm.design import RANDOM_SEARCH_METHODS
 from surefooted.studies.grid import SINGLE_TRAINING_NOTE, Grid, score_interval
 from surefooted.studies.paper_comparison import CellComparison, claim_reproduced, comparison_table
 from surefooted.studies.paper_numbers import printed_numbers
@@ -30,7 +30,7 @@ from surefooted.studies.uta import design as uta_cells
 from surefooted.studies.uta import figures as uta_figures
 from surefooted.studies.uta import grids as uta_grids
 from surefooted.studies.uta import study as uta_study
-from surefooted.studies.uta.collapse import collapse
+from surefooted.studies.uta.overfitting_findings import overfitting_findings
 
 CPU = Runtime("cpu", threads=1)
 PAGES = {
@@ -86,13 +86,14 @@ def test_each_chapter_stands_alone(ran, tmp_path, monkeypatch):
     name, store, study = ran
     if name != "uta":
         pytest.skip("has no chapters")
-    names = [one.name for one in uta_study.smoke()]
+    names = [one.name for one in uta_study.make_chapters("smoke")]
     pages = [studies.uta(size="smoke", only=(one,)).page(store) for one in names]
     whole = study.page(store)
     assert [item.name for page in pages for item in page.items] == [item.name for item in whole.items]
     assert [finding for page in pages for finding in page.findings] == list(whole.findings)
     two = studies.uta(size="smoke", only=("latent", "mnist"))
-    both = {task.key for one in (uta_study.smoke()[0], uta_study.smoke()[4]) for task in one.tasks()}
+    chapters = uta_study.make_chapters("smoke")
+    both = {task.key for one in (chapters[0], chapters[4]) for task in one.tasks()}
     assert {task.key for task in two.tasks()} == both
     monkeypatch.chdir(tmp_path)
     request = study_command.StudyRequest("uta", {"size": "smoke", "only": ["plane", "looks"]})
@@ -110,8 +111,11 @@ def test_chapters_of_each_size_have_names_of_their_own():
 
 def test_numbers_are_those_of_the_cells(ran):
     name, store, _ = ran
-    whole = importlib.import_module(f"surefooted.studies.{name}.study").smoke()
-    grid = whole.grids["mnist"][0] if name == "entm" else whole[0].grid
+    if name == "entm":
+        analysis = entm_study.make_setup("smoke").analysis
+        grid = analysis.grid
+    else:
+        grid = uta_study.make_chapters("smoke")[0].grid
     method, attack = next(iter(grid.attacked))
     found = grid.attacked[method, attack][0][0].result(store)["found"]
     robust = 1 - found.double().mean().item()
@@ -124,20 +128,20 @@ def test_numbers_are_those_of_the_cells(ran):
     right = p.log_p.argmax(-1)[: len(found)] == p.y[: len(found)]
     assert gain.value == pytest.approx((right.double() - (~found).double()).mean().item())
     if name == "entm":
-        for method in SEARCHED:  # random search goes on where PGD ended
-            first, both = (task.result(store)["found"] for task in whole.analysis.withstood[method])
+        for method in RANDOM_SEARCH_METHODS:  # random search goes on where PGD ended
+            first, both = (task.result(store)["found"] for task in analysis.random_search_attacks[method])
             assert bool((both | ~first).all())
 
 
 def test_what_is_claimed_of_cifar10_is_in_its_grid():
-    grid = entm_grids.resnet18("cifar10")
-    strong = entm_grids.strongest(grid)
+    grid = entm_grids.resnet18_grid("cifar10")
+    strong = entm_grids.strongest_pgd(grid)
     assert strong == "PGD40-16" and strong.replace("PGD", "CW") in grid.white_box
     assert {"PAT", "PAT-EntM", "TRADES", "TRADES-EntM"} <= grid.methods.keys()
 
 
 def test_cells_that_two_grids_share_are_computed_once():
-    one, other = (entm_grids.mnist(limit=limit, data="digits", net="small_convnet") for limit in (10, 20))
+    one, other = (entm_grids.mnist_grid(limit=limit, data="digits", net="small_convnet") for limit in (10, 20))
     assert [task.key for task in one.trained["PAT"]] == [task.key for task in other.trained["PAT"]]
     black = [tasks for (_, attack), (tasks,) in one.attacked.items() if attack.startswith("black")]
     assert {len(tasks) for tasks in black} == {5} and len({task.key for tasks in black for task in tasks}) == 5 * 36
@@ -246,7 +250,7 @@ def test_the_interval_of_a_score_covers_the_true_score_in_95_of_100_cases(attack
 
 
 def test_the_best_of_many_is_not_judged_by_what_it_was_chosen_by(monkeypatch, tmp_path):
-    grid, store = uta_grids.pixels("digits", "mlp", epochs=1, limit=1), Store(tmp_path)
+    grid, store = uta_grids.pixel_grid("digits", "mlp", epochs=1, limit=1), Store(tmp_path)
     draw = torch.Generator().manual_seed(0)
 
     def gains(edge: float) -> tuple[list[float], list[float]]:
@@ -267,20 +271,20 @@ def test_the_best_of_many_is_not_judged_by_what_it_was_chosen_by(monkeypatch, tm
 def test_of_several_networks_the_others_choose_the_best(monkeypatch, tmp_path):
     scores = {"a": [0.9, 0.1, 0.1], "b": [0.2, 0.3, 0.4], "c": [0.0, 0.0, 0.0]}
     monkeypatch.setattr(Grid, "_network_scores", lambda self, store, name, attack: scores[name])
-    grid, store = uta_grids.pixels("digits", "mlp", epochs=1, limit=1, seeds=3), Store(tmp_path)
+    grid, store = uta_grids.pixel_grid("digits", "mlp", epochs=1, limit=1, seeds=3), Store(tmp_path)
     # Without its first network a is worse than b, with it better.
     assert grid.best_score_gain(store, ["a", "b"], ["c"], "").value == pytest.approx((0.2 + 0.1 + 0.1) / 3)
 
 
 def test_a_rise_is_by_network_or_by_image_and_above_0_where_the_later_grid_is_better(monkeypatch, tmp_path):
     store = Store(tmp_path)
-    few, more = (uta_grids.pixels("digits", "mlp", epochs=epochs, limit=1, seeds=3) for epochs in (1, 2))
+    few, more = (uta_grids.pixel_grid("digits", "mlp", epochs=epochs, limit=1, seeds=3) for epochs in (1, 2))
     assert (few.epochs, more.epochs) == (1, 2)
     scores = {1: [0.1, 0.5, 0.3], 2: [0.3, 0.6, 0.6]}
     monkeypatch.setattr(Grid, "_network_scores", lambda self, store, name, attack: scores[self.epochs])
     seen = more.score_gain(store, few, "PGD-AT 0.1", "")
     assert seen.value == pytest.approx(0.2) and seen.n == 3 and seen.low == pytest.approx(0.2 - 4.302653 * 0.1 / 3**0.5)
-    few, more = (uta_grids.pixels("digits", "mlp", epochs=epochs, limit=4) for epochs in (1, 2))
+    few, more = (uta_grids.pixel_grid("digits", "mlp", epochs=epochs, limit=4) for epochs in (1, 2))
     lost = {1: torch.tensor([1.0, 0.5, 0.5, 0.0]), 2: torch.tensor([0.5, 0.0, 0.5, 0.0])}
     monkeypatch.setattr(Grid, "_image_scores", lambda self, store, name, attack: 1 - lost[self.epochs])
     seen = more.score_gain(store, few, "PGD-AT 0.1", "")
@@ -294,35 +298,34 @@ def test_overfitting_is_catastrophic_where_what_was_learnt_is_gone(monkeypatch, 
         monkeypatch.setattr(
             TrainTask, "recorded", lambda one, _: {key: torch.tensor(seen[one.key]) for key in ("clean", "fgsm", "pgd")}
         )
-        return collapse("MNIST", runs, Store(tmp_path), "seen")[0].verdict
+        return overfitting_findings("MNIST", runs, Store(tmp_path), "seen")[0].verdict
 
-    runs = uta_cells.fashion(epochs=1, seeds=2, data={"digits": {}}, net="mlp", images=300)
+    runs = uta_cells.fashion_mnist_overfitting(epochs=1, seeds=2, data={"digits": {}}, net="mlp", images=300)
     gone, kept, never = [0.6, 0.6, 0.0, 0.0, 0.0], [0.6, 0.5, 0.4, 0.4, 0.4], [0.1, 0.1, 0.1, 0.1, 0.1]
     assert verdict(gone, kept) == "holds" and verdict(kept, kept) == "does not hold"
     assert verdict(gone, gone) == "does not hold" and verdict(gone, never) == "unclear"
 
 
 def test_every_printed_cell_has_its_place():
-    grid = entm_grids.mnist(data="digits", net="small_convnet")
+    grid = entm_grids.mnist_grid(data="digits", net="small_convnet")
     here = [row for row in printed_numbers("entm") if row["table"] == "9"]
     assert len(here) == 72 and {row["method"] for row in here} <= set(grid.methods)
     named = {row["attack"] if row["setting"] == "white-box" else f"black-box {row['attack']}" for row in here}
     assert named - {"Clean"} == {*grid.white_box, *grid.black_box}
-    for data, (tables, _, _) in entm_grids.RESNET18.items():
+    for data, (tables, _, _) in entm_grids.RESNET18_DATA.items():
         rows = [row for row in printed_numbers("entm") if row["dataset"] == data and row["table"] in tables]
-        assert rows and {row["method"] for row in rows} <= set(entm_grids.methods({"eps": 0.1}))
-    grids = {data: uta_grids.pixels("digits", "mlp", epochs=1, limit=1) for data in ("mnist", "fashion_mnist")}
-    for data, grid in {**grids, "svhn": uta_grids.svhn()}.items():
+        assert rows and {row["method"] for row in rows} <= set(entm_grids.paper_methods({"eps": 0.1}))
+    grids = {data: uta_grids.pixel_grid("digits", "mlp", epochs=1, limit=1) for data in ("mnist", "fashion_mnist")}
+    for data, grid in {**grids, "svhn": uta_grids.svhn_grid()}.items():
         rows = [row for row in printed_numbers("uta") if (row["table"], row["dataset"]) == ("1", data)]
         tasks = {(f"{row['method']} {row['eps_train']}", f"AutoAttack {row['eps_test']}") for row in rows}
-        suites = [uta_grids.attack(eps) for eps in uta_grids.tested_at(grid)]
+        suites = [uta_grids.autoattack_key(eps) for eps in uta_grids.autoattack_radii(grid)]
         assert tasks and tasks == {
             (one, suite) for one in grid.methods if one != uta_grids.STANDARD for suite in suites
         }
-        assert len(grid.white_box) == len(suites) + len(
-            uta_grids.drawn_at(grid)
-        ) and uta_grids.WIDE in uta_grids.drawn_at(grid)
-    assert uta_figures.MEASURES.keys() == {"clean", "fgsm", "pgd"}
+        pgd_radii = uta_grids.pgd_radii(grid)
+        assert len(grid.white_box) == len(suites) + len(pgd_radii) and uta_grids.OVERLAP_RADIUS in pgd_radii
+    assert uta_figures.CURVE_LABELS.keys() == {"clean", "fgsm", "pgd"}
 
 
 def test_a_forecast_counts_passes_and_leaves_threads_as_they_were():

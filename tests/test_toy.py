@@ -1,4 +1,4 @@
-"""The plane of UTA: its data are as asked, attacks do there what the paper says, and the experiment runs whole."""
+"""UTA's toy problem: the data set, the attacks on a known boundary, the experiment, and the gallery of images."""
 
 import pytest
 import torch
@@ -18,11 +18,11 @@ from surefooted.pipeline.tasks import train_task
 from surefooted.report import Page, Section, write_page
 from surefooted.report.page import VERDICTS
 from surefooted.studies.uta.gallery import PerturbationGallery
-from surefooted.studies.uta.plane import PlaneResults
-from surefooted.studies.uta.toy import CLEAN, ToyProblem, toy
-from surefooted.studies.uta.toy_figures import figures
-from surefooted.studies.uta.toy_findings import findings
-from surefooted.studies.uta.toy_tables import attacks_table, trained_table
+from surefooted.studies.uta.toy import CLEAN, ToyProblem, toy_problem
+from surefooted.studies.uta.toy_figures import toy_figures
+from surefooted.studies.uta.toy_findings import toy_findings
+from surefooted.studies.uta.toy_results import ToyResults
+from surefooted.studies.uta.toy_tables import attacks_table, training_table
 
 CPU = Runtime("cpu", threads=1)
 STEP = 0.05 / SIDE
@@ -38,7 +38,7 @@ def everything(**options):
 # The data
 
 
-def test_the_true_boundary_separates_the_classes_by_the_gap_asked_for():
+def test_the_true_boundary_separates_the_classes_by_the_requested_gap():
     for small, large in ((0.2, 1.6), (0.05, 0.6), (0.5, 0.5)):
         x, y = everything(small=small, large=large, examples=2000, validation=0.2)
         assert torch.equal(true_class(x), y)
@@ -49,20 +49,20 @@ def test_the_true_boundary_separates_the_classes_by_the_gap_asked_for():
         assert float(away[right].min()) == pytest.approx(large / 2, abs=0.02)
 
 
-def test_examples_are_drawn_by_seed_half_of_each_class_and_as_many_left_as_asked():
+def test_examples_depend_on_the_seed_classes_are_balanced_and_narrow_sets_the_share_on_the_left():
     x, y = everything(examples=1000)
     assert torch.equal(x, everything(examples=1000)[0]) and not torch.equal(x, everything(examples=1000, seed=1)[0])
     assert int(y.sum()) == 500
     few, _ = everything(examples=2000, narrow=0.1)
     assert float((units(few)[:, 0] < 0).double().mean()) == pytest.approx(0.1, abs=0.02)
     splits = plane(narrow=0.5)
-    for part in (splits.train, splits.validation, splits.test):  # the split does not sort by what was drawn
+    for part in (splits.train, splits.validation, splits.test):  # the split does not depend on the side
         assert 0.3 < float((units(part.points().x)[..., 0] < 0).double().mean()) < 0.7
     assert splits.train.shape == (1, 1, 2) and splits.train.x.dtype == torch.float32
     assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [540, 60, 200]
 
 
-def test_the_map_goes_to_the_paper_s_plane_and_back_and_leaves_room_for_a_perturbation_of_one():
+def test_units_and_pixels_are_inverse_and_leave_room_for_a_perturbation_of_one():
     x, _ = everything(examples=2000)
     assert torch.allclose(pixels(units(x)), x)
     assert torch.allclose(units(torch.tensor([[0.5, 0.7]])), torch.tensor([[0.0, 1.0]]))
@@ -76,7 +76,7 @@ def test_noise_makes_the_classes_overlap():
     assert 0.01 < float((true_class(x) != y).double().mean()) < 0.2
 
 
-def test_bad_planes():
+def test_invalid_planes_are_refused():
     with pytest.raises(InputError, match="at least 2 examples"):
         plane(examples=1)
     with pytest.raises(InputError, match="outside the square"):
@@ -95,20 +95,20 @@ def line(slope=40.0):
     return net
 
 
-def moved(raises, steps):
+def perturbed(objective, steps):
     points = plane(examples=400).test.points()
-    attack = pgd(eps=15 * STEP, steps=steps, step_size=STEP, start="clean", keep="last", **raises)
+    attack = pgd(eps=15 * STEP, steps=steps, step_size=STEP, start="clean", keep="last", **objective)
     q = units(attack(line(), points).x.view(-1, 2))[:, 1]
     return q * (2 * points.y - 1), units(points.x.view(-1, 2))[:, 1] * (2 * points.y - 1)
 
 
-def test_pgd_goes_through_the_boundary_and_uta_stops_within_a_step_of_it():
-    loss, before = moved({}, 20)
-    unsure, _ = moved({"objective": entropy()}, 20)
-    near = before < 0.7
-    assert float(loss[near].max()) < 0 and loss.tolist() == pytest.approx((before - 0.75).tolist(), abs=1e-4)
-    assert float(unsure.min()) > -0.05 - 1e-4 and bool((unsure[near & (before > 0)].abs() <= 0.05 + 1e-4).all())
-    assert moved({}, 1)[0].tolist() == pytest.approx(moved({"objective": entropy()}, 1)[0].tolist(), abs=0.1001)
+def test_pgd_crosses_the_boundary_and_uta_stops_within_a_step_of_it():
+    loss, clean = perturbed({}, 20)
+    uncertain, _ = perturbed({"objective": entropy()}, 20)
+    near = clean < 0.7
+    assert float(loss[near].max()) < 0 and loss.tolist() == pytest.approx((clean - 0.75).tolist(), abs=1e-4)
+    assert float(uncertain.min()) > -0.05 - 1e-4 and bool((uncertain[near & (clean > 0)].abs() <= 0.05 + 1e-4).all())
+    assert perturbed({}, 1)[0].tolist() == pytest.approx(perturbed({"objective": entropy()}, 1)[0].tolist(), abs=0.1001)
 
 
 # The experiment
@@ -116,15 +116,15 @@ def test_pgd_goes_through_the_boundary_and_uta_stops_within_a_step_of_it():
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    made, store = toy("smoke"), Store(tmp_path_factory.mktemp("store"))
-    execute(made.tasks(), store, runtime=CPU, quiet=True)
-    return PlaneResults(made, store)
+    problem, store = toy_problem("smoke"), Store(tmp_path_factory.mktemp("store"))
+    execute(problem.tasks(), store, runtime=CPU, quiet=True)
+    return ToyResults(problem, store)
 
 
-def test_the_experiment_runs_whole_and_is_drawn(ran, tmp_path):
-    assert plan(ran.made.tasks(), ran.store) == []
-    drawn, tables = figures(ran), (attacks_table(ran), trained_table(ran))
-    page = Page("Toy", findings=tuple(findings(ran)), sections=(Section("Plane", "", (*tables, *drawn)),))
+def test_the_experiment_runs_and_its_page_is_written(ran, tmp_path):
+    assert plan(ran.problem.tasks(), ran.store) == []
+    drawn, tables = toy_figures(ran), (attacks_table(ran), training_table(ran))
+    page = Page("Toy", findings=tuple(toy_findings(ran)), sections=(Section("Plane", "", (*tables, *drawn)),))
     assert all(one.verdict in VERDICTS and "seeds" in one.evidence for one in page.findings)
     write_page(page, tmp_path)
     for figure in drawn:
@@ -134,70 +134,72 @@ def test_the_experiment_runs_whole_and_is_drawn(ran, tmp_path):
     assert len(tables[0].rows) == 8 and len(tables[1].rows) == 7
 
 
-def test_numbers_are_those_of_the_cells(ran):
-    task, surveyed = ran.made.moved["PGD", CLEAN, 5][1], ran.made.surveyed["UTA-AT"][0].result(ran.store)
-    found = task.result(ran.store)
-    beyond = true_class(found["x"].view(-1, 2)) != found["y"]
+def test_results_agree_with_the_tasks(ran):
+    log_p = ran.problem.grid_predictions["UTA-AT"][0].result(ran.store)
+    attacked = ran.problem.attacks["PGD", CLEAN, 5][1].result(ran.store)
+    beyond = true_class(attacked["x"].view(-1, 2)) != attacked["y"]
     assert ran.crossing("beyond", "PGD", CLEAN, 5)[1] == pytest.approx(float(beyond.double().mean()))
-    assert ran.crossing("fooled", "PGD", CLEAN, 5)[1] == pytest.approx(float(found["found"].double().mean()))
-    assert torch.allclose(ran.probability("UTA-AT"), surveyed[..., 1].exp())
-    last = ran.made.trained["UTA-AT"][0].recorded(ran.store)["label"]
-    assert torch.equal(last, surveyed.argmax(-1))  # the recorder's last look is at the network that was kept
+    assert ran.crossing("fooled", "PGD", CLEAN, 5)[1] == pytest.approx(float(attacked["found"].double().mean()))
+    assert torch.allclose(ran.probability("UTA-AT"), log_p[..., 1].exp())
+    last = ran.problem.trained["UTA-AT"][0].recorded(ran.store)["label"]
+    assert torch.equal(last, log_p.argmax(-1))  # the recorder's last record belongs to the network that was kept
 
 
-def test_the_distance_between_boundaries_is_known_where_the_learnt_one_is(monkeypatch, tmp_path):
-    made = PlaneResults(toy("smoke"), Store(tmp_path))
-    x = made._grid
+def test_the_boundary_distance_of_a_shifted_boundary_is_the_shift(monkeypatch, tmp_path):
+    results = ToyResults(toy_problem("smoke"), Store(tmp_path))
+    x = results._grid
     for shift in (0.0, 0.3):
         p = torch.sigmoid(40 * (height(x) - shift))
-        monkeypatch.setattr(PlaneResults, "_log_p", lambda self, name, k, p=p: torch.stack((1 - p, p), -1).log())
-        monkeypatch.setattr(PlaneResults, "_each", lambda self, name: range(1))
-        assert made.off("any")[0] == pytest.approx(shift, abs=0.06)
-        points = made.boundary("any")
+        monkeypatch.setattr(ToyResults, "_log_p", lambda self, name, k, p=p: torch.stack((1 - p, p), -1).log())
+        monkeypatch.setattr(ToyResults, "_networks", lambda self, name: range(1))
+        assert results.boundary_distances("any")[0] == pytest.approx(shift, abs=0.06)
+        points = results.boundary("any")
         assert float((height(pixels(points)) - shift).abs().max()) < 0.1
-    monkeypatch.setattr(PlaneResults, "_log_p", lambda self, name, k: torch.full((21, 21, 2), 0.5).log())
-    assert made.off("any") == [SIDE] and made.on_map("any")[0] == pytest.approx(0.5, abs=0.1)
+    monkeypatch.setattr(ToyResults, "_log_p", lambda self, name, k: torch.full((21, 21, 2), 0.5).log())
+    assert results.boundary_distances("any") == [SIDE] and results.map_accuracy("any")[0] == pytest.approx(0.5, abs=0.1)
 
 
-def test_on_a_network_that_learnt_the_plane_fewer_of_uta_s_points_cross_than_of_pgd_s(tmp_path):
-    full, store = toy(), Store(tmp_path)
+def test_fewer_points_cross_the_boundary_of_a_trained_network_after_uta_than_after_pgd(tmp_path):
+    full, store = toy_problem(), Store(tmp_path)
     task = train_task("vanilla", full.net, full.data, {"recipe": {"epochs": 15, "batch": 32, "lr": 3e-3}})
     execute([task], store, runtime=CPU, quiet=True)
     net, points = task.load(store), plane(**full.data["plane"]).test.points()
     shares = []
-    for raises in ({}, {"objective": entropy()}):
-        attack = pgd(eps=15 * STEP, steps=20, step_size=STEP, start="clean", keep="last", **raises)
+    for objective in ({}, {"objective": entropy()}):
+        attack = pgd(eps=15 * STEP, steps=20, step_size=STEP, start="clean", keep="last", **objective)
         found = attack(net, Points(*points))
         past = -height(found.x.view(-1, 2)) * (2 * points.y - 1)
         shares.append(float((past > 0.2).double().mean()))
     assert shares[0] > 0.3 and shares[1] < 0.1
 
 
-def test_the_full_experiment_is_the_paper_s():
-    made = toy()
-    assert isinstance(made, ToyProblem) and made.members == 10 and made.attacked == (1, 20, 50) and made.due_steps == 50
-    given = made.trained["PGD-AT"][0].method["pgd_at"]
+def test_the_full_experiment_has_the_paper_s_arguments():
+    problem = toy_problem()
+    assert isinstance(problem, ToyProblem)
+    assert (problem.members, problem.attack_steps, problem.due_steps) == (10, (1, 20, 50), 50)
+    given = problem.trained["PGD-AT"][0].method["pgd_at"]
     assert (given["steps"], given["step_size"] * SIDE, given["eps"] * SIDE) == pytest.approx((15, 0.05, 0.75))
-    perturb = made.trained["DUE, UTA-AT"][0].method["due"]["perturb"]["pgd"]
+    perturb = problem.trained["DUE, UTA-AT"][0].method["due"]["perturb"]["pgd"]
     assert perturb["eps"] * SIDE == pytest.approx(1) and perturb["step_size"] * SIDE == pytest.approx(0.1)
     assert (
-        perturb["objective"] == complete("score", "entropy") and made.trained["TRADES"][0].method["trades"]["beta"] == 1
+        perturb["objective"] == complete("score", "entropy")
+        and problem.trained["TRADES"][0].method["trades"]["beta"] == 1
     )
 
 
-# What the attacks look like on images
+# Adversarial examples of images without a bound
 
 
-def test_looks_show_clean_images_and_what_both_attacks_made_of_them(tmp_path):
+def test_the_gallery_shows_clean_images_and_both_adversarial_examples(tmp_path):
     store = Store(tmp_path / "store")
     trained = train_task("vanilla", "mlp", {"digits": {"train_limit": 300}}, {"recipe": {"epochs": 3}})
-    looks = PerturbationGallery(trained, images=3, steps=40, step_size=0.01)
-    execute(looks.tasks(), store, runtime=CPU, quiet=True)
-    figure = looks.figure(store)
+    gallery = PerturbationGallery(trained, images=3, steps=40, step_size=0.01)
+    execute(gallery.tasks(), store, runtime=CPU, quiet=True)
+    figure = gallery.figure(store)
     write_page(Page("Looks", sections=(Section("Looks", "", (figure,)),)), tmp_path)
     assert (tmp_path / "figures" / "looks.svg").read_text().count("<image") == 9
-    assert {name: task.attack["pgd"]["objective"] for name, task in looks.moved.items()} == {
+    assert {name: task.attack["pgd"]["objective"] for name, task in gallery.attacks.items()} == {
         "UTA": complete("score", "entropy"),
         "PGD": complete("score", "cross_entropy"),
     }
-    assert all(0 < size <= 0.4 for sizes in looks.sizes(store).values() for size in sizes)
+    assert all(0 < size <= 0.4 for sizes in gallery.pixel_changes(store).values() for size in sizes)

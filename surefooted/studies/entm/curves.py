@@ -1,4 +1,4 @@
-"""What the study of EntM draws against an attack's size, its steps and λ (figures 1 to 3)."""
+"""Accuracy against the radius, the number of steps and λ (EntM, figures 1 to 3)."""
 
 from __future__ import annotations
 
@@ -11,95 +11,108 @@ from surefooted.pipeline.tasks import AttackTask, Task, TrainTask, attack_task
 from surefooted.studies.grid import Grid
 from surefooted.studies.paper_numbers import DATA_SET_TITLES
 
-# The methods that the paper draws.
-CURVES = ("PAT", "PAT-EntM", "TRADES")
-# The paper's start of all attacks (section 5.1).
-START = {"start": "gaussian", "sigma": 0.005}
+# The methods in the paper's figures 1 and 2.
+CURVE_METHODS = ("PAT", "PAT-EntM", "TRADES")
+# The starting point of all attacks (section 5.1).
+GAUSSIAN_START = {"start": "gaussian", "sigma": 0.005}
+# For captions and findings about the first network of each method.
+FIRST_NETWORK = "The first network of each method; intervals cover test-set sampling, not training seeds."
+ONE_NETWORK = "one network per method, 95 % interval over test images; does not include training variance"
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """What ever larger and longer attacks leave of the first network of some methods, and what λ does to PAT-EntM.
+    """Attacks of increasing radius and length on the first network of some methods, and a sweep of λ for PAT-EntM.
 
     Attributes:
-        grid: where the networks are.
-        radii: k of figure 1: PGD of k steps of 2/255 in a ball of k/255.
-        pixels: k of figure 2: the two radii k/255 at which attacks get more steps.
-        steps: of figure 2.
-        sweep: λ and the network of PAT-EntM trained with it (figure 3).
-        images: of the test set, the first so many.
-        named: whether figures and claims say which data they are of, where the study has curves of several.
+        grid: the trained networks.
+        radii: values k of figure 1: PGD with k steps of 2/255 in a ball of radius k/255.
+        step_radii: the two values k of figure 2: radii k/255 at which the number of steps grows.
+        steps: numbers of steps in figure 2.
+        sweep: PAT-EntM trained with several λ (figure 3).
+        images: number of attacked images, from the start of the test set.
+        show_data: figures and claims name their data set; needed if the study has curves of several.
     """
 
     grid: Grid
     radii: tuple[int, ...]
-    pixels: tuple[int, int]
+    step_radii: tuple[int, int]
     steps: tuple[int, ...]
     sweep: Grid
     images: int
-    named: bool = field(default=False, kw_only=True)
+    show_data: bool = field(default=False, kw_only=True)
 
     @property
     def data(self) -> str:
+        """Name of the data set."""
         return base_name(self.grid.data)
 
     @property
-    def suffix(self) -> str:
-        """Of the names of figures."""
-        return f"-{self.data}" if self.named else ""
+    def name_suffix(self) -> str:
+        """End of the figures' names."""
+        return f"-{self.data}" if self.show_data else ""
 
     @property
-    def where(self) -> str:
-        """For titles and claims."""
-        return f" on {DATA_SET_TITLES.get(self.data, self.data)}" if self.named else ""
+    def title_suffix(self) -> str:
+        """End of titles and claims."""
+        return f" on {DATA_SET_TITLES.get(self.data, self.data)}" if self.show_data else ""
 
     @cached_property
-    def curve(self) -> dict[tuple[str, int], AttackTask]:
+    def radius_attacks(self) -> dict[tuple[str, int], AttackTask]:
         """Figure 1, by method and radius."""
         return {
             (name, k): self.attack(
-                self._net(name), {"pgd": {"eps": k / 255, "steps": k, "step_size": 2 / 255, **START}}
+                self._net(name), {"pgd": {"eps": k / 255, "steps": k, "step_size": 2 / 255, **GAUSSIAN_START}}
             )
-            for name in CURVES
+            for name in CURVE_METHODS
             for k in self.radii
         }
 
     @cached_property
-    def longer(self) -> dict[tuple[str, int, int], AttackTask]:
-        """Figure 2, by method, radius and steps."""
+    def step_attacks(self) -> dict[tuple[str, int, int], AttackTask]:
+        """Figure 2, by method, radius and number of steps."""
         return {
-            (name, k, steps): self.attack(self._net(name), {"pgd": at(k, steps)})
-            for name in CURVES
-            for k in self.pixels
+            (name, k, steps): self.attack(self._net(name), {"pgd": step_arguments(k, steps)})
+            for name in CURVE_METHODS
+            for k in self.step_radii
             for steps in self.steps
         }
 
     @cached_property
-    def adaptive(self) -> dict[tuple[str, int, int], AttackTask]:
-        """Figure 2, under labels smoothed by the worst γ."""
+    def adaptive_attacks(self) -> dict[tuple[str, int, int], AttackTask]:
+        """Figure 2, with labels smoothed by the worst γ, by method, radius and number of steps."""
         return {
-            (name, k, steps): self.attack(self._net(name), {"adaptive_smoothing": at(k, steps)})
-            for name in CURVES
-            for k in self.pixels
+            (name, k, steps): self.attack(self._net(name), {"adaptive_smoothing": step_arguments(k, steps)})
+            for name in CURVE_METHODS
+            for k in self.step_radii
             for steps in self.steps[::2]
         }
 
     @property
-    def most(self) -> int:
-        """Steps of the adaptive attack at its longest."""
+    def max_steps(self) -> int:
+        """Number of steps of the longest adaptive attack."""
         return max(self.steps[::2])
 
     def attack(self, net: TrainTask, attack: Any) -> AttackTask:
-        """On as many images as the curves."""
+        """Attack a network on the images of the curves."""
         return attack_task(net, attack, limit=self.images, keep_points=False)
 
     def tasks(self) -> list[Task]:
-        return [*self.sweep.tasks(), *self.curve.values(), *self.longer.values(), *self.adaptive.values()]
+        """Everything that the figures and findings read."""
+        return [
+            *self.sweep.tasks(),
+            *self.radius_attacks.values(),
+            *self.step_attacks.values(),
+            *self.adaptive_attacks.values(),
+        ]
 
     def _net(self, name: str) -> TrainTask:
         return self.grid.trained[name][0]
 
 
-def at(k: int, steps: int) -> dict[str, Any]:
-    """Figure 2: so many steps, together twice as long as the radius, but none shorter than half a grey level."""
-    return {"eps": k / 255, "steps": steps, "step_size": max(1 / 510, 2 * k / 255 / steps), **START}
+def step_arguments(k: int, steps: int) -> dict[str, Any]:
+    """Arguments of an attack in figure 2: radius k/255, and steps that add up to twice the radius.
+
+    A step is at least half a grey level.
+    """
+    return {"eps": k / 255, "steps": steps, "step_size": max(1 / 510, 2 * k / 255 / steps), **GAUSSIAN_START}

@@ -1,4 +1,4 @@
-"""What the study of EntM computes beside its grid and its curves: whether gradients are masked, and why it works."""
+"""Tasks of EntM's analysis: gradient masking (section 5.2, appendix C) and why EntM works (section 6)."""
 
 from __future__ import annotations
 
@@ -23,120 +23,141 @@ from surefooted.pipeline.tasks import (
     attack_task,
     load_splits,
 )
-from surefooted.studies.entm.curves import START, Curves, at
-from surefooted.studies.entm.grids import pgd, strongest, weakest
+from surefooted.studies.entm.curves import GAUSSIAN_START, Curves, step_arguments
+from surefooted.studies.entm.grids import pgd_attack, strongest_pgd, weakest_pgd
 
-# Section 6 speaks of these.
-ANALYSED = ("Normal", "EntM", "LS", "PAT", "PAT-EntM", "PAT-LS", "TRADES")
-SEARCHED = ("EntM", "ADP", "LS", "PAT", "PAT-EntM")
-SURFACES = ("EntM", "PAT-EntM")
+# The methods that section 6 analyses, table 10 lists and figures 5 and 6 show.
+ANALYSIS_METHODS = ("Normal", "EntM", "LS", "PAT", "PAT-EntM", "PAT-LS", "TRADES")
+RANDOM_SEARCH_METHODS = ("EntM", "ADP", "LS", "PAT", "PAT-EntM")
+SURFACE_METHODS = ("EntM", "PAT-EntM")
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis(Curves):
-    """The cells of EntM's analysis (sections 5.2, 6 and C), of the first network of each method of the grid.
+    """EntM's analysis of the first network of each method of the grid (sections 5.2 and 6, appendix C).
+
+    Random search (table 10) runs on the images of the curves, at the first of ``step_radii``.
 
     Attributes:
-        examples: images of section 6, the first so many; random search has as many as the curves, at the first of
-            their ``pixels`` (table 10).
-        bent: radii in L2 at whose adversarial points Q is read (table 4); the findings are about the last.
-        reach: of figures 5 and 6.
-        draws: of random search.
+        analysis_images: number of test images in section 6, from the start of the test set.
+        l2_radii: radii in L2 at whose adversarial examples the non-linearity Q is measured (table 4); findings use the
+            last.
+        surface_radius: largest offset in figures 5 and 6.
+        search_draws: draws of the random search per image.
+        surface_points: points along each axis of the loss surfaces.
     """
 
-    examples: int
-    bent: tuple[float, ...] = (0.5,)
-    reach: float = 0.04
-    draws: int = 10_000
-    grid_points: int = 21
+    analysis_images: int
+    l2_radii: tuple[float, ...] = (0.5,)
+    surface_radius: float = 0.04
+    search_draws: int = 10_000
+    surface_points: int = 21
 
     @cached_property
-    def adaptive_again(self) -> dict[int, AttackTask]:
-        """The longest adaptive attack on a second network of PAT, by radius: how far two trainings are apart."""
+    def adaptive_second_seed(self) -> dict[int, AttackTask]:
+        """The longest adaptive attack on a second PAT network, by radius, to estimate the difference between seeds."""
         second = self.grid.surrogate_nets["PAT"]
-        return {k: self.attack(second, {"adaptive_smoothing": at(k, self.most)}) for k in self.pixels}
+        return {
+            k: self.attack(second, {"adaptive_smoothing": step_arguments(k, self.max_steps)}) for k in self.step_radii
+        }
 
     @cached_property
-    def withstood(self) -> dict[str, tuple[AttackTask, AttackTask]]:
-        """Table 10: PGD-10, and the same followed by random search on what it did not break."""
-        steps = pgd(10, self.pixels[0])
-        both = {"worst_of": {"attacks": [steps, {"random_search": {"eps": self.pixels[0] / 255, "draws": self.draws}}]}}
-        return {name: (self.attack(self._net(name), steps), self.attack(self._net(name), both)) for name in SEARCHED}
+    def random_search_attacks(self) -> dict[str, tuple[AttackTask, AttackTask]]:
+        """Table 10: PGD-10, and PGD-10 followed by random search on the images that it did not break."""
+        k = self.step_radii[0]
+        pgd = pgd_attack(10, k)
+        search = {"random_search": {"eps": k / 255, "draws": self.search_draws}}
+        both = {"worst_of": {"attacks": [pgd, search]}}
+        return {
+            name: (self.attack(self._net(name), pgd), self.attack(self._net(name), both))
+            for name in RANDOM_SEARCH_METHODS
+        }
 
     @cached_property
-    def moved(self) -> dict[tuple[str, float], AttackTask]:
-        """PGD20 in L2 (table 4), by method and radius: Q is read at its points."""
-        given = {"norm": "l2", "steps": 20, "keep": "worst", "restarts": 5, **START}
+    def l2_attacks(self) -> dict[tuple[str, float], AttackTask]:
+        """PGD20 in L2, by method and radius; table 4 measures Q at its points."""
+        arguments = {"norm": "l2", "steps": 20, "keep": "worst", "restarts": 5, **GAUSSIAN_START}
         return {
             (name, eps): attack_task(
-                self._net(name), {"pgd": {"eps": eps, "step_size": eps / 10, **given}}, limit=self.examples
+                self._net(name), {"pgd": {"eps": eps, "step_size": eps / 10, **arguments}}, limit=self.analysis_images
             )
-            for name in ANALYSED
-            for eps in self.bent
+            for name in ANALYSIS_METHODS
+            for eps in self.l2_radii
         }
 
     @cached_property
-    def analysed(self) -> dict[tuple[str, float], LocalAnalysisTask]:
+    def local_analyses(self) -> dict[tuple[str, float], LocalAnalysisTask]:
+        """Margin, Jacobian and non-linearity of each image, by method and radius."""
         return {
-            (name, eps): LocalAnalysisTask(self._net(name), limit=self.examples, moved=moved)
-            for (name, eps), moved in self.moved.items()
+            (name, eps): LocalAnalysisTask(self._net(name), limit=self.analysis_images, moved=moved)
+            for (name, eps), moved in self.l2_attacks.items()
         }
 
     @cached_property
-    def distortion(self) -> dict[str, AttackTask]:
-        """How far the nearest misclassified point is: an L2 attack without bound."""
+    def distortion_attacks(self) -> dict[str, AttackTask]:
+        """Distance to the decision boundary: an L2 attack without a bound."""
         return {
-            name: attack_task(self._net(name), "nearest_boundary", limit=self.examples, keep_points=False)
-            for name in ANALYSED
+            name: attack_task(self._net(name), "nearest_boundary", limit=self.analysis_images, keep_points=False)
+            for name in ANALYSIS_METHODS
         }
 
     @cached_property
-    def surfaces(self) -> dict[str, LossSurfaceTask]:
+    def loss_surfaces(self) -> dict[str, LossSurfaceTask]:
+        """Loss surfaces around two images (figures 5 and 6), by method."""
         return {
-            name: LossSurfaceTask(self._net(name), reach=self.reach, grid=self.grid_points, limit=2)
-            for name in SURFACES
+            name: LossSurfaceTask(self._net(name), reach=self.surface_radius, grid=self.surface_points, limit=2)
+            for name in SURFACE_METHODS
         }
 
     @cached_property
-    def probed(self) -> dict[str, SanityCheckTask]:
+    def sanity_checks(self) -> dict[str, SanityCheckTask]:
+        """Checks for gradient masking, by method."""
         return {name: SanityCheckTask(self._net(name)) for name in self.grid.methods}
 
     @cached_property
-    def again(self) -> dict[tuple[str, str], PredictTask | AttackTask]:
-        """The proxies, by method and attack ("" is none): a second network of a method shows how trainings differ."""
-        made: dict[tuple[str, str], PredictTask | AttackTask] = {}
+    def second_seed(self) -> dict[tuple[str, str], PredictTask | AttackTask]:
+        """Clean and attacked accuracy of the proxies, by method and attack ("" for clean images).
+
+        A proxy is a second network of its method, which shows how much accuracy depends on the training seed.
+        """
+        tasks: dict[tuple[str, str], PredictTask | AttackTask] = {}
         for name, net in self.grid.surrogate_nets.items():
-            made[name, ""] = PredictTask(net)
-            for attack in (weakest(self.grid), strongest(self.grid)):
-                given = self.grid.white_box[attack]
-                made[name, attack] = attack_task(net, given, limit=self.grid.limit, keep_points=False)
-        return made
+            tasks[name, ""] = PredictTask(net)
+            for attack in (weakest_pgd(self.grid), strongest_pgd(self.grid)):
+                spec = self.grid.white_box[attack]
+                tasks[name, attack] = attack_task(net, spec, limit=self.grid.limit, keep_points=False)
+        return tasks
 
     @property
-    def guess(self) -> float:
-        """Accuracy of a guess."""
+    def chance_accuracy(self) -> float:
+        """Accuracy of a uniform guess."""
         return 1 / len(load_splits(self.grid.trained["EntM"][0].data).test.classes)
 
     def tasks(self) -> list[Task]:
-        pairs = [task for pair in self.withstood.values() for task in pair]
+        """Everything that the tables, figures and findings read."""
+        pairs = [task for pair in self.random_search_attacks.values() for task in pair]
         parts: Sequence[dict[Any, Any]] = (
-            self.adaptive_again,
-            self.analysed,
-            self.distortion,
-            self.surfaces,
-            self.probed,
-            self.again,
+            self.adaptive_second_seed,
+            self.local_analyses,
+            self.distortion_attacks,
+            self.loss_surfaces,
+            self.sanity_checks,
+            self.second_seed,
         )
         return [*super().tasks(), *pairs, *(task for part in parts for task in part.values())]
 
-    def searched(self, store: Store, name: str) -> Interval:
-        """Of what withstood PGD-10, the share that random search breaks; of nothing it may be any."""
-        first, both = (task.result(store)["found"] for task in self.withstood[name])
+    def random_search_success(self, store: Store, name: str) -> Interval:
+        """Share of the images robust to PGD-10 that random search breaks.
+
+        If there are no such images, the interval is [0, 1].
+        """
+        first, both = (task.result(store)["found"] for task in self.random_search_attacks[name])
         return robust_accuracy(~both[~first]) if bool((~first).any()) else Interval(0.0, 0.0, 1.0, 0)
 
-    def distances(self, store: Store, name: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalised margin, distortion, and Q at the last radius, of the images that are classified correctly."""
-        found, far = self.analysed[name, self.bent[-1]].result(store), self.distortion[name].result(store)
-        right = found["correct"] & far["found"]
-        normal = normalised_margin(found["margin"].double(), found["jacobian_norm"].double())
-        return normal[right], far["size"][right].double(), found["q"][right]
+    def geometry(self, store: Store, name: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalised margin, distortion, and Q at the last radius, of the correctly classified images."""
+        local = self.local_analyses[name, self.l2_radii[-1]].result(store)
+        nearest = self.distortion_attacks[name].result(store)
+        correct = local["correct"] & nearest["found"]
+        margin = normalised_margin(local["margin"].double(), local["jacobian_norm"].double())
+        return margin[correct], nearest["size"][correct].double(), local["q"][correct]

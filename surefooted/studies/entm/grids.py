@@ -1,18 +1,24 @@
-"""EntM's robustness tables as grids: methods with and without adversarial training under the paper's attacks."""
+"""Grids of EntM's robustness tables: methods with and without adversarial training under the paper's attacks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from surefooted.studies.grid import Grid
 
-STEPS = (10, 20, 40)
+_STEPS = (10, 20, 40)
 
 
-def methods(adversary: dict[str, Any], *, lam: float = 2.0, gamma: float = 0.74) -> dict[str, Any]:
-    """All methods of the paper's tables, by their names there."""
+def paper_methods(adversary: dict[str, Any], *, lam: float = 2.0, gamma: float = 0.74) -> dict[str, Any]:
+    """The methods of the paper's tables, by their names there.
+
+    Args:
+        adversary: arguments of the attack in adversarial training.
+        lam: weight λ of the entropy.
+        gamma: label smoothing γ.
+    """
     return {
         "Normal": "vanilla",
         "EntM": {"entm": {"lam": lam}},
@@ -26,19 +32,19 @@ def methods(adversary: dict[str, Any], *, lam: float = 2.0, gamma: float = 0.74)
     }
 
 
-def proxies(chosen: dict[str, Any]) -> dict[str, Any]:
-    """Normal for defences without adversarial training, PAT for those with it (section 5.1)."""
-    hardened = ("PAT", "TRADES")
-    return {name: "PAT" if name.startswith(hardened) else "Normal" for name in chosen}
+def proxy_methods(names: Iterable[str]) -> dict[str, str]:
+    """The proxy's method: Normal for defences without adversarial training, PAT for those with it (section 5.1)."""
+    adversarial = ("PAT", "TRADES")
+    return {name: "PAT" if name.startswith(adversarial) else "Normal" for name in names}
 
 
-def pgd(steps: int, pixels: int, *, objective: str = "cross_entropy", restarts: int = 5) -> dict[str, Any]:
-    """PGDp-k and CWp-k: p steps of k/2550 in a ball of k/255, from a Gaussian step of 0.005 (section 5.1)."""
+def pgd_attack(steps: int, k: int, *, objective: str = "cross_entropy", restarts: int = 5) -> dict[str, Any]:
+    """PGDp-k and CWp-k: p steps of k/2550 in a ball of radius k/255, from a Gaussian step of 0.005 (section 5.1)."""
     return {
         "pgd": {
-            "eps": pixels / 255,
+            "eps": k / 255,
             "steps": steps,
-            "step_size": pixels / 2550,
+            "step_size": k / 2550,
             "start": "gaussian",
             "sigma": 0.005,
             "objective": objective,
@@ -47,113 +53,125 @@ def pgd(steps: int, pixels: int, *, objective: str = "cross_entropy", restarts: 
     }
 
 
-def fgsm(pixels: int) -> dict[str, Any]:
-    """FGSMk: one step of k/255, from the same starts as PGD."""
-    ((name, arguments),) = pgd(1, pixels).items()
-    return {name: arguments | {"step_size": pixels / 255}}
+def fgsm_attack(k: int) -> dict[str, Any]:
+    """FGSMk: one step of k/255, from the same starting points as PGD."""
+    ((name, arguments),) = pgd_attack(1, k).items()
+    return {name: arguments | {"step_size": k / 255}}
 
 
-def mnist(
+def mnist_grid(
     *, seeds: int = 1, limit: int = 0, epochs: int = 40, data: Any = None, net: str = "cnn4", starts: int = 5
 ) -> Grid:
-    """Table 9: MNIST, the four-layer CNN. The paper has no LS, PAT-LS and TRADES-EntM there; we add them."""
-    chosen = methods({"eps": 48 / 255, "steps": 10, "step_size": 6 / 255})
-    white = {"FGSM32": fgsm(32)} | {f"PGD{p}-{k}": pgd(p, k) for p in STEPS for k in (32, 48)}
-    # Five runs, not five restarts: a point that withstood on the proxy may mislead another network all the same.
-    black = {f"black-box PGD{p}-{k}": pgd(p, k, restarts=1) for p in STEPS[:2] for k in (32, 48)}
+    """Table 9: MNIST, the four-layer CNN. We add LS, PAT-LS and TRADES-EntM, which the paper does not have there."""
+    methods = paper_methods({"eps": 48 / 255, "steps": 10, "step_size": 6 / 255})
+    white = {"FGSM32": fgsm_attack(32)} | {f"PGD{p}-{k}": pgd_attack(p, k) for p in _STEPS for k in (32, 48)}
+    # Five runs, not five restarts: a point that does not fool the proxy can still fool another network.
+    black = {f"black-box PGD{p}-{k}": pgd_attack(p, k, restarts=1) for p in _STEPS[:2] for k in (32, 48)}
     return Grid(
-        chosen,
+        methods,
         net=net,
         data=data or {"mnist": {"validation": 0.0}},
         recipe={"entm_mnist": {"epochs": epochs}},
         seeds=seeds,
         white_box=white,
         black_box=black,
-        surrogates=proxies(chosen),
+        surrogates=proxy_methods(methods),
         limit=limit,
         starts=starts,
     )
 
 
-# Of the paper's methods on MNIST those that are not trained on what an attack found, clipped or not.
-FREE = ("Normal", "EntM", "ADP")
+# The paper's methods on MNIST without adversarial training: their networks do not depend on clipping.
+_UNCLIPPED_METHODS = ("Normal", "EntM", "ADP")
 
 
-def unclipped(grid: Grid) -> Grid:
-    """The same networks without adversarial training under attacks that keep to their ball and not to [0, 1].
+def unclipped_grid(grid: Grid) -> Grid:
+    """The networks without adversarial training under attacks that stay in their ball but may leave [0, 1].
 
-    The paper does not say whether its attacks clip. On MNIST, where most pixels are 0, that decides: see
+    The paper does not say whether its attacks clip. On MNIST, where most pixels are 0, the results depend on it: see
     docs/results/entm.md.
     """
 
-    def free(attacks: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: {kind: given | {"clip": False}} for name, one in attacks.items() for kind, given in one.items()}
+    def unclip(attacks: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: {kind: arguments | {"clip": False}}
+            for name, attack in attacks.items()
+            for kind, arguments in attack.items()
+        }
 
-    methods = {name: grid.methods[name] for name in FREE}
-    return replace(grid, methods=methods, white_box=free(grid.white_box), black_box=free(grid.black_box))
+    methods = {name: grid.methods[name] for name in _UNCLIPPED_METHODS}
+    return replace(grid, methods=methods, white_box=unclip(grid.white_box), black_box=unclip(grid.black_box))
 
 
 def is_clipped(grid: Grid) -> bool:
-    ((_, given),) = next(iter(grid.white_box.values())).items()
-    return bool(given.get("clip", True))
+    """Whether the attacks of a grid stay in [0, 1]."""
+    ((_, arguments),) = next(iter(grid.white_box.values())).items()
+    return bool(arguments.get("clip", True))
 
 
-# Where the tables of ResNet-18 are printed, the label smoothing (section 5.1), and how the data are found.
-RESNET18: dict[str, tuple[tuple[str, ...], float, Any]] = {
-    "cifar10": (("1", "6", "12"), 0.74, {"cifar10": {"validation": 0.0}}),
-    "cifar100": (("2", "7", "13"), 0.84, {"cifar100": {"validation": 0.0}}),
-    "svhn": (("3", "8"), 0.74, {"svhn": {"validation": 0.0}}),
+class PaperData(NamedTuple):
+    """A data set of the ResNet-18 tables: the tables' numbers, the label smoothing γ (section 5.1), and its spec."""
+
+    tables: tuple[str, ...]
+    gamma: float
+    data: dict[str, Any]
+
+
+RESNET18_DATA = {
+    "cifar10": PaperData(("1", "6", "12"), 0.74, {"cifar10": {"validation": 0.0}}),
+    "cifar100": PaperData(("2", "7", "13"), 0.84, {"cifar100": {"validation": 0.0}}),
+    "svhn": PaperData(("3", "8"), 0.74, {"svhn": {"validation": 0.0}}),
 }
-CIFAR_ADVERSARY = {"eps": 8 / 255, "steps": 7, "step_size": 2 / 255}
+_CIFAR_ADVERSARY = {"eps": 8 / 255, "steps": 7, "step_size": 2 / 255}
 
 
-def resnet18(data: str, *, seeds: int = 3, limit: int = 0) -> Grid:
+def resnet18_grid(data: str, *, seeds: int = 3, limit: int = 0) -> Grid:
     """Tables 1 to 3, 6 to 8, 12 and 13: ResNet-18."""
-    _, gamma, given = RESNET18[data]
-    chosen = methods(CIFAR_ADVERSARY, gamma=gamma)
-    white = {"FGSM4": fgsm(4)} | {f"PGD{p}-{k}": pgd(p, k) for p in STEPS for k in (4, 8, 16)}
-    white |= {f"CW40-{k}": pgd(40, k, objective="cw_margin") for k in (4, 8, 16)}
+    paper = RESNET18_DATA[data]
+    methods = paper_methods(_CIFAR_ADVERSARY, gamma=paper.gamma)
+    white = {"FGSM4": fgsm_attack(4)} | {f"PGD{p}-{k}": pgd_attack(p, k) for p in _STEPS for k in (4, 8, 16)}
+    white |= {f"CW40-{k}": pgd_attack(40, k, objective="cw_margin") for k in (4, 8, 16)}
     augmented = data != "svhn"
-    plain = {"entm_resnet18": {"adversarial": False, "augmented": augmented}}
+    standard = {"entm_resnet18": {"adversarial": False, "augmented": augmented}}
     return Grid(
-        chosen,
+        methods,
         net="resnet18",
-        data=given,
+        data=paper.data,
         recipe={"entm_resnet18": {"augmented": augmented}},
-        recipes={name: plain for name in ("Normal", "EntM", "LS", "ADP")},  # noqa: C420 - each its own
+        recipes=dict.fromkeys(("Normal", "EntM", "LS", "ADP"), standard),
         seeds=seeds,
         white_box=white,
-        black_box={f"black-box PGD{p}-{k}": pgd(p, k, restarts=1) for p in STEPS[:2] for k in (4, 8)},
-        surrogates=proxies(chosen),
+        black_box={f"black-box PGD{p}-{k}": pgd_attack(p, k, restarts=1) for p in _STEPS[:2] for k in (4, 8)},
+        surrogates=proxy_methods(methods),
         limit=limit,
     )
 
 
-def wide(data: str, *, seeds: int = 3, limit: int = 0) -> Grid:
-    """Table 11: Wide ResNet-34-10, less entropy (appendix D)."""
+def wide_resnet_grid(data: str, *, seeds: int = 3, limit: int = 0) -> Grid:
+    """Table 11: Wide ResNet-34-10, with a smaller weight of the entropy (appendix D)."""
     lam = {"cifar10": 1.0, "cifar100": 0.5}[data]
-    chosen = methods(CIFAR_ADVERSARY, lam=lam)
-    white = {f"PGD40-{k}": pgd(40, k) for k in (4, 8, 16)}
+    methods = paper_methods(_CIFAR_ADVERSARY, lam=lam)
+    white = {f"PGD40-{k}": pgd_attack(40, k) for k in (4, 8, 16)}
     return Grid(
-        {name: chosen[name] for name in ("PAT", "TRADES", "PAT-EntM")},
+        {name: methods[name] for name in ("PAT", "TRADES", "PAT-EntM")},
         net="wide_resnet34_10",
-        data=RESNET18[data][2],
+        data=RESNET18_DATA[data].data,
         recipe="entm_resnet18",
         seeds=seeds,
-        white_box=white | {f"CW40-{k}": pgd(40, k, objective="cw_margin") for k in (4, 8, 16)},
+        white_box=white | {f"CW40-{k}": pgd_attack(40, k, objective="cw_margin") for k in (4, 8, 16)},
         limit=limit,
     )
 
 
-def weakest(grid: Grid) -> str:
-    """The first attack by PGD: tables list them from the weakest on."""
-    return _by_pgd(grid)[0]
+def weakest_pgd(grid: Grid) -> str:
+    """Name of the first PGD attack; tables list attacks from the weakest to the strongest."""
+    return _pgd_names(grid)[0]
 
 
-def strongest(grid: Grid) -> str:
-    """The last attack by PGD."""
-    return _by_pgd(grid)[-1]
+def strongest_pgd(grid: Grid) -> str:
+    """Name of the last PGD attack."""
+    return _pgd_names(grid)[-1]
 
 
-def _by_pgd(grid: Grid) -> list[str]:
+def _pgd_names(grid: Grid) -> list[str]:
     return [attack for attack in grid.white_box if attack.startswith("PGD")]

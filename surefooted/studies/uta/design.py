@@ -1,4 +1,4 @@
-"""What the study of UTA computes beside its grids and the plane: one network of several, trainings that are watched."""
+"""Tasks of the UTA study beside its grids: single members of an ensemble, and trainings with recorded robustness."""
 
 from __future__ import annotations
 
@@ -26,41 +26,49 @@ from surefooted.pipeline.tasks import (
 from surefooted.studies.grid import Grid, attack_success, misclassified, recipe_epochs
 from surefooted.studies.uta import grids
 
-FGSM, UTA = "FGSM-AT", "UTA-AT, 1 step"
+FGSM_AT, UTA_ONE_STEP = "FGSM-AT", "UTA-AT, 1 step"
 
 
 @dataclass(frozen=True, eq=False)
 class SingleMember:
-    """The first of the networks that a method of a grid trains side by side, tested without the others."""
+    """The first of the networks that a method of a grid trains together, evaluated without the others."""
 
     grid: Grid
 
     @cached_property
     def victims(self) -> dict[str, MemberOf]:
+        """The network, by method."""
         return {name: MemberOf(nets[0], 0) for name, nets in self.grid.trained.items() if self.grid.members[name] > 1}
 
     @cached_property
     def clean(self) -> dict[str, PredictTask]:
-        return {name: PredictTask(one) for name, one in self.victims.items()}
+        """Predictions on clean images, by method."""
+        return {name: PredictTask(victim) for name, victim in self.victims.items()}
 
     @cached_property
     def attacked(self) -> dict[tuple[str, str], AttackTask]:
+        """AutoAttack at the test radii, by method and attack."""
+        attacks = [grids.autoattack_key(eps) for eps in grids.autoattack_radii(self.grid)]
         return {
-            (name, attack): attack_task(one, given, limit=self.grid.limit, keep_points=False)
-            for name, one in self.victims.items()
-            for attack, given in self.grid.white_box.items()
-            if attack in [grids.attack(eps) for eps in grids.tested_at(self.grid)]
+            (name, attack): attack_task(victim, spec, limit=self.grid.limit, keep_points=False)
+            for name, victim in self.victims.items()
+            for attack, spec in self.grid.white_box.items()
+            if attack in attacks
         }
 
     def tasks(self) -> list[Task]:
+        """Everything that the table and the findings read."""
         return [*self.clean.values(), *self.attacked.values()]
 
     def accuracy_interval(self, store: Store, name: str, attack: str = "") -> Interval:
-        """Accuracy, clean or under an attack; 95 % over the images."""
+        """Accuracy, clean or under an attack, with its 95 % interval over test images."""
         return robust_accuracy(self._wrong(store, name, attack))
 
     def accuracy_gain(self, store: Store, name: str, worse: str, attack: str = "") -> Interval:
-        """How much more accurate it is than a method of the grid, clean or under an attack; 95 % over the images."""
+        """Accuracy minus that of a method of the grid, clean or under an attack.
+
+        95 % interval over test images.
+        """
         other, own = self.grid.misclassified(store, worse, attack), self._wrong(store, name, attack)
         return mean_interval(other.double() - own.double())
 
@@ -72,13 +80,13 @@ class SingleMember:
 
 @dataclass(frozen=True, eq=False)
 class Overfitting:
-    """Trainings by one-step attacks, watched by clean, FGSM and PGD accuracy (figures 4 and 9).
+    """Trainings with one-step attacks that record clean, FGSM and PGD accuracy (figures 4 and 9).
 
     Attributes:
-        methods: by the name that figures print.
+        methods: by their names in the figures.
         record: the recorder.
-        seeds: runs of each.
-        of: the paper's figure.
+        seeds: runs per method.
+        figure: the paper's figure, such as "figure 4".
     """
 
     methods: Mapping[str, Any]
@@ -87,10 +95,11 @@ class Overfitting:
     recipe: Any
     record: Any
     seeds: int
-    of: str
+    figure: str
 
     @cached_property
     def trained(self) -> dict[str, tuple[TrainTask, ...]]:
+        """The runs, by method."""
         return {
             name: tuple(
                 train_task(method, self.net, self.data, self.recipe, seed=seed, record=self.record)
@@ -100,50 +109,53 @@ class Overfitting:
         }
 
     def tasks(self) -> list[Task]:
-        return [one for runs in self.trained.values() for one in runs]
+        """All runs."""
+        return [run for runs in self.trained.values() for run in runs]
 
     def caption(self) -> str:
-        some = next(iter(self.trained.values()))[0]
-        splits = load_splits(some.data)
-        ((_, given),) = self.record.items()
+        """Data, network, training and evaluation of the runs."""
+        run = next(iter(self.trained.values()))[0]
+        splits = load_splits(run.data)
+        ((_, arguments),) = self.record.items()
         return (
-            f"{splits.title}, {base_name(some.net)}, {recipe_epochs(some.recipe)} epochs: {len(splits.train)} training "
-            f"images; watched on the first {given['images']} test images, every {given['every']} iterations, at "
-            f"FGSM's points and under PGD-{given['steps']} in steps of {given['step_size']:g} at ε = {given['eps']:g}; "
-            f"{self.seeds} runs a method."
+            f"{splits.title}, {base_name(run.net)}, {recipe_epochs(run.recipe)} epochs, {len(splits.train)} training "
+            f"images. Evaluated every {arguments['every']} iterations on the first {arguments['images']} test images, "
+            f"on FGSM's adversarial examples and under PGD-{arguments['steps']} with steps of "
+            f"{arguments['step_size']:g} at ε = {arguments['eps']:g}; {self.seeds} runs per method."
         )
 
 
-def fashion(
+def fashion_mnist_overfitting(
     *, epochs: int, seeds: int, data: Any, net: Any = "lenet", images: int = 1000, every: int = 400
 ) -> Overfitting:
-    """Figure 4: ε = α = 0.2 in training; tested by PGD-20 of steps of 0.01."""
+    """Figure 4: ε = α = 0.2 in training; evaluated with PGD-20 in steps of 0.01."""
     eps = 0.2
     return Overfitting(
-        {FGSM: {"fgsm_at": {"eps": eps}}, UTA: {"uta": {"eps": eps, "steps": 1, "step_size": eps}}},
+        {FGSM_AT: {"fgsm_at": {"eps": eps}}, UTA_ONE_STEP: {"uta": {"eps": eps, "steps": 1, "step_size": eps}}},
         net=net,
         data=data,
         recipe={"uta_lenet": {"epochs": epochs}},
         record={"robustness": {"eps": eps, "steps": 20, "step_size": 0.01, "every": every, "images": images}},
         seeds=seeds,
-        of="figure 4",
+        figure="figure 4",
     )
 
 
-def cifar10(*, epochs: int = 200, seeds: int = 3) -> Overfitting:
-    """Figure 9: ResNet-18 with dropout; ε = α = 8/255 in training; tested by PGD-10 of steps of ε/4.
+def cifar10_overfitting(*, epochs: int = 200, seeds: int = 3) -> Overfitting:
+    """Figure 9: ResNet-18 with dropout; ε = α = 8/255 in training; evaluated with PGD-10 in steps of ε/4.
 
-    Networks are attacked in training mode while they train, as by Andriushchenko and Flammarion, whose setup it is.
+    In training, networks are attacked in training mode, as in the experiments of Andriushchenko and Flammarion that the
+    paper follows.
     """
     eps = 8 / 255
-    given: dict[str, Any] = {"eps": eps, "mode": "train"}
-    uta = {"uta": {**given, "steps": 1, "step_size": eps, "view": {"mc_dropout": {"samples": 1}}}}
+    arguments: dict[str, Any] = {"eps": eps, "mode": "train"}
+    uta = {"uta": {**arguments, "steps": 1, "step_size": eps, "view": {"mc_dropout": {"samples": 1}}}}
     return Overfitting(
-        {FGSM: {"fgsm_at": given}, UTA: uta},
+        {FGSM_AT: {"fgsm_at": arguments}, UTA_ONE_STEP: uta},
         net={"resnet18": {"dropout": 0.2}},
         data={"cifar10": {"validation": 0.0}},
         recipe={"uta_resnet18": {"epochs": epochs}},
         record={"robustness": {"eps": eps, "steps": 10, "step_size": eps / 4, "every": 400, "images": 512}},
         seeds=seeds,
-        of="figure 9",
+        figure="figure 9",
     )

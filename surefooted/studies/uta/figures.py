@@ -1,8 +1,8 @@
-"""Figures of the UTA study, drawn as the paper's."""
+"""Figures of the UTA study, in the paper's layout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 
@@ -12,117 +12,137 @@ from surefooted.report import figures as draw
 from surefooted.studies.grid import Grid
 from surefooted.studies.shared_figures import interval_line, range_line
 from surefooted.studies.uta.design import Overfitting
-from surefooted.studies.uta.grids import FAST_TEST, NAMES, attack, curve, drawn_at, name, suite, tested_at, trained_at
+from surefooted.studies.uta.grids import (
+    FAST_ATTACK,
+    METHOD_NAMES,
+    autoattack_key,
+    autoattack_radii,
+    autoattack_title,
+    pgd_key,
+    pgd_radii,
+    training_key,
+    training_radii,
+)
 
-MEASURES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD"}
-WHOLE = (0, 1.02)  # of panels side by side, which are compared by eye
+# Accuracies that the recorder measures, and their labels.
+CURVE_LABELS = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD"}
+# One scale for panels that are compared by eye.
+_Y_LIMITS = (0, 1.02)
 
 
-def trade_off(title: str, grid: Grid, store: Store, name: str, clean: str, under_pgd: str) -> tuple[Figure, ...]:
-    """Accuracy by the radius of training: clean, under AutoAttack, under PGD; two of them are the paper's."""
+def trade_off_figures(
+    title: str, grid: Grid, store: Store, label: str, *, clean: str, under_pgd: str
+) -> tuple[Figure, ...]:
+    """Clean accuracy, accuracy under AutoAttack and accuracy under PGD, by the training radius.
+
+    Args:
+        label: end of the figures' names.
+        clean, under_pgd: the paper's figures of clean accuracy and of accuracy under PGD.
+    """
     return (
-        clean_accuracy(title, grid, store, name, clean),
-        robust_accuracy(title, grid, store, name),
-        pgd_accuracy(title, grid, store, name, under_pgd),
+        _clean_accuracy_figure(title, grid, store, label, clean),
+        _radius_figure(
+            f"robust-accuracy-{label}",
+            f"{title} ({autoattack_title(grid)})",
+            grid,
+            store,
+            {eps: autoattack_key(eps) for eps in autoattack_radii(grid)},
+        ),
+        _radius_figure(
+            f"pgd-accuracy-{label}",
+            f"{title} (PGD-10, ten random starts; {under_pgd})",
+            grid,
+            store,
+            {eps: pgd_key(eps) for eps in pgd_radii(grid)},
+        ),
     )
 
 
-def clean_accuracy(title: str, grid: Grid, store: Store, label: str, of: str) -> Figure:
+def _clean_accuracy_figure(title: str, grid: Grid, store: Store, label: str, figure: str) -> Figure:
     """Clean accuracy against the training radius."""
-    lines = {}
-    for method, shown in NAMES.items():
-        values = [grid.accuracy_interval(store, name(method, eps)) for eps in trained_at(grid)]
-        lines[shown] = interval_line(trained_at(grid), values)
+    radii, lines = training_radii(grid), {}
+    for method, method_name in METHOD_NAMES.items():
+        values = [grid.accuracy_interval(store, training_key(method, eps)) for eps in radii]
+        lines[method_name] = interval_line(radii, values)
     return Figure(
         f"clean-accuracy-{label}",
-        f"Clean accuracy against the radius of training, {title} ({of})",
+        f"Clean accuracy against the training radius, {title} ({figure})",
         Panel(
-            lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(NAMES.values()), xlabel="ε in training"), series=lines
+            lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(METHOD_NAMES.values()), xlabel="Training radius ε"),
+            series=lines,
         ),
         f"Bands are 95 % intervals. {grid.caption()}",
-        "Clean accuracy against the radius of training, a line a method.",
+        "Clean accuracy against the training radius, a line per method.",
     )
 
 
-def robust_accuracy(title: str, grid: Grid, store: Store, label: str) -> Figure:
-    """Accuracy under AutoAttack, by which the paper's tables are, against the test radius."""
-    return _by_radius(f"robust-accuracy-{label}", f"{title} ({suite(grid)})", grid, store, attack, tested_at(grid))
-
-
-def pgd_accuracy(title: str, grid: Grid, store: Store, label: str, of: str) -> Figure:
-    """Accuracy under PGD against the test radius, as the paper's figures have it."""
-    return _by_radius(
-        f"pgd-accuracy-{label}", f"{title} (PGD-10, ten random starts; {of})", grid, store, curve, drawn_at(grid)
-    )
-
-
-def _by_radius(
-    kind: str, title: str, grid: Grid, store: Store, by: Callable[[float], str], radii: Sequence[float]
-) -> Figure:
-    """Accuracy against the radius of an attack, a line a training."""
+def _radius_figure(name: str, title: str, grid: Grid, store: Store, attacks: Mapping[float, str]) -> Figure:
+    """Accuracy against the test radius, a line per training; ``attacks`` maps radii to attacks of the grid."""
 
     def panel(method: str) -> Panel:
         lines = {}
-        for eps in trained_at(grid):
-            which = name(method, eps)
+        for eps in training_radii(grid):
+            key = training_key(method, eps)
             values = [
-                grid.accuracy_interval(store, which),
-                *(grid.accuracy_interval(store, which, by(test)) for test in radii),
+                grid.accuracy_interval(store, key),
+                *(grid.accuracy_interval(store, key, attack) for attack in attacks.values()),
             ]
-            lines[f"trained at {eps:g}"] = interval_line([0.0, *radii], values)
+            lines[f"trained at {eps:g}"] = interval_line([0.0, *attacks], values)
         return Panel(
-            lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="ε in the test", ylim=WHOLE), NAMES[method], series=lines
+            lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="Test radius ε", ylim=_Y_LIMITS),
+            METHOD_NAMES[method],
+            series=lines,
         )
 
     return Figure(
-        kind,
-        f"Accuracy under attack against the radius of the test, {title}",
-        tuple(map(panel, NAMES)),
+        name,
+        f"Accuracy under attack against the test radius, {title}",
+        tuple(map(panel, METHOD_NAMES)),
         f"L∞. Bands are 95 % intervals. {grid.caption()}",
-        "Accuracy against the radius of the test, a line a training.",
+        "Accuracy against the test radius, a line per training.",
     )
 
 
-def fast_figure(grids: Mapping[int, Grid], store: Store) -> Figure:
-    """Figures 3 and 9c: methods of one and two steps, by the radius in grey levels."""
-    some = next(iter(grids.values()))
+def fast_training_figure(grids: Mapping[int, Grid], store: Store) -> Figure:
+    """Figures 3 and 9c: methods with one and two steps, by the radius in grey levels."""
+    first = next(iter(grids.values()))
 
     def panel(attack: str, title: str) -> Panel:
         lines = {
-            kind: interval_line(
-                [k / 255 for k in grids], [grid.accuracy_interval(store, kind, attack) for grid in grids.values()]
+            method: interval_line(
+                [k / 255 for k in grids], [grid.accuracy_interval(store, method, attack) for grid in grids.values()]
             )
-            for kind in some.methods
+            for method in first.methods
         }
         return Panel(
-            lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(some.methods), xlabel="ε in training"),
+            lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(first.methods), xlabel="Training radius ε"),
             title,
             series=lines,
         )
 
     return Figure(
         "fast",
-        "Methods of one and two steps (figures 3 and 9c)",
-        (panel(FAST_TEST, f"{FAST_TEST}, at the ε of training"), panel("", "Clean")),
-        f"Networks trained at k/255, k = {', '.join(map(str, grids))}; in the test PGD of 50 steps of ε / 4 and 10 "
-        f"restarts. R-FGSM's step is 1.25 ε. Bands are 95 % intervals. {some.caption()}",
-        "Accuracy against the radius, a line a method.",
+        "Methods with one and two steps (figures 3 and 9c)",
+        (panel(FAST_ATTACK, f"{FAST_ATTACK} at the training radius"), panel("", "Clean")),
+        f"Trained at radius k/255, k = {', '.join(map(str, grids))}. Evaluated with PGD, 50 steps of ε / 4 and 10 "
+        f"restarts. R-FGSM's step is 1.25 ε. Bands are 95 % intervals. {first.caption()}",
+        "Accuracy against the radius, a line per method.",
     )
 
 
-def overfitting(runs: Overfitting, store: Store, label: str) -> Figure:
+def overfitting_figure(runs: Overfitting, store: Store, label: str) -> Figure:
     """Figures 4 and 9: accuracy by iteration."""
 
     def panel(method: str) -> Panel:
-        seen = [one.recorded(store) for one in runs.trained[method]]
-        steps = seen[0]["step"].tolist()
+        records = [run.recorded(store) for run in runs.trained[method]]
+        steps = records[0]["step"].tolist()
         lines = {
-            shown: range_line(steps, torch.stack([one[key] for one in seen], 1).tolist())
-            for key, shown in MEASURES.items()
+            name: range_line(steps, torch.stack([record[key] for record in records], 1).tolist())
+            for key, name in CURVE_LABELS.items()
         }
-        names = list(MEASURES.values())
+        names = list(CURVE_LABELS.values())
         return Panel(
-            lambda ax: draw.accuracy_vs_eps(ax, lines, names=names, xlabel="Iteration", ylim=WHOLE),
+            lambda ax: draw.accuracy_vs_eps(ax, lines, names=names, xlabel="Iteration", ylim=_Y_LIMITS),
             method,
             (5, 3.6),
             lines,
@@ -130,8 +150,8 @@ def overfitting(runs: Overfitting, store: Store, label: str) -> Figure:
 
     return Figure(
         label,
-        f"Catastrophic overfitting ({runs.of})",
+        f"Catastrophic overfitting ({runs.figure})",
         tuple(panel(method) for method in runs.methods),
-        f"Mean over runs, band from least to greatest. {runs.caption()}",
+        f"Mean over runs; bands range from the smallest to the largest value. {runs.caption()}",
         "Accuracy by iteration: clean, under FGSM and under PGD.",
     )

@@ -1,8 +1,7 @@
-"""UTA's trade-off tables as grids: PGD-AT and UTA-AT at several training radii under AutoAttack."""
+"""Grids of UTA's trade-off tables: PGD-AT and UTA-AT at several training radii under AutoAttack."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,214 +9,234 @@ from surefooted.components.spec import parse_spec
 from surefooted.studies.grid import Grid
 from surefooted.studies.paper_numbers import DATA_SET_TITLES
 
-TRAINED = (0.1, 0.2, 0.3, 0.4)
-TESTED = (0.05, 0.1, 0.2, 0.3)
-LATENT_STEPS = 20
-# SVHN's, smaller.
-SVHN_TRAINED = (0.01, 0.04, 0.08, 0.12, 0.16)
-SVHN_TESTED = (0.005, 0.01, 0.02, 0.04)
-# Appendix C.3: at this radius PGD should leave close to nothing.
-WIDE = 0.5
+# Radii of table 1 for MNIST and Fashion-MNIST and of table 2, and the smaller ones for SVHN.
+TRAINING_RADII = (0.1, 0.2, 0.3, 0.4)
+TEST_RADII = (0.05, 0.1, 0.2, 0.3)
+_SVHN_TRAINING_RADII = (0.01, 0.04, 0.08, 0.12, 0.16)
+_SVHN_TEST_RADII = (0.005, 0.01, 0.02, 0.04)
+# The balls of any two images overlap at this radius, so PGD should leave accuracy close to 0 (appendix C.3).
+OVERLAP_RADIUS = 0.5
 # From 0.005 to max(0.005, ε / 5) and back; the paper does not print the number of steps.
-TRIANGULAR = {"step_size": 0.005, "schedule": "triangular"}
-LATENT = "MNIST, in the latent space"
-NAMES = {"pgd_at": "PGD-AT", "uta": "UTA-AT"}
-NORMALISED = {"normalise": "channel"}
-# Trained on clean images: what the others are to be seen beside.
+_TRIANGULAR_STEPS = {"step_size": 0.005, "schedule": "triangular"}
+LATENT_STEPS = 20
+LATENT_TITLE = "MNIST, latent space"
+METHOD_NAMES = {"pgd_at": "PGD-AT", "uta": "UTA-AT"}
+NORMALISED_INPUTS = {"normalise": "channel"}
+# Training on clean images, for comparison.
 STANDARD = "Vanilla"
 
 
-def normalises(net: Any) -> bool:
-    """Whether a network normalises its inputs first, which the paper does not mention of its own.
+def normalises_inputs(net: Any) -> bool:
+    """Whether a network normalises its inputs first, which the paper does not mention for its own networks.
 
     It decides whether PGD-AT learns at all at large radii.
     """
-    return parse_spec(net)[1].get("normalise", "none") != "none"
+    return bool(parse_spec(net)[1].get("normalise", "none") != "none")
 
 
-def labelled(data: str, net: Any) -> str:
-    return f"{data}-normalised" if normalises(net) else data
+def chapter_name(data: str, net: Any) -> str:
+    """Name of a data set's chapter."""
+    return f"{data}-normalised" if normalises_inputs(net) else data
 
 
-def titled(data: str, net: Any) -> str:
-    return f"{DATA_SET_TITLES[data]}, inputs normalised" if normalises(net) else DATA_SET_TITLES[data]
+def chapter_title(data: str, net: Any) -> str:
+    """Title of a data set's chapter."""
+    return f"{DATA_SET_TITLES[data]}, inputs normalised" if normalises_inputs(net) else DATA_SET_TITLES[data]
 
 
-def about_inputs(net: Any) -> str:
-    """A sentence on what it does with them, after others; none where it takes pixels as they are."""
-    said = (
-        " The networks take out the training pixels' mean and standard deviation, and attacks still move pixels by ε; "
-        "the paper does not say whether its networks do."
+def inputs_note(net: Any) -> str:
+    """A sentence about normalised inputs, to follow another; empty if the network takes pixels as they are."""
+    note = (
+        " The networks subtract the mean of the training pixels and divide by their standard deviation. Attacks still "
+        "perturb pixels by ε. The paper does not say whether its networks normalise."
     )
-    return said if normalises(net) else ""
+    return note if normalises_inputs(net) else ""
 
 
-def name(method: str, eps: float) -> str:
-    return f"{NAMES[method]} {eps:g}"
+def training_key(method: str, eps: float) -> str:
+    """Name of a training in a grid."""
+    return f"{METHOD_NAMES[method]} {eps:g}"
 
 
-def attack(eps: float) -> str:
+def autoattack_key(eps: float) -> str:
+    """Name of AutoAttack in a grid."""
     return f"AutoAttack {eps:g}"
 
 
-def curve(eps: float) -> str:
+def pgd_key(eps: float) -> str:
+    """Name of PGD-10 in a grid."""
     return f"PGD {eps:g}"
 
 
-def suite(grid: Grid) -> str:
-    """Which AutoAttack a grid is tested by."""
-    (given,) = grid.white_box[attack(tested_at(grid)[0])].values()
-    if (budget := given.get("budget", "full")) != "full":
-        return f"AutoAttack in its {budget} budget"
-    return "standard AutoAttack" if given.keys() == {"eps"} else "shortened AutoAttack"
+def autoattack_title(grid: Grid) -> str:
+    """The version of AutoAttack that a grid uses."""
+    (arguments,) = grid.white_box[autoattack_key(autoattack_radii(grid)[0])].values()
+    if (budget := arguments.get("budget", "full")) != "full":
+        return f"AutoAttack with its {budget} budget"
+    return "standard AutoAttack" if arguments.keys() == {"eps"} else "shortened AutoAttack"
 
 
-def trained_at(grid: Grid) -> list[float]:
+def training_radii(grid: Grid) -> list[float]:
     """The training radii of a grid."""
-    return sorted({float(one.rsplit(" ", 1)[1]) for one in grid.methods if one != STANDARD})
+    return sorted({_radius(name) for name in grid.methods if name != STANDARD})
 
 
-def tested_at(grid: Grid) -> list[float]:
-    """The test radii of a grid's AutoAttack."""
-    return _radii(grid, attack)
+def autoattack_radii(grid: Grid) -> list[float]:
+    """The radii of a grid's AutoAttack."""
+    return [eps for name in grid.white_box if name == autoattack_key(eps := _radius(name))]
 
 
-def both_at(grid: Grid) -> list[float]:
-    """The radii of training that AutoAttack tests, too."""
-    return [eps for eps in trained_at(grid) if eps in tested_at(grid)]
+def common_radii(grid: Grid) -> list[float]:
+    """The training radii that are also test radii."""
+    return [eps for eps in training_radii(grid) if eps in autoattack_radii(grid)]
 
 
-def drawn_at(grid: Grid) -> list[float]:
-    """The test radii of its PGD."""
-    return _radii(grid, curve)
+def pgd_radii(grid: Grid) -> list[float]:
+    """The radii of a grid's PGD-10."""
+    return [eps for name in grid.white_box if name == pgd_key(eps := _radius(name))]
 
 
-def _radii(grid: Grid, called: Callable[[float], str]) -> list[float]:
-    radii = (float(one.rsplit(" ", 1)[1]) for one in grid.white_box)
-    return [eps for one, eps in zip(grid.white_box, radii) if one == called(eps)]
+def _radius(name: str) -> float:
+    return float(name.rsplit(" ", 1)[1])
 
 
-def pixels(
+def pixel_grid(
     data: Any,
     net: Any,
     *,
     epochs: int,
     limit: int,
     seeds: int = 1,
-    trained: tuple[float, ...] = TRAINED,
+    radii: tuple[float, ...] = TRAINING_RADII,
     members: int = 1,
-    shorter: dict[str, Any] | None = None,
+    autoattack: dict[str, Any] | None = None,
 ) -> Grid:
-    """Table 1, MNIST and Fashion-MNIST: steps of 0.01, so many that they reach ε; Adam 1e-3.
+    """Table 1, MNIST and Fashion-MNIST: as many steps of 0.01 as reach ε; Adam with learning rate 1e-3.
 
     Args:
-        members: networks that UTA is up to at once (figures 11 and 12: five); PGD-AT has one.
-        shorter: options that make AutoAttack so; none is the standard.
+        members: networks whose mean prediction UTA attacks (five in figures 11 and 12); PGD-AT has one.
+        autoattack: arguments that make AutoAttack cheaper; None for the standard attack.
     """
-    given = {"step_size": 0.01}
+    arguments = {"step_size": 0.01}
     return Grid(
-        _trainings(trained, {"pgd_at": {**given, "members": 1}, "uta": {**given, "members": members}}),
+        _methods(radii, {"pgd_at": {**arguments, "members": 1}, "uta": {**arguments, "members": members}}),
         net=net,
         data=data,
         recipe={"uta_lenet": {"epochs": epochs}},
         seeds=seeds,
-        white_box=_attacks(TESTED, **(shorter or {})),
+        white_box=_attacks(TEST_RADII, **(autoattack or {})),
         limit=limit,
     )
 
 
-def scored(grid: Grid) -> Grid:
-    """The same without the attacks that only its figures need."""
-    return replace(grid, white_box={attack(eps): grid.white_box[attack(eps)] for eps in tested_at(grid)})
+def score_grid(grid: Grid) -> Grid:
+    """The same grid without PGD, which only its figures need."""
+    return replace(
+        grid, white_box={autoattack_key(eps): grid.white_box[autoattack_key(eps)] for eps in autoattack_radii(grid)}
+    )
 
 
-def svhn(*, epochs: int = 100, limit: int = 0, seeds: int = 3) -> Grid:
-    """Table 1, SVHN: the larger LeNet; Adam 1e-3, as many epochs as Fashion-MNIST has (the paper prints none)."""
-    given = {"steps": 10, **TRIANGULAR}
+def svhn_grid(*, epochs: int = 100, limit: int = 0, seeds: int = 3) -> Grid:
+    """Table 1, SVHN: the larger LeNet; Adam with learning rate 1e-3.
+
+    The paper prints no number of epochs; we use that of Fashion-MNIST.
+    """
+    arguments = {"steps": 10, **_TRIANGULAR_STEPS}
     return Grid(
-        _trainings(SVHN_TRAINED, {"pgd_at": given, "uta": given}),
+        _methods(_SVHN_TRAINING_RADII, {"pgd_at": arguments, "uta": arguments}),
         net="lenet_svhn",
         data={"svhn": {"validation": 0.0}},
         recipe={"uta_lenet": {"epochs": epochs}},
         seeds=seeds,
-        white_box=_attacks(SVHN_TESTED),
+        white_box=_attacks(_SVHN_TEST_RADII),
         limit=limit,
     )
 
 
-def features(
+def latent_grid(
     data: Any,
     *,
     epochs: int,
     limit: int,
     seeds: int = 1,
-    trained: tuple[float, ...] = TRAINED,
+    radii: tuple[float, ...] = TRAINING_RADII,
     net: str = "lenet",
-    shorter: dict[str, Any] | None = None,
+    autoattack: dict[str, Any] | None = None,
 ) -> Grid:
-    """Table 2: perturbed in the 120 features of a LeNet; UTA with five members, PGD-AT with one; tested in pixels."""
-    # Twice SVHN's steps: ten such are too short together to reach radii of 0.3 and 0.4.
-    given = {"steps": LATENT_STEPS, **TRIANGULAR, "view": {"latent": {"stage": "fc1"}}}
+    """Table 2: trained on perturbations of the 120 features of a LeNet, evaluated in pixels.
+
+    UTA has five members, PGD-AT one.
+    """
+    # Twice SVHN's number of steps: ten of them are too short to reach radii of 0.3 and 0.4.
+    arguments = {"steps": LATENT_STEPS, **_TRIANGULAR_STEPS, "view": {"latent": {"stage": "fc1"}}}
     return Grid(
-        _trainings(trained, {"pgd_at": given, "uta": {**given, "members": 5}}),
+        _methods(radii, {"pgd_at": arguments, "uta": {**arguments, "members": 5}}),
         net=net,
         data=data,
         recipe={"uta_lenet": {"epochs": epochs}},
         seeds=seeds,
-        white_box=_attacks(TESTED, **(shorter or {})),
+        white_box=_attacks(TEST_RADII, **(autoattack or {})),
         limit=limit,
     )
 
 
-def _trainings(radii: tuple[float, ...], methods: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """No attack, and each method, with its arguments, at every radius."""
-    made = {name(method, eps): {method: {"eps": eps, **given}} for method, given in methods.items() for eps in radii}
-    return {STANDARD: "vanilla", **made}
+def _methods(radii: tuple[float, ...], methods: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Training on clean images, and each method at every radius; ``methods`` holds their arguments."""
+    trainings = {
+        training_key(method, eps): {method: {"eps": eps, **arguments}}
+        for method, arguments in methods.items()
+        for eps in radii
+    }
+    return {STANDARD: "vanilla", **trainings}
 
 
 def _attacks(radii: tuple[float, ...], **options: Any) -> dict[str, Any]:
-    """AutoAttack, with its options, for the tables; for figures 10 to 13 PGD-10, ten runs of it from random starts.
+    """AutoAttack for the tables; for figures 10 to 13 PGD-10 with ten random starts.
 
-    The paper prints no step of theirs: that of its other PGD-10, ε / 4.
+    The paper prints no step size for it; we use ε / 4, as in its other PGD-10.
+
+    Args:
+        options: arguments of AutoAttack.
     """
-    weaker = {"steps": 10, "restarts": 10}
+    pgd = {"steps": 10, "restarts": 10}
     return {
-        **{attack(eps): {"autoattack": {"eps": eps, **options}} for eps in radii},
-        **{curve(eps): {"pgd": {"eps": eps, "step_size": eps / 4, **weaker}} for eps in (*radii, WIDE)},
+        **{autoattack_key(eps): {"autoattack": {"eps": eps, **options}} for eps in radii},
+        **{pgd_key(eps): {"pgd": {"eps": eps, "step_size": eps / 4, **pgd}} for eps in (*radii, OVERLAP_RADIUS)},
     }
 
 
-# Figures 3 and 9c: radii of training, in grey levels.
-FAST = (2, 4, 6, 8, 10, 12, 14, 16)
-QUICK = ("UTA-1-5", "UTA-2-5")
-FAST_TEST = "PGD-50-10"
+# Figures 3 and 9c: training radii in grey levels, UTA with one and two steps, and the attack of the evaluation.
+FAST_RADII = (2, 4, 6, 8, 10, 12, 14, 16)
+FAST_UTA = ("UTA-1-5", "UTA-2-5")
+FAST_ATTACK = "PGD-50-10"
 
 
-def fast(k: int, *, limit: int = 0, seeds: int = 3) -> Grid:
-    """Methods of one and two steps, trained and tested at k/255: ResNet-18 with dropout, a cyclic rate.
+def fast_grid(k: int, *, limit: int = 0, seeds: int = 3) -> Grid:
+    """Methods with one and two steps, trained and evaluated at k/255: ResNet-18 with dropout, a cyclic learning rate.
 
-    The paper prints no radius of training for figure 3, and says of 9c that it is of the same experiments: every
-    network is tested at its own, as by Andriushchenko and Flammarion, from whom the setup is. Theirs are the test's
-    step of ε / 4 and the training mode in which networks are attacked while they train, dropout on. The paper prints
-    no step for PGD-2 and UTA-2: half of the radius. UTA's entropy is of the mean over five masks.
+    The paper prints no training radius for figure 3, and says that 9c shows the same experiments: we evaluate every
+    network at its training radius, as Andriushchenko and Flammarion do, whose setup the paper uses. Theirs are also the
+    step of ε / 4 in the evaluation and training mode, with dropout, while a network is attacked in training. The paper
+    prints no step for PGD-2 and UTA-2; we use half of the radius. UTA's entropy is that of the mean prediction over
+    five dropout masks.
     """
     eps = k / 255
-    given: dict[str, Any] = {"eps": eps, "mode": "train"}
+    arguments: dict[str, Any] = {"eps": eps, "mode": "train"}
     one, two = {"steps": 1, "step_size": eps}, {"steps": 2, "step_size": eps / 2}
     masks = {"view": {"mc_dropout": {"samples": 5}}}
     return Grid(
         {
-            "FGSM-AT": {"fgsm_at": given},
-            "R-FGSM-AT": {"r_fgsm_at": given},
-            "PGD-2": {"pgd_at": {**given, **two}},
-            QUICK[0]: {"uta": {**given, **one, **masks}},
-            QUICK[1]: {"uta": {**given, **two, **masks}},
+            "FGSM-AT": {"fgsm_at": arguments},
+            "R-FGSM-AT": {"r_fgsm_at": arguments},
+            "PGD-2": {"pgd_at": {**arguments, **two}},
+            FAST_UTA[0]: {"uta": {**arguments, **one, **masks}},
+            FAST_UTA[1]: {"uta": {**arguments, **two, **masks}},
         },
         net={"resnet18": {"dropout": 0.2}},
         data={"cifar10": {"validation": 0.0}},
         recipe={"uta_cyclic": {"lr": 0.2}},
-        recipes={name: {"uta_cyclic": {"lr": 0.1}} for name in QUICK},
+        recipes={name: {"uta_cyclic": {"lr": 0.1}} for name in FAST_UTA},
         seeds=seeds,
-        white_box={FAST_TEST: {"pgd": {"eps": eps, "steps": 50, "step_size": eps / 4, "restarts": 10}}},
+        white_box={FAST_ATTACK: {"pgd": {"eps": eps, "steps": 50, "step_size": eps / 4, "restarts": 10}}},
         limit=limit,
     )

@@ -1,4 +1,4 @@
-"""A chapter of the UTA study: whether scores that few epochs gave come nearer to the paper's with more."""
+"""A chapter of the UTA study: does longer training bring scores closer to the paper's?"""
 
 from __future__ import annotations
 
@@ -11,67 +11,71 @@ from surefooted.studies.chapters import Chapter
 from surefooted.studies.claims import claim_all
 from surefooted.studies.grid import Grid
 from surefooted.studies.uta import grids, tables
-from surefooted.studies.uta.trade_offs import EPOCHS, overall
+from surefooted.studies.uta.trade_offs import EPOCHS_NOTE, reproduction_findings
 
 
 @dataclass(frozen=True)
 class LongerTraining(Chapter):
-    """PGD-AT and UTA-AT at some of the radii of table 1, trained for more epochs than a size has for all of them.
+    """PGD-AT and UTA-AT at some radii of table 1, trained for more epochs than this size uses for all radii.
 
     Attributes:
-        few, more: the same trainings with fewer and with more epochs.
+        short, long: the same trainings with fewer and with more epochs.
     """
 
     data: str
-    few: Grid
-    more: Grid
+    short: Grid
+    long: Grid
 
     @property
     def name(self) -> str:
-        return grids.labelled(f"longer-{self.data}", self.more.net)
+        return grids.chapter_name(f"longer-{self.data}", self.long.net)
 
     @property
     def title(self) -> str:
-        return f"{grids.titled(self.data, self.more.net)}, trained at {self._radii} for {self.more.epochs} epochs"
+        """Data set, inputs, radii and epochs."""
+        return (
+            f"{grids.chapter_title(self.data, self.long.net)}, trained at {self._radii} for {self.long.epochs} epochs"
+        )
 
     def tasks(self) -> list[Task]:
-        return [*self.few.tasks(), *self.more.tasks()]
+        return [*self.short.tasks(), *self.long.tasks()]
 
     def notes(self) -> list[str]:
-        return self.more.notes()
+        return self.long.notes()
 
     def section(self, store: Store) -> Section:
-        grid, name = self.more, self.name
+        grid, name = self.long, self.name
         return Section(
             f"Longer training: {self.title}",
-            f"Section 5.1, for {grid.epochs} epochs instead of the {self.few.epochs} that this size has for every "
-            f"radius. {EPOCHS[self.data]}{grids.about_inputs(grid.net)}",
+            f"Section 5.1, with {grid.epochs} epochs instead of the {self.short.epochs} that this size uses for every "
+            f"radius. {EPOCHS_NOTE[self.data]}{grids.inputs_note(grid.net)}",
             (
-                tables.scores(grid, store, name, f"Accuracy and robustness, {self.title} (table 1)"),
-                tables.scores(self.few, store, f"{name}-before", f"The same for {self.few.epochs} epochs"),
-                tables.beside(grid, store, self.data, name, self.title),
+                tables.score_table(grid, store, name, f"Accuracy and robustness, {self.title} (table 1)"),
+                tables.score_table(self.short, store, f"{name}-before", f"The same with {self.short.epochs} epochs"),
+                tables.comparison_table(grid, store, self.data, name, self.title),
             ),
         )
 
     def findings(self, store: Store) -> list[Finding]:
-        compared = tables.compared(self.more, store, "1", self.data)
-        return [*overall(self.title, compared, f"printed-{self.name}"), self._rise(store)]
+        compared = tables.compare_scores(self.long, store, "1", self.data)
+        return [*reproduction_findings(self.title, compared, f"printed-{self.name}"), self._score_finding(store)]
 
-    def _rise(self, store: Store) -> Finding:
+    def _score_finding(self, store: Store) -> Finding:
         rises = {
-            f"{which} at {test:g}": self.more.score_gain(store, self.few, which, grids.attack(test))
-            for which in self.more.methods
-            if which != grids.STANDARD
-            for test in grids.tested_at(self.more)
+            f"{name} at {eps:g}": self.long.score_gain(store, self.short, name, grids.autoattack_key(eps))
+            for name in self.long.methods
+            if name != grids.STANDARD
+            for eps in grids.autoattack_radii(self.long)
         }
         return claim_all(
-            f"{self.title}: scores are higher than after {self.few.epochs} (our question).",
+            f"{self.title}: scores are higher than after {self.short.epochs} epochs (our question).",
             rises,
-            f"score on the attacked images (clean accuracy, too), {self.more.epochs} epochs less {self.few.epochs}",
+            "score on the attacked images (including their clean accuracy), "
+            f"{self.long.epochs} epochs minus {self.short.epochs} epochs",
             see=f"scores-{self.name}",
-            sampling=self.more.sampling(),
+            sampling=self.long.sampling(),
         )
 
     @property
     def _radii(self) -> str:
-        return " and ".join(f"{eps:g}" for eps in grids.trained_at(self.more))
+        return " and ".join(f"{eps:g}" for eps in grids.training_radii(self.long))

@@ -1,4 +1,4 @@
-"""Tables of the UTA study, and the paper's scores beside ours."""
+"""Tables of the UTA study, and the comparison with the paper's scores."""
 
 from __future__ import annotations
 
@@ -12,79 +12,92 @@ from surefooted.studies.paper_comparison import CellComparison
 from surefooted.studies.paper_numbers import printed_numbers
 from surefooted.studies.shared_figures import column_key
 from surefooted.studies.uta.design import SingleMember
-from surefooted.studies.uta.grids import NAMES, STANDARD, attack, name, suite, tested_at, trained_at
+from surefooted.studies.uta.grids import (
+    METHOD_NAMES,
+    STANDARD,
+    autoattack_key,
+    autoattack_radii,
+    autoattack_title,
+    training_key,
+    training_radii,
+)
 
 
-def scores(grid: Grid, store: Store, label: str, title: str) -> Table:
-    """Tables 1 and 2: mean of clean and AutoAttack accuracy, a row a training, a column a test radius."""
+def score_table(grid: Grid, store: Store, label: str, title: str) -> Table:
+    """Tables 1 and 2: mean of clean accuracy and accuracy under AutoAttack, a row per training, a column per radius."""
     columns = (
         Column("method", "Method"),
-        Column("eps_train", "ε, training", digits=2),
+        Column("eps_train", "Training radius ε", digits=2),
         Column("clean", "Clean", "%", 2, "high", scale=100),
         *(
             Column(column_key("score", eps), f"Score, ε = {eps:g}", "%", 1, "high", scale=100)
-            for eps in tested_at(grid)
+            for eps in autoattack_radii(grid)
         ),
         *(
             Column(column_key("robust", eps), f"AutoAttack, ε = {eps:g}", "%", 1, "high", scale=100)
-            for eps in tested_at(grid)
+            for eps in autoattack_radii(grid)
         ),
     )
 
-    def row(which: str, label: str, eps: float | None) -> dict[str, Any]:
-        made: dict[str, Any] = {"method": label, "eps_train": eps, "clean": grid.accuracy_interval(store, which)}
-        made |= {column_key("score", test): grid.score_interval(store, which, attack(test)) for test in tested_at(grid)}
-        return made | {
-            column_key("robust", t): grid.accuracy_interval(store, which, attack(t)) for t in tested_at(grid)
-        }
+    def row(key: str, method: str, eps_train: float | None) -> dict[str, Any]:
+        cells: dict[str, Any] = {"method": method, "eps_train": eps_train, "clean": grid.accuracy_interval(store, key)}
+        for eps in autoattack_radii(grid):
+            cells[column_key("score", eps)] = grid.score_interval(store, key, autoattack_key(eps))
+            cells[column_key("robust", eps)] = grid.accuracy_interval(store, key, autoattack_key(eps))
+        return cells
 
     rows = [
         row(STANDARD, STANDARD, None),
-        *(row(name(method, eps), label, eps) for method, label in NAMES.items() for eps in trained_at(grid)),
+        *(
+            row(training_key(method, eps), method_name, eps)
+            for method, method_name in METHOD_NAMES.items()
+            for eps in training_radii(grid)
+        ),
     ]
-    caption = f"Score: mean of clean and robust accuracy, the latter under {suite(grid)}, L∞. {grid.caption()}"
+    caption = f"Score: mean of clean accuracy and accuracy under {autoattack_title(grid)}, L∞. {grid.caption()}"
     return Table(f"scores-{label}", title, columns, tuple(rows), caption)
 
 
-def compared(grid: Grid, store: Store, table: str, data: str) -> list[CellComparison]:
-    """Every printed score that the grid has."""
-    cells = []
+def compare_scores(grid: Grid, store: Store, table: str, data: str) -> list[CellComparison]:
+    """Compare every printed score that the grid contains."""
+    comparisons = []
     for row in printed_numbers("uta"):
-        which = f"{row['method'].removeprefix('LS-')} {float(row['eps_train']):g}"
-        if (row["table"], row["dataset"]) == (table, data) and which in grid.methods:
-            test = float(row["eps_test"])
+        key = f"{row['method'].removeprefix('LS-')} {float(row['eps_train']):g}"
+        if (row["table"], row["dataset"]) == (table, data) and key in grid.methods:
+            ours = grid.score_interval(store, key, autoattack_key(float(row["eps_test"])))
             labels = {"Method": row["method"], "Trained at": row["eps_train"], "Tested at": row["eps_test"]}
-            cells.append(
-                CellComparison(labels, float(row["value"]) / 100, grid.score_interval(store, which, attack(test)))
-            )
-    return cells
+            comparisons.append(CellComparison(labels, float(row["value"]) / 100, ours))
+    return comparisons
 
 
-def beside(grid: Grid, store: Store, data: str, label: str, title: str) -> Table:
-    """The paper's table 1 and ours, cell by cell."""
-    cells = compared(grid, store, "1", data)
-    return paper_comparison.comparison_table(
-        f"printed-{label}", f"The paper's table 1 and ours, {title}", cells, grid.caption()
-    )
+def comparison_table(grid: Grid, store: Store, data: str, label: str, title: str) -> Table:
+    """The paper's table 1 and our scores, cell by cell."""
+    comparisons = compare_scores(grid, store, "1", data)
+    title = f"The paper's table 1 and our scores, {title}"
+    return paper_comparison.comparison_table(f"printed-{label}", title, comparisons, grid.caption())
 
 
-def alone(one: SingleMember, store: Store) -> Table:
-    """What one of the networks does without those it was trained beside."""
+def single_member_table(member: SingleMember, store: Store) -> Table:
+    """Accuracy of one network without the networks that it was trained with."""
+    grid = member.grid
     columns = (
         Column("method", "Trained by"),
         Column("clean", "Clean", "%", 2, "high", scale=100),
         *(
             Column(column_key("robust", eps), f"AutoAttack, ε = {eps:g}", "%", 1, "high", scale=100)
-            for eps in tested_at(one.grid)
+            for eps in autoattack_radii(grid)
         ),
     )
     rows = tuple(
-        {"method": which, "clean": one.accuracy_interval(store, which)}
-        | {column_key("robust", eps): one.accuracy_interval(store, which, attack(eps)) for eps in tested_at(one.grid)}
-        for which in one.victims
+        {"method": name, "clean": member.accuracy_interval(store, name)}
+        | {
+            column_key("robust", eps): member.accuracy_interval(store, name, autoattack_key(eps))
+            for eps in autoattack_radii(grid)
+        }
+        for name in member.victims
     )
     caption = (
-        "The first of the networks that UTA trains side by side, without the others: the table above has the mean "
-        f"prediction of them all. Under {suite(one.grid)}, L∞; 95 % intervals over images."
+        "The first of the networks that UTA trains together, without the others; the table above shows the mean "
+        f"prediction of all. Under {autoattack_title(grid)}, L∞; 95 % intervals over test images."
     )
-    return Table("latent-alone", "One network of the ensemble alone", columns, rows, caption)
+    return Table("latent-alone", "A single network of the ensemble", columns, rows, caption)

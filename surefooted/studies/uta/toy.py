@@ -1,4 +1,4 @@
-"""UTA's experiment in the plane (figures 1, 5, 6, 7): what attacks do to a network, and what training on them does."""
+"""UTA's experiment in the plane: attacks on trained networks, and training on attacks (figures 1, 5, 6 and 7)."""
 
 from __future__ import annotations
 
@@ -31,34 +31,39 @@ from surefooted.pipeline.tasks import (
 from surefooted.pipeline.workers import OnProgress
 from surefooted.training.recorders import plane_points
 
-# Of the paper's plane in ours. Of figure 1 the paper prints k and α: they reach no further than their product.
-UNIT = 1 / SIDE
-STEPS, ALPHA = 15, 0.05
-EPS = STEPS * ALPHA
+# One unit of the paper's plane in ours.
+_UNIT = 1 / SIDE
+# Figure 1. The paper prints k and α but no ε; k steps cannot go further than ε = kα.
+MLP_STEPS, MLP_STEP_SIZE = 15, 0.05
+MLP_EPS = MLP_STEPS * MLP_STEP_SIZE
 # Appendix A.
-DUE_STEPS, DUE_ALPHA, DUE_EPS = 50, 0.1, 1.0
-RAISES = {"PGD": "cross_entropy", "UTA": "entropy"}
+DUE_STEPS, DUE_STEP_SIZE, DUE_EPS = 50, 0.1, 1.0
+OBJECTIVES = {"PGD": "cross_entropy", "UTA": "entropy"}
 CLEAN, TRADES = "Clean", "TRADES"
 
 
-def adversary(raises: str, eps: float, steps: int, alpha: float) -> dict[str, Any]:
-    """Sign steps from the clean point; lengths in units of the paper's plane."""
-    given = {"eps": eps * UNIT, "steps": steps, "step_size": alpha * UNIT}
-    return {"pgd": {**given, "start": "clean", "objective": RAISES[raises], "keep": "last"}}
+def attack_spec(attack: str, eps: float, steps: int, step_size: float) -> dict[str, Any]:
+    """An attack with sign steps from the clean point; lengths in units of the paper's plane."""
+    arguments = {"eps": eps * _UNIT, "steps": steps, "step_size": step_size * _UNIT}
+    return {"pgd": {**arguments, "start": "clean", "objective": OBJECTIVES[attack], "keep": "last"}}
 
 
-def _trainings() -> dict[str, Any]:
-    given = {"eps": EPS * UNIT, "steps": STEPS, "step_size": ALPHA * UNIT}
-    return {"PGD-AT": {"pgd_at": given}, "UTA-AT": {"uta": given}, TRADES: {"trades": {"beta": 1.0, **given}}}
+def _adversarial_methods() -> dict[str, Any]:
+    arguments = {"eps": MLP_EPS * _UNIT, "steps": MLP_STEPS, "step_size": MLP_STEP_SIZE * _UNIT}
+    return {
+        "PGD-AT": {"pgd_at": arguments},
+        "UTA-AT": {"uta": arguments},
+        TRADES: {"trades": {"beta": 1.0, **arguments}},
+    }
 
 
 @dataclass(frozen=True, eq=False)
 class GridPredictTask(Task):
-    """What a victim predicts at every point of a grid over the unit square.
+    """Predictions of a victim at every point of a grid over the unit square.
 
     Attributes:
-        grid: points along each axis.
-        draws: predictions of which this is the mean, for a victim that draws at random.
+        grid: number of points along each axis.
+        draws: forward passes averaged per prediction, for a stochastic victim.
     """
 
     victim: Source
@@ -76,7 +81,7 @@ class GridPredictTask(Task):
 
     @property
     def label(self) -> str:
-        return f"survey {self.victim}"
+        return f"grid predictions of {self.victim}"
 
     def total_ticks(self) -> int:
         return 1
@@ -89,25 +94,28 @@ class GridPredictTask(Task):
         tick(1)
 
     def result(self, store: Store) -> Tensor:
-        """Log-probabilities (grid, grid, classes), the second coordinate in rows."""
+        """Log-probabilities of shape (grid, grid, classes); rows are the second coordinate."""
         return self.tensors(store, "surveyed.safetensors")["log_p"]
 
 
 @dataclass(frozen=True, eq=False)
 class ToyProblem:
-    """Networks that learnt the plane from clean and from perturbed points, and attacks on the former.
+    """Networks trained on clean and on perturbed points of the plane, and attacks on those trained on clean points.
 
     Attributes:
-        data: ``plane``, as you like it.
-        seeds: trainings of each method.
-        members: of the ensemble, whose uncertainty is mapped and attacked; the first are the clean trainings.
-        attacked: numbers of steps of the attacks on clean trainings.
-        grid: points along each axis of the maps.
-        due: as ``net``, for the Gaussian process.
-        due_recipe, due_at_recipe: how it learns from clean points, and from perturbed ones.
-        due_seeds: as ``seeds``, for the Gaussian process; 0 leaves it out.
-        due_draws: predictions that its maps are the mean of. With 32 of 32 samples, a thousand are at each point; with
-            few the boundary is ragged.
+        data: the data set ``plane`` with any arguments.
+        net, recipe: network and training of the methods in the plane.
+        seeds: trainings per method.
+        members: networks in the ensemble, the first of the clean trainings.
+        grid_size: number of points along each axis of the maps.
+        due_net: the Gaussian process.
+        due_recipe, due_at_recipe: its training on clean and on perturbed points.
+        due_seeds: its number of trainings; 0 leaves it out.
+        due_draws: forward passes averaged on its maps. 32 passes with 32 samples each are a thousand samples per point;
+            with few samples the boundary is ragged.
+        attack_steps: numbers of steps of the attacks on clean trainings.
+        due_steps: number of steps of the attacks on the Gaussian process.
+        methods: adversarial training methods, by name.
     """
 
     data: Any
@@ -115,86 +123,98 @@ class ToyProblem:
     recipe: Any
     seeds: int
     members: int
-    grid: int
-    due: Any
+    grid_size: int
+    due_net: Any
     due_recipe: Any
     due_at_recipe: Any
     due_seeds: int
     due_draws: int
-    attacked: tuple[int, ...] = (1, 20, 50)
+    attack_steps: tuple[int, ...] = (1, 20, 50)
     due_steps: int = DUE_STEPS
-    methods: Mapping[str, Any] = field(default_factory=_trainings)
+    methods: Mapping[str, Any] = field(default_factory=_adversarial_methods)
 
     @cached_property
     def clean(self) -> tuple[TrainTask, ...]:
-        """One a seed, and as many as the ensemble has members."""
+        """Trainings on clean points, one per seed, and at least as many as the ensemble has members."""
         seeds = range(max(self.seeds, self.members))
         return tuple(train_task("vanilla", self.net, self.data, self.recipe, seed=seed) for seed in seeds)
 
     @cached_property
     def ensemble(self) -> DeepEnsemble:
+        """The ensemble that UTA attacks in figure 1."""
         return DeepEnsemble(self.clean[: self.members])
 
     @cached_property
     def trained(self) -> dict[str, tuple[TrainTask, ...]]:
-        """By method, those from perturbed points watched by the oscillation map; the Gaussian process as ``DUE, ...``.
+        """Trainings by method; those of the Gaussian process are named ``DUE, ...``.
 
-        A training that is not watched has no ``recorded``.
+        Adversarial trainings of ``methods`` record the oscillation map; the others have no ``recorded``.
         """
-        record = {"flips": {"grid": self.grid}}
-        made = {CLEAN: self.clean[: self.seeds]}
+        record = {"flips": {"grid": self.grid_size}}
+        trainings = {CLEAN: self.clean[: self.seeds]}
         for name, method in self.methods.items():
-            made[name] = tuple(
+            trainings[name] = tuple(
                 train_task(method, self.net, self.data, self.recipe, seed=seed, record=record)
                 for seed in range(self.seeds)
             )
         if self.due_seeds:
-            made[f"DUE, {CLEAN}"] = self._due(self.due_recipe)
-            for raises in RAISES:
-                moved = adversary(raises, DUE_EPS, self.due_steps, DUE_ALPHA)
-                made[f"DUE, {raises}-AT"] = self._due(self.due_at_recipe, moved)
-        return made
+            trainings[f"DUE, {CLEAN}"] = self._train_due("due", self.due_recipe)
+            for attack in OBJECTIVES:
+                perturb = attack_spec(attack, DUE_EPS, self.due_steps, DUE_STEP_SIZE)
+                trainings[f"DUE, {attack}-AT"] = self._train_due({"due": {"perturb": perturb}}, self.due_at_recipe)
+        return trainings
 
     @cached_property
-    def surveyed(self) -> dict[str, tuple[GridPredictTask, ...]]:
-        made = {
+    def grid_predictions(self) -> dict[str, tuple[GridPredictTask, ...]]:
+        """Predictions on the grid, by method; those of the ensemble are named ``Ensemble``."""
+        predictions = {
             name: tuple(
-                GridPredictTask(one, self.grid, self.due_draws if name.startswith("DUE") else 1) for one in nets
+                GridPredictTask(net, self.grid_size, self.due_draws if name.startswith("DUE") else 1) for net in nets
             )
             for name, nets in self.trained.items()
         }
-        return made | {"Ensemble": (GridPredictTask(self.ensemble, self.grid),)}
+        return predictions | {"Ensemble": (GridPredictTask(self.ensemble, self.grid_size),)}
 
     @cached_property
-    def tested(self) -> dict[str, tuple[PredictTask, ...]]:
-        return {name: tuple(PredictTask(one) for one in nets) for name, nets in self.trained.items()}
+    def test_predictions(self) -> dict[str, tuple[PredictTask, ...]]:
+        """Predictions on test points, by method."""
+        return {name: tuple(PredictTask(net) for net in nets) for name, nets in self.trained.items()}
 
     @cached_property
-    def moved(self) -> dict[tuple[str, str, int], tuple[AttackTask, ...]]:
-        """Test points by attack, victim (a name of ``surveyed``) and number of steps; one for each of its networks."""
-        made = {}
-        for steps in self.attacked:
-            for raises in RAISES:
-                attack = adversary(raises, EPS, steps, ALPHA)
-                made[raises, CLEAN, steps] = tuple(attack_task(one, attack) for one in self.clean[: self.seeds])
-            made["UTA", "Ensemble", steps] = (attack_task(self.ensemble, adversary("UTA", EPS, steps, ALPHA)),)
-        for raises in RAISES if self.due_seeds else ():
-            attack = adversary(raises, DUE_EPS, self.due_steps, DUE_ALPHA)
+    def attacks(self) -> dict[tuple[str, str, int], tuple[AttackTask, ...]]:
+        """Attacked test points by attack, victim (a name of ``grid_predictions``) and number of steps.
+
+        One task for each network of the victim.
+        """
+        tasks = {}
+        for steps in self.attack_steps:
+            for attack in OBJECTIVES:
+                spec = attack_spec(attack, MLP_EPS, steps, MLP_STEP_SIZE)
+                tasks[attack, CLEAN, steps] = tuple(attack_task(net, spec) for net in self.clean[: self.seeds])
+            spec = attack_spec("UTA", MLP_EPS, steps, MLP_STEP_SIZE)
+            tasks["UTA", "Ensemble", steps] = (attack_task(self.ensemble, spec),)
+        for attack in OBJECTIVES if self.due_seeds else ():
+            spec = attack_spec(attack, DUE_EPS, self.due_steps, DUE_STEP_SIZE)
             victim = f"DUE, {CLEAN}"
-            made[raises, victim, self.due_steps] = tuple(attack_task(one, attack) for one in self.trained[victim])
-        return made
+            tasks[attack, victim, self.due_steps] = tuple(attack_task(net, spec) for net in self.trained[victim])
+        return tasks
 
     def tasks(self) -> list[Task]:
-        each: list[Mapping[Any, tuple[Task, ...]]] = [self.trained, self.surveyed, self.tested, self.moved]
-        return [task for made in each for tasks in made.values() for task in tasks]
+        """Everything that the figures, tables and findings read."""
+        groups: list[Mapping[Any, tuple[Task, ...]]] = [
+            self.trained,
+            self.grid_predictions,
+            self.test_predictions,
+            self.attacks,
+        ]
+        return [task for group in groups for tasks in group.values() for task in tasks]
 
-    def _due(self, recipe: Any, perturb: Any = None) -> tuple[TrainTask, ...]:
-        method = {"due": {"perturb": perturb}} if perturb else "due"
-        return tuple(train_task(method, self.due, self.data, recipe, seed=seed) for seed in range(self.due_seeds))
+    def _train_due(self, method: Any, recipe: Any) -> tuple[TrainTask, ...]:
+        return tuple(train_task(method, self.due_net, self.data, recipe, seed=seed) for seed in range(self.due_seeds))
 
 
-def toy(size: Literal["full", "smoke"] = "full") -> ToyProblem:
-    """The experiment: a few minutes of one core, or seconds without any meaning."""
+def toy_problem(size: Literal["full", "smoke"] = "full") -> ToyProblem:
+    """The experiment: a few minutes on one core in full; in size smoke seconds, but its numbers are meaningless."""
     smoke = size == "smoke"
     return ToyProblem(
         data={"plane": {"examples": 100 if smoke else 600}},
@@ -202,8 +222,8 @@ def toy(size: Literal["full", "smoke"] = "full") -> ToyProblem:
         recipe={"recipe": {"epochs": 2 if smoke else 40, "batch": 32, "lr": 3e-3, "weight_decay": 1e-3}},
         seeds=2 if smoke else 5,
         members=2 if smoke else 10,
-        grid=21 if smoke else 61,
-        due={
+        grid_size=21 if smoke else 61,
+        due_net={
             "due_mlp": {
                 "width": 16 if smoke else 64,
                 "layers": 2,
@@ -216,6 +236,6 @@ def toy(size: Literal["full", "smoke"] = "full") -> ToyProblem:
         due_at_recipe={"recipe": {"epochs": 1 if smoke else 12, "batch": 64, "lr": 1e-2}},
         due_seeds=1 if smoke else 3,
         due_draws=2 if smoke else 32,
-        attacked=(1, 5) if smoke else (1, 20, 50),
+        attack_steps=(1, 5) if smoke else (1, 20, 50),
         due_steps=5 if smoke else DUE_STEPS,
     )

@@ -1,4 +1,4 @@
-"""The UTA paper's claims about the plane, judged over networks."""
+"""Findings on UTA's claims about the plane, judged over networks."""
 
 from __future__ import annotations
 
@@ -7,91 +7,110 @@ from collections.abc import Sequence
 from surefooted.evaluation.metrics.intervals import seed_interval
 from surefooted.report import Finding
 from surefooted.studies.claims import ZERO_TOLERANCE, claim_equal, claim_gain_over_seeds
-from surefooted.studies.uta.plane import PlaneResults
 from surefooted.studies.uta.toy import CLEAN, TRADES
+from surefooted.studies.uta.toy_results import ToyResults
 
 
-def findings(n: PlaneResults) -> list[Finding]:
-    """All of them."""
-    steps = sorted(n.made.attacked)[1]
+def toy_findings(r: ToyResults) -> list[Finding]:
+    """All findings; those on the Gaussian process need two of its seeds."""
+    return [*_mlp_findings(r), *(_due_findings(r) if r.problem.due_seeds > 1 else ())]
 
-    def crossing(what: str, victim: str, steps: int) -> list[float]:
-        """By how much more of PGD's points than of UTA's."""
-        return _less(n.crossing(what, "PGD", victim, steps), n.crossing(what, "UTA", victim, steps))
 
-    def accuracy(more: str, fewer: str) -> list[float]:
-        return _less(n.on_test(more), n.on_test(fewer))
-
-    made = [
+def _mlp_findings(r: ToyResults) -> list[Finding]:
+    steps = sorted(r.problem.attack_steps)[1]
+    return [
         claim_gain_over_seeds(
-            f"In the plane, more points end far beyond a network's boundary after {steps} steps up its loss than after "
-            f"{steps} up its entropy (figure 1, a and b).",
-            *(crossing("far", CLEAN, steps), "share far across, PGD less UTA"),
+            f"In the plane, {steps} steps of PGD move more points far beyond the network's boundary than {steps} steps "
+            "of UTA (figure 1, a and b).",
+            _crossing_gains(r, "far", CLEAN, steps),
+            "share far across the boundary, PGD minus UTA",
             see="toy-attacks",
         ),
         claim_gain_over_seeds(
-            "So more of PGD's points than of UTA's end among the other class (figure 1, a and b).",
-            *(crossing("beyond", CLEAN, steps), "share beyond the true boundary, PGD less UTA"),
+            "More points end in the other class after PGD than after UTA (figure 1, a and b).",
+            _crossing_gains(r, "beyond", CLEAN, steps),
+            "share beyond the true boundary, PGD minus UTA",
             see="toy-attacks",
         ),
         claim_equal(
-            "With an ε too large for a part of the plane, UTA-AT costs no clean accuracy, not a point (section 4.3).",
-            seed_interval(accuracy("UTA-AT", CLEAN)),
-            "accuracy, UTA-AT less a network trained on clean points",
+            "If ε is too large for a part of the plane, UTA-AT changes clean accuracy by less than one point "
+            "(section 4.3).",
+            seed_interval(_accuracy_gains(r, "UTA-AT", CLEAN)),
+            "accuracy, UTA-AT minus standard training",
             within=ZERO_TOLERANCE,
             see="toy-trained",
-            sampling=f"over {n.made.seeds} seeds",
+            sampling=f"over {r.problem.seeds} seeds",
         ),
         claim_gain_over_seeds(
-            "Trained with an ε too large for a part of the plane, PGD-AT gives up test points that UTA-AT keeps "
+            "If ε is too large for a part of the plane, UTA-AT is more accurate on test points than PGD-AT "
             "(figure 1, c).",
-            *(accuracy("UTA-AT", "PGD-AT"), "accuracy, UTA-AT less PGD-AT"),
+            _accuracy_gains(r, "UTA-AT", "PGD-AT"),
+            "accuracy, UTA-AT minus PGD-AT",
             see="toy-trained",
         ),
         claim_gain_over_seeds(
-            "UTA-AT's boundary stays closer to the true one (figure 1, c).",
-            *(_less(n.off("PGD-AT"), n.off("UTA-AT")), "distance, PGD-AT less UTA-AT"),
+            "The boundary of UTA-AT is closer to the true boundary than that of PGD-AT (figure 1, c).",
+            _differences(r.boundary_distances("PGD-AT"), r.boundary_distances("UTA-AT")),
+            "distance, PGD-AT minus UTA-AT",
             see="toy-trained",
             unit=" units",
         ),
         claim_gain_over_seeds(
-            "The boundary oscillates more under PGD-AT (figure 1, d).",
-            *(_less(n.flips("PGD-AT"), n.flips("UTA-AT")), "changes of a point's prediction, PGD-AT less UTA-AT"),
+            "The boundary oscillates more under PGD-AT than under UTA-AT (figure 1, d).",
+            _differences(r.flips("PGD-AT"), r.flips("UTA-AT")),
+            "changes of a point's prediction, PGD-AT minus UTA-AT",
             see="toy-trained",
             unit="",
         ),
         claim_gain_over_seeds(
-            "TRADES, with λ = 1, misclassifies points of the plane that UTA-AT does not (figure 7).",
-            *(accuracy("UTA-AT", TRADES), "accuracy, UTA-AT less TRADES"),
+            "UTA-AT is more accurate in the plane than TRADES with λ = 1 (figure 7).",
+            _accuracy_gains(r, "UTA-AT", TRADES),
+            "accuracy, UTA-AT minus TRADES",
             see="toy-trained",
         ),
     ]
-    if n.made.due_seeds > 1:
-        made += [
-            claim_gain_over_seeds(
-                "With a Gaussian process too, PGD takes more points far beyond its boundary than UTA (figure 5).",
-                *(crossing("far", f"DUE, {CLEAN}", n.made.due_steps), "share far across, PGD less UTA"),
-                see="toy-attacks",
-            ),
-            claim_gain_over_seeds(
-                "With the process too, more of PGD's points than of UTA's end among the other class (figure 5).",
-                *(crossing("beyond", f"DUE, {CLEAN}", n.made.due_steps), "share beyond it, PGD less UTA"),
-                see="toy-attacks",
-            ),
-            claim_gain_over_seeds(
-                "Trained adversarially, the process tells the classes apart better with UTA than with PGD (figure 6).",
-                *(accuracy("DUE, UTA-AT", "DUE, PGD-AT"), "accuracy, UTA-AT less PGD-AT"),
-                see="toy-trained",
-            ),
-            claim_gain_over_seeds(
-                "Trained with UTA, the process's boundary stays closer to the true one (figure 6).",
-                *(_less(n.off("DUE, PGD-AT"), n.off("DUE, UTA-AT")), "distance, PGD-AT less UTA-AT"),
-                see="toy-trained",
-                unit=" units",
-            ),
-        ]
-    return made
 
 
-def _less(more: Sequence[float], fewer: Sequence[float]) -> list[float]:
-    return [a - b for a, b in zip(more, fewer)]
+def _due_findings(r: ToyResults) -> list[Finding]:
+    victim, steps = f"DUE, {CLEAN}", r.problem.due_steps
+    return [
+        claim_gain_over_seeds(
+            "Gaussian process: PGD moves more points far beyond its boundary than UTA (figure 5).",
+            _crossing_gains(r, "far", victim, steps),
+            "share far across the boundary, PGD minus UTA",
+            see="toy-attacks",
+        ),
+        claim_gain_over_seeds(
+            "Gaussian process: more points end in the other class after PGD than after UTA (figure 5).",
+            _crossing_gains(r, "beyond", victim, steps),
+            "share beyond the true boundary, PGD minus UTA",
+            see="toy-attacks",
+        ),
+        claim_gain_over_seeds(
+            "Gaussian process: adversarial training with UTA is more accurate than with PGD (figure 6).",
+            _accuracy_gains(r, "DUE, UTA-AT", "DUE, PGD-AT"),
+            "accuracy, UTA-AT minus PGD-AT",
+            see="toy-trained",
+        ),
+        claim_gain_over_seeds(
+            "Gaussian process: its boundary is closer to the true boundary with UTA-AT than with PGD-AT (figure 6).",
+            _differences(r.boundary_distances("DUE, PGD-AT"), r.boundary_distances("DUE, UTA-AT")),
+            "distance, PGD-AT minus UTA-AT",
+            see="toy-trained",
+            unit=" units",
+        ),
+    ]
+
+
+def _crossing_gains(r: ToyResults, quantity: str, victim: str, steps: int) -> list[float]:
+    """Difference of a quantity between PGD and UTA, for each network."""
+    return _differences(*(r.crossing(quantity, attack, victim, steps) for attack in ("PGD", "UTA")))
+
+
+def _accuracy_gains(r: ToyResults, better: str, worse: str) -> list[float]:
+    """Difference in test accuracy, for each seed."""
+    return _differences(r.test_accuracy(better), r.test_accuracy(worse))
+
+
+def _differences(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    return [a - b for a, b in zip(first, second, strict=True)]

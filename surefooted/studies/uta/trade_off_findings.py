@@ -1,4 +1,4 @@
-"""UTA's claims about accuracy traded for robustness, judged on a grid."""
+"""Findings on UTA's claims about the trade-off of accuracy and robustness, judged on a grid."""
 
 from __future__ import annotations
 
@@ -13,55 +13,62 @@ from surefooted.studies.claims import ZERO_TOLERANCE, claim_all, claim_equal, cl
 from surefooted.studies.grid import Grid
 from surefooted.studies.uta.design import SingleMember
 from surefooted.studies.uta.grids import (
-    LATENT,
-    QUICK,
+    FAST_UTA,
+    LATENT_TITLE,
+    OVERLAP_RADIUS,
     STANDARD,
-    WIDE,
-    attack,
-    both_at,
-    curve,
-    name,
-    tested_at,
-    trained_at,
+    autoattack_key,
+    autoattack_radii,
+    common_radii,
+    pgd_key,
+    training_key,
+    training_radii,
 )
 
 
-def more_accurate(told: str, grid: Grid, store: Store, of: str, see: str) -> Finding:
-    """Clean accuracy, at every radius of training."""
+def clean_accuracy_finding(title: str, grid: Grid, store: Store, figure: str, see: str) -> Finding:
+    """UTA-AT is more accurate on clean images than PGD-AT at every training radius."""
     gains = {
-        f"trained at {eps:g}": grid.accuracy_gain(store, (name("uta", eps), ""), (name("pgd_at", eps), ""))
-        for eps in trained_at(grid)
+        f"trained at {eps:g}": grid.accuracy_gain(
+            store, (training_key("uta", eps), ""), (training_key("pgd_at", eps), "")
+        )
+        for eps in training_radii(grid)
     }
-    text = f"{told}: UTA-AT is more accurate on clean images at every radius of training ({of})."
-    return claim_all(text, gains, "clean accuracy, UTA-AT less PGD-AT", see=see, sampling=grid.sampling())
+    text = f"{title}: UTA-AT is more accurate on clean images than PGD-AT at every training radius ({figure})."
+    return claim_all(text, gains, "clean accuracy, UTA-AT minus PGD-AT", see=see, sampling=grid.sampling())
 
 
-def best_score(told: str, grid: Grid, store: Store, of: str, see: str, *, spared: int = 1) -> Finding:
-    """The tables' yellow cells: at every test radius, but so many, the best score is UTA-AT's."""
-    pgd, uta = ([name(method, eps) for eps in trained_at(grid)] for method in ("pgd_at", "uta"))
-    tested = tested_at(grid)
-    won = [grid.best_score_gain(store, uta, pgd, attack(test)) for test in tested]
-    sure, lost = (sum(gain.low > 0 for gain in won), sum(gain.high < 0 for gain in won))
-    gains = [f"{100 * w.value:+.1f} [{100 * w.low:+.1f}, {100 * w.high:+.1f}] at {t:g}" for w, t in zip(won, tested)]
+def best_score_finding(title: str, grid: Grid, store: Store, table: str, see: str, *, exceptions: int = 1) -> Finding:
+    """UTA-AT has the best score at every test radius, with some exceptions (the yellow cells of the tables)."""
+    pgd, uta = ([training_key(method, eps) for eps in training_radii(grid)] for method in ("pgd_at", "uta"))
+    radii = autoattack_radii(grid)
+    gains = {eps: grid.best_score_gain(store, uta, pgd, autoattack_key(eps)) for eps in radii}
+    better, worse = sum(gain.low > 0 for gain in gains.values()), sum(gain.high < 0 for gain in gains.values())
+    each = ", ".join(
+        f"{100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}] at {eps:g}"
+        for eps, gain in gains.items()
+    )
+    selection = "networks" if grid.seeds > 1 else "half of the images"
     return Finding(
-        f"{told}: at {'almost ' if spared else ''}every test radius the best score is UTA-AT's ({of}).",
-        "holds" if sure >= len(tested) - spared else "does not hold" if lost > spared else "unclear",
-        "on the attacked images, best score of UTA-AT less that of PGD-AT, points, which is best chosen by "
-        f"{'the other networks' if grid.seeds > 1 else 'the other half of the images'}: {', '.join(gains)}; "
-        f"{grid.sampling()}",
+        f"{title}: UTA-AT has the best score at {'almost ' if exceptions else ''}every test radius ({table}).",
+        "holds" if better >= len(radii) - exceptions else "does not hold" if worse > exceptions else "unclear",
+        "on the attacked images, best score of UTA-AT minus best score of PGD-AT, points; the best training is "
+        f"selected on the other {selection}: {each}; {grid.sampling()}",
         see,
     )
 
 
-def as_robust(told: str, grid: Grid, store: Store, see: str) -> Finding:
-    """Robust accuracy where the test's radius is the training's."""
+def robust_accuracy_finding(title: str, grid: Grid, store: Store, see: str) -> Finding:
+    """UTA-AT is at least as robust as PGD-AT at the training radius."""
     gains = {
-        f"at {eps:g}": grid.accuracy_gain(store, (name("uta", eps), attack(eps)), (name("pgd_at", eps), attack(eps)))
-        for eps in both_at(grid)
+        f"at {eps:g}": grid.accuracy_gain(
+            store, (training_key("uta", eps), autoattack_key(eps)), (training_key("pgd_at", eps), autoattack_key(eps))
+        )
+        for eps in common_radii(grid)
     }
-    # "As robust, or more" is judged as non-inferiority: nowhere less robust by a point.
+    # "At least as robust" is judged as non-inferiority: at no radius less robust by a point or more.
     return claim_all(
-        f"{told}: at the radius of its training UTA-AT is as robust as PGD-AT, or more, within a point (section 6).",
+        f"{title}: UTA-AT is at least as robust as PGD-AT at the training radius, within a point (section 6).",
         gains,
         "robust accuracy, UTA-AT minus PGD-AT",
         see=see,
@@ -70,137 +77,166 @@ def as_robust(told: str, grid: Grid, store: Store, see: str) -> Finding:
     )
 
 
-def larger(told: str, grid: Grid, store: Store, see: str) -> Finding:
-    """Robust accuracy at a radius, of a training at the next larger one."""
+def larger_radius_finding(title: str, grid: Grid, store: Store, see: str) -> Finding:
+    """UTA-AT is more robust at a radius if it is trained at the next larger radius."""
     gains = {
-        f"at {eps:g}": grid.accuracy_gain(store, (name("uta", more), attack(eps)), (name("uta", eps), attack(eps)))
-        for eps, more in pairwise(trained_at(grid))
-        if eps in tested_at(grid)
+        f"at {eps:g}": grid.accuracy_gain(
+            store, (training_key("uta", larger), autoattack_key(eps)), (training_key("uta", eps), autoattack_key(eps))
+        )
+        for eps, larger in pairwise(training_radii(grid))
+        if eps in autoattack_radii(grid)
     }
-    text = f"{told}: UTA-AT is more robust at a radius if it is trained at the next larger one (section 4.3)."
-    measure = "robust accuracy, trained at the next larger radius less trained at that of the test"
+    text = f"{title}: UTA-AT is more robust at a radius if it is trained at the next larger radius (section 4.3)."
+    measure = "robust accuracy, trained at the next larger radius minus trained at the test radius"
     return claim_all(text, gains, measure, see=see, sampling=grid.sampling())
 
 
-def nothing_left(told: str, grid: Grid, store: Store, see: str) -> Finding:
-    """What PGD leaves at a radius where the balls around any two images meet."""
-    left = {eps: grid.accuracy_interval(store, name("uta", eps), curve(WIDE)) for eps in trained_at(grid)}
-    most = max(left, key=lambda eps: left[eps].value)
+def overlap_radius_finding(title: str, grid: Grid, store: Store, see: str) -> Finding:
+    """Accuracy of UTA-AT is close to 0 under PGD at the radius where the balls of any two images overlap."""
+    accuracies = {
+        eps: grid.accuracy_interval(store, training_key("uta", eps), pgd_key(OVERLAP_RADIUS))
+        for eps in training_radii(grid)
+    }
+    best = max(accuracies, key=lambda eps: accuracies[eps].value)
     return claim_zero(
-        f"{told}: PGD at ε = {WIDE:g} leaves close to nothing of UTA-AT (appendix C.3).",
-        list(left.values()),
-        f"at most {100 * left[most].value:.1f} % withstand, trained at {most:g}",
+        f"{title}: under PGD at ε = {OVERLAP_RADIUS:g} the accuracy of UTA-AT is close to 0 (appendix C.3).",
+        list(accuracies.values()),
+        f"accuracy at most {100 * accuracies[best].value:.1f} %, trained at {best:g}",
         see=see,
     )
 
 
-def seen_through(told: str, grid: Grid, store: Store, see: str) -> Finding:
-    """Whether figures drawn under PGD can be trusted: what AutoAttack breaks of what withstood it."""
+def pgd_reliability_finding(title: str, grid: Grid, store: Store, see: str) -> Finding:
+    """Figures drawn under PGD are reliable: AutoAttack breaks few images that withstand PGD."""
     gaps = {
         method: {
-            eps: grid.accuracy_gain(store, (name(method, eps), curve(eps)), (name(method, eps), attack(eps)))
-            for eps in both_at(grid)
+            eps: grid.accuracy_gain(
+                store, (training_key(method, eps), pgd_key(eps)), (training_key(method, eps), autoattack_key(eps))
+            )
+            for eps in common_radii(grid)
         }
         for method in ("uta", "pgd_at")
     }
-    worst = {method: max(found, key=lambda eps: found[eps].value) for method, found in gaps.items()}
-    said = f"PGD-AT's worst {format_gain(gaps['pgd_at'][worst['pgd_at']])} at {worst['pgd_at']:g}"
+    worst = {method: max(by_radius, key=lambda eps: by_radius[eps].value) for method, by_radius in gaps.items()}
+    other = f"PGD-AT's largest gap: {format_gain(gaps['pgd_at'][worst['pgd_at']])} at {worst['pgd_at']:g}"
     return claim_equal(
-        f"{told}: at the radius of its training PGD says of UTA-AT what AutoAttack says (our question).",
+        f"{title}: at the training radius the accuracy of UTA-AT is equal under PGD and AutoAttack (our question).",
         gaps["uta"][worst["uta"]],
-        f"accuracy under PGD-10 less that under AutoAttack, at its worst radius ({worst['uta']:g}; {said})",
+        f"accuracy under PGD-10 minus accuracy under AutoAttack, at the radius of the largest gap ({worst['uta']:g}; "
+        f"{other})",
         within=ZERO_TOLERANCE,
         see=see,
         sampling=grid.sampling(),
     )
 
 
-def latent(grid: Grid, one: SingleMember, store: Store, see: str, clean: str) -> list[Finding]:
-    """What section 5.2 says beside its table."""
-    trained, far = trained_at(grid), [eps for eps in tested_at(grid) if eps >= 0.2]
-    left = [grid.accuracy_interval(store, name("uta", eps), attack(test)) for eps in trained for test in far]
+def latent_findings(grid: Grid, member: SingleMember, store: Store, see: str, clean: str) -> list[Finding]:
+    """Claims of section 5.2 beside its table, on all networks of UTA-AT and on a single one."""
+    return [*_ensemble_findings(grid, store, see, clean), *_single_member_findings(grid, member, store)]
+
+
+def _ensemble_findings(grid: Grid, store: Store, see: str, clean: str) -> list[Finding]:
+    radii, small = training_radii(grid), _small_radii(grid)
+    large = [eps for eps in autoattack_radii(grid) if eps not in small]
+    robust = [
+        grid.accuracy_interval(store, training_key("uta", eps), autoattack_key(test)) for eps in radii for test in large
+    ]
     y = load_splits(grid.trained[STANDARD][0].data).test.y
-    commonest = float(y.bincount().max() / len(y))
-    learnt = max(
-        (grid.accuracy_interval(store, name("pgd_at", eps)) for eps in trained if eps >= 0.2 or eps == trained[-1]),
+    majority = float(y.bincount().max() / len(y))
+    pgd_at = max(
+        (grid.accuracy_interval(store, training_key("pgd_at", eps)) for eps in radii if eps >= 0.2 or eps == radii[-1]),
         key=lambda accuracy: accuracy.value,
     )
-    above = Interval(learnt.value - commonest, learnt.low - commonest, learnt.high - commonest, learnt.n)
-    costs = [grid.accuracy_gain(store, (name("uta", eps), ""), (STANDARD, "")) for eps in trained]
-    near = [eps for eps in tested_at(grid) if eps not in far]
-    gained = {
+    above_majority = Interval(pgd_at.value - majority, pgd_at.low - majority, pgd_at.high - majority, pgd_at.n)
+    costs = [grid.accuracy_gain(store, (training_key("uta", eps), ""), (STANDARD, "")) for eps in radii]
+    gains = {
         f"trained at {eps:g}, tested at {test:g}": grid.accuracy_gain(
-            store, (name("uta", eps), attack(test)), (STANDARD, attack(test))
+            store, (training_key("uta", eps), autoattack_key(test)), (STANDARD, autoattack_key(test))
         )
-        for eps in trained
-        for test in near
-    }
-    alone = {f"trained at {eps:g}": one.accuracy_gain(store, name("uta", eps), name("pgd_at", eps)) for eps in trained}
-    gained_alone = {
-        f"trained at {eps:g}, tested at {test:g}": one.accuracy_gain(store, name("uta", eps), STANDARD, attack(test))
-        for eps in trained
-        for test in near
+        for eps in radii
+        for test in small
     }
     return [
         claim_zero(
-            f"{LATENT}: at test radii of 0.2 and more nothing of UTA-AT withstands (section 5.2).",
-            left,
-            f"at most {100 * max(share.value for share in left):.1f} % withstand",
+            f"{LATENT_TITLE}: at test radii of 0.2 and more the robust accuracy of UTA-AT is 0 (section 5.2).",
+            robust,
+            f"robust accuracy at most {100 * max(share.value for share in robust):.1f} %",
             see=see,
         ),
         claim_gain(
-            f"{LATENT}: UTA-AT costs no clean accuracy, not a point at any radius (figure 13).",
+            f"{LATENT_TITLE}: UTA-AT costs less than one point of clean accuracy at every training radius (figure 13).",
             min(costs, key=lambda gain: gain.value),
-            "clean accuracy, UTA-AT at its worst radius less a network trained on clean images",
+            "clean accuracy, UTA-AT at its worst radius minus standard training",
             margin=-ZERO_TOLERANCE,
             see=clean,
             sampling=grid.sampling(),
         ),
         claim_equal(
-            f"{LATENT}: trained at 0.2 and more, PGD-AT's clean accuracy falls to that of a guess (section 5.2).",
-            above,
-            "clean accuracy of PGD-AT at its best such radius less the share of the commonest class",
+            f"{LATENT_TITLE}: trained at 0.2 and more, PGD-AT is no better than the majority class on clean images "
+            "(section 5.2).",
+            above_majority,
+            "clean accuracy of PGD-AT at its best such radius minus the share of the majority class",
             within=ZERO_TOLERANCE,
             see=clean,
             sampling=grid.sampling(),
         ),
         claim_all(
-            f"{LATENT}: UTA-AT is more robust than a network trained on clean images (our question).",
-            gained,
-            "robust accuracy, UTA-AT less trained on clean images",
+            f"{LATENT_TITLE}: UTA-AT is more robust than standard training (our question).",
+            gains,
+            "robust accuracy, UTA-AT minus standard training",
             see=see,
             sampling=grid.sampling(),
         ),
+    ]
+
+
+def _single_member_findings(grid: Grid, member: SingleMember, store: Store) -> list[Finding]:
+    radii = training_radii(grid)
+    clean_gains = {
+        f"trained at {eps:g}": member.accuracy_gain(store, training_key("uta", eps), training_key("pgd_at", eps))
+        for eps in radii
+    }
+    robust_gains = {
+        f"trained at {eps:g}, tested at {test:g}": member.accuracy_gain(
+            store, training_key("uta", eps), STANDARD, autoattack_key(test)
+        )
+        for eps in radii
+        for test in _small_radii(grid)
+    }
+    return [
         claim_all(
-            f"{LATENT}: alone, one of UTA-AT's networks is more accurate on clean images than PGD-AT's (our question).",
-            alone,
-            "clean accuracy, one network of UTA-AT's less PGD-AT's",
+            f"{LATENT_TITLE}: a single network of UTA-AT is more accurate on clean images than PGD-AT (our question).",
+            clean_gains,
+            "clean accuracy, a single network of UTA-AT minus PGD-AT",
             see="latent-alone",
             sampling=grid.sampling(),
         ),
         claim_all(
-            f"{LATENT}: alone, one of UTA-AT's networks is more robust than a network trained on clean images "
-            "(our question).",
-            gained_alone,
-            "robust accuracy, one network of UTA-AT's less trained on clean images",
+            f"{LATENT_TITLE}: a single network of UTA-AT is more robust than standard training (our question).",
+            robust_gains,
+            "robust accuracy, a single network of UTA-AT minus standard training",
             see="latent-alone",
             sampling=grid.sampling(),
         ),
     ]
 
 
-def quick(grids: Mapping[int, Grid], store: Store, see: str) -> Finding:
-    """Figure 9c."""
+def _small_radii(grid: Grid) -> list[float]:
+    """Test radii below 0.2."""
+    return [eps for eps in autoattack_radii(grid) if eps < 0.2]
+
+
+def fast_training_finding(grids: Mapping[int, Grid], store: Store, see: str) -> Finding:
+    """Figure 9c: UTA with one and two steps is more accurate on clean images than PGD-2."""
     gains = {
         f"{method} at {k}/255": grid.accuracy_gain(store, (method, ""), ("PGD-2", ""))
         for k, grid in grids.items()
-        for method in QUICK
+        for method in FAST_UTA
     }
-    some = next(iter(grids.values()))
     return claim_all(
-        "CIFAR-10: UTA of one and two steps is more accurate on clean images than PGD-2 at every radius (figure 9c).",
+        "CIFAR-10: UTA with one and two steps is more accurate on clean images than PGD-2 at every radius (figure 9c).",
         gains,
-        "clean accuracy, UTA less PGD-2",
+        "clean accuracy, UTA minus PGD-2",
         see=see,
-        sampling=some.sampling(),
+        sampling=next(iter(grids.values())).sampling(),
     )

@@ -1,4 +1,4 @@
-"""Chapters of the UTA study: accuracy traded for robustness, in pixels, in features, with several networks."""
+"""Chapters of the UTA study: trade-off of accuracy and robustness in pixels, in features, with several networks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from surefooted.studies.paper_numbers import DATA_SET_TITLES
 from surefooted.studies.uta import figures, grids, tables, trade_off_findings
 from surefooted.studies.uta.design import SingleMember
 
-EPOCHS = {
-    "mnist": "The paper does not say for how many epochs it trains.",
+# The paper's number of epochs, by data set.
+EPOCHS_NOTE = {
+    "mnist": "The paper does not state its number of epochs.",
     "fashion_mnist": "The paper trains for 100 epochs.",
-    "svhn": "The paper does not say for how many epochs it trains.",
+    "svhn": "The paper does not state its number of epochs.",
 }
-FIGURES = {"mnist": 12, "fashion_mnist": 11}  # of several networks
+# The paper's figures with several networks, by data set.
+_FIGURES = {"mnist": "figure 12", "fashion_mnist": "figure 11"}
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,12 @@ class TradeOff(Chapter):
 
     @property
     def name(self) -> str:
-        return grids.labelled(self.data, self.grid.net)
+        return grids.chapter_name(self.data, self.grid.net)
 
     @property
     def title(self) -> str:
-        return grids.titled(self.data, self.grid.net)
+        """Data set and inputs."""
+        return grids.chapter_title(self.data, self.grid.net)
 
     def tasks(self) -> list[Task]:
         return self.grid.tasks()
@@ -49,83 +52,86 @@ class TradeOff(Chapter):
         steps = "ten steps of a triangular schedule" if self.data == "svhn" else "ε / 0.01 sign steps of 0.01"
         return Section(
             f"Trade-off: {title}",
-            "Section 5.1: trained at several radii, tested at others. Training perturbs from the clean point by "
-            f"{steps}, projected on the ball and on [0, 1]. {EPOCHS[self.data]}"
-            f"{grids.about_inputs(grid.net)}",
+            "Section 5.1: training at several radii, evaluation at others. Training starts from the clean image and "
+            f"takes {steps}, projected onto the ball and onto [0, 1]. {EPOCHS_NOTE[self.data]}"
+            f"{grids.inputs_note(grid.net)}",
             (
-                tables.scores(grid, store, name, f"Accuracy and robustness, {title} (table 1)"),
-                tables.beside(grid, store, self.data, name, title),
-                *figures.trade_off(title, grid, store, name, "figure 2", "figure 10"),
+                tables.score_table(grid, store, name, f"Accuracy and robustness, {title} (table 1)"),
+                tables.comparison_table(grid, store, self.data, name, title),
+                *figures.trade_off_figures(title, grid, store, name, clean="figure 2", under_pgd="figure 10"),
             ),
         )
 
     def findings(self, store: Store) -> list[Finding]:
-        see = f"scores-{self.name}"
+        title, grid, compared = self.title, self.grid, tables.compare_scores(self.grid, store, "1", self.data)
+        scores, clean, under_pgd = (f"{item}-{self.name}" for item in ("scores", "clean-accuracy", "pgd-accuracy"))
         return [
-            *overall(self.title, tables.compared(self.grid, store, "1", self.data), f"printed-{self.name}"),
-            trade_off_findings.more_accurate(self.title, self.grid, store, "figure 2", f"clean-accuracy-{self.name}"),
-            trade_off_findings.best_score(self.title, self.grid, store, "table 1", see),
-            trade_off_findings.as_robust(self.title, self.grid, store, see),
-            trade_off_findings.larger(self.title, self.grid, store, see),
-            trade_off_findings.nothing_left(self.title, self.grid, store, f"pgd-accuracy-{self.name}"),
-            trade_off_findings.seen_through(self.title, self.grid, store, f"pgd-accuracy-{self.name}"),
+            *reproduction_findings(title, compared, f"printed-{self.name}"),
+            trade_off_findings.clean_accuracy_finding(title, grid, store, "figure 2", clean),
+            trade_off_findings.best_score_finding(title, grid, store, "table 1", scores),
+            trade_off_findings.robust_accuracy_finding(title, grid, store, scores),
+            trade_off_findings.larger_radius_finding(title, grid, store, scores),
+            trade_off_findings.overlap_radius_finding(title, grid, store, under_pgd),
+            trade_off_findings.pgd_reliability_finding(title, grid, store, under_pgd),
         ]
 
 
 @dataclass(frozen=True)
 class LatentTradeOff(Chapter):
-    """The same in a LeNet's features, on MNIST (table 2, figure 13)."""
+    """PGD-AT and UTA-AT in the features of a LeNet, on MNIST (table 2, figure 13)."""
 
     grid: Grid
     name = "latent"
 
     @cached_property
-    def alone(self) -> SingleMember:
-        """Of the networks that learn together, one."""
+    def single_member(self) -> SingleMember:
+        """One of the networks that are trained together."""
         return SingleMember(self.grid)
 
     def tasks(self) -> list[Task]:
-        return [*self.grid.tasks(), *self.alone.tasks()]
+        return [*self.grid.tasks(), *self.single_member.tasks()]
 
     def notes(self) -> list[str]:
         return self.grid.notes()
 
     def section(self, store: Store) -> Section:
-        grid, title = self.grid, "MNIST, latent"
+        grid, title = self.grid, grids.LATENT_TITLE
         return Section(
             "Trade-off: latent space",
-            f"Section 5.2: the 120 features of a LeNet, after their ReLU, are moved by {grids.LATENT_STEPS} "
-            "steps (our choice, the paper prints no number) that lengthen from 0.005 to max(0.005, ε / 5) and "
-            "back, with ε that of training (the paper prints that of the test), and not clipped. UTA's five networks "
-            "have an encoder and a perturbation each; the paper does not say how five go with one encoder, nor whether "
-            "all five are tested. It trains for 100 epochs.",
+            f"Section 5.2: training perturbs the 120 features of a LeNet, after their ReLU, with {grids.LATENT_STEPS} "
+            "steps (our choice, the paper prints no number). Their length grows from 0.005 to max(0.005, ε / 5) and "
+            "falls back; ε is the training radius (the paper prints the test radius). Features are not clipped. UTA's "
+            "five networks have an encoder and a perturbation each; the paper does not say how five networks share an "
+            "encoder, nor whether all five are evaluated. It trains for 100 epochs.",
             (
-                tables.scores(grid, store, self.name, "Trained in the latent space, tested in pixels (table 2)"),
-                tables.alone(self.alone, store),
-                paper_comparison.comparison_table(
-                    "printed-latent", "The paper's table 2 and ours", self._compared(store), grid.caption()
+                tables.score_table(
+                    grid, store, self.name, "Trained in the latent space, evaluated in pixels (table 2)"
                 ),
-                *figures.trade_off(title, grid, store, self.name, "figure 13", "figure 13"),
+                tables.single_member_table(self.single_member, store),
+                paper_comparison.comparison_table(
+                    "printed-latent", "The paper's table 2 and our scores", self._compared(store), grid.caption()
+                ),
+                *figures.trade_off_figures(title, grid, store, self.name, clean="figure 13", under_pgd="figure 13"),
             ),
         )
 
     def findings(self, store: Store) -> list[Finding]:
         see, clean = "scores-latent", "clean-accuracy-latent"
         return [
-            *overall(grids.LATENT, self._compared(store), "printed-latent"),
-            trade_off_findings.more_accurate(grids.LATENT, self.grid, store, "figure 13", clean),
-            trade_off_findings.best_score(grids.LATENT, self.grid, store, "table 2", see, spared=0),
-            *trade_off_findings.latent(self.grid, self.alone, store, see, clean),
-            trade_off_findings.seen_through(grids.LATENT, self.grid, store, "pgd-accuracy-latent"),
+            *reproduction_findings(grids.LATENT_TITLE, self._compared(store), "printed-latent"),
+            trade_off_findings.clean_accuracy_finding(grids.LATENT_TITLE, self.grid, store, "figure 13", clean),
+            trade_off_findings.best_score_finding(grids.LATENT_TITLE, self.grid, store, "table 2", see, exceptions=0),
+            *trade_off_findings.latent_findings(self.grid, self.single_member, store, see, clean),
+            trade_off_findings.pgd_reliability_finding(grids.LATENT_TITLE, self.grid, store, "pgd-accuracy-latent"),
         ]
 
     def _compared(self, store: Store) -> list[paper_comparison.CellComparison]:
-        return tables.compared(self.grid, store, "2", "mnist")
+        return tables.compare_scores(self.grid, store, "2", "mnist")
 
 
 @dataclass(frozen=True)
 class SeveralNetworks(Chapter):
-    """UTA up the entropy of several networks' mean prediction (figures 11 and 12)."""
+    """UTA on the entropy of the mean prediction of several networks (figures 11 and 12)."""
 
     data: str
     grid: Grid
@@ -134,6 +140,11 @@ class SeveralNetworks(Chapter):
     def name(self) -> str:
         return f"several-{self.data}"
 
+    @property
+    def title(self) -> str:
+        """Data set, for readers."""
+        return f"{DATA_SET_TITLES[self.data]}, several networks"
+
     def tasks(self) -> list[Task]:
         return self.grid.tasks()
 
@@ -141,30 +152,27 @@ class SeveralNetworks(Chapter):
         return self.grid.notes()
 
     def section(self, store: Store) -> Section:
-        title, of = f"Several networks, {DATA_SET_TITLES[self.data]}", f"figure {FIGURES[self.data]}"
+        figure = _FIGURES[self.data]
         return Section(
-            title,
-            "Appendix C.3: UTA up the entropy of the mean prediction of networks that train side by side.",
+            f"Several networks: {DATA_SET_TITLES[self.data]}",
+            "Appendix C.3: UTA maximises the entropy of the mean prediction of networks that are trained together.",
             (
-                tables.scores(self.grid, store, self.name, title),
-                *figures.trade_off(title, self.grid, store, self.name, of, of),
+                tables.score_table(self.grid, store, self.name, self.title),
+                *figures.trade_off_figures(self.title, self.grid, store, self.name, clean=figure, under_pgd=figure),
             ),
         )
 
     def findings(self, store: Store) -> list[Finding]:
-        title, label = f"{DATA_SET_TITLES[self.data]}, several networks", self.name
-        of = f"figure {FIGURES[self.data]}"
+        title, grid = self.title, self.grid
+        clean, under_pgd = f"clean-accuracy-{self.name}", f"pgd-accuracy-{self.name}"
         return [
-            trade_off_findings.more_accurate(title, self.grid, store, of, f"clean-accuracy-{label}"),
-            trade_off_findings.nothing_left(title, self.grid, store, f"pgd-accuracy-{label}"),
-            trade_off_findings.seen_through(title, self.grid, store, f"pgd-accuracy-{label}"),
+            trade_off_findings.clean_accuracy_finding(title, grid, store, _FIGURES[self.data], clean),
+            trade_off_findings.overlap_radius_finding(title, grid, store, under_pgd),
+            trade_off_findings.pgd_reliability_finding(title, grid, store, under_pgd),
         ]
 
 
-def overall(title: str, compared: list[paper_comparison.CellComparison], see: str) -> list[Finding]:
-    """Whether the printed scores come out, where there are some."""
-    return (
-        [paper_comparison.claim_reproduced(f"The paper's scores are reproduced ({title}).", compared, see)]
-        if compared
-        else []
-    )
+def reproduction_findings(title: str, compared: list[paper_comparison.CellComparison], see: str) -> list[Finding]:
+    """The finding on the paper's printed scores, if there are any."""
+    text = f"The paper's scores are reproduced ({title})."
+    return [paper_comparison.claim_reproduced(text, compared, see)] if compared else []
