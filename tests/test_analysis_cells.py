@@ -58,7 +58,7 @@ def test_the_cell_needs_the_points_of_the_same_images(store, victim):
     with pytest.raises(InputError, match="keep_points=True"):
         LocalAnalysisTask(victim, moved=attack_task(victim, "pgd", keep_points=False))
     moved = attack_task(victim, {"pgd": {"steps": 1}}, limit=5)
-    with pytest.raises(InputError, match="not the same"):
+    with pytest.raises(InputError, match="on 5 images, the analysis on 6 others"):
         execute([LocalAnalysisTask(victim, "test", 6, moved=moved)], store, runtime=CPU, quiet=True)
 
 

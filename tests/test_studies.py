@@ -165,7 +165,7 @@ def test_a_page_reports_the_device_that_made_its_numbers_not_the_one_that_writes
     finally:
         file.write_text(kept)
     assert "another one, " in made["device"] and float(made["hours of all processes"]) >= 2
-    assert made["artefacts"] > len(study.tasks())  # and what those need
+    assert made["artifacts"] > len(study.tasks())  # and what those need
 
 
 def test_impossible_predictions_are_refused_before_the_attack_runs(ran):
@@ -175,7 +175,7 @@ def test_impossible_predictions_are_refused_before_the_attack_runs(ran):
         PredictTask(moved.victim, moved=replace(moved, keep_points=False))
     with pytest.raises(InputError, match="keeps no points"):
         TransferTask(moved.victim, replace(moved, keep_points=False))
-    with pytest.raises(InputError, match="test split, not of validation"):
+    with pytest.raises(InputError, match="on the test split, but `part` is 'validation'"):
         PredictTask(moved.victim, "validation", moved)
 
 

@@ -357,9 +357,11 @@ def test_methods_without_levels_or_validation_images_are_refused(data):
     with pytest.raises(InputError, match="needs the robustness level of every example"):
         fit(methods.ar_adals(levels=2), net, splits, recipes.recipe(epochs=1))
     for count in (100, 1000):
-        with pytest.raises(InputError, match=f"learns its labels from {count} validation subset"):
+        with pytest.raises(InputError, match=rf"learns its labels from {count} subset\(s\) of the validation split"):
             train_task({"ar_adals": {"levels": count}}, "mlp", data)
-    with pytest.raises(InputError, match="the validation set has 0 images; hold out more"):
+    with pytest.raises(
+        InputError, match=r"the validation split, which has 0 images\. Hold out more \(`data.validation=0.1`\)"
+    ):
         train_task("adals", "mlp", {"npz": data["npz"] | {"validation": 0}})
     empty = RobustnessLevels.single(splits.train.rows, splits.validation.rows)
     with pytest.raises(InputError, match="10 levels"):
@@ -373,9 +375,9 @@ def test_invalid_images_are_refused(data):
     for bad, message in ((255 * x, "divide by 255"), (x - 0.6, "belongs inside the model"), (x / 0, "not from 0 to 1")):
         with pytest.raises(InputError, match=message):
             predict(net, Points(bad, y, i))
-    with pytest.raises(InputError, match=r"classes from 0 to 2 .* y runs from 1 to 3"):
+    with pytest.raises(InputError, match=r"classes from 0 to 2 .* y ranges from 1 to 3"):
         predict(net, Points(x, y + 1, i))
-    with pytest.raises(InputError, match="this network reads images of"):
+    with pytest.raises(InputError, match="This network reads images of"):
         predict(net, Points(torch.rand(4, 3, 6, 6), y, i))
 
 
@@ -410,9 +412,9 @@ def test_two_processes_train_to_the_same_weights_and_close_to_those_of_one(data,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"accelerator": "gpu"}, "accelerator is 'gpu'. Did you mean 'cpu'?"),
-        ({"devices": 0}, "devices is 0; expected a whole number from 1"),
-        ({"threads": -1}, "threads is -1"),
+        ({"accelerator": "gpu"}, "`accelerator` is 'gpu'. Did you mean 'cpu'?"),
+        ({"devices": 0}, "`devices` is 0; expected a whole number of at least 1"),
+        ({"threads": -1}, "`threads` is -1"),
     ],
 )
 def test_invalid_runtime_options_are_refused(options, message):

@@ -157,10 +157,9 @@ def _uncertainty(
     network: Source, data: ComponentSpec | None, ood: ComponentSpec, subset: Subset
 ) -> tuple[UncertaintyTask, UncertaintyTask]:
     """The network's uncertainty on its own images and on out-of-distribution images."""
-    from surefooted.components.spec import complete
-    from surefooted.pipeline.tasks import UncertaintyTask, eval_images
+    from surefooted.pipeline.tasks import UncertaintyTask, eval_images, resolve_data
 
-    ood = complete("data", ood)
+    ood = resolve_data(ood) or ood
     own, foreign = (eval_images(network, one, subset.split, subset.limit).shape for one in (data, ood))
     if own != foreign:
         raise DataError(

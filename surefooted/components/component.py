@@ -11,6 +11,7 @@ import functools
 import inspect
 import reprlib
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, ParamSpec, TypeVar
@@ -54,8 +55,8 @@ class Spec:
     version: int = 1
 
     def json(self) -> dict[str, Any]:
-        """``{name: arguments}``, which ``build`` reads back; the name is ``name@2`` from version 2 on."""
-        return {self.name if self.version == 1 else f"{self.name}@{self.version}": self.arguments}
+        """``{name: arguments}``, a copy that ``build`` reads back; the name is ``name@2`` from version 2 on."""
+        return {self.name if self.version == 1 else f"{self.name}@{self.version}": deepcopy(self.arguments)}
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(f'{name}={_short(value)}' for name, value in self.arguments.items())})"

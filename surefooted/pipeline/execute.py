@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from graphlib import TopologicalSorter
+from heapq import heappop, heappush
 
 from rich.console import Console
 from rich.progress import (
@@ -78,19 +79,21 @@ def _run_in_processes(missing: list[Task], store: Store, runtime: Runtime, worke
     # Spawned, not forked: a forked child hangs in torch's thread pool.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), setup.apply)
     by_key = {task.key: task for task in missing}
+    place = {key: at for at, key in enumerate(by_key)}
     order = TopologicalSorter(
         {key: [required.key for required in task.requires if required.key in by_key] for key, task in by_key.items()}
     )
     order.prepare()
-    ready: list[str] = []
+    ready: list[tuple[int, str]] = []  # a heap: of the tasks that can run, the first in the plan
     running: dict[Future[None], str] = {}
     try:
         with terminate_on_error():
             while order.is_active():
-                ready += order.get_ready()
+                for key in order.get_ready():
+                    heappush(ready, (place[key], key))
                 # Two tasks per worker are on their way, so that no worker waits for this process.
                 while ready and len(running) < 2 * workers:
-                    task = by_key[key := ready.pop(0)]
+                    task = by_key[key := heappop(ready)[1]]
                     bars.begin(task, here=False)
                     running[pool.submit(_run, task, store.root, share)] = key
                 for future in wait(running, return_when=FIRST_COMPLETED).done:

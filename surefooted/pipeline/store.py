@@ -241,6 +241,8 @@ def _acquire(path: Path) -> FileLock:
             except Timeout:
                 print(f"Another process is at work on {path.parent.name[:12]}; waiting for it.", file=sys.stderr)
                 lock.acquire()
+        except RuntimeError:  # filelock's word for a lock that this thread holds already
+            raise StoreError(f"The artifact {path.parent.name[:12]} is being made by this very thread.") from None
         except FileNotFoundError:  # the holder has just finished and removed the directory
             continue
         except FileExistsError:  # the directory was removed while mkdir looked at it, or a file is in its place

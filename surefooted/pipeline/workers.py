@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import surefooted.errors as errors
 from surefooted.data.paths import data_root, set_data_root
 from surefooted.errors import InputError, WorkerError
 
@@ -57,7 +58,8 @@ def launch_workers(
             fabric.launch(process)
     except Exception as error:
         if progress.fault is not None:
-            raise InputError(progress.fault) from None
+            name, text = progress.fault
+            raise getattr(errors, name)(text) from None
         if isinstance(error, ProcessExitedException):
             raise WorkerError(f"{WORKER_LOST} ({error}).") from None
         raise
@@ -119,7 +121,7 @@ def _run_in_worker(
         if not first:
             time.sleep(10)
             raise
-        send.send(str(error))
+        send.send((type(error).__name__, str(error)))
         raise SystemExit(1) from None
     _leave_group(fabric)
 
@@ -133,19 +135,19 @@ def _leave_group(fabric: Fabric) -> None:
 
 
 class _ProgressPipe(threading.Thread):
-    """Reads what the first worker sends: numbers of steps, or the text of its InputError."""
+    """Reads what the first worker sends: numbers of steps, or the class and text of its InputError."""
 
     def __init__(self, receive: Connection, tick: OnProgress | None) -> None:
         super().__init__(daemon=True)
         self.receive, self.tick = receive, tick
-        self.fault: str | None = None
+        self.fault: tuple[str, str] | None = None
         self.closed = threading.Event()
 
     def run(self) -> None:
         while True:
             if self.receive.poll(0.1):
                 message = self.receive.recv()
-                if isinstance(message, str):
+                if isinstance(message, tuple):
                     self.fault = message
                 elif self.tick:
                     self.tick(message)

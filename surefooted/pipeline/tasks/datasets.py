@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from surefooted.components.spec import build, canonical, complete
 from surefooted.data.images import Images, Splits
 from surefooted.data.paths import data_root
-from surefooted.errors import DataError
+from surefooted.errors import ArgumentError, DataError
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName
 
 _SPLITS: dict[str, Splits] = {}
@@ -30,12 +32,15 @@ def resolve_data(data: Any) -> ComponentSpec | None:
     """
     if data is None:
         return None
-    if isinstance(data, Splits):
+    if not isinstance(data, str | Mapping):
         return _keep(data)
-    key = _key(data)
+    try:
+        key = _key(data)
+    except TypeError:  # a path, or another argument that is not plain data
+        return _keep(build("data", data))
     if key not in _SPECS:
         _SPECS[key] = _keep(build("data", data))
-    return _SPECS[key]
+    return deepcopy(_SPECS[key])
 
 
 def data_fields(data: ComponentSpec | None) -> dict[str, Any]:
@@ -63,8 +68,11 @@ def split_images(data: ComponentSpec, split: SplitName, limit: int) -> Images:
     return images.take(slice(0, limit)) if limit else images
 
 
-def _keep(splits: Splits) -> ComponentSpec:
+def _keep(splits: Any) -> ComponentSpec:
+    """Remember a data set under its spec; ``complete`` refuses what is not one."""
     spec = complete("data", splits)
+    if not isinstance(splits, Splits):
+        raise ArgumentError(f"`data` is {type(splits).__name__}; expected a data set, such as `data=digits`.")
     _SPLITS[_key(spec)] = splits
     return spec
 

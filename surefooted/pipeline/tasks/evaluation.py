@@ -63,7 +63,7 @@ def run_in_chunks(
         skip: called with the number of rows of a chunk that is read instead of computed.
     """
     if n <= chunk:
-        return compute(slice(0, n))
+        return {name: tensor.cpu() for name, tensor in compute(slice(0, n)).items()}
     parts = []
     for start in range(0, n, chunk):
         file = work / f"rows_{start}_{chunk}.safetensors"
