@@ -24,7 +24,7 @@ from surefooted.report import (
     write_page,
 )
 from surefooted.report.images import perturbed_examples
-from surefooted.report.points import trade_off
+from surefooted.report.points import trade_off_plot
 
 METHODS = (
     "Vanilla", "LS", "AdaLS", "AR-AdaLS", "AR-AdaLS of Ensemble", "EntM", "PAT", "TRADES-EntM", "UTA-AT",
@@ -110,7 +110,7 @@ def sample() -> Page:
     def level_panel(*methods, title=""):
         triples = {name: levels(name) for name in methods}
         parts = [{name: triple[i] for name, triple in triples.items()} for i in range(3)]
-        return Panel(lambda ax: figures.by_level(ax, *parts, names=METHODS), title, (4.8, 4.6))
+        return Panel(lambda ax: figures.level_curves(ax, *parts, names=METHODS), title, (4.8, 4.6))
 
     epochs = np.arange(1, 201)
     labels = np.array([1 - 0.32 * np.exp(-r / 2.2) * (1 - np.exp(-epochs / 45)) for r in range(10)])
@@ -129,7 +129,7 @@ def sample() -> Page:
                 "Accuracy over the size of the perturbation",
                 (
                     Panel(
-                        lambda ax: figures.accuracy_vs_eps(ax, under_attack, names=METHODS, xlabel="ε (1/255)"),
+                        lambda ax: figures.accuracy_curves(ax, under_attack, names=METHODS, xlabel="ε (1/255)"),
                         "PGD-20",
                     ),
                     Panel(
@@ -145,7 +145,9 @@ def sample() -> Page:
                 "Accuracy against calibration",
                 (
                     Panel(
-                        lambda ax: trade_off(ax, points, names=METHODS, xlabel="Clean accuracy", better="lower right"),
+                        lambda ax: trade_off_plot(
+                            ax, points, names=METHODS, xlabel="Clean accuracy", better="lower right"
+                        ),
                         "",
                         (4.8, 3.8),
                     ),
@@ -176,7 +178,7 @@ def sample() -> Page:
             Figure(
                 "soft-labels",
                 "Soft labels in training",
-                Panel(lambda ax: figures.soft_labels(ax, epochs, labels)),
+                Panel(lambda ax: figures.soft_label_curves(ax, epochs, labels)),
                 "AR-AdaLS, α = 0.005.",
                 "Soft labels of the least robust level fall the most.",
             ),
@@ -235,8 +237,8 @@ def small() -> Page:
     lines = {"LS": figures.Line([0, 1, 2], [0.9, 0.5, 0.2]), "PAT": figures.Line([0, 1, 2], [0.8, 0.7, 0.2])}
     images = np.arange(16).reshape(1, 4, 4) / 15
     panels = (
-        Panel(lambda ax: figures.accuracy_vs_eps(ax, lines), "Lines", series=lines),
-        Panel(lambda ax: trade_off(ax, {"LS": (0.9, 0.1), "PAT": (0.91, 0.11)}), "Points"),
+        Panel(lambda ax: figures.accuracy_curves(ax, lines), "Lines", series=lines),
+        Panel(lambda ax: trade_off_plot(ax, {"LS": (0.9, 0.1), "PAT": (0.91, 0.11)}), "Points"),
         Panel(lambda ax: perturbed_examples(ax, images, 1 - images, [("3", "5")]), "Images", (3.6, 1.5)),
     )
     return Page("Small", sections=(Section("S", items=(table, Figure("f", "F", panels))),), provenance={"seeds": [0]})

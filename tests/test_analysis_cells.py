@@ -35,7 +35,7 @@ def victim(store):
 
 def test_the_cell_holds_what_the_functions_say(store, victim):
     moved = attack_task(victim, {"pgd": {"norm": "l2", "eps": 0.5, "steps": 5}}, limit=40)
-    task = LocalAnalysisTask(victim, "test", 40, moved=moved)
+    task = LocalAnalysisTask(victim, "test", 40, source_attack=moved)
     execute([task], store, runtime=CPU, quiet=True)
     seen, net, points = task.result(store), victim.load(store), digits(test_limit=60).test.points(slice(0, 40))
     margin, norm, correct = sensitivity(net, points)
@@ -56,10 +56,10 @@ def test_the_cell_holds_what_the_functions_say(store, victim):
 
 def test_the_cell_needs_the_points_of_the_same_images(store, victim):
     with pytest.raises(InputError, match="keep_points=True"):
-        LocalAnalysisTask(victim, moved=attack_task(victim, "pgd", keep_points=False))
+        LocalAnalysisTask(victim, source_attack=attack_task(victim, "pgd", keep_points=False))
     moved = attack_task(victim, {"pgd": {"steps": 1}}, limit=5)
     with pytest.raises(InputError, match="on 5 images, the analysis on 6 others"):
-        execute([LocalAnalysisTask(victim, "test", 6, moved=moved)], store, runtime=CPU, quiet=True)
+        execute([LocalAnalysisTask(victim, "test", 6, source_attack=moved)], store, runtime=CPU, quiet=True)
 
 
 def test_the_surface_cell(store, victim):

@@ -32,7 +32,7 @@ from surefooted.report import (
     tables,
     write_page,
 )
-from surefooted.report.points import trade_off
+from surefooted.report.points import trade_off_plot
 
 
 class Parsed(NamedTuple):
@@ -105,8 +105,8 @@ def test_texts_are_printed_not_obeyed(tmp_path):
     lines = {HOSTILE: figures.Line([0, 1], [0.9, 0.1]), "$\\frac{": figures.Line([0, 1], [0.5, 0.3])}
     lines |= {"_hidden": figures.Line([0, 1], [0.4, 0.2]), "bell\x07 $x$": figures.Line([0, 1], [0.4, 0.1])}
     panels = (
-        Panel(lambda ax: figures.accuracy_vs_eps(ax, lines, xlabel=QUOTED), HOSTILE),
-        Panel(lambda ax: trade_off(ax, dict.fromkeys(lines, (0.5, 0.1))), QUOTED),
+        Panel(lambda ax: figures.accuracy_curves(ax, lines, xlabel=QUOTED), HOSTILE),
+        Panel(lambda ax: trade_off_plot(ax, dict.fromkeys(lines, (0.5, 0.1))), QUOTED),
     )
     table = Table(
         "t",

@@ -19,7 +19,7 @@ from PIL import Image
 from surefooted.errors import InputError
 from surefooted.report import Figure, Interval, Panel, figures, labels, style, svg
 from surefooted.report.images import perturbed_examples
-from surefooted.report.points import trade_off
+from surefooted.report.points import trade_off_plot
 
 PANELS = {
     f"{item.name}-{number}": panel
@@ -134,7 +134,7 @@ def test_nothing_is_cut_off_and_no_label_lies_on_another(name):
 def test_names_of_points_cover_no_point_and_no_name(seed):
     rng = np.random.default_rng(seed)
     points = {name: tuple(rng.normal(size=2)) for name in METHODS}
-    canvas = canvas_of(Panel(lambda ax: trade_off(ax, points), size=(4.8, 3.8)))
+    canvas = canvas_of(Panel(lambda ax: trade_off_plot(ax, points), size=(4.8, 3.8)))
     (ax,) = canvas.axes
     names = [text for text in ax.texts if text.get_text()]
     assert len(names) == len(points)
@@ -204,7 +204,7 @@ def test_intervals_reach_from_low_to_high():
     # An interval may lie beside its value, and its bounds may be unknown.
     bars = {"LS": Interval(0.3, 0.2, 0.5), "PAT": Interval(0.3, 0.35, 0.5), "EntM": Interval(0.3, np.nan, np.nan)}
     points = {name: (bar, 0.1 * i) for i, (name, bar) in enumerate(bars.items())}
-    (ax,) = canvas_of(Panel(lambda ax: trade_off(ax, points))).axes
+    (ax,) = canvas_of(Panel(lambda ax: trade_off_plot(ax, points))).axes
     assert [text.get_text() for text in ax.texts] == list(bars)
     across = [line.get_xdata() for line in ax.get_lines()][::3]  # each: across, up, the point itself
     assert [x for ends in across for x in ends] == pytest.approx([0.2, 0.5, 0.35, 0.5, 0.3, 0.3])

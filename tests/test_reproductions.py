@@ -145,7 +145,7 @@ def test_cells_that_two_grids_share_are_computed_once():
     assert [task.key for task in one.trained["PAT"]] == [task.key for task in other.trained["PAT"]]
     black = [tasks for (_, attack), (tasks,) in one.attacked.items() if attack.startswith("black")]
     assert {len(tasks) for tasks in black} == {5} and len({task.key for tasks in black for task in tasks}) == 5 * 36
-    proxies = {task.moved.victim.key for tasks in black for task in tasks}
+    proxies = {task.source_attack.victim.key for tasks in black for task in tasks}
     assert len(proxies) == 2  # Normal and PAT, trained apart from those that are attacked
     assert not proxies & {task.key for (task,) in one.trained.values()}
 

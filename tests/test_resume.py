@@ -120,7 +120,7 @@ def study(data):
     for method in ("vanilla", "ls", METHOD):
         victim = train_task(method, NET, data, recipe)
         moved = attack_task(victim, {"pgd": {"eps": 0.1, "steps": 5}})
-        tasks += [PredictTask(victim), PredictTask(victim, moved=moved)]
+        tasks += [PredictTask(victim), PredictTask(victim, source_attack=moved)]
     return tasks
 
 

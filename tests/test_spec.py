@@ -196,7 +196,7 @@ def test_cells_that_read_others_change_with_them():
             attack_task(victim, {"pgd": {"eps": 1}}, seed=1),
             attack_task(victim, {"pgd": {"eps": 1}}, limit=5),
             PredictTask(victim),
-            PredictTask(victim, moved=attack_task(victim, {"pgd": {"eps": 1}})),
+            PredictTask(victim, source_attack=attack_task(victim, {"pgd": {"eps": 1}})),
         )
     }
     assert len(keys) == 14
@@ -208,7 +208,7 @@ def test_levels_are_ranked_on_the_vanilla_model_that_anybody_would_train():
     adaptive = {"ar_adals": {"levels": 3, "robustness": {"carlini_wagner": {"steps": 2, "away_from": "prediction"}}}}
     task = train_task(**BASE | {"method": adaptive})
     on_train, on_validation = task.requires
-    assert (on_train.part, on_validation.part) == ("train", "validation")
+    assert (on_train.split, on_validation.split) == ("train", "validation")
     assert on_train.victim.key == on_validation.victim.key == train_task(**BASE | {"method": "vanilla"}).key
     adaptive["ar_adals"]["alpha"] = 0.01
     assert [need.key for need in train_task(**BASE | {"method": adaptive}).requires] == [

@@ -172,10 +172,10 @@ def test_impossible_predictions_are_refused_before_the_attack_runs(ran):
     _, study = ran
     moved = next(c for c in study.tasks() if isinstance(c, AttackTask) and c.keep_points)
     with pytest.raises(InputError, match="keeps no points"):
-        PredictTask(moved.victim, moved=replace(moved, keep_points=False))
+        PredictTask(moved.victim, source_attack=replace(moved, keep_points=False))
     with pytest.raises(InputError, match="keeps no points"):
         TransferTask(moved.victim, replace(moved, keep_points=False))
-    with pytest.raises(InputError, match="on the test split, but `part` is 'validation'"):
+    with pytest.raises(InputError, match="on the test split, but `split` is 'validation'"):
         PredictTask(moved.victim, "validation", moved)
 
 

@@ -55,7 +55,7 @@ def test_points_of_an_attack_that_does_not_clip_are_evaluated_outside_the_box(st
     """On the surrogate and on the victim, in Python and in tasks. No other points may be outside [0, 1]."""
     free = {"pgd": {"eps": 0.3, "steps": 5, "keep": "last", "clip": False}}
     moved = attack_task(trained[0], free, limit=40)
-    tasks = [TransferTask(trained[1], moved), PredictTask(trained[0], moved=moved)]
+    tasks = [TransferTask(trained[1], moved), PredictTask(trained[0], source_attack=moved)]
     execute(tasks, store, runtime=CPU, quiet=True)
     x = moved.result(store)["x"]
     assert x.min() < -0.2 and x.max() > 1.2
@@ -100,7 +100,7 @@ def test_training_images_of_the_victim_are_refused(store, trained):
     """Images that are new to a surrogate trained on another split may be training images of the victim."""
     other = train_task("vanilla", "small_convnet", {"digits": {"split_seed": 1}}, {"recipe": {"epochs": 1}})
     moved = attack_task(other, {"fgsm": {"eps": 0.1}})
-    for make in (lambda: TransferTask(trained[0], moved), lambda: PredictTask(trained[0], moved=moved)):
+    for make in (lambda: TransferTask(trained[0], moved), lambda: PredictTask(trained[0], source_attack=moved)):
         with pytest.raises(InputError, match="images of the test split are training images"):
             make()
 

@@ -73,7 +73,7 @@ class AuditOptions:
         norm: ``linf`` or ``l2``.
         budget: ``quick`` (256 images), ``standard`` (1,000) or ``full`` (all), with attacks to match; ``smoke`` only
             exercises every part, and its numbers mean little.
-        part: split to audit: ``train``, ``validation`` or ``test``.
+        split: split to audit: ``train``, ``validation`` or ``test``.
         limit: maximum number of images; 0 for the budget's number.
         levels: number of robustness levels (equal-sized groups of images by distance to the decision boundary).
         eot: forward passes averaged per prediction under attack; use 20 for stochastic models.
@@ -94,7 +94,7 @@ class AuditOptions:
     eps: Positive = 8 / 255
     norm: Norm = "linf"
     budget: Literal["quick", "standard", "full", "smoke"] = "standard"
-    part: SplitName = "test"
+    split: SplitName = "test"
     limit: Whole = 0
     levels: Count = 10
     eot: Count = 1
@@ -170,19 +170,19 @@ class AuditDesign:
 
     @cached_property
     def sanity_check(self) -> SanityCheckTask:
-        return SanityCheckTask(self.model, self.options.part, self.data)
+        return SanityCheckTask(self.model, self.options.split, self.data)
 
     @cached_property
     def clean(self) -> PredictTask:
-        return PredictTask(self.model, self.options.part, None, self.data, self.limit)
+        return PredictTask(self.model, self.options.split, None, self.data, self.limit)
 
     @cached_property
     def validation(self) -> PredictTask | None:
         """Validation predictions to fit the temperature on; None if halves of the audited images are used."""
         wanted = self.options.temperature
-        available = self.options.part != "validation" and len(self.splits.validation) > 0
+        available = self.options.split != "validation" and len(self.splits.validation) > 0
         if wanted == "validation" and not available:
-            reason = "they are being audited" if self.options.part == "validation" else "there are none"
+            reason = "they are being audited" if self.options.split == "validation" else "there are none"
             raise ArgumentError(
                 f"The temperature cannot be fitted on validation images: {reason}. "
                 "Set `temperature=halves`, or hold some images out with `data.validation=0.1`."
@@ -221,7 +221,7 @@ class AuditDesign:
     @cached_property
     def under_attack(self) -> PredictTask:
         """Predictions at AutoAttack's points."""
-        return PredictTask(self.model, self.options.part, self.autoattack, self.data, self.limit)
+        return PredictTask(self.model, self.options.split, self.autoattack, self.data, self.limit)
 
     @cached_property
     def gradient_free(self) -> AttackTask:
@@ -236,8 +236,8 @@ class AuditDesign:
         return self._attack({"apgd": {**self._ball(eps), "steps": steps, "eot": self.options.eot}})
 
     def _attack(self, attack: ComponentSpec, *, points: bool = False) -> AttackTask:
-        seed, part = self.options.seed, self.options.part
-        return attack_task(self.model, attack, part, data=self.data, limit=self.limit, seed=seed, keep_points=points)
+        seed, split = self.options.seed, self.options.split
+        return attack_task(self.model, attack, split, data=self.data, limit=self.limit, seed=seed, keep_points=points)
 
     def _ball(self, eps: float) -> ComponentSpec:
         return {"norm": self.options.norm, "eps": eps}

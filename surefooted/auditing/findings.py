@@ -143,7 +143,7 @@ class AuditFindings:
         return {
             "classifier": str(d.model),
             "data": d.splits.title,
-            "split": d.options.part,
+            "split": d.options.split,
             "n": len(self.clean.y),
             "norm": d.options.norm,
             "eps": eps,
@@ -158,7 +158,7 @@ class AuditFindings:
 
     def caption(self) -> str:
         d = self.design
-        return f"{d.splits.title}: {len(self.clean.y)} {d.options.part} images; seed {d.options.seed}."
+        return f"{d.splits.title}: {len(self.clean.y)} {d.options.split} images; seed {d.options.seed}."
 
     def any_success_within(self, eps: float) -> Tensor:
         """(N,) bool, the images on which any attack of at most this radius succeeded."""

@@ -123,7 +123,7 @@ def _accuracy_figure(f: AuditFindings) -> Figure:
     return Figure(
         "accuracy-vs-eps",
         "Accuracy under attack",
-        Panel(lambda ax: draw.accuracy_vs_eps(ax, {MODEL: curve}), size=(6.4, 4.2), series={MODEL: curve}),
+        Panel(lambda ax: draw.accuracy_curves(ax, {MODEL: curve}), size=(6.4, 4.2), series={MODEL: curve}),
         f"Worst case of all attacks at each {NORM_SYMBOLS[f.design.options.norm]} ε, with 95 % intervals. "
         f"{f.caption()}",
         "Accuracy of the classifier against the perturbation radius.",
@@ -159,7 +159,7 @@ def _level_figure(f: AuditFindings) -> Figure:
     return Figure(
         "levels",
         "Accuracy, confidence and calibration by robustness level",
-        Panel(lambda ax: draw.by_level(ax, *one), series=lines),
+        Panel(lambda ax: draw.level_curves(ax, *one), series=lines),
         "Level 1 contains the images closest to the decision boundary, by their L2 distance from the classifier's own "
         f"prediction ({base_name(f.design.minimal_norm.attack)}). Levels have {len(f.level) // len(x)} or one more "
         f"images: their ECE is biased upward. {f.caption()}",

@@ -33,7 +33,7 @@ from surefooted.pipeline.tasks import (
 )
 from surefooted.report import Page, write_page
 from surefooted.report.display import Printable, finding_line, flag_line
-from surefooted.report.terminal import escape, human_duration, make_table, say_on_stderr
+from surefooted.report.terminal import escape, human_duration, make_table, print_on_stderr
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,7 +126,7 @@ def audit(
     _check_auditable(design, store, runtime)
     if not quiet and (missing := plan(design.tasks, store)):
         at_most = forecast(missing, runtime, at_most=True)
-        say_on_stderr(f"[bold]audit of {escape(str(design.model))}[/]: {describe_limit(at_most)}")
+        print_on_stderr(f"[bold]audit of {escape(str(design.model))}[/]: {describe_limit(at_most)}")
     before_run()
     execute(design.tasks, store, runtime=runtime, quiet=quiet)
     return read_result(design, store)
@@ -191,13 +191,13 @@ def _as_source(model: nn.Module | Source | str, data: ComponentSpec | None, opti
 
 def _check_auditable(design: AuditDesign, store: Store, runtime: Runtime) -> None:
     """Refuse what cannot be audited, before anything is computed."""
-    part, levels = design.options.part, design.options.levels
-    if levels > (n := len(eval_images(design.model, design.data, part, design.limit))):
+    split, levels = design.options.split, design.options.levels
+    if levels > (n := len(eval_images(design.model, design.data, split, design.limit))):
         raise ArgumentError(f"`levels` is {levels}, but there are only {n} images; each level needs at least one.")
     if trainings_of(design.model) or not plan(design.tasks, store):
         return  # a network of the store may not have been trained yet
     net = design.model.load(store).to(runtime.device())
-    points = eval_images(design.model, design.data, part, SANITY_CHECK_IMAGES).points(device=runtime.device())
+    points = eval_images(design.model, design.data, split, SANITY_CHECK_IMAGES).points(device=runtime.device())
     check_classifier(net, points, len(design.splits.test.classes))
     if isinstance(net, IOAdapter) and net.outputs == "probabilities":
         with torch.no_grad(), untouched(NetworkVictim(net)):

@@ -36,8 +36,6 @@ app.add_typer(study_app)
 ALLOW_COMPONENT_OPTIONS = {"ignore_unknown_options": True}
 # Slots that take a component; ``--SLOT.OPTION`` sets an argument of it.
 SLOTS = ("method", "net", "data", "recipe", "record", "attack", "ood")
-# Arguments whose flag has another name.
-FLAG_NAMES = {"part": "split"}
 
 
 def main() -> None:
@@ -88,7 +86,6 @@ def with_flags(message: str, names: Collection[str]) -> str:
 
     def flag(found: re.Match[str]) -> str:
         first, *rest = found["name"].split(".")
-        first = FLAG_NAMES.get(first, first)
         if first not in names:
             return found[0]
         name = ".".join([first.replace("_", "-"), *rest])  # options of components keep their underscores

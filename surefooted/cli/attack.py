@@ -93,7 +93,7 @@ def task_of(
     if "attack" not in given:
         raise ArgumentError("Which attack? Name one (surefooted list attacks), such as pgd.")
     data = choose_data(victim, given)
-    options: dict[str, Any] = {"part": subset.split, "limit": subset.limit, "seed": subset.seed}
+    options: dict[str, Any] = {"split": subset.split, "limit": subset.limit, "seed": subset.seed}
     if surrogate is None:
         return attack_task(victim, given["attack"], data=data, **options)
     check_same_set(victim, surrogate)
@@ -113,8 +113,8 @@ def _document(task: AttackTask | TransferTask, store: Store) -> dict[str, Any]:
     return {
         "key": task.key,
         "attack": task.attack,
-        "proxy": task.moved.victim.key if isinstance(task, TransferTask) else None,
-        "split": task.part,
+        "proxy": task.source_attack.victim.key if isinstance(task, TransferTask) else None,
+        "split": task.split,
         "n": len(found["y"]),
         "robust_accuracy": robust_accuracy(found["found"])._asdict(),
         "size_quartiles": size_quantiles(found["size"], found["found"]).tolist() if nearest else None,
@@ -128,7 +128,7 @@ def _print_document(document: dict[str, Any], task: AttackTask | TransferTask) -
     from surefooted.evaluation.metrics.intervals import Interval
     from surefooted.pipeline.tasks import load_splits, training_data
     from surefooted.report.display import flag_line
-    from surefooted.report.terminal import escape, format_options, make_table, say
+    from surefooted.report.terminal import escape, format_options, make_table, print_lines
 
     name, arguments = base_name(task.attack), parse_spec(task.attack)[1]
     table = make_table("", "value")
@@ -141,6 +141,8 @@ def _print_document(document: dict[str, Any], task: AttackTask | TransferTask) -
     transferred = ", crafted on a surrogate," if document["proxy"] else ""
     data = task.sanity_check.data or training_data(task.victim)
     title = f" of {load_splits(data).title}" if data else ""
-    heading = f"{name}{transferred} on {task.victim}, {task.part} split{title}, n = {document['n']}"
-    say(f"[bold]{escape(heading)}[/]", table, f"[dim]{escape(format_options(arguments))}; 95 % Wilson interval[/]")
-    say(*(flag_line(**flag) for flag in document["flags"]))
+    heading = f"{name}{transferred} on {task.victim}, {task.split} split{title}, n = {document['n']}"
+    print_lines(
+        f"[bold]{escape(heading)}[/]", table, f"[dim]{escape(format_options(arguments))}; 95 % Wilson interval[/]"
+    )
+    print_lines(*(flag_line(**flag) for flag in document["flags"]))

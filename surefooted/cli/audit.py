@@ -83,7 +83,7 @@ def audit(
     from surefooted.core.files import as_input_error
     from surefooted.models.external import is_external
     from surefooted.pipeline.lookup import find_victim
-    from surefooted.report.terminal import check_writable, escape, print_json, say
+    from surefooted.report.terminal import check_writable, escape, print_json, print_lines
 
     if model is None:
         raise ArgumentError(
@@ -102,7 +102,7 @@ def audit(
         eot=eot,
         levels=levels,
         temperature=temperature,
-        part=split,
+        split=split,
         limit=limit,
         seed=seed,
     )
@@ -123,7 +123,7 @@ def audit(
         index = result.write(directory)
     if as_json:
         return print_json(result.numbers | {"report": str(index)})
-    say(*result.lines(), f"report: {escape(str(index))}")
+    print_lines(*result.lines(), f"report: {escape(str(index))}")
 
 
 def short_name(model: str) -> str:

@@ -38,24 +38,26 @@ def list_components(
 
 
 def _print_kinds(names: dict[str, list[str]]) -> None:
-    from surefooted.report.terminal import make_table, say
+    from surefooted.report.terminal import make_table, print_lines
 
     table = make_table("kind", "names")
     for kind, known in names.items():
         table.add_row(kind, ", ".join(known))
-    say(table, "surefooted list KIND prints summaries and arguments; surefooted list KIND NAME prints the whole help")
+    print_lines(
+        table, "surefooted list KIND prints summaries and arguments; surefooted list KIND NAME prints the whole help"
+    )
 
 
 def _print_component(component: dict[str, Any], *, whole: bool) -> None:
-    from surefooted.report.terminal import RichTable, escape, format_value, say
+    from surefooted.report.terminal import RichTable, escape, format_value, print_lines
 
-    say(f"[bold]{component['name']}[/]  {escape(component['summary'])}")
+    print_lines(f"[bold]{component['name']}[/]  {escape(component['summary'])}")
     if whole and component["text"]:
-        say(escape(f"\n{component['text']}"))
+        print_lines(escape(f"\n{component['text']}"))
     if component["arguments"]:
         table = RichTable(box=None, padding=(0, 2, 0, 2), show_header=False)
         for argument in component["arguments"]:
             default = "required" if argument["required"] else f"= {format_value(argument['default'])}"
             table.add_row(f"[cyan]{argument['name']}[/]", escape(default), f"[dim]{escape(argument['type'])}[/]")
-        say(table)
-    say("")
+        print_lines(table)
+    print_lines("")

@@ -198,7 +198,11 @@ def _document(
 
     task = plan.predictions
     p = task.result(store)
-    document: dict[str, Any] = {"n": len(p.y), "split": task.part, "attack": task.moved and task.moved.attack}
+    document: dict[str, Any] = {
+        "n": len(p.y),
+        "split": task.split,
+        "attack": task.source_attack and task.source_attack.attack,
+    }
     document["metrics"] = {name: metric_interval(metric, p, **resampling)._asdict() for name, metric in bound.items()}
     if plan.ranking:
         level = levels_of(plan.ranking.distances(store), levels=plan.levels)
@@ -223,20 +227,20 @@ def _compare(bound: Metrics, p: Predictions, q: Predictions, resampling: Mapping
 
 
 def _print_document(document: Mapping[str, Any]) -> None:
-    from surefooted.report.terminal import format_value, make_table, say
+    from surefooted.report.terminal import format_value, make_table, print_lines
 
     table = make_table("metric", "value", "95 % interval")
     for name, value in document["metrics"].items():
         table.add_row(name, f"{value['value']:.4f}", _bounds(value))
     attack = f", under {format_value(document['attack'])}" if document["attack"] else ""
-    say(f"[bold]{document['split']} split{attack}, n = {document['n']}[/]", table)
+    print_lines(f"[bold]{document['split']} split{attack}, n = {document['n']}[/]", table)
     if "by_level" in document:
         _print_levels(document["by_level"])
     for name, terms in document.get("decompositions", {}).items():
         table = make_table(f"decomposition of {name}", "")
         for term, value in terms.items():
             table.add_row(term.replace("_", " "), f"{value:+.4f}")
-        say(table)
+        print_lines(table)
     if "against" in document:
         _print_comparison(**document["against"])
     if "ood" in document:
@@ -244,7 +248,7 @@ def _print_document(document: Mapping[str, Any]) -> None:
 
 
 def _print_levels(by_level: Mapping[str, Sequence[float]]) -> None:
-    from surefooted.report.terminal import make_table, say
+    from surefooted.report.terminal import make_table, print_lines
 
     names = list(by_level)
     for first in range(0, len(names), COLUMNS):
@@ -254,16 +258,16 @@ def _print_levels(by_level: Mapping[str, Sequence[float]]) -> None:
         for k in range(count):
             end = {0: " (least)", count - 1: " (most)"}.get(k, "")
             table.add_row(f"{k + 1}{end}", *(f"{by_level[name][k]:.3f}" for name in shown))
-        say(table)
+        print_lines(table)
 
 
 def _print_comparison(values: Mapping[str, float], differences: Mapping[str, Any], mcnemar: Mapping[str, Any]) -> None:
-    from surefooted.report.terminal import make_table, say
+    from surefooted.report.terminal import make_table, print_lines
 
     table = make_table("metric", "other network", "difference", "95 % interval", "p")
     for name, one in differences.items():
         table.add_row(name, f"{values[name]:.4f}", f"{one['value']:+.4f}", _bounds(one), f"{one['p']:.3g}")
-    say(
+    print_lines(
         "[bold]compared with the other network, on the same images[/]",
         table,
         f"only this network is right: {mcnemar['only_first']}; only the other is right: {mcnemar['only_second']} "
@@ -272,7 +276,7 @@ def _print_comparison(values: Mapping[str, float], differences: Mapping[str, Any
 
 
 def _print_detection(data: Any, measures: Mapping[str, Any]) -> None:
-    from surefooted.report.terminal import format_value, make_table, say
+    from surefooted.report.terminal import format_value, make_table, print_lines
 
     table = make_table("uncertainty", "AUROC", "95 % interval", "FPR at 95 % TPR", "AUPR")
     for name, one in measures.items():
@@ -280,7 +284,7 @@ def _print_detection(data: Any, measures: Mapping[str, Any]) -> None:
         table.add_row(name.replace("_", " "), *row)
     n = next(iter(measures.values()))
     heading = f"{n['n_outside']} images of {format_value(data)} against {n['n_inside']} in-distribution images"
-    say(f"[bold]{heading}[/]", table)
+    print_lines(f"[bold]{heading}[/]", table)
 
 
 def _bounds(value: Mapping[str, float]) -> str:

@@ -131,7 +131,7 @@ def run_study(request: StudyRequest, session: Session, workers: int, out: Path |
     """Say what is missing and how long it will take, run it, write the report."""
     from surefooted.pipeline.execute import execute, plan
     from surefooted.pipeline.forecast import forecast
-    from surefooted.report.terminal import check_writable, human_duration, say_on_stderr
+    from surefooted.report.terminal import check_writable, human_duration, print_on_stderr
 
     study = request.build()
     check_writable((out or request.folder()) / "index.html")
@@ -140,11 +140,11 @@ def run_study(request: StudyRequest, session: Session, workers: int, out: Path |
     if not session.as_json:
         counts = [f"{sum(task.kind == kind for task in missing)} {kind}" for kind in {t.kind: 0 for t in missing}]
         outlook = f"to compute: {', '.join(counts)}" if missing else "everything is in the store"
-        say_on_stderr(f"[bold]{request.name}[/]: {outlook}")
+        print_on_stderr(f"[bold]{request.name}[/]: {outlook}")
         if missing and not session.quiet:
             ahead = forecast(missing, session.runtime, workers=workers)
             duration = human_duration(ahead.seconds)
-            say_on_stderr(f"about {ahead.passes:.2g} passes through networks, about {duration} on this device")
+            print_on_stderr(f"about {ahead.passes:.2g} passes through networks, about {duration} on this device")
     made = execute(tasks, session.store, runtime=session.runtime, workers=workers, quiet=session.quiet)
     write_report(request, session, out, made=made)
 
@@ -159,7 +159,7 @@ def write_report(request: StudyRequest, session: Session, out: Path | None, *, m
     from surefooted.pipeline.execute import plan
     from surefooted.report import write_page
     from surefooted.report.display import finding_line
-    from surefooted.report.terminal import escape, print_json, say
+    from surefooted.report.terminal import escape, print_json, print_lines
 
     study, folder = request.build(), out or request.folder()
     if missing := plan(study.tasks(), session.store):
@@ -172,4 +172,4 @@ def write_report(request: StudyRequest, session: Session, out: Path | None, *, m
     if session.as_json:
         findings = [vars(finding) for finding in page.findings]
         return print_json({"study": request.name, "made": made, "report": index, "findings": findings})
-    say(*map(finding_line, page.findings), f"report: {escape(index)}")
+    print_lines(*map(finding_line, page.findings), f"report: {escape(index)}")

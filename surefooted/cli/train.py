@@ -72,7 +72,7 @@ def _print_result(task: TrainTask, store: Store, out: Path | None, as_json: bool
     from surefooted.components.spec import base_name
     from surefooted.evaluation import metrics
     from surefooted.pipeline.tasks import load_splits
-    from surefooted.report.terminal import escape, format_value, make_table, print_json, say
+    from surefooted.report.terminal import escape, format_value, make_table, print_json, print_lines
 
     weights = str(out or task.path(store) / "weights.safetensors")
     recorded = str(task.path(store) / "recorded.safetensors") if task.record else None
@@ -84,7 +84,7 @@ def _print_result(task: TrainTask, store: Store, out: Path | None, as_json: bool
     for name, value in last.items():
         where = " (validation split)" if name in metrics.__all__ else ""
         table.add_row(f"{name.replace('_', ' ')}{where}", format_value(value))
-    say(
+    print_lines(
         f"[bold]{base_name(task.method)} on {escape(load_splits(task.data).title)}, seed {task.seed}[/]",
         table,
         f"[dim]key[/] {task.key[:12]}   [dim]weights[/] {escape(weights)}",

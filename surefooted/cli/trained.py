@@ -26,7 +26,7 @@ def trained(
 ) -> None:
     """List the stored networks, the latest first: their training, and the keys that --model takes."""
     from surefooted.pipeline.tasks import TrainTask
-    from surefooted.report.terminal import escape, make_table, print_json, say
+    from surefooted.report.terminal import escape, make_table, print_json, print_lines
 
     opened, wanted = open_session(store).store, words or []
     every = [one for one in opened.all(TrainTask.kind) if _is_training(one[2])]
@@ -36,13 +36,13 @@ def trained(
     if not found:
         none = f"None of the {len(every)} networks of {opened.root} matches: {', '.join(wanted)}"
         empty = f"No network was trained in {opened.root} yet; see: surefooted train --help"
-        return say(escape(none if every else empty))
+        return print_lines(escape(none if every else empty))
     table = make_table("key", *SLOT_KINDS, "seed", "trained")
     for column in table.columns:
         column.justify, column.overflow, column.no_wrap = "left", "fold", column.header == "key"
     for key, when, spec in found:
         table.add_row(key[:12], *map(escape, _line(spec)), when)
-    say(table, "Arguments in brackets differ from the defaults. Next: surefooted attack pgd --model KEY")
+    print_lines(table, "Arguments in brackets differ from the defaults. Next: surefooted attack pgd --model KEY")
 
 
 def _matches(spec: Mapping[str, Any], words: list[str]) -> bool:

@@ -110,9 +110,9 @@ class _Stopwatch:
 
     @cost.register
     def _(self, task: PredictTask) -> Forecast:
-        data = task.data or training_data(task.moved.victim if task.moved else task.victim)
-        images = getattr(load_splits(data or {}), task.part)
-        rows = min(len(images), (task.moved.limit if task.moved else task.limit) or len(images))
+        data = task.data or training_data(task.source_attack.victim if task.source_attack else task.victim)
+        images = getattr(load_splits(data or {}), task.split)
+        rows = min(len(images), (task.source_attack.limit if task.source_attack else task.limit) or len(images))
         return Forecast(rows, rows * self._pass(task.victim, gradient=False, shape=images.shape))
 
     @cost.register

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-def boxes(
+def box_plot(
     ax: Axes,
     groups: Mapping[str, Sequence[ArrayLike]],
     *,

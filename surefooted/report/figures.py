@@ -91,7 +91,7 @@ def reliability_diagram(ax: Axes, curves: Mapping[str, ReliabilityBins], *, name
         name_lines(ax, {name: LineEnd(None, colour_of(name, names), marker_of(name, names)) for name in curves})
 
 
-def accuracy_vs_eps(
+def accuracy_curves(
     ax: Axes,
     lines: Mapping[str, Line],
     *,
@@ -128,7 +128,7 @@ def accuracy_vs_eps(
     name_lines(ax, {name: line_end(line, name, names) for name, line in lines.items()})
 
 
-def by_level(
+def level_curves(
     ax: Axes,
     accuracy: Mapping[str, Line],
     confidence: Mapping[str, Line],
@@ -175,7 +175,7 @@ def by_level(
     name_lines(ax, ends)
 
 
-def soft_labels(
+def soft_label_curves(
     ax: Axes,
     epochs: ArrayLike,
     trajectories: ArrayLike,

@@ -45,7 +45,7 @@ def height_map(ax: Axes, offsets: ArrayLike, values: ArrayLike, *, title: str = 
     ax.grid(False)
 
 
-def clouds(
+def scatter_groups(
     ax: Axes,
     groups: Mapping[str, tuple[ArrayLike, ArrayLike]],
     *,

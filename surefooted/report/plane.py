@@ -41,7 +41,7 @@ def probability_map(ax: Axes, probability: ArrayLike, side: float, *, label: str
     """
     p = np.asarray(probability, float)
     _show_pixels(ax, _probability_pixels(p), side)
-    boundary(ax, p, side)
+    decision_boundary(ax, p, side)
     scale = np.linspace(0, 1, 64)
     _draw_colour_bar(ax, _probability_pixels(scale), 0, 1, label)
 
@@ -72,7 +72,7 @@ def quantity_map(
     _draw_colour_bar(ax, _shaded_pixels(np.linspace(0, 1, 64), colour), 0, top or 1, label)
 
 
-def boundary(ax: Axes, probability: ArrayLike, side: float) -> None:
+def decision_boundary(ax: Axes, probability: ArrayLike, side: float) -> None:
     """Draw the line on which class 1 has probability 1/2, if there is one.
 
     Args:
@@ -106,7 +106,7 @@ def true_boundary(ax: Axes, x: ArrayLike, y: ArrayLike) -> None:
     ax.plot(x, y, color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
 
 
-def examples(ax: Axes, positions: ArrayLike, y: ArrayLike, *, mark: Literal["dot", "cross"] = "dot") -> None:
+def scatter_examples(ax: Axes, positions: ArrayLike, y: ArrayLike, *, mark: Literal["dot", "cross"] = "dot") -> None:
     """Draw examples in the colours of their classes.
 
     All examples of a class are one path, which keeps the file of hundreds of them small.
@@ -133,7 +133,7 @@ def examples(ax: Axes, positions: ArrayLike, y: ArrayLike, *, mark: Literal["dot
             _draw_strokes(ax, xy[label == k], arms, color=colour, linewidth=1.2)
 
 
-def square(ax: Axes, side: float) -> None:
+def set_square_axes(ax: Axes, side: float) -> None:
     """Set limits, ticks and labels of the square from ``-side`` to ``side``.
 
     Example:

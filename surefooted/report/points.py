@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ARROWS = {"upper right": "↗", "lower right": "↘", "upper left": "↖", "lower left": "↙"}
 
 
-def trade_off(
+def trade_off_plot(
     ax: Axes,
     points: Mapping[str, tuple[float | Interval, float | Interval]],
     *,
@@ -63,7 +63,7 @@ def trade_off(
     name_points(ax, positions, bars)
 
 
-def moves(
+def paired_points(
     ax: Axes,
     pairs: Mapping[str, Sequence[tuple[float, float]]],
     *,

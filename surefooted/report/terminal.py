@@ -24,12 +24,12 @@ __all__ = [
     "human_duration",
     "make_table",
     "print_json",
-    "say",
-    "say_on_stderr",
+    "print_lines",
+    "print_on_stderr",
 ]
 
 
-def say(*items: Any) -> None:
+def print_lines(*items: Any) -> None:
     """Print tables, and lines with markup. Lines are not wrapped, so that a path can be copied.
 
     Example:
@@ -41,7 +41,7 @@ def say(*items: Any) -> None:
         console.print(item, highlight=False, soft_wrap=isinstance(item, str))
 
 
-def say_on_stderr(line: str) -> None:
+def print_on_stderr(line: str) -> None:
     """Print a line on standard error, like progress."""
     Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 

@@ -112,4 +112,4 @@ def _level_panel(name: str, clean: Sequence[Predictions], levels: Sequence[Tenso
         values = torch.stack([by_level(metric, p, level) for p, level in zip(clean, levels)])
         curves[metric.__name__] = range_line(range(1, values.shape[1] + 1), values.T.tolist())
     lines = [{name: curve} for curve in curves.values()]
-    return Panel(lambda ax: draw.by_level(ax, *lines, names=names), name, series=curves)
+    return Panel(lambda ax: draw.level_curves(ax, *lines, names=names), name, series=curves)

@@ -35,43 +35,43 @@ class LocalAnalysisTask(Task):
     """Decision margin and Jacobian norm of a victim on a split; with an attack, also non-linearity up to its points.
 
     Attributes:
-        moved: an attack on the same images that keeps its points; None for no non-linearity.
+        source_attack: an attack on the same images that keeps its points; None for no non-linearity.
         seed: seed of a victim that draws at random.
     """
 
     victim: Source
-    part: SplitName = "test"
+    split: SplitName = "test"
     limit: int = 0
     data: ComponentSpec | None = None
-    moved: AttackTask | None = None
+    source_attack: AttackTask | None = None
     seed: int = 0
 
     kind = "analysed"
 
     def __post_init__(self) -> None:
-        if self.moved is not None and not self.moved.keep_points:
+        if self.source_attack is not None and not self.source_attack.keep_points:
             raise ArgumentError("Non-linearity is measured at the points of the attack. Set its `keep_points=True`.")
 
     def arguments(self) -> dict[str, Any]:
         return {
             "victim": self.victim.key,
-            "part": self.part,
+            "part": self.split,
             "limit": self.limit,
-            "moved": self.moved.key if self.moved else None,
+            "moved": self.source_attack.key if self.source_attack else None,
             "seed": self.seed,
             **data_fields(self.data),
         }
 
     @property
     def requires(self) -> tuple[Task, ...]:
-        return (*trainings_of(self.victim), *((self.moved,) if self.moved else ()))
+        return (*trainings_of(self.victim), *((self.source_attack,) if self.source_attack else ()))
 
     @property
     def label(self) -> str:
-        return f"analyse {self.victim} ({self.part})"
+        return f"analyse {self.victim} ({self.split})"
 
     def images(self) -> Images:
-        return eval_images(self.victim, self.data, self.part, self.limit)
+        return eval_images(self.victim, self.data, self.split, self.limit)
 
     def total_ticks(self) -> int:
         return len(self.images())
@@ -108,13 +108,13 @@ class LocalAnalysisTask(Task):
         return self.tensors(store, "analysed.safetensors")
 
     def _attacked(self, store: Store, images: Images) -> dict[str, Tensor]:
-        if self.moved is None:
+        if self.source_attack is None:
             return {}
-        attacked = self.moved.result(store)
+        attacked = self.source_attack.result(store)
         if not torch.equal(attacked["rows"], images.rows.cpu()):
             raise DataError(
                 f"The attack is on {len(attacked['rows'])} images, the analysis on {len(images)} others. Give both the "
-                "same `part`, `limit` and `data`."
+                "same `split`, `limit` and `data`."
             )
         return attacked
 
@@ -129,7 +129,7 @@ class LossSurfaceTask(Task):
     """
 
     victim: Source
-    part: SplitName = "test"
+    split: SplitName = "test"
     limit: int = 8
     data: ComponentSpec | None = None
     score: str | ComponentSpec = "cross_entropy"
@@ -142,7 +142,7 @@ class LossSurfaceTask(Task):
     def arguments(self) -> dict[str, Any]:
         return {
             "victim": self.victim.key,
-            "part": self.part,
+            "part": self.split,
             "limit": self.limit,
             "score": complete("score", self.score),
             "reach": self.reach,
@@ -157,10 +157,10 @@ class LossSurfaceTask(Task):
 
     @property
     def label(self) -> str:
-        return f"surface of {self.victim} ({self.part})"
+        return f"surface of {self.victim} ({self.split})"
 
     def images(self) -> Images:
-        return eval_images(self.victim, self.data, self.part, self.limit)
+        return eval_images(self.victim, self.data, self.split, self.limit)
 
     def total_ticks(self) -> int:
         return len(self.images())

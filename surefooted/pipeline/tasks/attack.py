@@ -41,7 +41,7 @@ class AttackTask(Task):
 
     victim: Source
     attack: ComponentSpec
-    part: SplitName
+    split: SplitName
     data: ComponentSpec | None = None
     limit: int = 0
     seed: int = 0
@@ -53,7 +53,7 @@ class AttackTask(Task):
         return {
             "victim": self.victim.key,
             "attack": self.attack,
-            "part": self.part,
+            "part": self.split,
             "limit": self.limit,
             "seed": self.seed,
             "keep_points": self.keep_points,
@@ -68,7 +68,7 @@ class AttackTask(Task):
 
     @property
     def label(self) -> str:
-        return f"{base_name(self.attack)} on {self.victim} ({self.part})"
+        return f"{base_name(self.attack)} on {self.victim} ({self.split})"
 
     @cached_property
     def component(self) -> Attack:
@@ -84,10 +84,10 @@ class AttackTask(Task):
     @property
     def sanity_check(self) -> SanityCheckTask:
         """The checks of the same victim on the same data, whose flags go with the robust accuracy."""
-        return SanityCheckTask(self.victim, self.part, self.data)
+        return SanityCheckTask(self.victim, self.split, self.data)
 
     def images(self) -> Images:
-        return eval_images(self.victim, self.data, self.part, self.limit)
+        return eval_images(self.victim, self.data, self.split, self.limit)
 
     def total_ticks(self) -> int:
         return len(self.images()) * self.component.restarts * self.component.passes
@@ -135,14 +135,14 @@ class AttackTask(Task):
         if not self.keep_points:
             raise ArgumentError("This attack keeps no points, but a later task reads them. Set `keep_points=True`.")
         if victim is not self.victim:
-            eval_images(victim, self.data or training_data(self.victim), self.part, self.limit)
+            eval_images(victim, self.data or training_data(self.victim), self.split, self.limit)
 
 
 @component
 def attack_task(
     victim: Any,
     attack: Any,
-    part: SplitName = "test",
+    split: SplitName = "test",
     *,
     data: ComponentSpec | None = None,
     limit: Whole = 0,
@@ -154,12 +154,12 @@ def attack_task(
     Args:
         victim: a task or source that a network is loaded from.
         attack: a name, ``{name: arguments}`` or an ``Attack``.
-        part: train, validation or test.
+        split: train, validation or test.
         data: complete spec of a data set; None for the one that the victim was trained on.
         limit: attack the first ``limit`` images; 0 for all.
         keep_points: store the perturbed images.
     """
-    return AttackTask(victim, complete("attack", attack), part, data, limit, seed, keep_points)
+    return AttackTask(victim, complete("attack", attack), split, data, limit, seed, keep_points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,13 +167,13 @@ class SanityCheckTask(Task):
     """Answers of a victim to a few clean images: the flags that go with every robust accuracy."""
 
     victim: Source
-    part: SplitName = "test"
+    split: SplitName = "test"
     data: ComponentSpec | None = None
 
     kind = "probed"
 
     def arguments(self) -> dict[str, Any]:
-        return {"victim": self.victim.key, "part": self.part, **data_fields(self.data)}
+        return {"victim": self.victim.key, "part": self.split, **data_fields(self.data)}
 
     @property
     def requires(self) -> tuple[Task, ...]:
@@ -188,7 +188,7 @@ class SanityCheckTask(Task):
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         net = self.victim.load(store).to(runtime.device())
-        points = eval_images(self.victim, self.data, self.part, SANITY_CHECK_IMAGES).points(device=runtime.device())
+        points = eval_images(self.victim, self.data, self.split, SANITY_CHECK_IMAGES).points(device=runtime.device())
         write_json(into / "probe.json", sanity_check(net, points).json())
         tick(1)
 

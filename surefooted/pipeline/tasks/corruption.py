@@ -41,7 +41,7 @@ class CorruptionTask(Task):
 
     data: ComponentSpec
     type: str
-    part: SplitName = "test"
+    split: SplitName = "test"
     limit: int = 0
     seed: int = 0
 
@@ -52,7 +52,7 @@ class CorruptionTask(Task):
             "data": self.data,
             "checksum": load_splits(self.data).checksum,
             "corruptions": [complete("corruption", self._component(k)) for k in INTENSITIES],
-            "part": self.part,
+            "part": self.split,
             "limit": self.limit,
             "seed": self.seed,
         }
@@ -62,7 +62,7 @@ class CorruptionTask(Task):
         return f"corrupt by {self.type}"
 
     def images(self) -> Images:
-        return split_images(self.data, self.part, self.limit)
+        return split_images(self.data, self.split, self.limit)
 
     def total_ticks(self) -> int:
         return len(INTENSITIES) * len(self.images())

@@ -25,13 +25,13 @@ class PredictTask(Task):
     """Predictions of a victim on a split, or on the points of an attack, perhaps one on another victim.
 
     Attributes:
-        moved: the attack whose points are predicted; None for clean images.
+        source_attack: the attack whose points are predicted; None for clean images.
         seed: seed of a victim that draws at random, such as MC dropout.
     """
 
     victim: Source
-    part: SplitName = "test"
-    moved: AttackTask | None = None
+    split: SplitName = "test"
+    source_attack: AttackTask | None = None
     data: ComponentSpec | None = None
     limit: int = 0
     seed: int = 0
@@ -39,16 +39,18 @@ class PredictTask(Task):
     kind = "predicted"
 
     def __post_init__(self) -> None:
-        if self.moved is not None:
-            self.moved.check_readable_by(self.victim)
-            if self.part != self.moved.part:
-                raise ArgumentError(f"The attack is on the {self.moved.part} split, but `part` is {self.part!r}.")
+        if self.source_attack is not None:
+            self.source_attack.check_readable_by(self.victim)
+            if self.split != self.source_attack.split:
+                raise ArgumentError(
+                    f"The attack is on the {self.source_attack.split} split, but `split` is {self.split!r}."
+                )
 
     def arguments(self) -> dict[str, Any]:
         return {
             "victim": self.victim.key,
-            "part": self.part,
-            "moved": self.moved.key if self.moved else None,
+            "part": self.split,
+            "moved": self.source_attack.key if self.source_attack else None,
             "limit": self.limit,
             **({"seed": self.seed} if self.seed else {}),
             **data_fields(self.data),
@@ -56,23 +58,23 @@ class PredictTask(Task):
 
     @property
     def requires(self) -> tuple[Task, ...]:
-        return (*trainings_of(self.victim), *((self.moved,) if self.moved else ()))
+        return (*trainings_of(self.victim), *((self.source_attack,) if self.source_attack else ()))
 
     @property
     def label(self) -> str:
-        return f"predict {'attacked' if self.moved else 'clean'} {self.part}"
+        return f"predict {'attacked' if self.source_attack else 'clean'} {self.split}"
 
     def total_ticks(self) -> int:
         return 1
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         net = load_for_eval(self.victim, store, runtime.device())
-        if self.moved is None:
-            p = predict(net, eval_images(self.victim, self.data, self.part, self.limit), seed=self.seed)
+        if self.source_attack is None:
+            p = predict(net, eval_images(self.victim, self.data, self.split, self.limit), seed=self.seed)
         else:
-            attacked = self.moved.result(store)
+            attacked = self.source_attack.result(store)
             points = Points(attacked["x"], attacked["y"], attacked["rows"])
-            p = predict(net, points, seed=self.seed, boxed=self.moved.component.clip)
+            p = predict(net, points, seed=self.seed, boxed=self.source_attack.component.clip)
         tick(1)
         # "i", not "rows": files in older stores use that name.
         write_tensors(into / "predictions.safetensors", {"log_p": p.log_p, "y": p.y, "i": p.rows}, {})

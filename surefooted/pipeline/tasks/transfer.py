@@ -24,38 +24,38 @@ class TransferTask(Task):
     """Whether the points that an attack crafted on a surrogate mislead a victim.
 
     Attributes:
-        moved: the attack on the surrogate.
+        source_attack: the attack on the surrogate.
     """
 
     victim: Source
-    moved: AttackTask
+    source_attack: AttackTask
     keep_points: bool = True
 
     kind = "transferred"
 
     def __post_init__(self) -> None:
-        self.moved.check_readable_by(self.victim)
+        self.source_attack.check_readable_by(self.victim)
 
     def arguments(self) -> dict[str, Any]:
         kept = {} if self.keep_points else {"keep_points": False}
-        return {"victim": self.victim.key, "moved": self.moved.key, **kept}
+        return {"victim": self.victim.key, "moved": self.source_attack.key, **kept}
 
     @property
     def requires(self) -> tuple[Task, ...]:
-        return (*trainings_of(self.victim), self.moved)
+        return (*trainings_of(self.victim), self.source_attack)
 
     @property
     def label(self) -> str:
-        return f"transfer {self.moved.label}"
+        return f"transfer {self.source_attack.label}"
 
     def total_ticks(self) -> int:
         return 1
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         device = runtime.device()
-        net, points = load_for_eval(self.victim, store, device), self.moved.images().points(device=device)
-        crafted = self.moved.result(store)["x"].to(device)
-        result = evaluate_transfer(net, points, crafted, self.moved.component)
+        net, points = load_for_eval(self.victim, store, device), self.source_attack.images().points(device=device)
+        crafted = self.source_attack.result(store)["x"].to(device)
+        result = evaluate_transfer(net, points, crafted, self.source_attack.component)
         tensors = {"rows": points.rows, "y": points.y, **result._asdict()}
         if not self.keep_points:
             del tensors["x"]
@@ -68,11 +68,11 @@ class TransferTask(Task):
 
     @property
     def attack(self) -> ComponentSpec:
-        return self.moved.attack
+        return self.source_attack.attack
 
     @property
-    def part(self) -> SplitName:
-        return self.moved.part
+    def split(self) -> SplitName:
+        return self.source_attack.split
 
     @property
     def eot(self) -> int:
@@ -81,4 +81,6 @@ class TransferTask(Task):
 
     @property
     def sanity_check(self) -> SanityCheckTask:
-        return SanityCheckTask(self.victim, self.moved.part, self.moved.data or training_data(self.moved.victim))
+        return SanityCheckTask(
+            self.victim, self.source_attack.split, self.source_attack.data or training_data(self.source_attack.victim)
+        )

@@ -29,7 +29,7 @@ class UncertaintyTask(Task):
     """
 
     victim: Source
-    part: SplitName = "test"
+    split: SplitName = "test"
     data: ComponentSpec | None = None
     limit: int = 0
     seed: int = 0
@@ -38,7 +38,7 @@ class UncertaintyTask(Task):
 
     def arguments(self) -> dict[str, Any]:
         seed = {"seed": self.seed} if self.seed else {}
-        return {"victim": self.victim.key, "part": self.part, "limit": self.limit, **seed, **data_fields(self.data)}
+        return {"victim": self.victim.key, "part": self.split, "limit": self.limit, **seed, **data_fields(self.data)}
 
     @property
     def requires(self) -> tuple[Task, ...]:
@@ -46,14 +46,14 @@ class UncertaintyTask(Task):
 
     @property
     def label(self) -> str:
-        return f"uncertainty of {self.victim} ({self.part})"
+        return f"uncertainty of {self.victim} ({self.split})"
 
     def total_ticks(self) -> int:
         return 1
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         net = load_for_eval(self.victim, store, runtime.device())
-        images = eval_images(self.victim, self.data, self.part, self.limit)
+        images = eval_images(self.victim, self.data, self.split, self.limit)
         parts = map_logits(net, images, uncertainties, seed=self.seed)
         tick(1)
         tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -39,7 +39,7 @@ def level_variance(n: ShiftResults, names: Sequence[str]) -> Figure:
     }
 
     def plot(ax: draw.Axes) -> None:
-        draw.accuracy_vs_eps(
+        draw.accuracy_curves(
             ax, lines, names=n.names, xlabel="Adversarial robustness level", ylabel="Variance", percent=False
         )
 
@@ -83,7 +83,7 @@ def shift_boxes(
         f"box-{metric}-{kind}",
         f"{_METRIC_TITLES[metric]} on clean and shifted images, {networks} ({source})",
         Panel(
-            lambda ax: drawn.boxes(
+            lambda ax: drawn.box_plot(
                 ax, groups, ticks=_TICKS, names=coloured, ylabel=_METRIC_TITLES[metric], percent=metric != "variance"
             ),
             size=(7.6, 4.2),
@@ -129,7 +129,7 @@ def ensemble_confidence(n: ShiftResults, names: Sequence[str]) -> Figure:
         "confidence",
         "Accuracy and confidence of single networks and ensembles (figure 5)",
         Panel(
-            lambda ax: points.moves(ax, moves, names=n.names, xlabel="Confidence", ylabel="Accuracy"),
+            lambda ax: points.paired_points(ax, moves, names=n.names, xlabel="Confidence", ylabel="Accuracy"),
             size=(6.8, 4.8),
             series={name: draw.Line(*zip(*pair)) for name, pair in moves.items()},
         ),

@@ -89,7 +89,7 @@ class Analysis(Curves):
     def local_analyses(self) -> dict[tuple[str, float], LocalAnalysisTask]:
         """Margin, Jacobian and non-linearity of each image, by method and radius."""
         return {
-            (name, eps): LocalAnalysisTask(self._net(name), limit=self.analysis_images, moved=moved)
+            (name, eps): LocalAnalysisTask(self._net(name), limit=self.analysis_images, source_attack=moved)
             for (name, eps), moved in self.l2_attacks.items()
         }
 

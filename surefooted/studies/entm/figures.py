@@ -12,7 +12,7 @@ from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import AttackTask
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
-from surefooted.report.landscapes import clouds, height_map
+from surefooted.report.landscapes import height_map, scatter_groups
 from surefooted.studies.entm.curves import CURVE_METHODS, FIRST_NETWORK, Curves
 from surefooted.studies.entm.design import SURFACE_METHODS, Analysis
 from surefooted.studies.shared_figures import interval_line
@@ -26,7 +26,7 @@ def radius_figure(a: Curves, store: Store) -> Figure:
     return Figure(
         f"accuracy-radius{a.name_suffix}",
         f"Accuracy against the radius{a.title_suffix} (figure 1)",
-        Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(a.grid.methods)), size=(6.4, 4.2), series=lines),
+        Panel(lambda ax: draw.accuracy_curves(ax, lines, names=list(a.grid.methods)), size=(6.4, 4.2), series=lines),
         "PGD with k steps of 2/255 in an L∞ ball of radius k/255, from a Gaussian step of 0.005, one restart; an image "
         f"is dropped once it is misclassified. The first {a.images} test images; bands are 95 % Wilson intervals. If "
         "accuracy does not fall to 0, the defence masks its "
@@ -46,7 +46,7 @@ def step_figure(a: Curves, store: Store) -> Figure:
 
         def plot(ax: draw.Axes) -> None:
             ax.set_xscale("log", base=2)
-            draw.accuracy_vs_eps(ax, lines, names=list(a.grid.methods), xlabel="Steps", ylim=_y_limits(lines))
+            draw.accuracy_curves(ax, lines, names=list(a.grid.methods), xlabel="Steps", ylim=_y_limits(lines))
             _set_ticks(ax, _steps(tasks))
 
         return Panel(plot, f"{title}, ε = {k}/255", series=lines)
@@ -75,7 +75,7 @@ def lambda_figure(a: Curves, store: Store) -> Figure:
 
     def plot(ax: draw.Axes) -> None:
         ax.set_xscale("symlog", linthresh=0.1)
-        draw.accuracy_vs_eps(ax, lines, xlabel="λ", ylim=_y_limits(lines))
+        draw.accuracy_curves(ax, lines, xlabel="λ", ylim=_y_limits(lines))
         _set_ticks(ax, [float(name) for name in grid.methods])
 
     return Figure(
@@ -97,7 +97,7 @@ def margin_figure(a: Analysis, store: Store) -> Figure:
 
     def panel(groups: Mapping[str, tuple[torch.Tensor, torch.Tensor]], title: str, names: Sequence[str] = ()) -> Panel:
         def plot(ax: draw.Axes) -> None:
-            clouds(ax, groups, names=names, xlabel="Normalised margin M / ‖J‖₂", ylabel="Distortion ‖δ‖₂")
+            scatter_groups(ax, groups, names=names, xlabel="Normalised margin M / ‖J‖₂", ylabel="Distortion ‖δ‖₂")
 
         return Panel(plot, title, (5, 4), {name: draw.Line(*group) for name, group in groups.items()})
 

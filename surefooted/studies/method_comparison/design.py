@@ -108,7 +108,7 @@ class MethodComparison:
     def _run(self, method: Any, seed: int) -> MethodRun:
         net = train_task(method, self.net, self.data, self.recipe, seed=seed)
         attacks = {eps: attack_task(net, {"pgd": {"eps": eps, **self.attack}}, seed=seed) for eps in self.radii}
-        pairs = {eps: (attack, PredictTask(net, moved=attack)) for eps, attack in attacks.items()}
+        pairs = {eps: (attack, PredictTask(net, source_attack=attack)) for eps, attack in attacks.items()}
         return MethodRun(net, PredictTask(net), pairs, attack_task(net, self.boundary_attack, keep_points=False))
 
 

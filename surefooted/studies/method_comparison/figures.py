@@ -13,7 +13,7 @@ from surefooted.pipeline.tasks import load_splits
 from surefooted.report import Figure, Panel
 from surefooted.report import figures as draw
 from surefooted.report.images import perturbed_examples
-from surefooted.report.points import trade_off
+from surefooted.report.points import trade_off_plot
 from surefooted.studies import shared_figures
 from surefooted.studies.method_comparison.design import ComparisonResults
 from surefooted.studies.shared_figures import pool, range_line, reliability_bins, to_image
@@ -31,7 +31,7 @@ def accuracy_figure(r: ComparisonResults) -> Figure:
     return Figure(
         "accuracy-vs-eps",
         "Accuracy under attack",
-        Panel(lambda ax: draw.accuracy_vs_eps(ax, lines, names=r.comparison.names), size=(6.4, 4.2), series=lines),
+        Panel(lambda ax: draw.accuracy_curves(ax, lines, names=r.comparison.names), size=(6.4, 4.2), series=lines),
         f"Mean over seeds, band from least to greatest. {r.comparison.caption(attack=True)}",
         "Accuracy of each method against the radius of an L-infinity perturbation.",
     )
@@ -77,7 +77,7 @@ def soft_label_figure(r: ComparisonResults, names: Sequence[str]) -> Figure:
         epochs = [entry["epoch"] for entry in history]
         trajectories = list(zip(*labels))
         lines = {f"level {level}": draw.Line(epochs, values) for level, values in enumerate(trajectories, 1)}
-        return Panel(lambda ax: draw.soft_labels(ax, epochs, trajectories), name, series=lines)
+        return Panel(lambda ax: draw.soft_label_curves(ax, epochs, trajectories), name, series=lines)
 
     return Figure(
         "soft-labels",
@@ -112,7 +112,7 @@ def trade_off_figure(r: ComparisonResults, eps: float) -> Figure:
         "trade-off",
         "Calibration error against robust accuracy",
         Panel(
-            lambda ax: trade_off(
+            lambda ax: trade_off_plot(
                 ax, points, names=r.comparison.names, xlabel=f"Robust accuracy, ε = {eps:g}", better="lower right"
             ),
             size=(6.4, 4.2),

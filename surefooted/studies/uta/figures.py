@@ -68,7 +68,7 @@ def _clean_accuracy_figure(title: str, grid: Grid, store: Store, label: str, fig
         f"clean-accuracy-{label}",
         f"Clean accuracy against the training radius, {title} ({figure})",
         Panel(
-            lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(METHOD_NAMES.values()), xlabel="Training radius ε"),
+            lambda ax: draw.accuracy_curves(ax, lines, names=list(METHOD_NAMES.values()), xlabel="Training radius ε"),
             series=lines,
         ),
         f"Bands are 95 % intervals. {grid.caption()}",
@@ -89,7 +89,7 @@ def _radius_figure(name: str, title: str, grid: Grid, store: Store, attacks: Map
             ]
             lines[f"trained at {eps:g}"] = interval_line([0.0, *attacks], values)
         return Panel(
-            lambda ax: draw.accuracy_vs_eps(ax, lines, xlabel="Test radius ε", ylim=_Y_LIMITS),
+            lambda ax: draw.accuracy_curves(ax, lines, xlabel="Test radius ε", ylim=_Y_LIMITS),
             METHOD_NAMES[method],
             series=lines,
         )
@@ -115,7 +115,7 @@ def fast_training_figure(grids: Mapping[int, Grid], store: Store) -> Figure:
             for method in first.methods
         }
         return Panel(
-            lambda ax: draw.accuracy_vs_eps(ax, lines, names=list(first.methods), xlabel="Training radius ε"),
+            lambda ax: draw.accuracy_curves(ax, lines, names=list(first.methods), xlabel="Training radius ε"),
             title,
             series=lines,
         )
@@ -142,7 +142,7 @@ def overfitting_figure(runs: Overfitting, store: Store, label: str) -> Figure:
         }
         names = list(CURVE_LABELS.values())
         return Panel(
-            lambda ax: draw.accuracy_vs_eps(ax, lines, names=names, xlabel="Iteration", ylim=_Y_LIMITS),
+            lambda ax: draw.accuracy_curves(ax, lines, names=names, xlabel="Iteration", ylim=_Y_LIMITS),
             method,
             (5, 3.6),
             lines,

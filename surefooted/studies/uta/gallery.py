@@ -61,7 +61,7 @@ class PerturbationGallery:
         """Predictions on the images, clean and perturbed, by row of the figure."""
         clean = PredictTask(self.victim, data=self.data, limit=self.images)
         return {"Clean": clean} | {
-            name: PredictTask(self.victim, moved=task, data=self.data) for name, task in self.attacks.items()
+            name: PredictTask(self.victim, source_attack=task, data=self.data) for name, task in self.attacks.items()
         }
 
     def tasks(self) -> list[Task]:

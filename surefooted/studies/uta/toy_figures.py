@@ -121,9 +121,9 @@ def _attack_panel(r: ToyResults, attack: str, victim: str, steps: int, title: st
             draw.probability_map(ax, p, _HALF_SIDE)
         else:
             draw.quantity_map(ax, r.entropy(victim).numpy(), _HALF_SIDE, label="Entropy", most=0.6931)
-            draw.boundary(ax, p, _HALF_SIDE)
-        draw.examples(ax, units(clean[_SHOWN]).numpy(), y)
-        draw.examples(ax, units(result["x"][_SHOWN]).numpy(), y, mark="cross")
+            draw.decision_boundary(ax, p, _HALF_SIDE)
+        draw.scatter_examples(ax, units(clean[_SHOWN]).numpy(), y)
+        draw.scatter_examples(ax, units(result["x"][_SHOWN]).numpy(), y, mark="cross")
         _draw_frame(ax)
 
     return Panel(plot, title, _PANEL_SIZE)
@@ -134,7 +134,7 @@ def _training_panel(r: ToyResults, name: str, title: str) -> Panel:
 
     def plot(ax: Axes) -> None:
         draw.probability_map(ax, r.probability(name).numpy(), _HALF_SIDE)
-        draw.examples(ax, units(points.x).numpy(), points.y.numpy())
+        draw.scatter_examples(ax, units(points.x).numpy(), points.y.numpy())
         _draw_frame(ax)
 
     return Panel(plot, title, _PANEL_SIZE)
@@ -144,4 +144,4 @@ def _draw_frame(ax: Axes) -> None:
     """Draw the true boundary and the limits of the square."""
     p = torch.linspace(-_HALF_SIDE, _HALF_SIDE, 61)
     draw.true_boundary(ax, p.numpy(), true_line(p).numpy())
-    draw.square(ax, _HALF_SIDE)
+    draw.set_square_axes(ax, _HALF_SIDE)
