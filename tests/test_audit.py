@@ -79,7 +79,7 @@ def test_a_network_of_ours_brings_its_data_and_validation_images(run):
 
 
 def test_a_temperature_is_not_fitted_elsewhere_than_was_asked(run):
-    for options in ({"data": {"digits": {"validation": 0.0}}}, {"part": "validation"}):
+    for options in ({"data": {"digits": {"validation": 0.0}}}, {"split": "validation"}):
         asked = {"data": "digits", "store": run[1]} | SMOKE | options
         with pytest.raises(InputError, match="cannot be fitted on validation images"):
             sf.audit(run[0].net, temperature="validation", **asked)

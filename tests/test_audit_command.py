@@ -87,7 +87,7 @@ def test_every_option_arrives(command, monkeypatch):
     code, _, err = command(*AUDIT, *words, "--seed", "5", "--model", "stranger:mlp", "--mean", "0", "--std", "1/16")
     assert code == 2 and "far enough" in err
     expected = {"eps": 0.15, "norm": "l2", "budget": "smoke", "eot": 3, "levels": 4, "temperature": "halves"}
-    expected |= {"part": "validation", "limit": 32, "seed": 5}
+    expected |= {"split": "validation", "limit": 32, "seed": 5}
     assert {name: getattr(seen["options"], name) for name in expected} == expected
     assert (seen["options"].mean, seen["options"].std) == ((0.0,), (1 / 16,)) and seen["data"].keys() == {"digits"}
     assert seen["model"] == "stranger:mlp" and not seen["quiet"]

@@ -160,10 +160,10 @@ def _uncertainty(
     from surefooted.pipeline.tasks import UncertaintyTask, eval_images, resolve_data
 
     ood = resolve_data(ood) or ood
-    own, foreign = (eval_images(network, one, subset.split, subset.limit).shape for one in (data, ood))
-    if own != foreign:
+    own, other = (eval_images(network, one, subset.split, subset.limit).shape for one in (data, ood))
+    if own != other:
         raise DataError(
-            f"The images of --ood are {foreign}, but the network reads {own}; name a data set of that shape."
+            f"The images of --ood are {other}, but the network reads {own}; name a data set of that shape."
         )
     inside, outside = (UncertaintyTask(network, subset.split, one, subset.limit, subset.seed) for one in (data, ood))
     return inside, outside
@@ -212,8 +212,8 @@ def _document(
     if plan.other:
         document["against"] = _compare(bound, p, plan.other.result(store), resampling)
     if plan.uncertainty:
-        own, foreign = (task.result(store) for task in plan.uncertainty)
-        measures = {name: detection(own[name], foreign[name])._asdict() for name in own}
+        own, other = (task.result(store) for task in plan.uncertainty)
+        measures = {name: detection(own[name], other[name])._asdict() for name in own}
         document["ood"] = {"data": plan.uncertainty[1].data, "measures": measures}
     return document
 

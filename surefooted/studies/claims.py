@@ -18,7 +18,7 @@ from surefooted.report.page import Verdict
 
 # Units of shares, and of variances of shares. Both are printed multiplied by 100.
 POINTS, HUNDREDTHS = " points", " hundredths"
-# A share below this counts as 0: one run of an attack may miss so many images, or break them by luck.
+# A share below this counts as 0: one run of an attack may miss that many images, or break them by chance.
 ZERO_TOLERANCE = 0.01
 TOLERANCE_NOTE = f"tolerance {100 * ZERO_TOLERANCE:g} %"
 # The difference of two seeds is a rough estimate of the spread over seeds. Without any effect, a difference would still
