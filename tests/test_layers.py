@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import surefooted
+from surefooted.components.spec import KINDS, names
 
 ROOT = Path(surefooted.__file__).parent
 # From the bottom up: a package imports itself and packages above it in this list.
@@ -106,6 +107,34 @@ def test_types_and_data_files_ship_with_the_package():
         shipped == {file for file in ROOT.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")}
         and ROOT / "py.typed" in shipped
     )
+
+
+def test_a_public_name_has_one_meaning():
+    """The same thing as component, command or API function may share its name; nothing else does."""
+    homes: dict[str, set[str]] = {}
+    for module, file in MODULES.items():
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, set()).add(module)
+    twins = {name for kind in KINDS for name in names(kind)}
+    shared = {
+        name: modules
+        for name, modules in homes.items()
+        if len(modules) > 1 and name not in twins and not any(package_of(module) == "cli" for module in modules)
+    }
+    assert not shared
+
+
+def test_no_function_takes_more_than_eight_positional_or_keyword_parameters():
+    """But components, whose signature is the schema."""
+    long = [
+        f"{module}.{node.name}"
+        for module, file in MODULES.items()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef) and len(node.args.args) > 8
+        if not any("component" in ast.unparse(decorator) for decorator in node.decorator_list)
+    ]
+    assert not long
 
 
 def test_nothing_is_unpickled():

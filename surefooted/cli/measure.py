@@ -162,9 +162,7 @@ def _uncertainty(
     ood = resolve_data(ood) or ood
     own, other = (eval_images(network, one, subset.split, subset.limit).shape for one in (data, ood))
     if own != other:
-        raise DataError(
-            f"The images of --ood are {other}, but the network reads {own}; name a data set of that shape."
-        )
+        raise DataError(f"The images of --ood are {other}, but the network reads {own}; name a data set of that shape.")
     inside, outside = (UncertaintyTask(network, subset.split, one, subset.limit, subset.seed) for one in (data, ood))
     return inside, outside
 

@@ -52,7 +52,7 @@ class LongerTraining(Chapter):
             (
                 tables.score_table(grid, store, name, f"Accuracy and robustness, {self.title} (table 1)"),
                 tables.score_table(self.short, store, f"{name}-before", f"The same with {self.short.epochs} epochs"),
-                tables.comparison_table(grid, store, self.data, name, self.title),
+                tables.score_comparison(grid, store, self.data, name, self.title),
             ),
         )
 

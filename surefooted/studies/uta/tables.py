@@ -70,7 +70,7 @@ def compare_scores(grid: Grid, store: Store, table: str, data: str) -> list[Cell
     return comparisons
 
 
-def comparison_table(grid: Grid, store: Store, data: str, label: str, title: str) -> Table:
+def score_comparison(grid: Grid, store: Store, data: str, label: str, title: str) -> Table:
     """The paper's table 1 and our scores, cell by cell."""
     comparisons = compare_scores(grid, store, "1", data)
     title = f"The paper's table 1 and our scores, {title}"

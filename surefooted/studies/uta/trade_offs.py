@@ -57,7 +57,7 @@ class TradeOff(Chapter):
             f"{grids.inputs_note(grid.net)}",
             (
                 tables.score_table(grid, store, name, f"Accuracy and robustness, {title} (table 1)"),
-                tables.comparison_table(grid, store, self.data, name, title),
+                tables.score_comparison(grid, store, self.data, name, title),
                 *figures.trade_off_figures(title, grid, store, name, clean="figure 2", under_pgd="figure 10"),
             ),
         )
