@@ -38,6 +38,12 @@ class TrainingRun:
         data: the splits of the data set; training did not use ``data.test``.
         recorded: tensors by name, saved by the recorder; empty without one.
         task: the complete arguments; ``task.key`` is the key in the store.
+
+    Example:
+        >>> import surefooted as sf
+        >>> run = sf.train("vanilla", "mlp", {"digits": {"train_limit": 100}}, {"recipe": {"epochs": 1}})
+        >>> len(run.history), len(run.data.test)
+        (1, 449)
     """
 
     net: nn.Module

@@ -129,7 +129,7 @@ def test_targeted_dlr_by_hand():
     for rank, moved in ((1, (-4.0, -2.0)), (2, (-3.0, 1.0)), (3, (-2.0, 3.0)), (4, (-1.0, -1.0))):
         expected = torch.tensor([moved[0] / 2.5, moved[1] / 3.5])
         assert torch.allclose(targeted_dlr(rank=rank)(f), expected, atol=1e-6)
-    with pytest.raises(InputError, match="rank 5, but there are 4"):
+    with pytest.raises(InputError, match="rank 5, but there are only 4"):
         targeted_dlr(rank=5)(f)
 
 

@@ -1,6 +1,7 @@
 """Names, arguments and keys: one spelling of a thing, and an error for what is none."""
 
 import dataclasses
+import inspect
 import json
 import subprocess
 import sys
@@ -8,10 +9,11 @@ import sys
 import numpy as np
 import pytest
 
+import surefooted as sf
 from surefooted import attacks
 from surefooted.cli.options import parse_components, parse_value
 from surefooted.components.describe import describe
-from surefooted.components.spec import KINDS, build, canonical, complete, names, parse_spec
+from surefooted.components.spec import KINDS, build, canonical, complete, names, parse_spec, resolve
 from surefooted.core import scores
 from surefooted.core.types import Score
 from surefooted.errors import InputError
@@ -28,6 +30,15 @@ def test_every_component_is_described_in_a_sentence_and_plain_data(kind, name):
     json.dumps(about, allow_nan=False)
     assert all({"name", "type", "default", "required"} == set(argument) for argument in about["arguments"])
     assert not any("surefooted." in argument["type"] or "typing" in argument["type"] for argument in about["arguments"])
+
+
+def test_everything_public_has_an_example_that_runs():
+    """The doctests run it; here it is there at all."""
+    exported = [(name, getattr(sf, name)) for name in sf.__all__]
+    public = [(name, item) for name, item in exported if inspect.isfunction(item) or inspect.isclass(item)]
+    public += [(f"{kind} {name}", resolve(kind, name)) for kind, name in EVERY]
+    without = [name for name, item in public if ">>> " not in (inspect.getdoc(item) or "")]
+    assert [name for name in without if not name.endswith("Error")] == []
 
 
 # Those with a required argument are built where their own tests are.
