@@ -224,7 +224,7 @@ def test_unsuitable_points_are_refused(name, net, points):
         attack(net, points._replace(x=points.x.clone().index_fill_(0, torch.tensor([3]), torch.nan)))
     with pytest.raises(InputError, match="10 classes"):
         attack(net, points._replace(y=points.y + 5))
-    with pytest.raises(InputError, match="no points"):
+    with pytest.raises(InputError, match="no images"):
         attack(net, points.take(slice(0, 0)))
 
 
@@ -353,7 +353,7 @@ def test_malformed_points_are_refused(points, message):
 def test_attacks_predictions_and_margins_refuse_the_same_arguments(net, points):
     double = points._replace(x=points.x.double())
     for call in (fgsm(eps=0.1), predict, decision_margin):
-        with pytest.raises(InputError, match=r"give Points\(x.float\(\), y, rows\)"):
+        with pytest.raises(InputError, match=r"Pass Points\(x.float\(\), y, rows\)"):
             call(net, double)
         with pytest.raises(InputError, match="`batch` is 0"):
             call(net, points, batch=0)

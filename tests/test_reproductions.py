@@ -223,7 +223,7 @@ def test_a_gain_is_unclear_if_two_seeds_differ_by_a_third_of_it():
 def test_the_interval_of_a_score_is_that_of_the_mean_over_images(monkeypatch, tmp_path):
     wrong = {"": torch.tensor([0, 0, 1, 0]).bool(), "FGSM": torch.tensor([0, 1, 1, 0]).bool()}
     monkeypatch.setattr(Grid, "misclassified", lambda self, store, name, attack="": wrong[attack])
-    grid = uta_grids.pixels("digits", "mlp", epochs=1, limit=0)
+    grid = uta_grids.pixel_grid("digits", "mlp", epochs=1, limit=0)
     # Scores of the images 1, 1/2, 0, 1: mean 5/8, variance (9 + 1 + 25 + 9) / 64 / 3; t of three degrees of freedom.
     half = 3.182446 * sqrt(44 / 64 / 3 / 4)
     expected = (0.625, 0.625 - half, 0.625 + half, 4)

@@ -171,9 +171,9 @@ def test_a_page_reports_the_device_that_made_its_numbers_not_the_one_that_writes
 def test_impossible_predictions_are_refused_before_the_attack_runs(ran):
     _, study = ran
     moved = next(c for c in study.tasks() if isinstance(c, AttackTask) and c.keep_points)
-    with pytest.raises(InputError, match="keeps no points"):
+    with pytest.raises(InputError, match="keep_points=True"):
         PredictTask(moved.victim, source_attack=replace(moved, keep_points=False))
-    with pytest.raises(InputError, match="keeps no points"):
+    with pytest.raises(InputError, match="keep_points=True"):
         TransferTask(moved.victim, replace(moved, keep_points=False))
     with pytest.raises(InputError, match="on the test split, but `split` is 'validation'"):
         PredictTask(moved.victim, "validation", moved)
