@@ -135,7 +135,7 @@ def test_dropout_masks_are_fresh_and_not_those_of_the_outer_pass(batch):
     assert torch.equal(moved, slots.perturb_points(net, batch, batch.y, seed=7))
     assert not torch.equal(moved, slots.perturb_points(net, batch, batch.y, seed=8))
     assert net.training and all(weight.requires_grad for weight in net.parameters())
-    assert isinstance(slots.view.victim(net), MonteCarloDropout)
+    assert isinstance(slots.view.make_victim(net), MonteCarloDropout)
 
 
 @pytest.mark.parametrize(
