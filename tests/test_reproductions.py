@@ -358,4 +358,4 @@ def test_the_command_says_its_plan_before_it_begins(tmp_path, capsys, monkeypatc
     request = study_command.StudyRequest("uta", {"size": "smoke"})
     study_command.run_study(request, Session(Store(tmp_path), CPU), 1, tmp_path / "report")
     said = capsys.readouterr().err
-    assert " train" in said and "passes through networks, about" in said
+    assert " train" in said and "forward passes × images, about" in said

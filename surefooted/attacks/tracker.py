@@ -47,6 +47,9 @@ class AttackResult(NamedTuple):
     size: Float[Tensor, " b"]
     queries: Int[Tensor, " b"]
 
+    def __repr__(self) -> str:
+        return f"AttackResult(n={len(self.found)}, success={100 * self.found.double().mean().item():.1f} %)"
+
     @property
     def distance(self) -> Float[Tensor, " b"]:
         """(N,) ``size`` where the attack succeeded, infinite elsewhere: the input of ``levels_of``."""

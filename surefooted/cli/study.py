@@ -144,7 +144,7 @@ def run_study(request: StudyRequest, session: Session, workers: int, out: Path |
         if missing and not session.quiet:
             ahead = forecast(missing, session.runtime, workers=workers)
             duration = human_duration(ahead.seconds)
-            print_on_stderr(f"about {ahead.passes:.2g} passes through networks, about {duration} on this device")
+            print_on_stderr(f"about {ahead.passes:,.0f} forward passes × images, about {duration} on this device")
     made = execute(tasks, session.store, runtime=session.runtime, workers=workers, quiet=session.quiet)
     write_report(request, session, out, made=made)
 

@@ -26,6 +26,9 @@ class Predictions(NamedTuple):
     y: Int[Tensor, " n"]
     rows: Int[Tensor, " n"]
 
+    def __repr__(self) -> str:
+        return f"Predictions(n={len(self.y)}, classes={self.log_p.shape[1]})"
+
     def take(self, rows: Int[Tensor, " m"] | Bool[Tensor, " n"] | slice) -> Predictions:
         """A part of the predictions, by indices, by a mask or by a slice."""
         return Predictions(self.log_p[rows], self.y[rows], self.rows[rows])

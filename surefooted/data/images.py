@@ -75,6 +75,9 @@ class Images:
     scale: float
     classes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"Images(n={len(self)}, shape={self.shape}, classes={len(self.classes)})"
+
     def __len__(self) -> int:
         return len(self.y)
 
@@ -134,6 +137,10 @@ class Splits(Component):
     test: Images
     checksum: str
     spec: Spec | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        parts = f"train={len(self.train)}, validation={len(self.validation)}, test={len(self.test)}"
+        return f"Splits({self.name!r}, {parts})"
 
 
 def _pick(table: Tensor | MappedImages, index: Tensor | slice) -> Tensor:

@@ -83,7 +83,12 @@ class NetworkVictim:
         return x
 
     def __call__(self, z: Float[Tensor, "b *d"]) -> Float[Tensor, "1 b k"]:
-        logits: Tensor = self.net(z)
+        logits = self.net(z)
+        if not isinstance(logits, Tensor):
+            raise ModelError(
+                f"The classifier returns a {type(logits).__name__}; expected one tensor of logits. Wrap it in a module "
+                "that returns the logits alone."
+            )
         return logits[None]
 
 

@@ -73,6 +73,8 @@ def by_level(
         [0.0, 1.0]
     """
     check_level(level, len(p.y), "by_level")
+    if isinstance(metric, str):
+        raise ArgumentError(f"by_level: `metric` is {metric!r}; pass the function itself, such as metrics.ece.")
     if callable(metric):
         parts = [p.take(level == r) for r in range(int(level.max()) + 1)]
         return torch.tensor([metric(part) if len(part.y) else torch.nan for part in parts], dtype=torch.float64)
