@@ -107,7 +107,7 @@ def test_files_that_hold_no_network(tmp_path):
         assert str(tmp_path / "odd") in refused(load_model, tmp_path / "odd")
     assert "does not exist" in refused(load_model, tmp_path / "absent")
     assert "does not exist" in refused(load_model, tmp_path)
-    assert "is not there" in refused(lambda: WeightsFile(tmp_path / "absent").key)
+    assert "does not exist" in refused(lambda: WeightsFile(tmp_path / "absent").key)
 
 
 def test_json(tmp_path):

@@ -118,7 +118,6 @@ def test_a_data_root_that_is_not_there(refused, tmp_path):
         ("`data.validation=0.1`", "--data.validation 0.1"),
         ("`data_root`", "--data-root"),
         ("`recipe.weight_decay`", "--recipe.weight_decay"),
-        ("`part`", "--split"),
         ("`temperature=halves`", "--temperature halves"),
         ("`data.path=my folder/d.npz`", "--data.path my folder/d.npz"),
         # Quoted text that is no argument of the command stays as it is.
