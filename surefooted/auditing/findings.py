@@ -192,7 +192,7 @@ def _temperature_scaling_helps(f: AuditFindings) -> Finding:
     before, after = _log_loss(f.clean), _log_loss(scaled)
     finite = before.isfinite() & after.isfinite()
     return claim_gain(
-        "Temperature scaling improves its probabilities.",
+        "Temperature scaling improves the probabilities.",
         mean_interval((before - after)[finite]),
         f"reduction in negative log-likelihood, {note}",
         see="calibration",
@@ -206,7 +206,7 @@ def _overconfident_near_the_boundary(f: AuditFindings) -> Finding:
     half = count // 2
     upper = f"levels {half + 1}–{count}" if half + 1 < count else f"level {count}"
     return claim_gain(
-        "It is more over-confident on images close to the decision boundary (AR-AdaLS, figure 1).",
+        "The classifier is more over-confident on images close to the decision boundary (AR-AdaLS, figure 1).",
         mean_difference((sure - right)[f.level == 0], (sure - right)[f.level >= half]),
         f"overconfidence (confidence − accuracy), level 1 minus {upper}",
         see="levels",
