@@ -375,7 +375,7 @@ def test_invalid_images_are_refused(data):
     for bad, message in ((255 * x, "divide by 255"), (x - 0.6, "belongs inside the model"), (x / 0, "not from 0 to 1")):
         with pytest.raises(InputError, match=message):
             predict(net, Points(bad, y, i))
-    with pytest.raises(InputError, match=r"classes from 0 to 2 .* y ranges from 1 to 3"):
+    with pytest.raises(InputError, match=r"class indices from 0 to 2 .* y ranges from 1 to 3"):
         predict(net, Points(x, y + 1, i))
     with pytest.raises(InputError, match="This network reads images of"):
         predict(net, Points(torch.rand(4, 3, 6, 6), y, i))
