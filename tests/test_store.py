@@ -133,7 +133,7 @@ def test_what_is_not_whole_is_made_anew_in_its_place(tmp_path, monkeypatch, capf
     with pytest.raises(InputError, match=f"Delete {place} and run the command again"), store.reading("train", KEY):
         pass
     made(store, text="better")
-    assert f"{place} is not whole; it is made anew." in capfd.readouterr().err
+    assert f"{place} is damaged; it is made anew." in capfd.readouterr().err
     with store.reading("train", KEY) as found:
         assert (found / "file").read_text() == "better"
     assert store.has("train", KEY) and os.listdir(tmp_path / "work") == []
@@ -189,7 +189,7 @@ def test_an_older_store_has_no_lists(tmp_path):
     (place / "files.json").unlink()
     (place / "file").unlink()
     assert store.has("train", KEY)
-    absent = pytest.raises(InputError, match=f"file is not there.*Delete {place} and run")
+    absent = pytest.raises(InputError, match=f"file does not exist.*Delete {place} and run")
     with absent, store.reading("train", KEY) as found:
         read_tensors(found / "file")
 

@@ -43,7 +43,7 @@ def box_plot(
     Example:
         >>> from matplotlib.figure import Figure
         >>> ax = Figure().subplots()
-        >>> boxes(ax, {"PAT": [[0.08], [0.1, 0.2, 0.15]]}, ticks=["clean", "1"])
+        >>> box_plot(ax, {"PAT": [[0.08], [0.1, 0.2, 0.15]]}, ticks=["clean", "1"])
         >>> [label.get_text() for label in ax.get_xticklabels()]
         ['clean', '1']
     """

@@ -114,7 +114,7 @@ def accuracy_curves(
     Example:
         >>> from matplotlib.figure import Figure
         >>> ax = Figure().subplots()
-        >>> accuracy_vs_eps(ax, {"PAT": Line([0, 0.1], [0.9, 0.4])}, ylim=(0, 1))
+        >>> accuracy_curves(ax, {"PAT": Line([0, 0.1], [0.9, 0.4])}, ylim=(0, 1))
         >>> ax.get_ylim() == (0, 1)
         True
     """
@@ -149,7 +149,7 @@ def level_curves(
         >>> from matplotlib.figure import Figure
         >>> ax = Figure().subplots()
         >>> line = Line([1, 2], [0.5, 0.9])
-        >>> by_level(ax, {"PAT": line}, {"PAT": line}, {"PAT": line})
+        >>> level_curves(ax, {"PAT": line}, {"PAT": line}, {"PAT": line})
         >>> ax.get_ylabel()
         'Accuracy, confidence'
     """
@@ -195,7 +195,7 @@ def soft_label_curves(
     Example:
         >>> from matplotlib.figure import Figure
         >>> ax = Figure().subplots()
-        >>> soft_labels(ax, [1, 2, 3], [[1, 0.9, 0.8], [1, 0.97, 0.95]])
+        >>> soft_label_curves(ax, [1, 2, 3], [[1, 0.9, 0.8], [1, 0.97, 0.95]])
         >>> sorted(text.get_text() for text in ax.texts)
         ['level 1', 'level 2']
     """

@@ -66,7 +66,7 @@ def scatter_groups(
     Example:
         >>> from matplotlib.figure import Figure
         >>> ax = Figure().subplots()
-        >>> clouds(ax, {"clean": ([0.1, 0.2], [0.3, 0.4])})
+        >>> scatter_groups(ax, {"clean": ([0.1, 0.2], [0.3, 0.4])})
         >>> len(ax.collections)
         1
     """

@@ -83,7 +83,7 @@ def decision_boundary(ax: Axes, probability: ArrayLike, side: float) -> None:
     Example:
         >>> from matplotlib.figure import Figure
         >>> ax = Figure().subplots()
-        >>> boundary(ax, np.ones((5, 5)), side=2)
+        >>> decision_boundary(ax, np.ones((5, 5)), side=2)
         >>> len(ax.collections)
         0
     """
@@ -120,7 +120,7 @@ def scatter_examples(ax: Axes, positions: ArrayLike, y: ArrayLike, *, mark: Lite
     Example:
         >>> from matplotlib.figure import Figure
         >>> ax = Figure().subplots()
-        >>> examples(ax, [[0, 0], [1, 1], [1, 0]], [0, 1, 1], mark="cross")
+        >>> scatter_examples(ax, [[0, 0], [1, 1], [1, 0]], [0, 1, 1], mark="cross")
         >>> len(ax.patches)  # one per class
         2
     """
@@ -139,7 +139,7 @@ def set_square_axes(ax: Axes, side: float) -> None:
     Example:
         >>> from matplotlib.figure import Figure
         >>> ax = Figure().subplots()
-        >>> square(ax, 2.5)
+        >>> set_square_axes(ax, 2.5)
         >>> ax.get_xticks().tolist()
         [-2, 0, 2]
     """

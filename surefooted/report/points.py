@@ -41,7 +41,7 @@ def trade_off_plot(
         >>> from matplotlib.figure import Figure
         >>> from surefooted.core.interval import Interval
         >>> ax = Figure().subplots()
-        >>> trade_off(ax, {"LS": (0.93, Interval(0.03, 0.02, 0.04)), "PAT": (0.86, 0.08)}, better="lower right")
+        >>> trade_off_plot(ax, {"LS": (0.93, Interval(0.03, 0.02, 0.04)), "PAT": (0.86, 0.08)}, better="lower right")
         >>> sorted(text.get_text() for text in ax.texts if text.get_text())
         ['LS', 'PAT', 'better ↘']
     """
@@ -82,7 +82,7 @@ def paired_points(
     Example:
         >>> from matplotlib.figure import Figure
         >>> ax = Figure().subplots()
-        >>> moves(ax, {"PAT": [(0.5, 0.6), (0.5, 0.5)]}, xlabel="Accuracy", ylabel="Confidence")
+        >>> paired_points(ax, {"PAT": [(0.5, 0.6), (0.5, 0.5)]}, xlabel="Accuracy", ylabel="Confidence")
         >>> ax.get_xlabel()
         'Accuracy'
     """

@@ -33,7 +33,7 @@ def print_lines(*items: Any) -> None:
     """Print tables, and lines with markup. Lines are not wrapped, so that a path can be copied.
 
     Example:
-        >>> say("[bold]robust accuracy[/] 0.98")
+        >>> print_lines("[bold]robust accuracy[/] 0.98")
         robust accuracy 0.98
     """
     console = Console()

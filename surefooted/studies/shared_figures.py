@@ -59,7 +59,7 @@ def mean_and_std(values: Sequence[float]) -> Spread:
 
     Example:
         >>> mean_and_std([1.0, 2.0, 3.0])
-        Spread(value=2.0, spread=1.0, n=3)
+        2.000 ± 1.000
     """
     defined = len(values) > 1 and all(map(isfinite, values))  # an infinite distance has no standard deviation
     return Spread(fmean(values), stdev(values) if defined else nan, len(values))
