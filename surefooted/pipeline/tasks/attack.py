@@ -96,10 +96,6 @@ class AttackTask(Task):
         """Of the progress ticks, forward passes × images that ask for no gradient."""
         return len(self.images()) * self.component.restarts * self.component.gradient_free
 
-    def chunks(self, device: str) -> int:
-        """Number of chunks that are attacked and written down one after another."""
-        return -(-len(self.images()) // _chunk_size(self.component, torch.device(device)))
-
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         device, attack = runtime.device(), self.component
         net, images = load_for_eval(self.victim, store, device), self.images()
