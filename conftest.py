@@ -4,6 +4,8 @@ import pytest
 import torch
 from tiny_sets import write_known_sets
 
+collect_ignore_glob = ["*conftest.py"]  # several modules of one name cannot all be searched for examples
+
 
 @pytest.fixture(scope="session")
 def example_places(tmp_path_factory):

@@ -184,7 +184,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(data, tmp_path):
         finally:
             process.kill()
     assert process.returncode == 130
-    assert error == "surefooted: stopped. Nothing is lost: the same command goes on from here.\n"
-    assert out.strip() == '{"error": "stopped. Nothing is lost: the same command goes on from here."}'
+    assert error == "surefooted: Stopped. Nothing is lost: the same command resumes.\n"
+    assert out.strip() == '{"error": "Stopped. Nothing is lost: the same command resumes."}'
     (checkpoint,) = (tmp_path / "s").glob("work/*/checkpoint.safetensors")
     assert read_tensors(checkpoint)[1]["epoch"] >= 1
