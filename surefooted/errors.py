@@ -54,7 +54,18 @@ class WorkerError(SurefootedError, RuntimeError):
     """A worker process ended before its work was done."""
 
 
-class ReducedAttack(UserWarning):
+class Notice(UserWarning):
+    """Something that the user should know but that stops nothing: given as a warning, not as an exception.
+
+    The command line prints it as one line on standard error, and arguments in backquotes as flags.
+    """
+
+
+class DataNotice(Notice):
+    """Something in a data set is not used, or is used in a way that the user may not expect; the message says what."""
+
+
+class ReducedAttack(Notice):
     """An attack runs in a reduced form because the model does not allow the full one; the message says which."""
 
 

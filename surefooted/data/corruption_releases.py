@@ -13,7 +13,7 @@ from torch import Tensor
 from surefooted.data import images
 from surefooted.data.cache import cache_key, decode_cached
 from surefooted.data.decode import Encoded
-from surefooted.data.folder import class_folders, image_files, read_file
+from surefooted.data.folder import class_files, class_folders, read_file
 from surefooted.data.images import Images, MappedImages
 from surefooted.data.paths import directory, locate, path_within
 from surefooted.errors import ArgumentError, DataError, did_you_mean
@@ -125,7 +125,7 @@ def imagenet_c(
             f"{', '.join(missing[:3]) or 'none'}; unknown: {', '.join(unknown[:3]) or 'none'}. Unpack the release "
             "again, or set `classes` to its classes."
         )
-    files = [image_files(part / name, root) for name in names]
+    files = class_files(part, names, root)
     total = sum(map(len, files))
     if total == 0 or count not in (None, total):
         raise DataError(

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from surefooted.components.component import Share, Whole, component
 from surefooted.data.cache import cache_key, decode_cached
-from surefooted.data.decode import IMAGE_SUFFIXES, Encoded
+from surefooted.data.decode import IMAGE_SUFFIXES, Encoded, states_image_rules
 from surefooted.data.images import Splits
+from surefooted.data.parts import group_parts, is_ignored, make_source, report_unread
 from surefooted.data.paths import directory, locate, path_within
-from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_source
-from surefooted.errors import DataError
+from surefooted.data.split import ImageTable, SplitOptions, split_source
+from surefooted.errors import DataError, DataNotice
+
+# Images of formats that are not read: their loss would change the data set.
+_OTHER_SUFFIXES = (
+    *(".gif", ".tif", ".tiff", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".heif", ".mpo"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".pcx", ".psd", ".svg"),
+)
 
 
 @component
+@states_image_rules
 def folder(
     path: str | Path,
     *,
@@ -28,14 +38,17 @@ def folder(
 ) -> Splits:
     """Folder of images, ``train/<class>/*.png`` and ``test/<class>/*.png``.
 
-    Classes are the folders in ``train`` in alphabetical order; images are in the order of their file names. PNG, JPEG,
-    WebP and BMP files are read; other files and names that begin with a dot are ignored. Links out of the folder are
-    refused. Decoded images are cached in SUREFOOTED_CACHE (~/.cache/surefooted).
+    Classes are the folders in ``train`` in alphabetical order; images are in the order of their file names. Images in
+    folders below a class belong to that class. Validation images are in ``validation``, ``valid``, ``val`` or ``dev``;
+    if there is no folder ``test``, ``testing`` or ``eval``, they are the test split, as in ImageNet. A warning names
+    what is not read. Names that begin with a dot and files of operating systems (``Thumbs.db``) are ignored. Links out
+    of the folder are refused. Decoded images are cached in SUREFOOTED_CACHE (~/.cache/surefooted).
 
     Args:
         path: the folder; a relative path is tried here first, then under the data root.
-        test: share of the training images held out for testing, if there is no folder ``test``.
-        validation: share of the training images held out, if there is no folder ``validation``; 0 for none.
+        test: share of the training images held out for testing, if there are no test and no validation images.
+        validation: share of the training images held out, if there are no validation images beside test images; 0 for
+            none.
         split_seed: seed of the split.
         train_limit: number of training images; 0 for all.
         test_limit: number of test images; 0 for all.
@@ -60,33 +73,61 @@ def folder(
         (('black', 'white'), (1, 8, 8))
     """
     root = directory(locate(path))
-    if not (root / "train").is_dir():
-        raise DataError(f"There is no folder {str(root / 'train')!r}; expected train/<class>/*.png.")
-    classes = tuple(sorted(class_folders(root / "train", root)))
-    parts = [part for part in ("train", "validation", "test") if (root / part).is_dir()]
-    tables = {part: _read_table(root / part, root, classes) for part in parts}
-    source = ImageSource(tables["train"], tables.get("validation"), tables.get("test"), classes)
-    options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
+    parts = group_parts((entry.name for entry in root.iterdir() if entry.is_dir()), repr(str(root)))
+    if "train" not in parts:
+        found = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not is_ignored(entry.name))
+        raise DataError(
+            f"There is no folder {str(root / 'train')!r}; expected train/<class>/*.png. The folders in "
+            f"{str(root)!r} are {', '.join(map(repr, found[:5])) or 'none'}."
+        )
+    unread = sorted(e.name for e in root.iterdir() if not is_ignored(e.name) and e.name not in parts.values())
+    report_unread(unread, str(root), f"Read are {', '.join(parts.values())}.")
+    train = root / parts["train"]
+    classes = tuple(sorted(class_folders(train, root)))
+    _check_names(classes, train)
+    tables = {part: _read_table(root / name, root, classes, part) for part, name in parts.items()}
     name = root.resolve().name
-    return split_source(source, options, name=name, title=name)
+    options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
+    return split_source(make_source(tables, classes, name=name), options, name=name, title=name)
 
 
 def class_folders(part: Path, root: Path) -> set[str]:
     """Names of the folders of classes in a part of a data set."""
-    return {entry.name for entry in path_within(part, root).iterdir() if entry.is_dir() and entry.name[0] != "."}
+    return {entry.name for entry in path_within(part, root).iterdir() if entry.is_dir() and not is_ignored(entry.name)}
 
 
-def image_files(folder: Path, root: Path) -> list[Path]:
-    """Image files of a folder in the order of their names; none if the folder does not exist.
+def class_files(part: Path, classes: Sequence[str], root: Path) -> list[list[Path]]:
+    """Image files of each class, in the order of their paths; none of a class that has no folder.
+
+    One warning tells of files that are not read, another of images in folders below those of the classes.
 
     Raises:
-        DataError: the folder or a file is a link out of the root.
+        DataError: a file or a folder is a link out of the root, or a file is an image of another format.
     """
-    if not folder.is_dir():
-        return []
-    entries = (entry for entry in path_within(folder, root).iterdir() if entry.name[0] != ".")
-    files = [path_within(entry, root) for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES]
-    return sorted(file for file in files if file.is_file())
+    folders = [part / name for name in classes]
+    found = [sorted(_walk(folder, root, ())) if folder.is_dir() else [] for folder in folders]
+    entries = [entry for entry in part.iterdir() if not entry.is_dir() and not is_ignored(entry.name)]
+    unread = [file for file in (*sorted(entries), *chain(*found)) if file in entries or not _is_image(file)]
+    for file in unread:
+        if file.suffix.lower() in _OTHER_SUFFIXES:
+            raise DataError(f"{str(file)!r} is an image of another format than PNG, JPEG, WebP or BMP. Convert it.")
+    report_unread(
+        [str(file.relative_to(part)) for file in unread], str(part), "Read are images in the folders of classes."
+    )
+    files = [list(filter(_is_image, of_class)) for of_class in found]
+    below = [file for folder, of_class in zip(folders, files) for file in of_class if file.parent != folder]
+    if below:
+        warnings.warn(
+            f"{str(part)!r} has {len(below)} images in folders below those of the classes (the first is "
+            f"{str(below[0].relative_to(part))!r}): their class is the first folder of that path.",
+            DataNotice,
+            stacklevel=2,
+        )
+    return files
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in IMAGE_SUFFIXES
 
 
 def read_file(file: Path) -> bytes:
@@ -97,25 +138,58 @@ def read_file(file: Path) -> bytes:
         raise DataError(f"{str(file)!r} cannot be read: {error.strerror}.") from None
 
 
-def _read_table(part: Path, root: Path, classes: tuple[str, ...]) -> ImageTable:
-    unknown = sorted(class_folders(part, root) - set(classes))
+def _walk(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """Files of a folder and of all folders below it."""
+    above = (*above, folder.resolve())
+    for entry in folder.iterdir():
+        if is_ignored(entry.name):
+            continue
+        if not path_within(entry, root).is_dir():
+            yield entry
+        elif entry.resolve() in above:
+            raise DataError(f"{str(entry)!r} is a link to a folder that contains it. Remove it.")
+        else:
+            yield from _walk(entry, root, above)
+
+
+def _check_names(classes: tuple[str, ...], train: Path) -> None:
+    """Refuse names that cannot be written down; tell of numbers that are not in the order of numbers."""
+    if not classes:
+        raise DataError(f"{str(train)!r} has no images; expected train/<class>/*.png.")
+    for name in classes:
+        if not name.isprintable():
+            raise DataError(
+                f"The name of the class folder {name!r} in {str(train)!r} is not UTF-8, or has characters that cannot "
+                "be printed. Rename it."
+            )
+    if all(name.isdecimal() for name in classes) and list(classes) != sorted(classes, key=int):
+        wrong = next(k for k, name in enumerate(sorted(classes, key=int)) if classes[k] != name)
+        warnings.warn(
+            f"The class folders in {str(train)!r} are numbers, in alphabetical order: {classes[wrong]!r} is class "
+            f"{wrong}. If a model has them in the order of numbers, rename the folders to 00, 01, 02, ...",
+            DataNotice,
+            stacklevel=2,
+        )
+
+
+def _read_table(folder: Path, root: Path, classes: tuple[str, ...], part: str) -> ImageTable:
+    unknown = sorted(class_folders(folder, root) - set(classes))
     if unknown:
         raise DataError(
-            f"{str(part / unknown[0])!r} is not one of the classes in train: {', '.join(classes)}. Rename or remove it."
+            f"{str(folder / unknown[0])!r} is not one of the classes in train: {', '.join(classes)}. Rename or remove "
+            "it."
         )
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = image_files(part / name, root)
-        if not found and part.name == "train":
-            raise DataError(f"{str(part / name)!r} has no images ({', '.join(IMAGE_SUFFIXES)}). Fill or remove it.")
-        files += found
-        labels += [label] * len(found)
+    found = class_files(folder, classes, root)
+    for name, of_class in zip(classes, found):
+        if not of_class and part == "train":
+            raise DataError(f"{str(folder / name)!r} has no images ({', '.join(IMAGE_SUFFIXES)}). Fill or remove it.")
+    files = list(chain(*found))
+    labels = [label for label, of_class in enumerate(found) for _ in of_class]
     if not files:
-        raise DataError(f"{str(part)!r} has no images; expected {part.name}/<class>/*.png.")
+        raise DataError(f"{str(folder)!r} has no images; expected {folder.name}/<class>/*.png.")
 
     def images() -> Iterator[Encoded]:
         return ((str(file), read_file(file)) for file in files)
 
     key = cache_key(data for _, data in images())
-    return ImageTable(decode_cached(images, len(files), key, str(part)), np.array(labels, np.int64))
+    return ImageTable(decode_cached(images, len(files), key, str(folder)), np.array(labels, np.int64))

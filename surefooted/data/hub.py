@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from surefooted.components.component import Share, Whole, component
 from surefooted.data.cache import cache_key, decode_cached
-from surefooted.data.decode import Encoded
+from surefooted.data.decode import Encoded, states_image_rules
+from surefooted.data.folder import read_file
 from surefooted.data.images import Splits
-from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_source
+from surefooted.data.parts import make_source, report_unread
+from surefooted.data.split import ImageTable, SplitOptions, split_source
 from surefooted.errors import ArgumentError, DataError, DependencyError
 
 
 @component
+@states_image_rules
 def hub(
     name: str,
     *,
@@ -33,10 +38,12 @@ def hub(
 ) -> Splits:
     """Image classification set of the Hugging Face Hub (needs the ``hub`` extra and a network).
 
-    Decoded images are cached in SUREFOOTED_CACHE (~/.cache/surefooted).
+    A set may hold its images or name files: these are read if they lie in the set's own folder or in the cache of
+    ``datasets``. A warning names splits and columns that are not read. Decoded images are cached in SUREFOOTED_CACHE
+    (~/.cache/surefooted).
 
     Args:
-        name: address on the Hub, such as ``uoft-cs/cifar10``.
+        name: address on the Hub, such as ``uoft-cs/cifar10``, or a local folder that ``datasets`` can load.
         config: configuration, if the set has several.
         revision: branch, tag or commit; empty for the newest.
         image: name of the column of images.
@@ -68,20 +75,33 @@ def hub(
             raise ArgumentError(
                 f"{name} has no split {split!r}; it has {', '.join(found)}. Set `data.{argument}` to one of these."
             )
+    splits = {part: split for part, split in {"train": train_split, "test": test_split}.items() if split}
+    report_unread(
+        [split for split in found if split not in splits.values()], name, f"Read are {', '.join(splits.values())}."
+    )
     classes = _class_names(found[train_split], name, image, label)
-    train = _read_table(found[train_split], image, label, f"{name}, {train_split}")
-    tests = _read_table(found[test_split], image, label, f"{name}, {test_split}") if test_split else None
+    others = [column for column in found[train_split].features if column not in (image, label)]
+    report_unread(others, f"Columns of {name}", f"Read are {image!r} and {label!r}.")
+    roots = _file_roots(name)
+    tables = {
+        part: _read_table(found[split], image, label, f"{name}, {split}", roots) for part, split in splits.items()
+    }
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
-    return split_source(ImageSource(train, None, tests, classes), options, name=name, title=name)
+    return split_source(make_source(tables, classes, name=name), options, name=name, title=name)
 
 
 def _load(name: str, config: str, revision: str) -> Any:
     try:
         import datasets
-    except ImportError:
+    except ImportError as error:
+        problem = "Data sets of the Hub need the library 'datasets': pip install 'surefooted[hub]'."
+        if not isinstance(error, ModuleNotFoundError) or error.name != "datasets":
+            problem = (
+                f"The library 'datasets' is installed but cannot be imported ({error}). Install it again: pip install "
+                "--force-reinstall datasets."
+            )
         raise DependencyError(
-            "Data sets of the Hub need the library 'datasets': pip install 'surefooted[hub]'. "
-            "Or download the set's Parquet files and use the data set 'parquet'."
+            f"{problem} Or download the set's Parquet files and use the data set 'parquet'."
         ) from None
     try:
         return datasets.load_dataset(name, config or None, revision=revision or None)
@@ -104,7 +124,19 @@ def _class_names(split: Any, name: str, image: str, label: str) -> tuple[str, ..
     return tuple(names)
 
 
-def _read_table(split: Any, image: str, label: str, title: str) -> ImageTable:
+def _file_roots(name: str) -> list[Path]:
+    """Folders in which a set may name files: its own folder, if it is local, and the caches of the library."""
+    from datasets import config
+
+    places = [
+        name if Path(name).is_dir() else None,
+        *(config.HF_CACHE_HOME, config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH),
+        *(config.EXTRACTED_DATASETS_PATH, os.environ.get("HF_HUB_CACHE")),
+    ]
+    return [Path(place).expanduser().resolve() for place in places if place]
+
+
+def _read_table(split: Any, image: str, label: str, title: str, roots: list[Path]) -> ImageTable:
     from datasets import Image
 
     raw = split.select_columns([image]).cast_column(image, Image(decode=False))
@@ -113,10 +145,28 @@ def _read_table(split: Any, image: str, label: str, title: str) -> ImageTable:
         row = 0
         for batch in raw.iter(batch_size=256):
             for item in batch[image]:
-                if item["bytes"] is None:
-                    raise DataError(f"{title}, row {row}: no image bytes. Use a set that embeds its images.")
-                yield f"{title}, row {row}", item["bytes"]
+                yield f"{title}, row {row}", _encoded(item, f"{title}, row {row}", roots)
                 row += 1
 
+    y = list(split.with_format("python")[label][:])
+    if missing := sum(value is None for value in y):
+        raise DataError(f"{title}: {missing} rows have no label. Use a labelled set, or remove these rows.")
     x = decode_cached(images, len(raw), cache_key(data for _, data in images()), title)
-    return ImageTable(x, np.asarray(split.with_format("numpy")[label][:], np.int64))
+    return ImageTable(x, np.asarray(y, np.int64))
+
+
+def _encoded(item: dict[str, Any] | None, where: str, roots: list[Path]) -> bytes:
+    """The image file of a row: its bytes, or the content of the file that it names."""
+    data, path = (item["bytes"], item.get("path")) if item else (None, None)
+    if data is not None:
+        return bytes(data)
+    if not path:
+        raise DataError(f"{where}: no image. Remove the row, or use a set that has all its images.")
+    file = Path(path)
+    # What a set names comes from others: it must not reach the user's other files.
+    if not file.is_absolute() or not any(file.resolve().is_relative_to(root) for root in roots):
+        raise DataError(
+            f"{where}: names the file {path!r}, which is not in the folder of the set or in the cache of 'datasets'. "
+            "Use a set that embeds its images."
+        )
+    return read_file(file)

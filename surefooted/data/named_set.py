@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from surefooted.components.component import Share, Whole, component
-from surefooted.data.decode import encoding
+from surefooted.data.decode import IMAGE_RULES, encoding
 from surefooted.data.images import Splits
 from surefooted.data.parquet import find_shards, read_images, read_source
 from surefooted.data.paths import data_root, directory
@@ -19,6 +19,8 @@ _DOCSTRING = """{facts.title}: {facts.content}.
 Read from ``{facts.name}`` under the data root (``data_root`` or SUREFOOTED_DATA): Parquet files with the columns
 ``{facts.image}`` and ``{facts.label}``, as the Hugging Face Hub has them ({facts.address}). The title of a copy that
 was encoded with loss says so, as in {facts.title} (JPEG q75).
+
+{rules}
 
 Args:
     validation: share of the training images held out for validation; 0 for none.
@@ -106,7 +108,7 @@ def named_set(facts: NamedSet, module: str) -> NamedSetComponent:
         return _read(facts, SplitOptions(validation, split_seed, train_limit, test_limit))
 
     load.__name__ = load.__qualname__ = facts.name
-    load.__doc__ = _DOCSTRING.format(facts=facts)
+    load.__doc__ = _DOCSTRING.format(facts=facts, rules=IMAGE_RULES)
     loader = cast(NamedSetComponent, component(load))
     loader.facts, loader.__module__ = facts, module
     return loader
@@ -115,14 +117,14 @@ def named_set(facts: NamedSet, module: str) -> NamedSetComponent:
 def _read(facts: NamedSet, options: SplitOptions) -> Splits:
     folder = _find_folder(facts)
     source = read_source(folder, facts.image, facts.label)
-    if source.test is None:
+    if source.test is None or source.validation_is_test:
         raise DataError(
             f"There is no test-*.parquet in {str(folder)!r}: this copy of {facts.title} is incomplete. Copy it again."
         )
     # Results on a copy that was encoded with loss cannot be compared with published ones.
-    _, first = next(read_images(find_shards(folder, "train")[0], facts.image))
+    _, first = next(read_images(find_shards(folder)["train"][0], facts.image))
     file_format = encoding(first)
-    title = f"{facts.title} ({file_format})" if file_format.startswith("JPEG") else facts.title
+    title = f"{facts.title} ({file_format})" if file_format.startswith(("JPEG", "WEBP, lossy")) else facts.title
     return split_source(source, options, name=facts.name, title=title)
 
 

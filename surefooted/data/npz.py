@@ -11,8 +11,9 @@ import numpy as np
 
 from surefooted.components.component import Share, Whole, component
 from surefooted.data.images import Splits
+from surefooted.data.parts import group_parts, make_source, report_unread
 from surefooted.data.paths import locate
-from surefooted.data.split import ImageSource, ImageTable, SplitOptions, class_numbers, split_source
+from surefooted.data.split import ImageTable, SplitOptions, class_numbers, split_source
 from surefooted.errors import ArgumentError, DataError
 
 _CHANNELS = (1, 3)
@@ -32,13 +33,16 @@ def npz(
     """NumPy archive of arrays ``x_train, y_train, x_test, y_test``.
 
     Images are (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 from 0 to 255 or floats from 0 to 1; labels are class
-    indices, (N,) or (N, 1). An optional array of strings, ``classes``, names the classes. Nothing is unpickled.
+    indices from 0 without a gap, (N,) or (N, 1). An optional array of strings, ``classes``, names the classes; with it,
+    classes may have no images. ``x_val, y_val`` (or ``valid``, ``validation``, ``dev``) are validation images, or the
+    test split if there are no test images. A warning names arrays that are not read. Nothing is unpickled.
 
     Args:
         path: the file; a relative path is tried here first, then under the data root.
         layout: position of the channels; auto takes the axis of length 1 or 3.
-        test: share of the training images held out for testing, if there is no ``x_test``.
-        validation: share of the training images held out for validation; 0 for none.
+        test: share of the training images held out for testing, if there are no test and no validation images.
+        validation: share of the training images held out, if there are no validation images beside test images; 0 for
+            none.
         split_seed: seed of the split.
         train_limit: number of training images; 0 for all.
         test_limit: number of test images; 0 for all.
@@ -59,46 +63,62 @@ def npz(
         ((3, 8, 8), 10)
     """
     file = locate(path)
-    arrays = _read_arrays(file)
-    train = _read_table(arrays, "train", layout, file)
-    tests = _read_table(arrays, "test", layout, file) if {"x_test", "y_test"} & set(arrays) else None
-    classes = _class_names(arrays, [part.y for part in (train, tests) if part])
-    source = ImageSource(train, None, tests, classes, 255.0 if train.x.dtype == np.uint8 else 1.0)
+    arrays, parts = _read_arrays(file)
+    tables = {part: _read_table(arrays, name, layout) for part, name in parts.items()}
+    classes = _class_names(arrays, [table.y for table in tables.values()])
+    scale = 255.0 if tables["train"].x.dtype == np.uint8 else 1.0
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
+    source = make_source(tables, classes, name=file.stem, scale=scale)
     return split_source(source, options, name=file.stem, title=file.stem)
 
 
-def _read_arrays(file: Path) -> dict[str, np.ndarray]:
+def _read_arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays by name, and the name of each part: ``val`` of ``x_val, y_val``."""
     try:
         with zipfile.ZipFile(file):  # Checked before NumPy opens it: a single array or a pickle is not an archive.
             pass
         with np.load(file, allow_pickle=False) as archive:
-            names = ("x_train", "y_train", "x_test", "y_test", "classes")
-            return {name: archive[name] for name in names if name in archive}
+            parts = group_parts({name[2:] for name in archive if name[:2] in ("x_", "y_")}, repr(str(file)))
+            parts.setdefault("train", "train")
+            expected = [f"{prefix}_{name}" for name in parts.values() for prefix in "xy"]
+            if missing := [name for name in expected if name not in archive]:
+                raise DataError(
+                    f"{str(file)!r} has no array {missing[0]!r}; it has {', '.join(archive) or 'none'}. Rename them."
+                )
+            unread = [name for name in archive if name not in (*expected, "classes")]
+            report_unread(unread, str(file), f"Read are {', '.join(expected)} and classes.")
+            return {name: archive[name] for name in (*expected, "classes") if name in archive}, parts
+    except DataError:
+        raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{str(file)!r} cannot be read as a NumPy archive ({error}). Write it with np.savez, without objects."
         ) from None
 
 
-def _read_table(arrays: dict[str, np.ndarray], part: str, layout: str, file: Path) -> ImageTable:
+def _read_table(arrays: dict[str, np.ndarray], part: str, layout: str) -> ImageTable:
     x_name, y_name = f"x_{part}", f"y_{part}"
-    for name in (x_name, y_name):
-        if name not in arrays:
-            raise DataError(f"{str(file)!r} has no array {name!r}; it has {', '.join(arrays) or 'no known array'}.")
     x, y = arrays[x_name], arrays[y_name]
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-        raise DataError(
-            f"{y_name} is {y.dtype} {y.shape}; expected class indices (N,). Convert one-hot labels with y.argmax(1)."
-        )
-    if len(x) != len(y):
-        raise DataError(f"{x_name} has {len(x)} images, {y_name} {len(y)} labels; expected one label per image.")
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise DataError(f"{y_name} is {y.dtype} {y.shape}; expected class indices (N,). {_label_cure(y)}")
+    if x.shape[:1] != y.shape:
+        images = len(x) if x.ndim else "no"
+        raise DataError(f"{x_name} has {images} images, {y_name} {len(y)} labels; expected one label per image.")
     if len(y) == 0:
         raise DataError(f"{x_name} is empty; expected at least one image.")
     pixels = _channels_first(x, layout, x_name)
     return ImageTable(np.ascontiguousarray(_check_values(pixels, x_name)), y.astype(np.int64))
+
+
+def _label_cure(y: np.ndarray) -> str:
+    """How to make class indices of other labels."""
+    if y.ndim == 2:
+        return "Convert one-hot labels with y.argmax(1)."
+    if y.dtype.kind in "US":
+        return "Number the names with classes, y = np.unique(y, return_inverse=True), and store both."
+    return "Convert whole numbers with y.astype(int)."
 
 
 def _channels_first(x: np.ndarray, layout: str, name: str) -> np.ndarray:
@@ -122,14 +142,17 @@ def _check_values(x: np.ndarray, name: str) -> np.ndarray:
     if x.dtype == np.uint8:
         return x
     if not np.issubdtype(x.dtype, np.floating):
-        raise DataError(f"{name} is {x.dtype}; expected uint8 from 0 to 255 or floats from 0 to 1.")
+        raise DataError(
+            f"{name} is {x.dtype}; expected uint8 from 0 to 255 or floats from 0 to 1. Divide by the largest possible "
+            "value, or convert with x.astype(np.uint8) if it is 255."
+        )
     bad = np.flatnonzero(~np.isfinite(x).all((1, 2, 3)))
     if len(bad):
         raise DataError(f"{name} has NaN or infinity in {len(bad)} image(s), the first in row {bad[0]}.")
     low, high = x.min(), x.max()
     if low < 0 or high > 1:
         hint = "Divide by 255." if low >= 0 and 127 < high <= 255 else "Scale to [0, 1]."
-        raise DataError(f"{name} has floats from {low:g} to {high:g}; expected [0, 1]. {hint}")
+        raise DataError(f"{name} has floats from {low:.9g} to {high:.9g}; expected [0, 1]. {hint}")
     return x.astype(np.float32)
 
 

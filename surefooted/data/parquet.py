@@ -12,8 +12,9 @@ import numpy as np
 
 from surefooted.components.component import Share, Whole, component
 from surefooted.data.cache import cache_key, decode_cached
-from surefooted.data.decode import Encoded
+from surefooted.data.decode import Encoded, states_image_rules
 from surefooted.data.images import Splits
+from surefooted.data.parts import group_parts, is_ignored, make_source, part_named, report_unread
 from surefooted.data.paths import directory, locate, path_within
 from surefooted.data.split import ImageSource, ImageTable, SplitOptions, class_numbers, split_source
 from surefooted.errors import DataError
@@ -22,6 +23,7 @@ _BATCH = 256  # encoded images held at a time
 
 
 @component
+@states_image_rules
 def parquet(
     path: str | Path,
     *,
@@ -35,17 +37,19 @@ def parquet(
 ) -> Splits:
     """Directory of Parquet files in the image convention of Hugging Face.
 
-    Files are ``train-*.parquet`` and optionally ``test-*.parquet`` and ``validation-*.parquet``, each in one or more
-    shards. An image is a struct with ``bytes``, the encoded image file; a label is a class index. Class names come from
-    the files' ``huggingface`` metadata, if present. Decoded images are cached in SUREFOOTED_CACHE
-    (~/.cache/surefooted).
+    Files are ``train-*.parquet`` and optionally ``test-*.parquet`` and ``validation-*.parquet`` (or ``valid``, ``val``,
+    ``dev``), each in one or more shards. If there are no test files, the validation images are the test split. An image
+    is a struct with ``bytes``, the encoded image file; a label is a class index, from 0 without a gap. Class names come
+    from the files' ``huggingface`` metadata, if present; with them, classes may have no images. A warning names files
+    and columns that are not read. Decoded images are cached in SUREFOOTED_CACHE (~/.cache/surefooted).
 
     Args:
         path: the directory; a relative path is tried here first, then under the data root.
         image: name of the column of images.
         label: name of the column of class indices.
-        test: share of the training images held out for testing, if there are no test files.
-        validation: share of the training images held out, if there are no validation files; 0 for none.
+        test: share of the training images held out for testing, if there are no test and no validation files.
+        validation: share of the training images held out, if there are no validation files beside test files; 0 for
+            none.
         split_seed: seed of the split.
         train_limit: number of training images; 0 for all.
         test_limit: number of test images; 0 for all.
@@ -64,20 +68,24 @@ def parquet(
     folder = directory(locate(path))
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
     name = folder.resolve().name
-    return split_source(read_source(folder, image, label), options, name=name, title=name)
+    source = read_source(folder, image, label, report_columns=True)
+    return split_source(source, options, name=name, title=name)
 
 
-def read_source(folder: Path, image: str, label: str) -> ImageSource:
+def read_source(folder: Path, image: str, label: str, *, report_columns: bool = False) -> ImageSource:
     """Read all Parquet files of a directory.
 
     Args:
         folder: the directory.
         image: name of the column of images.
         label: name of the column of class indices.
+        report_columns: tell which other columns there are.
     """
-    shards = {part: find_shards(folder, part) for part in ("train", "validation", "test")}
-    if not shards["train"]:
-        raise DataError(f"There is no train-*.parquet in {str(folder)!r}. Check the path, or rename the files.")
+    shards = find_shards(folder)
+    read = {file.name for files in shards.values() for file in files}
+    entries = sorted(e.name for e in folder.iterdir() if e.suffix == ".parquet" or e.is_dir())
+    unread = [name for name in entries if name not in read and not is_ignored(name)]
+    report_unread(unread, str(folder), f"Read are the Parquet files of {', '.join(shards)} data.")
     names = {file: _read_names(file, image, label) for files in shards.values() for file in files}
     first = shards["train"][0]
     for file, others in names.items():
@@ -85,27 +93,41 @@ def read_source(folder: Path, image: str, label: str) -> ImageSource:
             raise DataError(
                 f"Class names differ: {first.name} has {names[first]}, {file.name} has {others}. Make them equal."
             )
-    labels = {part: _read_labels(files, label) for part, files in shards.items() if files}
+    if report_columns:
+        others = [column for column in _columns(first) if column not in (image, label)]
+        report_unread(others, f"Columns of {first}", f"Read are {image!r} and {label!r}.")
+    labels = {part: _read_labels(files, label) for part, files in shards.items()}
     classes = names[first] or class_numbers(*labels.values())
     tables = {part: ImageTable(_read_pixels(shards[part], image, len(y)), y) for part, y in labels.items()}
-    return ImageSource(tables["train"], tables.get("validation"), tables.get("test"), classes)
+    return make_source(tables, classes, name=folder.resolve().name)
 
 
-def find_shards(folder: Path, part: str) -> list[Path]:
-    """Parquet files of a part, in order.
+def find_shards(folder: Path) -> dict[str, list[Path]]:
+    """Parquet files of each part, in order.
 
     Raises:
         DataError: a shard is missing. An interrupted copy could otherwise pass for a smaller data set.
     """
-    files = [path_within(file, folder) for file in sorted(folder.glob(f"{part}-*.parquet"))]
-    for file in files:
-        numbers = re.search(r"-of-(\d+)\.parquet$", file.name)
-        if numbers and int(numbers[1]) != len(files):
-            raise DataError(
-                f"{str(folder)!r} has {len(files)} {part} file(s), but {file.name} is one of {int(numbers[1])}. "
-                "Copy the missing files, or remove the extra ones."
-            )
-    return files
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob("*.parquet")):
+        name = file.stem.partition("-")[0]
+        if part_named(name) and not is_ignored(file.name):
+            found.setdefault(name, []).append(path_within(file, folder))
+    parts = group_parts(found, repr(str(folder)))
+    if "train" not in parts:
+        entries = ", ".join(repr(entry.name) for entry in sorted(folder.iterdir())[:5]) or "nothing"
+        raise DataError(
+            f"There is no train-*.parquet in {str(folder)!r}, which has {entries}. Check the path, or rename the files."
+        )
+    for name, files in found.items():
+        for file in files:
+            numbers = re.search(r"-of-(\d+)(-[0-9a-f]+)?\.parquet$", file.name)  # the Hub may append a hash
+            if numbers and int(numbers[1]) != len(files):
+                raise DataError(
+                    f"{str(folder)!r} has {len(files)} {name} file(s), but {file.name} is one of {int(numbers[1])}. "
+                    "Copy the missing files, or remove the extra ones."
+                )
+    return {part: found[name] for part, name in parts.items()}
 
 
 def read_images(file: Path, image: str) -> Iterator[Encoded]:
@@ -150,6 +172,14 @@ def _read_names(file: Path, image: str, label: str) -> tuple[str, ...]:
     return _class_names(file, (schema.metadata or {}).get(b"huggingface"), label)
 
 
+def _columns(file: Path) -> list[str]:
+    """Names of all columns."""
+    import pyarrow.parquet as pq
+
+    with _readable(file), pq.ParquetFile(file) as table:
+        return list(table.schema_arrow.names)
+
+
 def _class_names(file: Path, metadata: bytes | None, label: str) -> tuple[str, ...]:
     if metadata is None:
         return ()
@@ -172,7 +202,9 @@ def _read_labels(files: list[Path], label: str) -> np.ndarray:
         with _readable(file), pq.ParquetFile(file) as table:
             column = table.read(columns=[label])[label]
             if column.null_count:
-                raise DataError(f"{file}: {column.null_count} rows have no label. Use a labelled set.")
+                raise DataError(
+                    f"{file}: {column.null_count} rows have no label. Use a labelled set, or remove these rows."
+                )
             parts.append(column.cast("int64").to_numpy())
     return np.concatenate(parts)
 

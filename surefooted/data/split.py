@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +15,10 @@ from torch import Tensor
 from surefooted.core.rng import Noise
 from surefooted.data import images
 from surefooted.data.images import Images, MappedImages, Splits
-from surefooted.errors import ArgumentError, DataError
+from surefooted.errors import ArgumentError, DataError, DataNotice
+
+# Defaults of all data sets: shares that a set with official test or validation images does not need.
+TEST_SHARE, VALIDATION_SHARE = 0.25, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +44,7 @@ class ImageSource:
         test: official test table, or None.
         classes: names of the classes in the order of their indices.
         scale: pixel value that becomes 1.0.
+        validation_is_test: whether the source calls its test table validation images.
     """
 
     train: ImageTable
@@ -46,6 +52,7 @@ class ImageSource:
     test: ImageTable | None
     classes: tuple[str, ...]
     scale: float = 255.0
+    validation_is_test: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,7 @@ def split_source(source: ImageSource, options: SplitOptions, *, name: str, title
         (12, 4, 4)
     """
     _check_source(source, name)
+    _report_unused(source, options, name)
     order, tests = shuffled_rows(len(source.train.y), options.split_seed, stream=0), source.train
     offset = 0
     if source.test is None:
@@ -123,14 +131,20 @@ def class_numbers(*labels: np.ndarray) -> tuple[str, ...]:
     """Class names of a source that has none: the numbers from 0 to the largest label.
 
     Raises:
-        DataError: the largest label is too large to be a class index.
+        DataError: the labels are not 0, 1, 2, ...: one is missing, so that it is unclear which class a label means.
     """
-    y = np.concatenate(labels)
-    largest = int(y.max(initial=0))
-    if largest >= len(y):
+    found = np.unique(np.concatenate(labels))
+    largest = int(found.max(initial=0))
+    if len(found) and found[0] >= 0 and len(found) <= largest:
+        if found[0] == 1 and len(found) == largest:
+            seen, cure = f"Labels are 1 to {largest}", "Subtract 1 from each"
+        else:
+            gap = int(np.flatnonzero(found != np.arange(len(found)))[0])
+            seen = f"There are {len(found)} labels from {found[0]} to {largest}, and none of them is {gap}"
+            cure = "Renumber them"
         raise DataError(
-            f"The largest label is {largest}, but there are only {len(y)} labels. Without class names, labels must be "
-            "class indices from 0. Renumber them, or store the names."
+            f"{seen}. Without class names, labels must be class indices 0, 1, 2, ..., without a gap. {cure}, or store "
+            "the names of all classes."
         )
     return tuple(str(label) for label in range(largest + 1))
 
@@ -162,6 +176,9 @@ def _check_source(source: ImageSource, name: str) -> None:
     """Check that there are images, of one shape and type, with labels within the classes."""
     tables = {"train": source.train, "validation": source.validation, "test": source.test}
     expected = source.train.x
+    twice = [repr(label) for label, count in Counter(source.classes).items() if count > 1]
+    if twice:
+        raise DataError(f"{name} has several classes of the name {', '.join(twice[:3])}; expected different names.")
     for part, table in tables.items():
         if table is None:
             continue
@@ -186,6 +203,23 @@ def _check_source(source: ImageSource, name: str) -> None:
             )
 
 
+def _report_unused(source: ImageSource, options: SplitOptions, name: str) -> None:
+    """Tell of classes without images, and of options that have no effect."""
+    for part, table in {"training": source.train, "test": source.test}.items():
+        counts = np.bincount(table.y, minlength=len(source.classes)) if table else np.ones(1)
+        if missing := [repr(source.classes[label]) for label in np.flatnonzero(counts == 0)]:
+            shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+            _warn(f"{name} has no {part} images of {len(missing)} of its {len(source.classes)} classes: {shown}.")
+    if source.test is not None and options.test not in (0, TEST_SHARE):
+        _warn(f"`data.test={options.test:g}` has no effect: {name} has test images of its own.")
+    if source.validation is not None and options.validation != VALIDATION_SHARE:
+        _warn(f"`data.validation={options.validation:g}` has no effect: {name} has validation images of its own.")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DataNotice, stacklevel=4)
+
+
 def _describe(x: np.ndarray) -> str:
     _, channels, height, width = x.shape
     return f"{height}×{width} with {channels} channel{'s' * (channels != 1)} of {x.dtype}"
@@ -198,4 +232,6 @@ def _checksum(source: ImageSource) -> str:
             digest.update(f"{table.x.dtype.str}{table.x.shape}".encode())
             digest.update(np.ascontiguousarray(table.x).data)
             digest.update(np.ascontiguousarray(table.y).data)
+    if source.validation_is_test:  # the same tables with the validation table as such are another set
+        digest.update(b"validation is test")
     return digest.hexdigest()

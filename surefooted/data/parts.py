@@ -1,0 +1,109 @@
+"""The parts of a data set in files: which names mean training, validation and test data, and what a missing part means.
+
+Names are those of Hugging Face ``datasets``, in any case. If a set has validation data but no test data, as ImageNet in
+folders has, the validation data are its test data: a share cut from the training data instead would be images that a
+model of others was trained on.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from surefooted.data.split import ImageSource, ImageTable
+from surefooted.errors import DataError, DataNotice
+
+PART_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+# Files that operating systems leave in folders, and documents that come with a data set.
+_SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "icon\r")
+_DOCUMENTS = ("readme", "license", "licence", "citation", "notice", "changelog")
+
+
+def part_named(name: str) -> str | None:
+    """The part that a folder or a file with this name holds; None if the name is of no part.
+
+    Example:
+        >>> part_named("Val"), part_named("extra")
+        ('validation', None)
+    """
+    return next((part for part, names in PART_NAMES.items() if name.lower() in names), None)
+
+
+def group_parts(names: Iterable[str], where: str) -> dict[str, str]:
+    """The name of each part.
+
+    Args:
+        names: names of folders, files or arrays; those of no part are left out.
+        where: place of the names, for messages.
+
+    Raises:
+        DataError: two names are of one part.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        if part := part_named(name):
+            if part in found:
+                raise DataError(
+                    f"{where} has {found[part]!r} and {name!r}, which both mean {part} data. Merge or rename them."
+                )
+            found[part] = name
+    return {part: found[part] for part in PART_NAMES if part in found}
+
+
+def make_source(
+    tables: Mapping[str, ImageTable], classes: tuple[str, ...], *, name: str, scale: float = 255.0
+) -> ImageSource:
+    """The source of a data set in files. Validation data are test data if there are no others.
+
+    Grey tables become colour if another table is colour.
+
+    Args:
+        tables: table per part; ``train`` is one of them.
+        classes: names of the classes in the order of their indices.
+        name: name of the data set, for messages.
+        scale: pixel value that becomes 1.0.
+    """
+    colour = any(table.x.shape[1:2] == (3,) for table in tables.values())
+    tables = {part: _to_colour(table) if colour else table for part, table in tables.items()}
+    validation, test = tables.get("validation"), tables.get("test")
+    promoted = test is None and validation is not None
+    if promoted:
+        validation, test = None, validation
+        warnings.warn(
+            f"{name} has validation data but no test data: the validation data are its test split. A validation split "
+            "is held out from the training data.",
+            DataNotice,
+            stacklevel=2,
+        )
+    return ImageSource(tables["train"], validation, test, classes, scale, validation_is_test=promoted)
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a file is left out without a word: its name begins with a dot, or an operating system made it."""
+    return name.startswith(".") or name.lower() in _SYSTEM_FILES
+
+
+def report_unread(names: Sequence[str], where: str, reason: str) -> None:
+    """Tell which entries of a data set are not read, documents aside.
+
+    Args:
+        names: the entries.
+        where: place of the entries.
+        reason: what is read.
+    """
+    names = [name for name in names if not name.lower().startswith(_DOCUMENTS)]
+    if names:
+        shown = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        warnings.warn(
+            f"{where}: {shown} {'is' if len(names) == 1 else 'are'} not read. {reason}", DataNotice, stacklevel=3
+        )
+
+
+def _to_colour(table: ImageTable) -> ImageTable:
+    return ImageTable(np.repeat(table.x, 3, axis=1), table.y) if table.x.shape[1:2] == (1,) else table
