@@ -2,6 +2,8 @@
 
 import io
 import json
+import sys
+import types
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +22,9 @@ def png(array, kind="PNG", **options):
 
 
 def drawn(n, seed, shape=(5, 6)):
-    """Random images and sorted labels, in the order of an image folder."""
+    """Random images and sorted labels of all classes, in the order of an image folder."""
     rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (n, *shape), dtype=np.uint8), np.sort(rng.integers(0, len(CLASSES), n))
+    return rng.integers(0, 256, (n, *shape), dtype=np.uint8), np.sort(np.arange(n) % len(CLASSES))
 
 
 def metadata(names, columns=("image", "label")):
@@ -70,15 +72,52 @@ def named_sets():
     return {name: component.facts for name, component in components.items() if hasattr(component, "facts")}
 
 
-def write_known_sets(root):
-    """Write a stand-in for each named data set: 200 training and 100 test images of its shape and classes."""
-    for name, facts in named_sets().items():
+def write_known_sets(root, *names):
+    """Write a stand-in for named data sets, by default all: 200 training and 100 test images of its shape."""
+    for name in names or named_sets():
+        facts = named_sets()[name]
         rng = np.random.default_rng(0)
         channels, height, width = facts.shape
         shape = (height, width) if channels == 1 else (height, width, channels)
         train, test = (
             (rng.integers(0, 256, (n, *shape), dtype=np.uint8), np.arange(n) % facts.classes) for n in (200, 100)
         )
-        names = [f"{k}" for k in range(facts.classes)]
-        write_parquet_set(root / name, train, test, names=names, columns=(facts.image, facts.label))
+        classes = [f"{k}" for k in range(facts.classes)]
+        write_parquet_set(root / name, train, test, names=classes, columns=(facts.image, facts.label))
     return root
+
+
+class HubSplit:
+    """The part of a ``datasets.Dataset`` that ``hub`` uses."""
+
+    def __init__(self, pictures, labels, encode=None, names=CLASSES):
+        self.pictures, self.labels, self.encode = pictures, labels, encode or png
+        image, label = type("Image", (), {})(), types.SimpleNamespace(names=list(names))
+        self.features = {"image": image, "label": label}
+
+    def select_columns(self, columns):
+        return self
+
+    def cast_column(self, column, kind):
+        return self
+
+    def with_format(self, kind):
+        return {"label": list(self.labels)}
+
+    def __len__(self):
+        return len(self.pictures)
+
+    def iter(self, batch_size):
+        for start in range(0, len(self), batch_size):
+            yield {"image": [{"bytes": self.encode(p)} for p in self.pictures[start : start + batch_size]]}
+
+
+def fake_hub(monkeypatch, load):
+    """Put a library in the place of ``datasets``."""
+    library = types.ModuleType("datasets")
+    library.load_dataset = load
+    library.Image = lambda decode: None
+    library.config = types.SimpleNamespace(
+        HF_CACHE_HOME="", HF_DATASETS_CACHE="", DOWNLOADED_DATASETS_PATH="", EXTRACTED_DATASETS_PATH=""
+    )
+    monkeypatch.setitem(sys.modules, "datasets", library)

@@ -141,7 +141,7 @@ def read_file(file: Path) -> bytes:
 def _walk(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[Path]:
     """Files of a folder and of all folders below it."""
     above = (*above, folder.resolve())
-    for entry in folder.iterdir():
+    for entry in path_within(folder, root).iterdir():
         if is_ignored(entry.name):
             continue
         if not path_within(entry, root).is_dir():
