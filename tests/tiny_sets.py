@@ -90,8 +90,9 @@ def write_known_sets(root, *names):
 class HubSplit:
     """The part of a ``datasets.Dataset`` that ``hub`` uses."""
 
-    def __init__(self, pictures, labels, encode=None, names=CLASSES):
-        self.pictures, self.labels, self.encode = pictures, labels, encode or png
+    def __init__(self, pictures, labels, encode=None, names=CLASSES, path=False):
+        self.pictures, self.labels, self.path = pictures, labels, path
+        self.encode = encode or png
         image, label = type("Image", (), {})(), types.SimpleNamespace(names=list(names))
         self.features = {"image": image, "label": label}
 
@@ -109,7 +110,8 @@ class HubSplit:
 
     def iter(self, batch_size):
         for start in range(0, len(self), batch_size):
-            yield {"image": [{"bytes": self.encode(p)} for p in self.pictures[start : start + batch_size]]}
+            batch = self.pictures[start : start + batch_size]
+            yield {"image": [{"bytes": None, "path": p} if self.path else {"bytes": self.encode(p)} for p in batch]}
 
 
 def fake_hub(monkeypatch, load):

@@ -13,7 +13,7 @@ from surefooted.components.component import Share, Whole, component
 from surefooted.data.cache import cache_key, decode_cached
 from surefooted.data.decode import IMAGE_SUFFIXES, Encoded, states_image_rules
 from surefooted.data.images import Splits
-from surefooted.data.parts import group_parts, is_ignored, make_source, report_unread
+from surefooted.data.parts import group_parts, is_ignored, make_source, report_overlap, report_unread
 from surefooted.data.paths import directory, locate, path_within
 from surefooted.data.split import ImageTable, SplitOptions, split_source
 from surefooted.errors import DataError, DataNotice
@@ -64,10 +64,10 @@ def folder(
         >>> import numpy as np
         >>> from PIL import Image
         >>> import surefooted as sf
-        >>> for name, level in (("black", 0), ("white", 255)):
+        >>> for name, level in (("black", 0), ("white", 200)):
         ...     Path("pictures/train", name).mkdir(parents=True)
         ...     for k in range(10):
-        ...         Image.fromarray(np.full((8, 8), level, np.uint8)).save(f"pictures/train/{name}/{k}.png")
+        ...         Image.fromarray(np.full((8, 8), level + k, np.uint8)).save(f"pictures/train/{name}/{k}.png")
         >>> splits = sf.data.folder("pictures")
         >>> splits.train.classes, splits.train.shape
         (('black', 'white'), (1, 8, 8))
@@ -81,19 +81,28 @@ def folder(
             f"{str(root)!r} are {', '.join(map(repr, found[:5])) or 'none'}."
         )
     unread = sorted(e.name for e in root.iterdir() if not is_ignored(e.name) and e.name not in parts.values())
-    report_unread(unread, str(root), f"Read are {', '.join(parts.values())}.")
+    report_unread(unread, repr(str(root)), f"Read are {', '.join(parts.values())}.")
     train = root / parts["train"]
     classes = tuple(sorted(class_folders(train, root)))
     _check_names(classes, train)
     tables = {part: _read_table(root / name, root, classes, part) for part, name in parts.items()}
     name = root.resolve().name
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
-    return split_source(make_source(tables, classes, name=name), options, name=name, title=name)
+    return report_overlap(split_source(make_source(tables, classes, name=name), options, name=name, title=name))
 
 
 def class_folders(part: Path, root: Path) -> set[str]:
     """Names of the folders of classes in a part of a data set."""
     return {entry.name for entry in path_within(part, root).iterdir() if entry.is_dir() and not is_ignored(entry.name)}
+
+
+def image_files(folder: Path, root: Path) -> list[Path]:
+    """Image files in a folder and in the folders below it, in the order of their paths.
+
+    Raises:
+        DataError: a file or a folder is a link out of the root.
+    """
+    return [file for file in sorted(_walk(folder, root)) if _is_image(file)]
 
 
 def class_files(part: Path, classes: Sequence[str], root: Path) -> list[list[Path]]:
@@ -105,29 +114,25 @@ def class_files(part: Path, classes: Sequence[str], root: Path) -> list[list[Pat
         DataError: a file or a folder is a link out of the root, or a file is an image of another format.
     """
     folders = [part / name for name in classes]
-    found = [sorted(_walk(folder, root, ())) if folder.is_dir() else [] for folder in folders]
-    entries = [entry for entry in part.iterdir() if not entry.is_dir() and not is_ignored(entry.name)]
-    unread = [file for file in (*sorted(entries), *chain(*found)) if file in entries or not _is_image(file)]
+    found = [sorted(_walk(folder, root)) if folder.is_dir() else [] for folder in folders]
+    loose = sorted(entry for entry in part.iterdir() if not entry.is_dir() and not is_ignored(entry.name))
+    unread = [*loose, *(file for file in chain(*found) if not _is_image(file))]
     for file in unread:
         if file.suffix.lower() in _OTHER_SUFFIXES:
             raise DataError(f"{str(file)!r} is an image of another format than PNG, JPEG, WebP or BMP. Convert it.")
     report_unread(
-        [str(file.relative_to(part)) for file in unread], str(part), "Read are images in the folders of classes."
+        [str(file.relative_to(part)) for file in unread], repr(str(part)), "Read are images in the folders of classes."
     )
     files = [list(filter(_is_image, of_class)) for of_class in found]
     below = [file for folder, of_class in zip(folders, files) for file in of_class if file.parent != folder]
     if below:
         warnings.warn(
-            f"{str(part)!r} has {len(below)} images in folders below those of the classes (the first is "
+            f"There are {len(below)} images in folders below those of the classes in {str(part)!r} (the first is "
             f"{str(below[0].relative_to(part))!r}): their class is the first folder of that path.",
             DataNotice,
             stacklevel=2,
         )
     return files
-
-
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in IMAGE_SUFFIXES
 
 
 def read_file(file: Path) -> bytes:
@@ -138,7 +143,11 @@ def read_file(file: Path) -> bytes:
         raise DataError(f"{str(file)!r} cannot be read: {error.strerror}.") from None
 
 
-def _walk(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _walk(folder: Path, root: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     """Files of a folder and of all folders below it."""
     above = (*above, folder.resolve())
     for entry in path_within(folder, root).iterdir():
@@ -146,7 +155,7 @@ def _walk(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[Path]:
             continue
         if not path_within(entry, root).is_dir():
             yield entry
-        elif entry.resolve() in above:
+        elif any(place.is_relative_to(entry.resolve()) for place in above):
             raise DataError(f"{str(entry)!r} is a link to a folder that contains it. Remove it.")
         else:
             yield from _walk(entry, root, above)

@@ -14,7 +14,7 @@ from surefooted.data.cache import cache_key, decode_cached
 from surefooted.data.decode import Encoded, states_image_rules
 from surefooted.data.folder import read_file
 from surefooted.data.images import Splits
-from surefooted.data.parts import make_source, report_unread
+from surefooted.data.parts import make_source, report_overlap, report_unread
 from surefooted.data.split import ImageTable, SplitOptions, split_source
 from surefooted.errors import ArgumentError, DataError, DependencyError
 
@@ -81,13 +81,13 @@ def hub(
     )
     classes = _class_names(found[train_split], name, image, label)
     others = [column for column in found[train_split].features if column not in (image, label)]
-    report_unread(others, f"Columns of {name}", f"Read are {image!r} and {label!r}.")
+    report_unread(others, f"the columns of {name}", f"Read are {image!r} and {label!r}.")
     roots = _file_roots(name)
     tables = {
         part: _read_table(found[split], image, label, f"{name}, {split}", roots) for part, split in splits.items()
     }
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
-    return split_source(make_source(tables, classes, name=name), options, name=name, title=name)
+    return report_overlap(split_source(make_source(tables, classes, name=name), options, name=name, title=name))
 
 
 def _load(name: str, config: str, revision: str) -> Any:

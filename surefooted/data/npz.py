@@ -11,7 +11,7 @@ import numpy as np
 
 from surefooted.components.component import Share, Whole, component
 from surefooted.data.images import Splits
-from surefooted.data.parts import group_parts, make_source, report_unread
+from surefooted.data.parts import group_parts, make_source, report_overlap, report_unread
 from surefooted.data.paths import locate
 from surefooted.data.split import ImageTable, SplitOptions, class_numbers, split_source
 from surefooted.errors import ArgumentError, DataError
@@ -57,7 +57,8 @@ def npz(
     Example:
         >>> import numpy as np
         >>> import surefooted as sf
-        >>> np.savez("waves.npz", x_train=np.zeros((40, 8, 8, 3), np.uint8), y_train=np.arange(40) % 2)
+        >>> x = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+        >>> np.savez("waves.npz", x_train=x, y_train=np.arange(40) % 2)
         >>> splits = sf.data.npz("waves.npz")
         >>> splits.train.shape, len(splits.test)
         ((3, 8, 8), 10)
@@ -69,7 +70,7 @@ def npz(
     scale = 255.0 if tables["train"].x.dtype == np.uint8 else 1.0
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
     source = make_source(tables, classes, name=file.stem, scale=scale)
-    return split_source(source, options, name=file.stem, title=file.stem)
+    return report_overlap(split_source(source, options, name=file.stem, title=file.stem))
 
 
 def _read_arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -86,7 +87,7 @@ def _read_arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
                     f"{str(file)!r} has no array {missing[0]!r}; it has {', '.join(archive) or 'none'}. Rename them."
                 )
             unread = [name for name in archive if name not in (*expected, "classes")]
-            report_unread(unread, str(file), f"Read are {', '.join(expected)} and classes.")
+            report_unread(unread, repr(str(file)), f"Read are {', '.join(expected)} and classes.")
             return {name: archive[name] for name in (*expected, "classes") if name in archive}, parts
     except DataError:
         raise

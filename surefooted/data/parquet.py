@@ -14,7 +14,7 @@ from surefooted.components.component import Share, Whole, component
 from surefooted.data.cache import cache_key, decode_cached
 from surefooted.data.decode import Encoded, states_image_rules
 from surefooted.data.images import Splits
-from surefooted.data.parts import group_parts, is_ignored, make_source, part_named, report_unread
+from surefooted.data.parts import group_parts, is_ignored, make_source, part_named, report_overlap, report_unread
 from surefooted.data.paths import directory, locate, path_within
 from surefooted.data.split import ImageSource, ImageTable, SplitOptions, class_numbers, split_source
 from surefooted.errors import DataError
@@ -69,7 +69,7 @@ def parquet(
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
     name = folder.resolve().name
     source = read_source(folder, image, label, report_columns=True)
-    return split_source(source, options, name=name, title=name)
+    return report_overlap(split_source(source, options, name=name, title=name))
 
 
 def read_source(folder: Path, image: str, label: str, *, report_columns: bool = False) -> ImageSource:
@@ -85,7 +85,7 @@ def read_source(folder: Path, image: str, label: str, *, report_columns: bool = 
     read = {file.name for files in shards.values() for file in files}
     entries = sorted(e.name for e in folder.iterdir() if e.suffix == ".parquet" or e.is_dir())
     unread = [name for name in entries if name not in read and not is_ignored(name)]
-    report_unread(unread, str(folder), f"Read are the Parquet files of {', '.join(shards)} data.")
+    report_unread(unread, repr(str(folder)), f"Read are the Parquet files of {', '.join(shards)} data.")
     names = {file: _read_names(file, image, label) for files in shards.values() for file in files}
     first = shards["train"][0]
     for file, others in names.items():
@@ -94,8 +94,8 @@ def read_source(folder: Path, image: str, label: str, *, report_columns: bool = 
                 f"Class names differ: {first.name} has {names[first]}, {file.name} has {others}. Make them equal."
             )
     if report_columns:
-        others = [column for column in _columns(first) if column not in (image, label)]
-        report_unread(others, f"Columns of {first}", f"Read are {image!r} and {label!r}.")
+        columns = [column for column in _columns(first) if column not in (image, label)]
+        report_unread(columns, f"the columns of {first}", f"Read are {image!r} and {label!r}.")
     labels = {part: _read_labels(files, label) for part, files in shards.items()}
     classes = names[first] or class_numbers(*labels.values())
     tables = {part: ImageTable(_read_pixels(shards[part], image, len(y)), y) for part, y in labels.items()}

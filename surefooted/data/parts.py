@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from surefooted.data.images import MappedImages, Splits
 from surefooted.data.split import ImageSource, ImageTable
 from surefooted.errors import DataError, DataNotice
 
@@ -76,12 +77,31 @@ def make_source(
     if promoted:
         validation, test = None, validation
         warnings.warn(
-            f"{name} has validation data but no test data: the validation data are its test split. A validation split "
-            "is held out from the training data.",
+            f"The data set {name!r} has validation data but no test data: the validation data are its test split. A "
+            "validation split is held out from the training data.",
             DataNotice,
             stacklevel=2,
         )
     return ImageSource(tables["train"], validation, test, classes, scale, validation_is_test=promoted)
+
+
+def report_overlap(splits: Splits) -> Splits:
+    """Tell how many test images are training images too. Sets too large for memory are not searched.
+
+    Returns:
+        The same splits.
+    """
+    if not isinstance(splits.train.x, MappedImages) and not isinstance(splits.test.x, MappedImages):
+        known = {hash(image.tobytes()) for image in splits.train.x.numpy()}
+        seen = sum(hash(image.tobytes()) in known for image in splits.test.x.numpy())
+        if seen:
+            warnings.warn(
+                f"The data set {splits.name!r} has {seen} test images (of {len(splits.test)}) that are training images "
+                "too, equal in all pixels. Results on them do not tell how a model does on new images.",
+                DataNotice,
+                stacklevel=2,
+            )
+    return splits
 
 
 def is_ignored(name: str) -> bool:
@@ -95,14 +115,11 @@ def report_unread(names: Sequence[str], where: str, reason: str) -> None:
     Args:
         names: the entries.
         where: place of the entries.
-        reason: what is read.
+        reason: sentence that says what is read.
     """
-    names = [name for name in names if not name.lower().startswith(_DOCUMENTS)]
-    if names:
+    if names := [name for name in names if not name.lower().startswith(_DOCUMENTS)]:
         shown = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        warnings.warn(
-            f"{where}: {shown} {'is' if len(names) == 1 else 'are'} not read. {reason}", DataNotice, stacklevel=3
-        )
+        warnings.warn(f"Not read in {where}: {shown}. {reason}", DataNotice, stacklevel=3)
 
 
 def _to_colour(table: ImageTable) -> ImageTable:

@@ -209,11 +209,16 @@ def _report_unused(source: ImageSource, options: SplitOptions, name: str) -> Non
         counts = np.bincount(table.y, minlength=len(source.classes)) if table else np.ones(1)
         if missing := [repr(source.classes[label]) for label in np.flatnonzero(counts == 0)]:
             shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-            _warn(f"{name} has no {part} images of {len(missing)} of its {len(source.classes)} classes: {shown}.")
-    if source.test is not None and options.test not in (0, TEST_SHARE):
-        _warn(f"`data.test={options.test:g}` has no effect: {name} has test images of its own.")
-    if source.validation is not None and options.validation != VALIDATION_SHARE:
-        _warn(f"`data.validation={options.validation:g}` has no effect: {name} has validation images of its own.")
+            _warn(
+                f"The data set {name!r} has no {part} images of {len(missing)} of its {len(source.classes)} classes: "
+                f"{shown}."
+            )
+    if source.test and options.test not in (0, TEST_SHARE):
+        _warn(f"`data.test={options.test:g}` has no effect: the data set {name!r} has test images of its own.")
+    if source.validation and options.validation != VALIDATION_SHARE:
+        _warn(
+            f"`data.validation={options.validation:g}` has no effect: the data set {name!r} has validation images of its own."
+        )
 
 
 def _warn(message: str) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
+from surefooted.components.component import Spec
+from surefooted.components.describe import non_default
+from surefooted.components.spec import parse_spec
 from surefooted.data.images import Images
 from surefooted.errors import DataError
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, without_location
@@ -19,8 +22,8 @@ def check_same_data(victims: Sequence[Source]) -> None:
     for data, identity in zip(known[1:], identities[1:]):
         if identity != identities[0]:
             raise DataError(
-                f"These networks were trained on different data, {known[0]} and {data}: test images of one may be "
-                "training images of the other. Train them on the same data with the same split."
+                f"These networks were trained on different data, {_describe(known[0])} and {_describe(data)}: test "
+                "images of one may be training images of the other. Train them on the same data with the same split."
             )
 
 
@@ -29,8 +32,8 @@ def check_same_set(victim: Source, surrogate: Source) -> None:
     one, other = training_data(victim), training_data(surrogate)
     if one and other and load_splits(one).checksum != load_splits(other).checksum:
         raise DataError(
-            f"The surrogate (`proxy`) was trained on {other}, but the target network on {one}. Use a surrogate trained "
-            "on the same data set."
+            f"The surrogate (`proxy`) was trained on {_describe(other)}, but the target network on {_describe(one)}. "
+            "Use a surrogate trained on the same data set."
         )
 
 
@@ -44,5 +47,11 @@ def check_unseen(victim: Source, data: ComponentSpec, images: Images, split: Spl
     if seen:
         raise DataError(
             f"{seen} of these {len(images)} images of the {split} split are training images: the network was trained "
-            f"on another split of the same data, {own}. Omit `data`, or give the options that it was trained with."
+            f"on another split of the same data, {_describe(own)}. Omit `data`, or give the options that it "
+            "was trained with."
         )
+
+
+def _describe(data: ComponentSpec) -> str:
+    """A data set as a call with the arguments that differ from their defaults, and the start of its checksum."""
+    return f"{Spec(*parse_spec(non_default('data', data)))} [{load_splits(data).checksum[:8]}]"
