@@ -274,10 +274,10 @@ def test_an_archive_with_test_arrays(tmp_path):
 
 
 def test_ambiguous_channels_must_be_given(tmp_path):
-    file = saved(tmp_path, x_train=np.zeros((10, 3, 4, 3), np.uint8))
+    file = saved(tmp_path, x_train=drawn(10, 0, (3, 4, 3))[0])
     refused("two axes have length 1 or 3.*`data.layout=nhwc`", data.npz, file)
     assert data.npz(file, layout="nchw").train.shape == (3, 4, 3)
-    assert data.npz(saved(tmp_path, x_train=np.zeros((10, 5, 6, 2), np.uint8)), layout="nhwc").train.shape == (2, 5, 6)
+    assert data.npz(saved(tmp_path, x_train=drawn(10, 0, (5, 6, 2))[0]), layout="nhwc").train.shape == (2, 5, 6)
     refused("no axis has length 1 or 3", data.npz, file)
     refused("layout = 'hwc'", data.npz, file, layout="hwc")
 

@@ -88,7 +88,8 @@ def folder(
     tables = {part: _read_table(root / name, root, classes, part) for part, name in parts.items()}
     name = root.resolve().name
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
-    return report_overlap(split_source(make_source(tables, classes, name=name), options, name=name, title=name))
+    source = report_overlap(make_source(tables, classes, name=name), name)
+    return split_source(source, options, name=name, title=name)
 
 
 def class_folders(part: Path, root: Path) -> set[str]:

@@ -87,7 +87,8 @@ def hub(
         part: _read_table(found[split], image, label, f"{name}, {split}", roots) for part, split in splits.items()
     }
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
-    return report_overlap(split_source(make_source(tables, classes, name=name), options, name=name, title=name))
+    source = report_overlap(make_source(tables, classes, name=name), name)
+    return split_source(source, options, name=name, title=name)
 
 
 def _load(name: str, config: str, revision: str) -> Any:

@@ -69,8 +69,8 @@ def npz(
     classes = _class_names(arrays, [table.y for table in tables.values()])
     scale = 255.0 if tables["train"].x.dtype == np.uint8 else 1.0
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
-    source = make_source(tables, classes, name=file.stem, scale=scale)
-    return report_overlap(split_source(source, options, name=file.stem, title=file.stem))
+    source = report_overlap(make_source(tables, classes, name=file.stem, scale=scale), file.stem)
+    return split_source(source, options, name=file.stem, title=file.stem)
 
 
 def _read_arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -68,8 +68,8 @@ def parquet(
     folder = directory(locate(path))
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
     name = folder.resolve().name
-    source = read_source(folder, image, label, report_columns=True)
-    return report_overlap(split_source(source, options, name=name, title=name))
+    source = report_overlap(read_source(folder, image, label, report_columns=True), name)
+    return split_source(source, options, name=name, title=name)
 
 
 def read_source(folder: Path, image: str, label: str, *, report_columns: bool = False) -> ImageSource:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from surefooted.data.images import MappedImages, Splits
+from surefooted.data import images
 from surefooted.data.split import ImageSource, ImageTable
 from surefooted.errors import DataError, DataNotice
 
@@ -85,23 +85,27 @@ def make_source(
     return ImageSource(tables["train"], validation, test, classes, scale, validation_is_test=promoted)
 
 
-def report_overlap(splits: Splits) -> Splits:
-    """Tell how many test images are training images too. Sets too large for memory are not searched.
+def report_overlap(source: ImageSource, name: str) -> ImageSource:
+    """Tell how many of a source's own test images are training images too. Sets too large for memory are not searched.
+
+    Args:
+        source: tables of the data set.
+        name: name of the data set, for messages.
 
     Returns:
-        The same splits.
+        The same source.
     """
-    if not isinstance(splits.train.x, MappedImages) and not isinstance(splits.test.x, MappedImages):
-        known = {hash(image.tobytes()) for image in splits.train.x.numpy()}
-        seen = sum(hash(image.tobytes()) in known for image in splits.test.x.numpy())
+    if source.test and source.train.x.nbytes + source.test.x.nbytes <= images.RESIDENT_LIMIT:
+        known = {hash(image.tobytes()) for image in source.train.x}
+        seen = sum(hash(image.tobytes()) in known for image in source.test.x)
         if seen:
             warnings.warn(
-                f"The data set {splits.name!r} has {seen} test images (of {len(splits.test)}) that are training images "
+                f"The data set {name!r} has {seen} test images (of {len(source.test.y)}) that are training images "
                 "too, equal in all pixels. Results on them do not tell how a model does on new images.",
                 DataNotice,
                 stacklevel=2,
             )
-    return splits
+    return source
 
 
 def is_ignored(name: str) -> bool:

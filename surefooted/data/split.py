@@ -217,7 +217,8 @@ def _report_unused(source: ImageSource, options: SplitOptions, name: str) -> Non
         _warn(f"`data.test={options.test:g}` has no effect: the data set {name!r} has test images of its own.")
     if source.validation and options.validation != VALIDATION_SHARE:
         _warn(
-            f"`data.validation={options.validation:g}` has no effect: the data set {name!r} has validation images of its own."
+            f"`data.validation={options.validation:g}` has no effect: the data set {name!r} has validation "
+            "images of its own."
         )
 
 
