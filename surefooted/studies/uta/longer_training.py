@@ -63,7 +63,9 @@ class LongerTraining(Chapter):
 
     def findings(self, store: Store) -> list[Finding]:
         compared = tables.compare_scores(self.long, store, "1", self.data)
-        return [*reproduction_findings(self.title, compared, f"printed-{self.name}"), self._score_finding(store)]
+        sampling = self.long.sampling()
+        reproduced = reproduction_findings(self.title, compared, sampling, f"printed-{self.name}")
+        return [*reproduced, self._score_finding(store)]
 
     def _score_finding(self, store: Store) -> Finding:
         rises = {

@@ -9,7 +9,7 @@ from surefooted.evaluation.metrics.intervals import Interval
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import load_splits
 from surefooted.report import Finding
-from surefooted.studies.claims import ZERO_TOLERANCE, claim_all, claim_equal, claim_gain, claim_zero, format_gain
+from surefooted.studies.claims import ZERO_TOLERANCE, claim_all, claim_equal, claim_gain, claim_zero, format_gain, judge
 from surefooted.studies.grid import Grid
 from surefooted.studies.uta.design import SingleMember
 from surefooted.studies.uta.grids import (
@@ -48,12 +48,13 @@ def best_score_finding(title: str, grid: Grid, store: Store, table: str, see: st
         for eps, gain in gains.items()
     )
     selection = "networks" if grid.seeds > 1 else "half of the images"
-    return Finding(
+    return judge(
         f"{title}: UTA-AT has the best score at {'almost ' if exceptions else ''}every test radius ({table}).",
         "holds" if better >= len(radii) - exceptions else "does not hold" if worse > exceptions else "unclear",
         "on the attacked images, best score of UTA-AT minus best score of PGD-AT, points; the best training is "
-        f"selected on the other {selection}: {each}; {grid.sampling()}",
-        see,
+        f"selected on the other {selection}: {each}",
+        grid.sampling(),
+        see=see,
     )
 
 
@@ -101,6 +102,7 @@ def overlap_radius_finding(title: str, grid: Grid, store: Store, see: str) -> Fi
         f"{title}: under PGD at ε = {OVERLAP_RADIUS:g} the accuracy of UTA-AT is close to 0 (appendix C.3).",
         list(accuracies.values()),
         f"accuracy at most {100 * accuracies[best].value:.1f} %, trained at {best:g}",
+        grid.sampling(),
         see=see,
     )
 
@@ -161,6 +163,7 @@ def _ensemble_findings(title: str, grid: Grid, store: Store, name: str) -> list[
             f"{title}: at test radii of 0.2 and more the robust accuracy of UTA-AT is 0 (section 5.2).",
             robust,
             f"robust accuracy at most {100 * max(share.value for share in robust):.1f} %",
+            grid.sampling(),
             see=see,
         ),
         claim_gain(

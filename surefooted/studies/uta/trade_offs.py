@@ -10,6 +10,7 @@ from surefooted.pipeline.tasks import Task
 from surefooted.report import Finding, Section
 from surefooted.studies import paper_comparison
 from surefooted.studies.chapters import Chapter
+from surefooted.studies.claims import Sampling
 from surefooted.studies.grid import Grid
 from surefooted.studies.paper_numbers import DATA_SET_TITLES
 from surefooted.studies.scope import Scope
@@ -70,7 +71,7 @@ class TradeOff(Chapter):
         title, grid, compared = self.title, self.grid, tables.compare_scores(self.grid, store, "1", self.data)
         scores, clean, under_pgd = (f"{item}-{self.name}" for item in ("scores", "clean-accuracy", "pgd-accuracy"))
         return [
-            *reproduction_findings(title, compared, f"printed-{self.name}"),
+            *reproduction_findings(title, compared, grid.sampling(), f"printed-{self.name}"),
             trade_off_findings.clean_accuracy_finding(title, grid, store, "figure 2", clean),
             trade_off_findings.best_score_finding(title, grid, store, "table 1", scores),
             trade_off_findings.robust_accuracy_finding(title, grid, store, scores),
@@ -133,7 +134,7 @@ class LatentTradeOff(Chapter):
         title, grid, name = self.title, self.grid, self.name
         see, clean = f"scores-{name}", f"clean-accuracy-{name}"
         return [
-            *reproduction_findings(title, self._compared(store), f"printed-{name}"),
+            *reproduction_findings(title, self._compared(store), grid.sampling(), f"printed-{name}"),
             trade_off_findings.clean_accuracy_finding(title, grid, store, "figure 13", clean),
             trade_off_findings.best_score_finding(title, grid, store, "table 2", see, exceptions=0),
             *trade_off_findings.latent_findings(title, grid, self.single_member, store, name),
@@ -190,7 +191,9 @@ class SeveralNetworks(Chapter):
         ]
 
 
-def reproduction_findings(title: str, compared: list[paper_comparison.CellComparison], see: str) -> list[Finding]:
+def reproduction_findings(
+    title: str, compared: list[paper_comparison.CellComparison], sampling: Sampling, see: str
+) -> list[Finding]:
     """The finding on the paper's printed scores, if there are any."""
     text = f"The paper's scores are reproduced ({title})."
-    return [paper_comparison.claim_reproduced(text, compared, see)] if compared else []
+    return [paper_comparison.claim_reproduced(text, compared, sampling, see)] if compared else []
