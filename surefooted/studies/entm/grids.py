@@ -81,8 +81,8 @@ def mnist_grid(
     )
 
 
-# The paper's methods on MNIST. Networks without adversarial training do not depend on clipping; those with it were trained
-# on adversarial examples within [0, 1].
+# The paper's methods on MNIST. Networks without adversarial training do not depend on clipping; those with it were
+# trained on adversarial examples within [0, 1].
 _UNCLIPPED_METHODS = ("Normal", "EntM", "ADP", "PAT", "PAT-EntM", "TRADES")
 
 
