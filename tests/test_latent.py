@@ -38,11 +38,17 @@ def batch():
 @pytest.mark.parametrize("make, features", [(lenet, (8, 120)), (several, (8, 3, 120))])
 def test_both_halves_together_are_the_network(make, features, batch):
     net = make().eval()
-    for stage in ("normalise", "conv1", "conv2", "fc1", "fc2"):
+    for stage in ("normalise", "conv1", "conv1.conv", "conv2", "fc1", "fc1.linear", "fc1.relu", "fc2"):
         victim = LatentVictim(net, stage)
         z = victim.lift(batch.x)
         assert torch.equal(victim(z), net(batch.x).view(-1, 8, 4))
-        assert stage != "fc1" or z.shape == features
+        assert not stage.startswith("fc1") or z.shape == features
+
+
+def test_a_dotted_stage_cuts_before_the_activation(batch):
+    net = lenet().eval()
+    before, after = (LatentVictim(net, stage).lift(batch.x) for stage in ("fc1.linear", "fc1"))
+    assert bool((before < 0).any()) and torch.equal(before.relu(), after)
 
 
 @pytest.mark.parametrize("make", [lenet, several])

@@ -19,7 +19,7 @@ from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import MCDropout, MemberOf, PredictTask, TrainTask, train_task
 from surefooted.report import write_page
-from surefooted.studies.claims import claim_all, claim_gain, discount_by_seed_spread, simultaneous
+from surefooted.studies.claims import claim_all, claim_gain, discount_by_seed_spread, over_seeds, simultaneous
 from surefooted.studies.entm import grids as entm_grids
 from surefooted.studies.entm import study as entm_study
 from surefooted.studies.entm.design import RANDOM_SEARCH_METHODS
@@ -33,6 +33,7 @@ from surefooted.studies.uta import study as uta_study
 from surefooted.studies.uta.overfitting_findings import overfitting_findings
 
 CPU = Runtime("cpu", threads=1)
+SEEDS = over_seeds(3)
 PAGES = {
     "entm": {
         *(
@@ -54,6 +55,8 @@ PAGES = {
             "scores-latent",
             "printed-latent",
             "latent-alone",
+            "scores-latent-before-relu-normalised",
+            "latent-before-relu-normalised-alone",
             "printed-mnist-normalised",
             "scores-several-mnist",
             "scores-longer-mnist-normalised",
@@ -102,7 +105,7 @@ def test_each_chapter_stands_alone(ran, tmp_path, monkeypatch):
 
 
 def test_chapters_of_each_size_have_names_of_their_own():
-    for size, few in {"smoke": 8, "cpu": 10, "paper": 13, "everything": 14}.items():
+    for size, few in {"smoke": 9, "cpu": 13, "paper": 16, "everything": 17}.items():
         with pytest.raises(InputError, match="Did you mean 'latent'") as refused:
             studies.uta(size=size, only=("latnt",))
         names = str(refused.value).partition("Available: ")[2].rstrip(".").split(", ")
@@ -161,13 +164,15 @@ def test_a_printed_cell_is_reproduced_within_two_points_or_inside_the_interval()
     ends = [CellComparison({"Method": "PAT"}, 0.5, Interval(ours, nan, nan, 100)) for ours in (0.4799, 0.48, 0.5201)]
     assert [task.is_reproduced for task in ends] == [False, True, False]
     assert (
-        claim_reproduced("All.", [near] * 9 + [off], "t").verdict == "holds"
-        and claim_reproduced("All.", [off], "t").verdict != "holds"
+        claim_reproduced("All.", [near] * 9 + [off], SEEDS, "t").verdict == "holds"
+        and claim_reproduced("All.", [off], SEEDS, "t").verdict != "holds"
     )
     ends = ((0.1, 1), (-1, 1), (-1, -0.1))
     three = ["holds", "unclear", "does not hold"]
-    assert [claim_gain("x", Interval(0, *end, 9), "").verdict for end in ends] == three
-    assert [claim_gain("x", Interval(0, low + 5, high + 5, 9), "", margin=5).verdict for low, high in ends] == three
+    assert [claim_gain("x", Interval(0, *end, 9), "", SEEDS).verdict for end in ends] == three
+    assert [
+        claim_gain("x", Interval(0, low + 5, high + 5, 9), "", SEEDS, margin=5).verdict for low, high in ends
+    ] == three
 
 
 def test_a_reproduced_cell_that_says_little_is_counted_in_the_caption():
@@ -193,11 +198,11 @@ def test_a_claim_on_every_case_needs_every_case_to_be_better():
         ((better, worse), "does not hold"),
         ((), "unclear"),
     ):
-        finding = claim_all("x", dict(zip("ab", gains)), "")
+        finding = claim_all("x", dict(zip("ab", gains)), "", SEEDS)
         assert finding.verdict == verdict
-    counts = claim_all("x", {"a": better, "b": unclear, "c": worse}, "").evidence
+    counts = claim_all("x", {"a": better, "b": unclear, "c": worse}, "", SEEDS).evidence
     assert "significantly better in 1 of 3 cases, worse in 1 (corrected for 3 comparisons)" in counts
-    assert claim_all("x", {"a": unclear, "b": better}, "", margin=-0.5).verdict == "holds"
+    assert claim_all("x", {"a": unclear, "b": better}, "", SEEDS, margin=-0.5).verdict == "holds"
 
 
 def test_the_worst_of_many_cases_is_corrected_for_their_number():
@@ -205,8 +210,8 @@ def test_the_worst_of_many_cases_is_corrected_for_their_number():
     for high, verdict in ((-0.5, "does not hold"), (-0.4, "unclear")):
         half = high + 1.5  # value -1.5, so the corrected upper bound is -1.5 + 1.43220 half: -0.068 and +0.075
         gains = {"worst": Interval(-1.5, -1.5 - half, high, 10**7)} | {f"{k}": Interval(0, -1, 1, 99) for k in range(9)}
-        assert claim_all("x", gains, "").verdict == verdict
-    assert claim_all("x", {"worst": Interval(-1.5, -2.6, -0.4, 10**7)}, "").verdict == "does not hold"
+        assert claim_all("x", gains, "", SEEDS).verdict == verdict
+    assert claim_all("x", {"worst": Interval(-1.5, -2.6, -0.4, 10**7)}, "", SEEDS).verdict == "does not hold"
     # With one degree of freedom the quantile at p is tan(π (p - 1/2)).
     factor = tan(0.4875 * pi) / tan(0.475 * pi)
     assert simultaneous(Interval(5, 4, 6, 2), 2) == pytest.approx((5, 5 - factor, 5 + factor, 2))
@@ -214,7 +219,7 @@ def test_the_worst_of_many_cases_is_corrected_for_their_number():
 
 
 def test_a_gain_is_unclear_if_two_seeds_differ_by_a_third_of_it():
-    sure = claim_gain("x", Interval(0.03, 0.02, 0.04, 9), "")
+    sure = claim_gain("x", Interval(0.03, 0.02, 0.04, 9), "", SEEDS)
     assert discount_by_seed_spread(sure, 0.03, 0.009, "PAT").verdict == "holds"
     assert discount_by_seed_spread(sure, 0.03, 0.011, "PAT").verdict == "unclear"
     assert "two seeds of PAT differ by 1.10 points" in discount_by_seed_spread(sure, 0.03, 0.011, "PAT").evidence

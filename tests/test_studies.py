@@ -27,6 +27,7 @@ from surefooted.studies.claims import (
     claim_gain_over_seeds,
     claim_zero,
     mean_difference,
+    over_seeds,
 )
 
 
@@ -95,6 +96,9 @@ def test_a_page_reads_each_artifact_once(ran, monkeypatch):
     assert set(reads.values()) == {2}  # another page reads anew what may have changed in the store
 
 
+SEEDS = over_seeds(3)
+
+
 def test_findings_are_judged_by_their_interval():
     assert claim_gain_over_seeds("a", [1.0, 1.1, 0.9], "gain").verdict == "holds"
     assert claim_gain_over_seeds("a", [-1.0, -1.1, -0.9], "gain").verdict == "does not hold"
@@ -104,12 +108,12 @@ def test_findings_are_judged_by_their_interval():
 
 def test_a_share_counts_as_zero_below_one_per_cent():
     none, some, half = (Interval(low, low, high, 1000) for low, high in ((0, 0.004), (0, 0.02), (0.5, 0.6)))
-    assert [claim_zero("a", shares, "").verdict for shares in ([none], [none, some], [none, half])] == [
+    assert [claim_zero("a", shares, "", SEEDS).verdict for shares in ([none], [none, some], [none, half])] == [
         *("holds", "unclear", "does not hold")
     ]
     # The tolerance itself, from either side.
     ends = ((0.0, 0.0099), (0.0, 0.0101), (0.0099, 0.03), (0.0101, 0.03))
-    assert [claim_zero("a", [Interval(0.01, *end, 1000)], "").verdict for end in ends] == [
+    assert [claim_zero("a", [Interval(0.01, *end, 1000)], "", SEEDS).verdict for end in ends] == [
         *("holds", "unclear", "unclear", "does not hold")
     ]
     assert Interval(0.0053, 0.0018, 0.0155, 565).percent() == "0.53 % [0.18, 1.55]"
@@ -117,17 +121,21 @@ def test_a_share_counts_as_zero_below_one_per_cent():
 
 def test_an_accuracy_is_judged_against_chance():
     def judge(low, high):
-        return claim_at_most("a", Interval((low + high) / 2, low, high, 1000), 0.1, "EntM under PGD40-48")
+        return claim_at_most("a", Interval((low + high) / 2, low, high, 1000), 0.1, "EntM under PGD40-48", SEEDS)
 
     ends = ((0.04, 0.08), (0.08, 0.12), (0.13, 0.17))
     assert [judge(*end).verdict for end in ends] == ["holds", "unclear", "does not hold"]
-    assert judge(0.13, 0.17).evidence == "EntM under PGD40-48 is 5.00 points above chance (10 %) [+3.00, +7.00]"
-    assert judge(0.04, 0.08).evidence == "EntM under PGD40-48 is 4.00 points below chance (10 %) [-6.00, -2.00]"
+    assert (
+        judge(0.13, 0.17).evidence == f"EntM under PGD40-48 is 5.00 points above chance (10 %) [+3.00, +7.00]; {SEEDS}"
+    )
+    assert (
+        judge(0.04, 0.08).evidence == f"EntM under PGD40-48 is 4.00 points below chance (10 %) [-6.00, -2.00]; {SEEDS}"
+    )
 
 
 def test_equivalence_needs_the_whole_interval_within_the_margin():
     ends = ((-0.004, 0.004), (-0.004, 0.006), (0.006, 0.01), (-0.01, -0.006))
-    verdicts = [claim_equal("a", Interval(0, *end, 9), "", within=0.005).verdict for end in ends]
+    verdicts = [claim_equal("a", Interval(0, *end, 9), "", SEEDS, within=0.005).verdict for end in ends]
     assert verdicts == ["holds", "unclear", "does not hold", "does not hold"]
 
 

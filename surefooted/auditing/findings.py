@@ -23,8 +23,10 @@ from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import AttackTask
 from surefooted.report import Finding
 from surefooted.report.page import Verdict
-from surefooted.studies.claims import claim_gain, mean_difference
+from surefooted.studies.claims import Sampling, claim_gain, mean_difference
 
+# An audit's claims are about one given network, so test images are all that varies.
+_OF_THIS_CLASSIFIER = Sampling("95 % interval over test images", None)
 METRICS = ("accuracy", "confidence", "overconfidence", "nll", "brier", "ece", "classwise_ece")
 
 
@@ -195,6 +197,7 @@ def _temperature_scaling_helps(f: AuditFindings) -> Finding:
         "Temperature scaling improves the probabilities.",
         mean_interval((before - after)[finite]),
         f"reduction in negative log-likelihood, {note}",
+        _OF_THIS_CLASSIFIER,
         see="calibration",
         unit=" nats",
     )
@@ -209,6 +212,7 @@ def _overconfident_near_the_boundary(f: AuditFindings) -> Finding:
         "The classifier is more over-confident on images close to the decision boundary (AR-AdaLS, figure 1).",
         mean_difference((sure - right)[f.level == 0], (sure - right)[f.level >= half]),
         f"overconfidence (confidence − accuracy), level 1 minus {upper}",
+        _OF_THIS_CLASSIFIER,
         see="levels",
     )
 

@@ -24,7 +24,8 @@ class LatentVictim:
     Attributes:
         net: a ``torch.nn.Sequential`` of named stages, as all networks of ``surefooted.nets`` are, or an ensemble of
             such networks.
-        stage: the last stage of the encoder, such as fc1 of a LeNet (120 wide in UTA).
+        stage: the last stage of the encoder, such as fc1 of a LeNet (120 wide in UTA). A dotted name ends the encoder
+            inside a stage: ``fc1.linear`` is fc1 before its ReLU.
         box: minimum and maximum of a feature.
 
     Raises:
@@ -67,10 +68,15 @@ class LatentVictim:
 
 
 def _split(net: nn.Module, stage: str) -> tuple[Sequence[nn.Module], Sequence[nn.Module]]:
-    """The stages up to the named one, and those after it."""
+    """The modules up to the named one, and those after it."""
+    outer, _, inner = stage.partition(".")
     stages = dict(net.named_children())
-    cut = list(stages).index(stage) + 1
-    return list(stages.values())[:cut], list(stages.values())[cut:]
+    cut = list(stages).index(outer) + 1
+    before, after = list(stages.values())[:cut], list(stages.values())[cut:]
+    if not inner:
+        return before, after
+    first, second = _split(before.pop(), inner)
+    return [*before, *first], [*second, *after]
 
 
 def _apply(stages: Sequence[nn.Module], x: Tensor) -> Tensor:
@@ -79,16 +85,22 @@ def _apply(stages: Sequence[nn.Module], x: Tensor) -> Tensor:
     return x
 
 
-def _check_stage(net: nn.Module, stage: str) -> None:
+def _check_stage(net: nn.Module, stage: str, *, within: bool = False) -> None:
+    """Refuse a name of no stage. ``within`` a stage, the last one may end the encoder: other stages follow."""
     if not isinstance(net, nn.Sequential):
         raise ModelError(
             f"An attack in a latent space needs a torch.nn.Sequential of named stages; got {type(net).__name__}. "
             "Wrap encoder and classifier in a torch.nn.Sequential, with names."
         )
-    stages = [name for name, _ in net.named_children()]
-    if stage not in stages[:-1]:
-        hint = f" {stage} is the last stage." if stage in stages else did_you_mean(stage, stages[:-1])
+    outer, _, inner = stage.partition(".")
+    children = dict(net.named_children())
+    stages, allowed = list(children), list(children) if within else list(children)[:-1]
+    if outer not in allowed:
+        hint = f" {outer} is the last stage." if outer in stages else did_you_mean(outer, allowed)
+        choice = "any" if within else "any but the last"
         raise ModelError(
-            f"There is no latent space after stage {stage!r}.{hint} The stages are {', '.join(stages)}; choose any but "
-            "the last."
+            f"There is no latent space after stage {outer!r}.{hint} The stages are {', '.join(stages)}; choose "
+            f"{choice}."
         )
+    if inner:
+        _check_stage(children[outer], inner, within=True)

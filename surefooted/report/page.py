@@ -18,7 +18,7 @@ from surefooted.report.cells import Column, TableCell, format_rows
 from surefooted.report.panel import Panel
 from surefooted.report.svg import render_figure
 
-Verdict = Literal["holds", "does not hold", "unclear"]
+Verdict = Literal["holds", "does not hold", "suggests it holds", "suggests it does not", "unclear"]
 VERDICTS: tuple[str, ...] = get_args(Verdict)
 
 

@@ -10,6 +10,7 @@ from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import Task, collect_provenance
 from surefooted.report import Finding, Page, Section
 from surefooted.studies.base import Study
+from surefooted.studies.scope import Scope
 
 
 class Chapter(ABC):
@@ -49,6 +50,10 @@ class Chapter(ABC):
     def notes(self) -> list[str]:
         """Reservations that the page states once, whichever chapters make them."""
         return []
+
+    def narrow(self, scope: Scope) -> Chapter:
+        """The same experiment in another scope. Chapters without trainings per method stay as they are."""
+        return self
 
 
 def combine_chapters(chapters: Sequence[Chapter], title: str, subtitle: str) -> Study:

@@ -1,14 +1,20 @@
 """Claims and their verdicts: a 95 % interval of what was measured decides whether a claim holds.
 
 A claim *holds* if its interval lies above the margin, *does not hold* if it lies below, and is *unclear* otherwise.
+
+One rule applies to all studies: a claim about methods is a claim about trainings. Where there are several trainings per
+method, the interval is over trainings. Where there is one, the interval covers test images only, and the verdict is at
+most *suggests it holds* or *suggests it does not*. If a second training of a method is known, a gain that is not more
+than ``SEED_SPREAD_FACTOR`` times the difference of the two is *unclear*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from math import hypot, isnan
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import hypot, isnan, nan, sqrt
+from statistics import fmean
+from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -25,6 +31,59 @@ TOLERANCE_NOTE = f"tolerance {100 * ZERO_TOLERANCE:g} %"
 # exceed three times this estimate in about a fifth of the cases.
 SEED_SPREAD_FACTOR = 3
 LEVEL = 0.95
+Member = TypeVar("Member")
+_FROM_ONE_TRAINING: dict[Verdict, Verdict] = {"holds": "suggests it holds", "does not hold": "suggests it does not"}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What an interval covers.
+
+    Attributes:
+        text: in words, for captions and evidence.
+        trainings: independent trainings per method that the numbers rest on; None for a claim about one given network,
+            as in an audit.
+
+    Example:
+        >>> str(over_seeds(3)), str(over_images())
+        ('95 % interval over 3 seeds', 'one training per method, 95 % interval over test images')
+    """
+
+    text: str
+    trainings: int | None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def over_seeds(seeds: int) -> Sampling:
+    """Intervals over several trainings per method."""
+    return Sampling(f"95 % interval over {seeds} seeds", seeds)
+
+
+def over_images() -> Sampling:
+    """Intervals over test images, of one training per method."""
+    return Sampling("one training per method, 95 % interval over test images", 1)
+
+
+def judge(text: str, verdict: Verdict, evidence: str, sampling: Sampling, *, see: str = "") -> Finding:
+    """A finding whose verdict goes no further than its trainings: from a single one it is at most *suggests*.
+
+    Args:
+        text: the claim.
+        verdict: what the numbers say.
+        evidence: the numbers, in words.
+        sampling: what their interval covers, and the trainings that they rest on.
+        see: name of the table or figure that shows the numbers.
+
+    Example:
+        >>> judge("A beats B.", "holds", "+2 points", over_images()).verdict
+        'suggests it holds'
+        >>> judge("A beats B.", "holds", "+2 points", over_seeds(3)).verdict
+        'holds'
+    """
+    limited = _FROM_ONE_TRAINING.get(verdict, verdict) if sampling.trainings == 1 else verdict
+    return Finding(text, limited, f"{evidence}; {sampling}", see)
 
 
 @runtime_checkable
@@ -46,7 +105,14 @@ class Gain(Protocol):
 
 
 def claim_gain(
-    text: str, gain: Gain, measure: str, *, see: str = "", sampling: str = "", margin: float = 0.0, unit: str = POINTS
+    text: str,
+    gain: Gain,
+    measure: str,
+    sampling: Sampling,
+    *,
+    see: str = "",
+    margin: float = 0.0,
+    unit: str = POINTS,
 ) -> Finding:
     """Judge a claim of a gain: it holds if the whole interval lies above the margin.
 
@@ -54,8 +120,8 @@ def claim_gain(
         text: the claim.
         gain: the measured difference with its interval.
         measure: the quantity and its two sides, such as "accuracy, UTA-AT minus PGD-AT".
+        sampling: what the interval covers.
         see: name of the table or figure that shows the numbers.
-        sampling: what the interval covers, such as "95 % interval over test images".
         margin: what the gain must exceed; below 0 for "not worse by more than".
         unit: unit of the printed numbers. Points and hundredths are printed multiplied by 100.
 
@@ -64,20 +130,20 @@ def claim_gain(
 
     Example:
         >>> from surefooted.evaluation.metrics.intervals import Interval
-        >>> finding = claim_gain("A beats B.", Interval(0.02, 0.01, 0.03, 100), "accuracy, A minus B")
+        >>> finding = claim_gain("A beats B.", Interval(0.02, 0.01, 0.03, 3), "accuracy, A minus B", over_seeds(3))
         >>> finding.verdict, finding.evidence
-        ('holds', 'accuracy, A minus B: +2.00 points [+1.00, +3.00]')
+        ('holds', 'accuracy, A minus B: +2.00 points [+1.00, +3.00]; 95 % interval over 3 seeds')
     """
     verdict: Verdict = "holds" if gain.low > margin else "does not hold" if gain.high < margin else "unclear"
     threshold = f", margin {_format_number(margin, unit)}" if margin else ""
-    return Finding(text, verdict, _join(f"{measure}: {format_gain(gain, unit)}{threshold}", sampling), see)
+    return judge(text, verdict, f"{measure}: {format_gain(gain, unit)}{threshold}", sampling, see=see)
 
 
-def claim_equal(text: str, gain: Gain, measure: str, *, within: float, see: str = "", sampling: str = "") -> Finding:
+def claim_equal(text: str, gain: Gain, measure: str, sampling: Sampling, *, within: float, see: str = "") -> Finding:
     """Judge a claim of equivalence: it holds if the whole interval lies within ±``within``.
 
     Args:
-        text, gain, measure, see, sampling: as for ``claim_gain``.
+        text, gain, measure, sampling, see: as for ``claim_gain``.
         within: largest difference, as a share, that still counts as equal.
 
     Returns:
@@ -85,22 +151,22 @@ def claim_equal(text: str, gain: Gain, measure: str, *, within: float, see: str 
 
     Example:
         >>> from surefooted.evaluation.metrics.intervals import Interval
-        >>> claim_equal("A equals B.", Interval(0.0, -0.004, 0.004, 100), "A minus B", within=0.01).verdict
+        >>> claim_equal("A equals B.", Interval(0.0, -0.004, 0.004, 3), "A minus B", over_seeds(3), within=0.01).verdict
         'holds'
     """
     inside, outside = -within < gain.low and gain.high < within, gain.low > within or gain.high < -within
     verdict: Verdict = "holds" if inside else "does not hold" if outside else "unclear"
     evidence = f"{measure}: {format_gain(gain)}, equivalence margin ±{100 * within:g} points"
-    return Finding(text, verdict, _join(evidence, sampling), see)
+    return judge(text, verdict, evidence, sampling, see=see)
 
 
 def claim_at_most(
-    text: str, accuracy: Interval, chance: float, subject: str, *, see: str = "", sampling: str = ""
+    text: str, accuracy: Interval, chance: float, subject: str, sampling: Sampling, *, see: str = ""
 ) -> Finding:
     """Judge a claim that an accuracy is no better than chance: it holds if the whole interval lies below.
 
     Args:
-        text, see, sampling: as for ``claim_gain``.
+        text, sampling, see: as for ``claim_gain``.
         accuracy: the measured accuracy with its interval.
         chance: accuracy of a random guess.
         subject: what the accuracy is of, such as "EntM under PGD40-48".
@@ -110,8 +176,9 @@ def claim_at_most(
 
     Example:
         >>> from surefooted.evaluation.metrics.intervals import Interval
-        >>> claim_at_most("EntM is at chance.", Interval(0.15, 0.13, 0.17, 900), 0.1, "EntM under PGD").evidence
-        'EntM under PGD is 5.00 points above chance (10 %) [+3.00, +7.00]'
+        >>> above = Interval(0.15, 0.13, 0.17, 3)
+        >>> claim_at_most("EntM is at chance.", above, 0.1, "EntM under PGD", over_seeds(3)).evidence
+        'EntM under PGD is 5.00 points above chance (10 %) [+3.00, +7.00]; 95 % interval over 3 seeds'
     """
     low, high = accuracy.low - chance, accuracy.high - chance
     verdict: Verdict = "holds" if high < 0 else "does not hold" if low > 0 else "unclear"
@@ -119,14 +186,14 @@ def claim_at_most(
     bounds = "" if isnan(low) else f" [{_format_number(low, POINTS)}, {_format_number(high, POINTS)}]"
     side = "below" if distance < 0 else "above"
     evidence = f"{subject} is {100 * abs(distance):.2f} points {side} chance ({100 * chance:g} %){bounds}"
-    return Finding(text, verdict, _join(evidence, sampling), see)
+    return judge(text, verdict, evidence, sampling, see=see)
 
 
-def claim_zero(text: str, shares: Sequence[Interval], evidence: str, *, see: str = "") -> Finding:
+def claim_zero(text: str, shares: Sequence[Interval], evidence: str, sampling: Sampling, *, see: str = "") -> Finding:
     """Judge a claim that shares are 0: it holds if all intervals lie below ``ZERO_TOLERANCE``.
 
     Args:
-        text, see: as for ``claim_gain``.
+        text, sampling, see: as for ``claim_gain``.
         shares: the shares with their intervals.
         evidence: the numbers, in words.
 
@@ -135,21 +202,21 @@ def claim_zero(text: str, shares: Sequence[Interval], evidence: str, *, see: str
 
     Example:
         >>> from surefooted.evaluation.metrics.intervals import Interval
-        >>> claim_zero("Nothing withstands.", [Interval(0.0, 0.0, 0.004, 1000)], "0 of 1000").verdict
+        >>> claim_zero("Nothing withstands.", [Interval(0.0, 0.0, 0.004, 3)], "0 of 1000", over_seeds(3)).verdict
         'holds'
     """
     zero = all(share.high < ZERO_TOLERANCE for share in shares)
     positive = any(share.low > ZERO_TOLERANCE for share in shares)
-    return Finding(text, "holds" if zero else "does not hold" if positive else "unclear", evidence, see)
+    return judge(text, "holds" if zero else "does not hold" if positive else "unclear", evidence, sampling, see=see)
 
 
 def claim_all(
     text: str,
     gains: Mapping[str, Interval],
     measure: str,
+    sampling: Sampling,
     *,
     see: str = "",
-    sampling: str = "",
     margin: float = 0.0,
 ) -> Finding:
     """Judge a claim on every one of several cases: it holds if every case is significantly better.
@@ -159,7 +226,7 @@ def claim_all(
     simultaneous ones (Bonferroni).
 
     Args:
-        text, measure, see, sampling: as for ``claim_gain``.
+        text, measure, sampling, see: as for ``claim_gain``.
         gains: the gain in each case, with its Student t interval of 95 %, by the case's name.
         margin: what every gain must exceed; below 0 for "nowhere worse by more than".
 
@@ -171,7 +238,7 @@ def claim_all(
     Example:
         >>> from surefooted.evaluation.metrics.intervals import Interval
         >>> better, unclear = Interval(0.02, 0.01, 0.03, 100), Interval(0.0, -0.01, 0.01, 100)
-        >>> claim_all("A beats B.", {"at 0.1": better, "at 0.2": unclear}, "A minus B").verdict
+        >>> claim_all("A beats B.", {"at 0.1": better, "at 0.2": unclear}, "A minus B", over_seeds(3)).verdict
         'unclear'
     """
     better = sum(gain.low > margin for gain in gains.values())
@@ -181,7 +248,7 @@ def claim_all(
     threshold = f", margin {_format_number(margin, POINTS)}" if margin else ""
     counts = f"significantly better in {better} of {len(gains)} cases, worse in {worse}"
     corrected = f" (corrected for {len(gains)} comparisons)" if len(gains) > 1 else ""
-    return Finding(text, verdict, _join(f"{measure}, points: {values}{threshold}; {counts}{corrected}", sampling), see)
+    return judge(text, verdict, f"{measure}, points: {values}{threshold}; {counts}{corrected}", sampling, see=see)
 
 
 def claim_gain_over_seeds(
@@ -200,8 +267,7 @@ def claim_gain_over_seeds(
         >>> claim_gain_over_seeds("A beats B.", [0.010, 0.011, 0.009], "accuracy, A minus B").verdict
         'holds'
     """
-    sampling = f"95 % interval over {len(gains)} seeds"
-    return claim_gain(text, seed_interval(gains), measure, see=see, sampling=sampling, margin=margin, unit=unit)
+    return claim_gain(text, seed_interval(gains), measure, over_seeds(len(gains)), see=see, margin=margin, unit=unit)
 
 
 def discount_by_seed_spread(finding: Finding, gain: float, seed_difference: float, networks: str) -> Finding:
@@ -273,6 +339,72 @@ def mean_difference(first: Tensor, second: Tensor) -> Interval:
     return Interval(value, value - half, value + half, one.n + other.n)
 
 
+def jackknife_interval(*groups: Jackknife) -> Interval:
+    """A statistic of a group of networks, or its difference between two groups, with a 95 % interval over networks.
+
+    A quantity that is measured on a group of networks, such as the variance of their predictions, has one value per
+    group. Its standard error comes from the values that the group has without each of its networks.
+
+    Args:
+        groups: the statistic of one group, or of two independent groups of which the second is subtracted.
+
+    Returns:
+        Student's t interval, with Welch's degrees of freedom for two groups; its bounds are nan if a group has fewer
+        than three networks.
+
+    Reference: Efron and Stein 1981 (on average the jackknife does not underestimate a variance).
+
+    Example:
+        >>> one, other = Jackknife(3.0, (2.9, 3.0, 3.1)), Jackknife(1.0, (1.0, 1.1, 0.9))
+        >>> gain = jackknife_interval(one, other)
+        >>> gain.value, gain.low > 0
+        (2.0, True)
+    """
+    from scipy.stats import t
+
+    value = groups[0].value - sum(group.value for group in groups[1:])
+    counts = [len(group.without) for group in groups]
+    if min(counts) < 3:
+        return Interval(value, nan, nan, sum(counts))
+    errors = [group.squared_error for group in groups]
+    if not (total := sum(errors)):
+        return Interval(value, value, value, sum(counts))
+    freedom = total**2 / sum(error**2 / (count - 1) for error, count in zip(errors, counts))
+    half = float(t.isf((1 - LEVEL) / 2, freedom)) * sqrt(total)
+    return Interval(value, value - half, value + half, sum(counts))
+
+
+@dataclass(frozen=True)
+class Jackknife:
+    """A statistic of a group of networks.
+
+    Attributes:
+        value: of the whole group.
+        without: of the group without each of its networks in turn.
+
+    Example:
+        >>> from statistics import fmean
+        >>> group = Jackknife.of(fmean, [1.0, 2.0, 3.0])
+        >>> group.value, group.without, round(group.squared_error, 3)  # of a mean: the variance / n
+        (2.0, (2.5, 2.0, 1.5), 0.333)
+    """
+
+    value: float
+    without: tuple[float, ...]
+
+    @classmethod
+    def of(cls, statistic: Callable[[Sequence[Member]], float], members: Sequence[Member]) -> Jackknife:
+        """Measure a statistic on a group, and on the group without each member."""
+        rest = [[*members[:i], *members[i + 1 :]] for i in range(len(members))] if len(members) > 2 else []
+        return cls(statistic(members), tuple(statistic(part) for part in rest))
+
+    @property
+    def squared_error(self) -> float:
+        """Squared standard error of the statistic over networks."""
+        n, mean = len(self.without), fmean(self.without)
+        return (n - 1) / n * sum((value - mean) ** 2 for value in self.without)
+
+
 def format_gain(gain: Gain, unit: str = POINTS) -> str:
     """A gain with its interval as text.
 
@@ -283,10 +415,6 @@ def format_gain(gain: Gain, unit: str = POINTS) -> str:
     """
     value, low, high = (_format_number(float(part), unit) for part in (gain.value, gain.low, gain.high))
     return f"{value}{unit}, too few values for an interval" if isnan(gain.low) else f"{value}{unit} [{low}, {high}]"
-
-
-def _join(evidence: str, sampling: str) -> str:
-    return f"{evidence}; {sampling}" if sampling else evidence
 
 
 def _format_number(value: float, unit: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
+from torch import Tensor
 
 from surefooted.components.component import component
 from surefooted.evaluation.metrics import accuracy, debiased_ece, ece
@@ -12,7 +14,14 @@ from surefooted.evaluation.metrics.stability import variance_of_each
 from surefooted.pipeline.tasks import collect_provenance
 from surefooted.report import Finding, Page, Section
 from surefooted.studies.base import Study
-from surefooted.studies.claims import HUNDREDTHS, claim_gain, claim_gain_over_seeds, mean_difference
+from surefooted.studies.claims import (
+    HUNDREDTHS,
+    Jackknife,
+    claim_gain,
+    claim_gain_over_seeds,
+    jackknife_interval,
+    over_seeds,
+)
 from surefooted.studies.method_comparison import figures, tables
 from surefooted.studies.method_comparison.design import ComparisonResults, MethodComparison
 from surefooted.studies.ranking import NEAREST_BOUNDARY, NEAREST_BOUNDARY_QUICK
@@ -138,7 +147,7 @@ def _level_findings(r: ComparisonResults) -> list[Finding]:
     """AR-AdaLS's observation that images close to the decision boundary are badly calibrated and unstable."""
     # A binned error is biased upwards, more so where accuracy is low; the debiased one is not.
     errors = r.metric_by_level("Vanilla", debiased_ece)
-    variances = variance_of_each([p.log_p for p in r.clean_predictions("Vanilla")])
+    networks = [p.log_p for p in r.clean_predictions("Vanilla")]
     level, half = r.levels[0], r.comparison.levels // 2
     compared = f"level 1 minus levels {half + 1}–{r.comparison.levels}"
     return [
@@ -150,10 +159,16 @@ def _level_findings(r: ComparisonResults) -> list[Finding]:
         ),
         claim_gain(
             "Predictions are less stable in the least robust tenth than in the more robust half (AR-AdaLS, figure 1).",
-            mean_difference(variances[level == 0], variances[level >= half]),
+            jackknife_interval(Jackknife.of(lambda part: _variance_gain(part, level, half), networks)),
             f"variance over seeds, {compared}",
             see="levels",
-            sampling=f"variance of {r.comparison.seeds} networks, 95 % interval over test images",
+            sampling=over_seeds(r.comparison.seeds),
             unit=HUNDREDTHS,
         ),
     ]
+
+
+def _variance_gain(log_ps: Sequence[Tensor], level: Tensor, half: int) -> float:
+    """Variance over networks in the first level minus that in the levels from ``half``."""
+    variances = variance_of_each(log_ps)
+    return float(variances[level == 0].mean() - variances[level >= half].mean())

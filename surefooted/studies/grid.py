@@ -29,6 +29,7 @@ from surefooted.pipeline.tasks import (
     load_splits,
     train_task,
 )
+from surefooted.studies.claims import Sampling, over_images, over_seeds
 
 # A page that has grids of one seed says this once.
 SINGLE_TRAINING_NOTE = "Where there is one training per method, intervals cover test-set sampling, not training seeds."
@@ -218,9 +219,9 @@ class Grid:
             f"{len(splits.train)} training, {len(splits.test)} test images.{ensembles if joint else ''}"
         )
 
-    def sampling(self) -> str:
+    def sampling(self) -> Sampling:
         """What the intervals of this grid cover."""
-        return "95 % interval over test images" if self.seeds == 1 else f"95 % interval over {self.seeds} seeds"
+        return over_images() if self.seeds == 1 else over_seeds(self.seeds)
 
     def notes(self) -> list[str]:
         """Reservations that a page states once."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from surefooted.report import Column, Finding, Interval, Table
 from surefooted.report.page import Verdict
+from surefooted.studies.claims import Sampling, judge
 
 # A printed number is known to about a point, and two runs differ by about as much.
 REPRODUCED_WITHIN = 0.02
@@ -100,12 +101,13 @@ def reproduction_summary(cells: Sequence[CellComparison]) -> str:
     return f"We reproduce {reproduced} of {len(cells)} cells ({criterion})."
 
 
-def claim_reproduced(text: str, cells: Sequence[CellComparison], see: str) -> Finding:
+def claim_reproduced(text: str, cells: Sequence[CellComparison], sampling: Sampling, see: str) -> Finding:
     """Judge the claim that a paper's table is reproduced: it holds if at least nine of ten cells are.
 
     Args:
         text: the claim.
         cells: the cells of the table.
+        sampling: what our intervals cover.
         see: name of the table that compares them.
 
     Returns:
@@ -113,13 +115,14 @@ def claim_reproduced(text: str, cells: Sequence[CellComparison], see: str) -> Fi
 
     Example:
         >>> from surefooted.report import Interval
+        >>> from surefooted.studies.claims import over_seeds
         >>> cell = CellComparison({"Method": "PAT"}, 0.50, Interval(0.51, 0.49, 0.53))
-        >>> claim_reproduced("Table 1 is reproduced.", [cell], "table-1").verdict
+        >>> claim_reproduced("Table 1 is reproduced.", [cell], over_seeds(3), "table-1").verdict
         'holds'
     """
     share = sum(cell.is_reproduced for cell in cells) / len(cells)
     verdict: Verdict = "holds" if share >= 0.9 else "does not hold" if share < 0.5 else "unclear"
-    return Finding(text, verdict, reproduction_summary(cells), see)
+    return judge(text, verdict, reproduction_summary(cells), sampling, see=see)
 
 
 def _caveats(cells: Sequence[CellComparison]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,11 +17,20 @@ from surefooted.evaluation.metrics.stability import variance_of_each
 from surefooted.report import Finding
 from surefooted.studies.ar_adals.design import JOINT_AR_ADALS
 from surefooted.studies.ar_adals.results import ShiftResults
-from surefooted.studies.claims import HUNDREDTHS, claim_gain, claim_gain_over_seeds, format_gain, mean_difference
+from surefooted.studies.claims import (
+    HUNDREDTHS,
+    Jackknife,
+    Sampling,
+    claim_gain,
+    claim_gain_over_seeds,
+    format_gain,
+    jackknife_interval,
+    over_seeds,
+)
 
 _SINGLE_METHODS = ("Vanilla", "LS", "AdaLS", "AR-AdaLS")
 # Of what is measured once per method.
-_ONE_ENSEMBLE = "one ensemble per method, 95 % interval over test images"
+_ONE_ENSEMBLE = Sampling("one ensemble per method, 95 % interval over test images", 1)
 
 
 def findings(n: ShiftResults) -> list[Finding]:
@@ -33,7 +44,7 @@ def _level_findings(n: ShiftResults) -> list[Finding]:
     # A binned error is biased upwards, more so where accuracy is low; the debiased one is not.
     errors = [by_level(debiased_ece, p, level) for p, level in zip(n.clean["Vanilla"], n.levels)]
     error = "debiased calibration error (root mean square)"
-    variances = variance_of_each([p.log_p for p in n.clean["Vanilla"]])
+    networks = [p.log_p for p in n.clean["Vanilla"]]
     return [
         claim_gain_over_seeds(
             "The less robust half of the images is worse calibrated than the other half (figure 1).",
@@ -49,10 +60,10 @@ def _level_findings(n: ShiftResults) -> list[Finding]:
         ),
         claim_gain(
             "Predictions of less robust images are less stable (figure 1).",
-            mean_difference(variances[n.levels[0] == 0], variances[n.levels[0] >= half]),
+            jackknife_interval(Jackknife.of(lambda part: _level_gain(part, n.levels[0], half), networks)),
             f"variance, level 1 minus levels {half + 1}–{last}",
             see="level-variance",
-            sampling=_variance_sampling(n),
+            sampling=over_seeds(n.design.seeds),
             unit=HUNDREDTHS,
         ),
     ]
@@ -125,7 +136,9 @@ def _ensemble_findings(n: ShiftResults) -> list[Finding]:
                 seed_interval((error[other] - error[JOINT_AR_ADALS]).tolist()),
                 f"ECE, mean over intensities, Ensemble of {other} minus AR-AdaLS of Ensemble",
                 see="ece-ensembles",
-                sampling=f"one ensemble per method, 95 % interval over {len(n.design.types)} corruption types",
+                sampling=Sampling(
+                    f"one ensemble per method, 95 % interval over {len(n.design.types)} corruption types", 1
+                ),
             )
             for other in _SINGLE_METHODS
         ),
@@ -134,22 +147,24 @@ def _ensemble_findings(n: ShiftResults) -> list[Finding]:
 
 def _stability_findings(n: ShiftResults) -> list[Finding]:
     """Variance over networks under shift (figure 3, table 2)."""
-    variance = {name: n.image_variance(name) for name in _SINGLE_METHODS}
+    variance = {name: n.variance_jackknife(name) for name in _SINGLE_METHODS}
     return [
         claim_gain(
             f"AR-AdaLS is more stable under shift than {other} (figure 3, table 2).",
-            mean_interval(variance[other] - variance["AR-AdaLS"]),
+            jackknife_interval(variance[other], variance["AR-AdaLS"]),
             f"variance, mean over types and intensities, {other} minus AR-AdaLS",
             see="variances",
-            sampling=_variance_sampling(n),
+            sampling=over_seeds(n.design.seeds),
             unit=HUNDREDTHS,
         )
         for other in _SINGLE_METHODS[:-1]
     ]
 
 
-def _variance_sampling(n: ShiftResults) -> str:
-    return f"variance of {n.design.seeds} networks per method, 95 % interval over test images"
+def _level_gain(log_ps: Sequence[Tensor], level: Tensor, half: int) -> float:
+    """Variance over networks in the first level minus that in the levels from ``half``."""
+    variances = variance_of_each(log_ps)
+    return float(variances[level == 0].mean() - variances[level >= half].mean())
 
 
 def _overconfidence(p: Predictions) -> Float[Tensor, " n"]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -15,11 +17,12 @@ from surefooted.core.predictions import Predictions
 from surefooted.core.types import log_mean_softmax
 from surefooted.evaluation.metrics.functional import Metric
 from surefooted.evaluation.metrics.levels import levels_of
-from surefooted.evaluation.metrics.stability import variance, variance_of_each
+from surefooted.evaluation.metrics.stability import variance
 from surefooted.evaluation.recalibration import temperature_scaling
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import BestOfSweep, MemberOf
 from surefooted.studies.ar_adals.design import JOINT_AR_ADALS, ShiftDesign
+from surefooted.studies.claims import Jackknife
 
 # Predictions of the baseline after temperature scaling, fitted on the validation images of each network.
 TEMPERATURE_SCALED = "Vanilla + temperature"
@@ -116,11 +119,9 @@ class ShiftResults:
         kinds = [[variance([p.log_p for p in same]) for same in zip(*runs)] for runs in zip(*self.shifted[name])]
         return torch.tensor(kinds, dtype=torch.float64)
 
-    def image_variance(self, name: str) -> Float[Tensor, " n"]:
-        """Variance of each image under shift, averaged over types and intensities."""
-        same = [[list(networks) for networks in zip(*kinds)] for kinds in zip(*self.shifted[name])]
-        variances = [variance_of_each([p.log_p for p in networks]) for kind in same for networks in kind]
-        return torch.stack(variances).mean(0)
+    def variance_jackknife(self, name: str) -> Jackknife:
+        """Variance under shift, averaged over types and intensities, also without each of the networks."""
+        return Jackknife.of(_variance_under_shift, self.shifted[name])
 
     # Sweeps
 
@@ -163,6 +164,11 @@ def average_predictions(parts: list[Predictions]) -> Predictions:
         0.7
     """
     return parts[0]._replace(log_p=log_mean_softmax(torch.stack([p.log_p for p in parts])))
+
+
+def _variance_under_shift(networks: Sequence[list[list[Predictions]]]) -> float:
+    """Variance over networks, averaged over types and intensities."""
+    return fmean(variance([p.log_p for p in same]) for kinds in zip(*networks) for same in zip(*kinds))
 
 
 def _by_intensity(metric: Metric, clean: Predictions, kinds: list[list[Predictions]]) -> Float[Tensor, " i"]:

@@ -53,6 +53,7 @@ def zero_accuracy_finding(a: Curves, store: Store) -> Finding:
         f"Accuracy falls to 0 under large perturbations{a.title_suffix} (figure 1).",
         list(shares.values()),
         f"accuracy at {k}/255, {TOLERANCE_NOTE}: {each}",
+        ONE_NETWORK,
         see=f"accuracy-radius{a.name_suffix}",
     )
 
@@ -115,6 +116,7 @@ def _random_search_findings(a: Analysis, store: Store) -> list[Finding]:
                 "(appendix C.1).",
                 share,
                 f"share of the {share.n} images robust to PGD-10",
+                ONE_NETWORK,
                 see="random-search",
                 margin=ZERO_TOLERANCE,
             )
@@ -125,6 +127,7 @@ def _random_search_findings(a: Analysis, store: Store) -> list[Finding]:
                 f"Random search breaks no image that PGD does not break on {name} (appendix C.1).",
                 [share],
                 f"{share.percent()} of the {share.n} images robust to PGD-10, {TOLERANCE_NOTE}",
+                ONE_NETWORK,
                 see="random-search",
             )
             for name, share in broken.items()

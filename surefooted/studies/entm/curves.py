@@ -8,6 +8,7 @@ from typing import Any
 
 from surefooted.components.spec import base_name
 from surefooted.pipeline.tasks import AttackTask, Task, TrainTask, attack_task
+from surefooted.studies.claims import over_images
 from surefooted.studies.grid import Grid
 from surefooted.studies.paper_numbers import DATA_SET_TITLES
 
@@ -17,7 +18,7 @@ CURVE_METHODS = ("PAT", "PAT-EntM", "TRADES")
 GAUSSIAN_START = {"start": "gaussian", "sigma": 0.005}
 # For captions and findings about the first network of each method.
 FIRST_NETWORK = "The first network of each method; intervals cover test-set sampling, not training seeds."
-ONE_NETWORK = "one network per method, 95 % interval over test images; does not include training variance"
+ONE_NETWORK = over_images()
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,10 @@ def paper_findings(
     return [
         *(
             paper_comparison.claim_reproduced(
-                f"The numbers of the paper's table are reproduced ({grid_title(name)}).", compared, f"printed-{name}"
+                f"The numbers of the paper's table are reproduced ({grid_title(name)}).",
+                compared,
+                setup.grids[name][0].sampling(),
+                f"printed-{name}",
             )
             for name, compared in comparisons.items()
             if compared

@@ -81,12 +81,13 @@ def mnist_grid(
     )
 
 
-# The paper's methods on MNIST without adversarial training: their networks do not depend on clipping.
-_UNCLIPPED_METHODS = ("Normal", "EntM", "ADP")
+# The paper's methods on MNIST. Networks without adversarial training do not depend on clipping; those with it were
+# trained on adversarial examples within [0, 1].
+_UNCLIPPED_METHODS = ("Normal", "EntM", "ADP", "PAT", "PAT-EntM", "TRADES")
 
 
 def unclipped_grid(grid: Grid) -> Grid:
-    """The networks without adversarial training under attacks that stay in their ball but may leave [0, 1].
+    """The paper's methods under attacks that stay in their ball but may leave [0, 1].
 
     The paper does not say whether its attacks clip. On MNIST, where most pixels are 0, the results depend on it: see
     docs/results/entm.md.

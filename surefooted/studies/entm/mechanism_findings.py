@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import hypot
 
 from torch import Tensor
@@ -25,7 +26,8 @@ def lambda_findings(a: Curves, store: Store) -> list[Finding]:
     if not {"0.1", "2", "5"} <= a.sweep.methods.keys():
         return []
     (attack,) = a.sweep.white_box
-    see, over = f"lambda{a.name_suffix}", f"{a.sweep.sampling()}; compared: λ = 0.1, 2, 5"
+    see, sampling = f"lambda{a.name_suffix}", a.sweep.sampling()
+    over = replace(sampling, text=f"{sampling}; compared: λ = 0.1, 2, 5")
     findings = []
     for key, accuracy in (("", "Clean accuracy"), (attack, f"Accuracy under {attack}")):
         from_small, from_two = (a.sweep.accuracy_gain(store, ("5", key), (lam, key)) for lam in ("0.1", "2"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from surefooted.pipeline.store import Store
@@ -11,6 +11,7 @@ from surefooted.pipeline.tasks import Task
 from surefooted.report import Finding, Section
 from surefooted.studies.chapters import Chapter
 from surefooted.studies.grid import Grid
+from surefooted.studies.scope import Scope
 from surefooted.studies.uta import figures, grids, toy_tables
 from surefooted.studies.uta.design import Overfitting
 from surefooted.studies.uta.gallery import PerturbationGallery
@@ -44,6 +45,9 @@ class CatastrophicOverfitting(Chapter):
     def tasks(self) -> list[Task]:
         return self.runs.tasks()
 
+    def narrow(self, scope: Scope) -> Chapter:
+        return replace(self, runs=scope.narrow(self.runs))
+
     def section(self, store: Store) -> Section:
         return Section(
             f"Catastrophic overfitting: {self.title}",
@@ -73,6 +77,9 @@ class FastTraining(Chapter):
     def notes(self) -> list[str]:
         return next(iter(self.grids.values())).notes()
 
+    def narrow(self, scope: Scope) -> Chapter:
+        return replace(self, grids={k: scope.narrow(grid) for k, grid in self.grids.items()})
+
     def section(self, store: Store) -> Section:
         return Section(
             "Methods with one and two steps",
@@ -93,6 +100,9 @@ class PlaneExperiment(Chapter):
 
     def tasks(self) -> list[Task]:
         return self.problem.tasks()
+
+    def narrow(self, scope: Scope) -> Chapter:
+        return replace(self, problem=scope.narrow(self.problem))
 
     def section(self, store: Store) -> Section:
         results = ToyResults(self.problem, store)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from surefooted.components.spec import parse_spec
+from surefooted.errors import ArgumentError
 from surefooted.studies.grid import Grid
 from surefooted.studies.paper_numbers import DATA_SET_TITLES
 
@@ -19,7 +20,8 @@ OVERLAP_RADIUS = 0.5
 # From 0.005 to max(0.005, ε / 5) and back; the paper does not print the number of steps.
 _TRIANGULAR_STEPS = {"step_size": 0.005, "schedule": "triangular"}
 LATENT_STEPS = 20
-LATENT_TITLE = "MNIST, latent space"
+# The side of the activation on which a latent space lies, by the stage that ends the encoder.
+_LATENT_STAGES = {"after": "fc1", "before": "fc1.linear"}
 METHOD_NAMES = {"pgd_at": "PGD-AT", "uta": "UTA-AT"}
 NORMALISED_INPUTS = {"normalise": "channel"}
 # Training on clean images, for comparison.
@@ -42,6 +44,25 @@ def chapter_name(data: str, net: Any) -> str:
 def chapter_title(data: str, net: Any) -> str:
     """Title of a data set's chapter."""
     return f"{DATA_SET_TITLES[data]}, inputs normalised" if normalises_inputs(net) else DATA_SET_TITLES[data]
+
+
+def latent_place(grid: Grid) -> str:
+    """The side of the ReLU on which a latent grid perturbs features: before or after."""
+    (arguments,) = grid.methods[training_key("uta", training_radii(grid)[0])].values()
+    stage = arguments["view"]["latent"]["stage"]
+    return next(side for side, name in _LATENT_STAGES.items() if name == stage)
+
+
+def latent_name(grid: Grid) -> str:
+    """Name of the chapter of a latent grid."""
+    side = "" if latent_place(grid) == "after" else "-before-relu"
+    return f"latent{side}{'-normalised' * normalises_inputs(grid.net)}"
+
+
+def latent_title(grid: Grid) -> str:
+    """Title of the chapter of a latent grid."""
+    side = "" if latent_place(grid) == "after" else " before the ReLU"
+    return f"MNIST, latent space{side}{', inputs normalised' * normalises_inputs(grid.net)}"
 
 
 def inputs_note(net: Any) -> str:
@@ -129,6 +150,20 @@ def pixel_grid(
     )
 
 
+def select_radii(grid: Grid, radii: tuple[float, ...]) -> Grid:
+    """The same grid with these training radii alone; all if there are none."""
+    if not radii:
+        return grid
+    known = training_radii(grid)
+    if unknown := [eps for eps in radii if eps not in known]:
+        raise ArgumentError(
+            f"`radii` contains {', '.join(f'{eps:g}' for eps in unknown)}; the training radii are "
+            f"{', '.join(f'{eps:g}' for eps in known)}."
+        )
+    methods = {name: spec for name, spec in grid.methods.items() if name == STANDARD or _radius(name) in radii}
+    return replace(grid, methods=methods)
+
+
 def score_grid(grid: Grid) -> Grid:
     """The same grid without PGD, which only its figures need."""
     return replace(
@@ -160,15 +195,19 @@ def latent_grid(
     limit: int,
     seeds: int = 1,
     radii: tuple[float, ...] = TRAINING_RADII,
-    net: str = "lenet",
+    net: Any = "lenet",
+    relu: Literal["before", "after"] = "after",
     autoattack: dict[str, Any] | None = None,
 ) -> Grid:
     """Table 2: trained on perturbations of the 120 features of a LeNet, evaluated in pixels.
 
     UTA has five members, PGD-AT one.
+
+    Args:
+        relu: whether the features are those before or after the ReLU of fc1; the paper does not say.
     """
     # Twice SVHN's number of steps: ten of them are too short to reach radii of 0.3 and 0.4.
-    arguments = {"steps": LATENT_STEPS, **_TRIANGULAR_STEPS, "view": {"latent": {"stage": "fc1"}}}
+    arguments = {"steps": LATENT_STEPS, **_TRIANGULAR_STEPS, "view": {"latent": {"stage": _LATENT_STAGES[relu]}}}
     return Grid(
         _methods(radii, {"pgd_at": arguments, "uta": {**arguments, "members": 5}}),
         net=net,

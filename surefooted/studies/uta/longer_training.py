@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import Task
@@ -10,6 +10,7 @@ from surefooted.report import Finding, Section
 from surefooted.studies.chapters import Chapter
 from surefooted.studies.claims import claim_all
 from surefooted.studies.grid import Grid
+from surefooted.studies.scope import Scope
 from surefooted.studies.uta import grids, tables
 from surefooted.studies.uta.trade_offs import EPOCHS_NOTE, reproduction_findings
 
@@ -43,6 +44,10 @@ class LongerTraining(Chapter):
     def notes(self) -> list[str]:
         return self.long.notes()
 
+    def narrow(self, scope: Scope) -> Chapter:
+        kept = replace(scope, epochs=0)  # the two lengths are what the chapter compares
+        return replace(self, short=kept.narrow(self.short), long=kept.narrow(self.long))
+
     def section(self, store: Store) -> Section:
         grid, name = self.long, self.name
         return Section(
@@ -58,7 +63,9 @@ class LongerTraining(Chapter):
 
     def findings(self, store: Store) -> list[Finding]:
         compared = tables.compare_scores(self.long, store, "1", self.data)
-        return [*reproduction_findings(self.title, compared, f"printed-{self.name}"), self._score_finding(store)]
+        sampling = self.long.sampling()
+        reproduced = reproduction_findings(self.title, compared, sampling, f"printed-{self.name}")
+        return [*reproduced, self._score_finding(store)]
 
     def _score_finding(self, store: Store) -> Finding:
         rises = {

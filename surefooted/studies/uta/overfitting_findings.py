@@ -6,7 +6,7 @@ from surefooted.evaluation.metrics.intervals import Interval, binomial_interval
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import load_splits
 from surefooted.report import Finding
-from surefooted.studies.claims import claim_gain_over_seeds
+from surefooted.studies.claims import Sampling, claim_gain_over_seeds, judge
 from surefooted.studies.uta.design import FGSM_AT, UTA_ONE_STEP, Overfitting
 
 
@@ -25,11 +25,12 @@ def overfitting_findings(title: str, runs: Overfitting, store: Store, see: str) 
         return claim_gain_over_seeds(f"{title}: {text} ({runs.figure}).", gains, measure, see=see)
 
     return [
-        Finding(
+        judge(
             f"{title}: FGSM-AT overfits catastrophically, one-step UTA-AT does not ({runs.figure}).",
             "holds" if holds else "does not hold" if all(uta) or not any(fgsm) else "unclear",
             f"best and final PGD accuracy of each run: {history.summary()}",
-            see,
+            Sampling(f"{runs.seeds} runs per method", runs.seeds),
+            see=see,
         ),
         difference(
             "PGD accuracy falls further from its best value for FGSM-AT than for one-step UTA-AT",

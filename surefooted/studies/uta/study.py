@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from surefooted.components.component import component
 from surefooted.pipeline.tasks import train_task
 from surefooted.studies.base import Study
 from surefooted.studies.chapters import Chapter, combine_chapters, select_chapters
+from surefooted.studies.scope import Scope
 from surefooted.studies.uta import design, grids
 from surefooted.studies.uta.experiments import AttackAppearance, CatastrophicOverfitting, FastTraining, PlaneExperiment
 from surefooted.studies.uta.gallery import PerturbationGallery
@@ -17,7 +21,15 @@ from surefooted.studies.uta.trade_offs import LatentTradeOff, SeveralNetworks, T
 
 
 @component
-def uta(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu", only: tuple[str, ...] = ()) -> Study:
+def uta(
+    *,
+    size: Literal["smoke", "cpu", "paper", "everything"] = "cpu",
+    only: tuple[str, ...] = (),
+    seeds: Annotated[int, Field(ge=0)] = 0,
+    epochs: Annotated[int, Field(ge=0)] = 0,
+    limit: Annotated[int, Field(ge=0)] | None = None,
+    radii: tuple[float, ...] = (),
+) -> Study:
     """UTA: tables 1 and 2 and the figures of the paper, with its numbers next to ours.
 
     Args:
@@ -27,9 +39,14 @@ def uta(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu", only: t
             epochs, three seeds, full AutoAttack, several networks, and CIFAR-10 (figures 3 and 9). everything adds SVHN
             (table 1).
         only: names of chapters; empty for all. mnist, fashion_mnist and svhn are table 1; mnist-normalised and
-            fashion_mnist-normalised are the same with normalised inputs; latent is table 2. The others are plane,
-            looks, overfitting-fashion_mnist (and ...-normalised); in size cpu longer-fashion_mnist-normalised (one
+            fashion_mnist-normalised are the same with normalised inputs; latent is table 2 with features after their
+            ReLU, latent-before-relu with features before it, each also with -normalised. The others are plane, looks,
+            overfitting-fashion_mnist (and ...-normalised); in size cpu longer-fashion_mnist-normalised (one
             radius for 50 epochs); from size paper overfitting-cifar10, fast, several-mnist and several-fashion_mnist.
+        seeds: trainings per method; 0 for as many as the size has.
+        epochs: of every training but those of longer-...; 0 for as many as the size has.
+        limit: number of attacked images, from the start of the test set, 0 for all; by default as many as the size has.
+        radii: training radii of the trade-off tables, such as 0.1; empty for all.
 
     Returns:
         The study: its tasks, and the page that reads them from a store.
@@ -43,9 +60,17 @@ def uta(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu", only: t
         >>> len(study.tasks()) > 20
         True
     """
-    chapters = select_chapters(make_chapters(size), only)
-    scope = _OMISSIONS[size] if not only else f"Only {', '.join(chapter.name for chapter in chapters)}."
-    subtitle = f"Adversarial training on the points where the network is least certain (size {size}). {scope}"
+    scope = Scope(seeds, epochs, limit)
+    chapters = [chapter.narrow(scope) for chapter in select_chapters(make_chapters(size), only)]
+    if radii:
+        chapters = [
+            replace(c, grid=grids.select_radii(c.grid, radii)) if isinstance(c, _TRADE_OFFS) else c for c in chapters
+        ]
+    omissions = _OMISSIONS[size] if not only else f"Only {', '.join(chapter.name for chapter in chapters)}."
+    subtitle = (
+        f"Adversarial training on the points where the network is least certain (size {size}). {omissions}"
+        f"{scope.describe()}"
+    )
     return combine_chapters(chapters, "UTA", subtitle.strip())
 
 
@@ -53,6 +78,8 @@ def make_chapters(size: str) -> list[Chapter]:
     """The chapters of a size."""
     return _SIZES[size]()
 
+
+_TRADE_OFFS = (TradeOff, LatentTradeOff, SeveralNetworks)
 
 # Parts of the paper that a size leaves out.
 _OMISSIONS = {
@@ -77,6 +104,11 @@ def _smoke() -> list[Chapter]:
         PlaneExperiment(toy_problem("smoke")),
         AttackAppearance(lambda: PerturbationGallery(train_task(*victim), images=3, steps=5)),
         LatentTradeOff(grids.latent_grid(data, net="small_convnet", radii=(0.1,), epochs=2, **options)),
+        LatentTradeOff(
+            grids.latent_grid(
+                data, net={"mlp": grids.NORMALISED_INPUTS}, relu="before", radii=(0.1,), epochs=2, **options
+            )
+        ),
         TradeOff("mnist", grids.pixel_grid(data, {"mlp": grids.NORMALISED_INPUTS}, radii=(0.1,), epochs=2, **options)),
         _longer_training("mnist", data, {"mlp": grids.NORMALISED_INPUTS}, (2, 3), **options),
         SeveralNetworks("mnist", grids.pixel_grid(data, "small_convnet", radii=(0.1,), members=2, epochs=2, **options)),
@@ -95,7 +127,7 @@ def _cpu() -> list[Chapter]:
         AttackAppearance(
             lambda: PerturbationGallery(train_task("vanilla", "lenet", fashion, {"uta_lenet": {"epochs": 10}}))
         ),
-        LatentTradeOff(grids.latent_grid(mnist, epochs=20, **options)),
+        *_latent_chapters(mnist, epochs=20, **options),
         TradeOff("mnist", grids.pixel_grid(mnist, {"mlp": grids.NORMALISED_INPUTS}, epochs=20, **options)),
         TradeOff("fashion_mnist", grids.pixel_grid(fashion, {"lenet": grids.NORMALISED_INPUTS}, epochs=10, **options)),
         CatastrophicOverfitting("fashion_mnist", _fashion_mnist_overfitting(30, grids.NORMALISED_INPUTS)),
@@ -117,7 +149,7 @@ def _paper() -> list[Chapter]:
                 train_task("vanilla", "resnet18", _all_training_images("cifar10"), "uta_resnet18")
             )
         ),
-        LatentTradeOff(grids.latent_grid(mnist, epochs=100, **options)),
+        *_latent_chapters(mnist, epochs=100, **options),
         TradeOff("mnist", grids.pixel_grid(mnist, {"mlp": grids.NORMALISED_INPUTS}, epochs=50, **options)),
         TradeOff("fashion_mnist", grids.pixel_grid(fashion, {"lenet": grids.NORMALISED_INPUTS}, epochs=100, **options)),
         CatastrophicOverfitting("fashion_mnist", _fashion_mnist_overfitting(100, grids.NORMALISED_INPUTS)),
@@ -140,6 +172,15 @@ def _fashion_mnist_overfitting(epochs: int, inputs: dict[str, Any] | None = None
     return design.fashion_mnist_overfitting(
         epochs=epochs, seeds=3, data=_all_training_images("fashion_mnist"), net={"lenet": inputs or {}}
     )
+
+
+def _latent_chapters(data: Any, *, net: str = "lenet", **options: Any) -> list[LatentTradeOff]:
+    """Table 2 on both sides of the ReLU, with inputs as they are and normalised: the paper says neither."""
+    return [
+        LatentTradeOff(grids.latent_grid(data, net=inputs, relu=relu, **options))
+        for relu in ("after", "before")
+        for inputs in (net, {net: grids.NORMALISED_INPUTS})
+    ]
 
 
 def _all_training_images(name: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def score_comparison(grid: Grid, store: Store, data: str, label: str, title: str
     return paper_comparison.comparison_table(f"printed-{label}", title, comparisons, grid.caption())
 
 
-def single_member_table(member: SingleMember, store: Store) -> Table:
+def single_member_table(member: SingleMember, store: Store, label: str) -> Table:
     """Accuracy of one network without the networks that it was trained with."""
     grid = member.grid
     columns = (
@@ -100,4 +100,4 @@ def single_member_table(member: SingleMember, store: Store) -> Table:
         "The first of the networks that UTA trains together, without the others; the table above shows the mean "
         f"prediction of all. Under {autoattack_title(grid)}, L∞; 95 % intervals over test images."
     )
-    return Table("latent-alone", "A single network of the ensemble", columns, rows, caption)
+    return Table(label, "A single network of the ensemble", columns, rows, caption)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from surefooted.evaluation.metrics.intervals import seed_interval
 from surefooted.report import Finding
-from surefooted.studies.claims import ZERO_TOLERANCE, claim_equal, claim_gain_over_seeds
+from surefooted.studies.claims import ZERO_TOLERANCE, claim_equal, claim_gain_over_seeds, over_seeds
 from surefooted.studies.uta.toy import CLEAN, TRADES
 from surefooted.studies.uta.toy_results import ToyResults
 
@@ -39,7 +39,7 @@ def _mlp_findings(r: ToyResults) -> list[Finding]:
             "accuracy, UTA-AT minus standard training",
             within=ZERO_TOLERANCE,
             see="toy-trained",
-            sampling=f"over {r.problem.seeds} seeds",
+            sampling=over_seeds(r.problem.seeds),
         ),
         claim_gain_over_seeds(
             "If ε is too large for a part of the plane, UTA-AT is more accurate on test points than PGD-AT "

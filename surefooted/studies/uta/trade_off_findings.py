@@ -9,12 +9,11 @@ from surefooted.evaluation.metrics.intervals import Interval
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import load_splits
 from surefooted.report import Finding
-from surefooted.studies.claims import ZERO_TOLERANCE, claim_all, claim_equal, claim_gain, claim_zero, format_gain
+from surefooted.studies.claims import ZERO_TOLERANCE, claim_all, claim_equal, claim_gain, claim_zero, format_gain, judge
 from surefooted.studies.grid import Grid
 from surefooted.studies.uta.design import SingleMember
 from surefooted.studies.uta.grids import (
     FAST_UTA,
-    LATENT_TITLE,
     OVERLAP_RADIUS,
     STANDARD,
     autoattack_key,
@@ -49,12 +48,13 @@ def best_score_finding(title: str, grid: Grid, store: Store, table: str, see: st
         for eps, gain in gains.items()
     )
     selection = "networks" if grid.seeds > 1 else "half of the images"
-    return Finding(
+    return judge(
         f"{title}: UTA-AT has the best score at {'almost ' if exceptions else ''}every test radius ({table}).",
         "holds" if better >= len(radii) - exceptions else "does not hold" if worse > exceptions else "unclear",
         "on the attacked images, best score of UTA-AT minus best score of PGD-AT, points; the best training is "
-        f"selected on the other {selection}: {each}; {grid.sampling()}",
-        see,
+        f"selected on the other {selection}: {each}",
+        grid.sampling(),
+        see=see,
     )
 
 
@@ -102,6 +102,7 @@ def overlap_radius_finding(title: str, grid: Grid, store: Store, see: str) -> Fi
         f"{title}: under PGD at ε = {OVERLAP_RADIUS:g} the accuracy of UTA-AT is close to 0 (appendix C.3).",
         list(accuracies.values()),
         f"accuracy at most {100 * accuracies[best].value:.1f} %, trained at {best:g}",
+        grid.sampling(),
         see=see,
     )
 
@@ -130,12 +131,13 @@ def pgd_reliability_finding(title: str, grid: Grid, store: Store, see: str) -> F
     )
 
 
-def latent_findings(grid: Grid, member: SingleMember, store: Store, see: str, clean: str) -> list[Finding]:
+def latent_findings(title: str, grid: Grid, member: SingleMember, store: Store, name: str) -> list[Finding]:
     """Claims of section 5.2 beside its table, on all networks of UTA-AT and on a single one."""
-    return [*_ensemble_findings(grid, store, see, clean), *_single_member_findings(grid, member, store)]
+    return [*_ensemble_findings(title, grid, store, name), *_single_member_findings(title, grid, member, store, name)]
 
 
-def _ensemble_findings(grid: Grid, store: Store, see: str, clean: str) -> list[Finding]:
+def _ensemble_findings(title: str, grid: Grid, store: Store, name: str) -> list[Finding]:
+    see, clean = f"scores-{name}", f"clean-accuracy-{name}"
     radii, small = training_radii(grid), _small_radii(grid)
     large = [eps for eps in autoattack_radii(grid) if eps not in small]
     robust = [
@@ -158,13 +160,14 @@ def _ensemble_findings(grid: Grid, store: Store, see: str, clean: str) -> list[F
     }
     return [
         claim_zero(
-            f"{LATENT_TITLE}: at test radii of 0.2 and more the robust accuracy of UTA-AT is 0 (section 5.2).",
+            f"{title}: at test radii of 0.2 and more the robust accuracy of UTA-AT is 0 (section 5.2).",
             robust,
             f"robust accuracy at most {100 * max(share.value for share in robust):.1f} %",
+            grid.sampling(),
             see=see,
         ),
         claim_gain(
-            f"{LATENT_TITLE}: UTA-AT costs less than one point of clean accuracy at every training radius (figure 13).",
+            f"{title}: UTA-AT costs less than one point of clean accuracy at every training radius (figure 13).",
             min(costs, key=lambda gain: gain.value),
             "clean accuracy, UTA-AT at its worst radius minus standard training",
             margin=-ZERO_TOLERANCE,
@@ -172,7 +175,7 @@ def _ensemble_findings(grid: Grid, store: Store, see: str, clean: str) -> list[F
             sampling=grid.sampling(),
         ),
         claim_equal(
-            f"{LATENT_TITLE}: trained at 0.2 and more, PGD-AT is no better than the majority class on clean images "
+            f"{title}: trained at 0.2 and more, PGD-AT is no better than the majority class on clean images "
             "(section 5.2).",
             above_majority,
             "clean accuracy of PGD-AT at its best such radius minus the share of the majority class",
@@ -181,7 +184,7 @@ def _ensemble_findings(grid: Grid, store: Store, see: str, clean: str) -> list[F
             sampling=grid.sampling(),
         ),
         claim_all(
-            f"{LATENT_TITLE}: UTA-AT is more robust than standard training (our question).",
+            f"{title}: UTA-AT is more robust than standard training (our question).",
             gains,
             "robust accuracy, UTA-AT minus standard training",
             see=see,
@@ -190,7 +193,7 @@ def _ensemble_findings(grid: Grid, store: Store, see: str, clean: str) -> list[F
     ]
 
 
-def _single_member_findings(grid: Grid, member: SingleMember, store: Store) -> list[Finding]:
+def _single_member_findings(title: str, grid: Grid, member: SingleMember, store: Store, name: str) -> list[Finding]:
     radii = training_radii(grid)
     clean_gains = {
         f"trained at {eps:g}": member.accuracy_gain(store, training_key("uta", eps), training_key("pgd_at", eps))
@@ -205,17 +208,17 @@ def _single_member_findings(grid: Grid, member: SingleMember, store: Store) -> l
     }
     return [
         claim_all(
-            f"{LATENT_TITLE}: a single network of UTA-AT is more accurate on clean images than PGD-AT (our question).",
+            f"{title}: a single network of UTA-AT is more accurate on clean images than PGD-AT (our question).",
             clean_gains,
             "clean accuracy, a single network of UTA-AT minus PGD-AT",
-            see="latent-alone",
+            see=f"{name}-alone",
             sampling=grid.sampling(),
         ),
         claim_all(
-            f"{LATENT_TITLE}: a single network of UTA-AT is more robust than standard training (our question).",
+            f"{title}: a single network of UTA-AT is more robust than standard training (our question).",
             robust_gains,
             "robust accuracy, a single network of UTA-AT minus standard training",
-            see="latent-alone",
+            see=f"{name}-alone",
             sampling=grid.sampling(),
         ),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from surefooted.pipeline.store import Store
@@ -10,8 +10,10 @@ from surefooted.pipeline.tasks import Task
 from surefooted.report import Finding, Section
 from surefooted.studies import paper_comparison
 from surefooted.studies.chapters import Chapter
+from surefooted.studies.claims import Sampling
 from surefooted.studies.grid import Grid
 from surefooted.studies.paper_numbers import DATA_SET_TITLES
+from surefooted.studies.scope import Scope
 from surefooted.studies.uta import figures, grids, tables, trade_off_findings
 from surefooted.studies.uta.design import SingleMember
 
@@ -47,6 +49,9 @@ class TradeOff(Chapter):
     def notes(self) -> list[str]:
         return self.grid.notes()
 
+    def narrow(self, scope: Scope) -> Chapter:
+        return replace(self, grid=scope.narrow(self.grid))
+
     def section(self, store: Store) -> Section:
         grid, name, title = self.grid, self.name, self.title
         steps = "ten steps of a triangular schedule" if self.data == "svhn" else "ε / 0.01 sign steps of 0.01"
@@ -66,7 +71,7 @@ class TradeOff(Chapter):
         title, grid, compared = self.title, self.grid, tables.compare_scores(self.grid, store, "1", self.data)
         scores, clean, under_pgd = (f"{item}-{self.name}" for item in ("scores", "clean-accuracy", "pgd-accuracy"))
         return [
-            *reproduction_findings(title, compared, f"printed-{self.name}"),
+            *reproduction_findings(title, compared, grid.sampling(), f"printed-{self.name}"),
             trade_off_findings.clean_accuracy_finding(title, grid, store, "figure 2", clean),
             trade_off_findings.best_score_finding(title, grid, store, "table 1", scores),
             trade_off_findings.robust_accuracy_finding(title, grid, store, scores),
@@ -81,7 +86,15 @@ class LatentTradeOff(Chapter):
     """PGD-AT and UTA-AT in the features of a LeNet, on MNIST (table 2, figure 13)."""
 
     grid: Grid
-    name = "latent"
+
+    @property
+    def name(self) -> str:
+        return grids.latent_name(self.grid)
+
+    @property
+    def title(self) -> str:
+        """Data set, place of the features and inputs."""
+        return grids.latent_title(self.grid)
 
     @cached_property
     def single_member(self) -> SingleMember:
@@ -94,35 +107,38 @@ class LatentTradeOff(Chapter):
     def notes(self) -> list[str]:
         return self.grid.notes()
 
+    def narrow(self, scope: Scope) -> Chapter:
+        return replace(self, grid=scope.narrow(self.grid))
+
     def section(self, store: Store) -> Section:
-        grid, title = self.grid, grids.LATENT_TITLE
+        grid, title, name = self.grid, self.title, self.name
         return Section(
-            "Trade-off: latent space",
-            f"Section 5.2: training perturbs the 120 features of a LeNet, after their ReLU, with {grids.LATENT_STEPS} "
+            f"Trade-off: {title.removeprefix('MNIST, ')}",
+            f"Section 5.2: training perturbs the 120 features of a LeNet, {grids.latent_place(grid)} their ReLU (the "
+            f"paper does not say on which side), with {grids.LATENT_STEPS} "
             "steps (our choice, the paper prints no number). Their length grows from 0.005 to max(0.005, ε / 5) and "
             "falls back; ε is the training radius (the paper prints the test radius). Features are not clipped. UTA's "
             "five networks have an encoder and a perturbation each; the paper does not say how five networks share an "
-            "encoder, nor whether all five are evaluated. It trains for 100 epochs.",
+            f"encoder, nor whether all five are evaluated. It trains for 100 epochs.{grids.inputs_note(grid.net)}",
             (
-                tables.score_table(
-                    grid, store, self.name, "Trained in the latent space, evaluated in pixels (table 2)"
-                ),
-                tables.single_member_table(self.single_member, store),
+                tables.score_table(grid, store, name, "Trained in the latent space, evaluated in pixels (table 2)"),
+                tables.single_member_table(self.single_member, store, f"{name}-alone"),
                 paper_comparison.comparison_table(
-                    "printed-latent", "The paper's table 2 and our scores", self._compared(store), grid.caption()
+                    f"printed-{name}", "The paper's table 2 and our scores", self._compared(store), grid.caption()
                 ),
-                *figures.trade_off_figures(title, grid, store, self.name, clean="figure 13", under_pgd="figure 13"),
+                *figures.trade_off_figures(title, grid, store, name, clean="figure 13", under_pgd="figure 13"),
             ),
         )
 
     def findings(self, store: Store) -> list[Finding]:
-        see, clean = "scores-latent", "clean-accuracy-latent"
+        title, grid, name = self.title, self.grid, self.name
+        see, clean = f"scores-{name}", f"clean-accuracy-{name}"
         return [
-            *reproduction_findings(grids.LATENT_TITLE, self._compared(store), "printed-latent"),
-            trade_off_findings.clean_accuracy_finding(grids.LATENT_TITLE, self.grid, store, "figure 13", clean),
-            trade_off_findings.best_score_finding(grids.LATENT_TITLE, self.grid, store, "table 2", see, exceptions=0),
-            *trade_off_findings.latent_findings(self.grid, self.single_member, store, see, clean),
-            trade_off_findings.pgd_reliability_finding(grids.LATENT_TITLE, self.grid, store, "pgd-accuracy-latent"),
+            *reproduction_findings(title, self._compared(store), grid.sampling(), f"printed-{name}"),
+            trade_off_findings.clean_accuracy_finding(title, grid, store, "figure 13", clean),
+            trade_off_findings.best_score_finding(title, grid, store, "table 2", see, exceptions=0),
+            *trade_off_findings.latent_findings(title, grid, self.single_member, store, name),
+            trade_off_findings.pgd_reliability_finding(title, grid, store, f"pgd-accuracy-{name}"),
         ]
 
     def _compared(self, store: Store) -> list[paper_comparison.CellComparison]:
@@ -151,6 +167,9 @@ class SeveralNetworks(Chapter):
     def notes(self) -> list[str]:
         return self.grid.notes()
 
+    def narrow(self, scope: Scope) -> Chapter:
+        return replace(self, grid=scope.narrow(self.grid))
+
     def section(self, store: Store) -> Section:
         figure = _FIGURES[self.data]
         return Section(
@@ -172,7 +191,9 @@ class SeveralNetworks(Chapter):
         ]
 
 
-def reproduction_findings(title: str, compared: list[paper_comparison.CellComparison], see: str) -> list[Finding]:
+def reproduction_findings(
+    title: str, compared: list[paper_comparison.CellComparison], sampling: Sampling, see: str
+) -> list[Finding]:
     """The finding on the paper's printed scores, if there are any."""
     text = f"The paper's scores are reproduced ({title})."
-    return [paper_comparison.claim_reproduced(text, compared, see)] if compared else []
+    return [paper_comparison.claim_reproduced(text, compared, sampling, see)] if compared else []

@@ -51,7 +51,7 @@ def latent(*, stage: str) -> View:
     """The features behind a named stage; encoder and classifier train together.
 
     Args:
-        stage: last stage of the encoder.
+        stage: last stage of the encoder, such as fc1; fc1.linear ends it inside that stage, before the ReLU.
 
     Example:
         >>> import surefooted as sf
@@ -60,7 +60,7 @@ def latent(*, stage: str) -> View:
         True
 
     Reference:
-        UTA, section 5.2, which attacks behind fc1 of a LeNet.
+        UTA, section 5.2, which attacks behind fc1 of a LeNet, and does not say whether before or after its ReLU.
     """
     return View(lambda net: LatentVictim(net, stage), in_features=True)
 
