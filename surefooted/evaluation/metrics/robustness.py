@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from math import ceil
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from surefooted.core.arrays import ArrayLike, as_tensor
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.metrics.intervals import ConfidenceLevel, Interval, binomial_interval
 
 
-def robust_accuracy(found: Tensor, *, level: ConfidenceLevel = 0.95) -> Interval:
+def robust_accuracy(found: ArrayLike, *, level: ConfidenceLevel = 0.95) -> Interval:
     """Share of examples on which the attack failed, with its Wilson interval.
 
     This is an upper bound of the true robust accuracy: the interval covers the sampling of the test set, not the
@@ -34,11 +35,13 @@ def robust_accuracy(found: Tensor, *, level: ConfidenceLevel = 0.95) -> Interval
         >>> robust_accuracy(torch.tensor([True] * 30 + [False] * 70)).percent()
         '70.00 % [60.42, 78.11]'
     """
-    _check_success(found, "robust_accuracy")
+    found = _check_success(found, "robust_accuracy")
     return binomial_interval(int((~found).sum()), len(found), level=level)
 
 
-def accuracy_curve(size: Tensor, found: Tensor, eps: Sequence[float] | Float[Tensor, " e"]) -> Float[Tensor, " e"]:
+def accuracy_curve(
+    size: ArrayLike, found: ArrayLike, eps: Sequence[float] | Float[Tensor, " e"]
+) -> Float[Tensor, " e"]:
     """Robust accuracy at each radius, from the sizes of minimal perturbations.
 
     Args:
@@ -63,7 +66,7 @@ def accuracy_curve(size: Tensor, found: Tensor, eps: Sequence[float] | Float[Ten
     return (size > radius[:, None]).double().mean(1)
 
 
-def size_quantiles(size: Tensor, found: Tensor, q: Sequence[float] = (0.25, 0.5, 0.75)) -> Float[Tensor, " q"]:
+def size_quantiles(size: ArrayLike, found: ArrayLike, q: Sequence[float] = (0.25, 0.5, 0.75)) -> Float[Tensor, " q"]:
     """Smallest sizes at which the attack succeeds on the shares `q` of all examples; inf if it never does.
 
     This is the inverse of ``accuracy_curve``, without interpolation.
@@ -88,14 +91,14 @@ def size_quantiles(size: Tensor, found: Tensor, q: Sequence[float] = (0.25, 0.5,
     return ordered[rows]
 
 
-def _finite_or_inf(size: Tensor, found: Tensor, caller: str) -> Float[Tensor, " n"]:
-    _check_success(found, caller)
+def _finite_or_inf(size: ArrayLike, found: ArrayLike, caller: str) -> Float[Tensor, " n"]:
+    size, found = as_tensor(size, "size"), _check_success(found, caller)
     if size.shape != found.shape or not size.is_floating_point():
         raise ArgumentError(
             f"{caller} needs one size per example, floats of shape {tuple(found.shape)}; "
             f"got {size.dtype} of shape {tuple(size.shape)}."
         )
-    size = size.masked_fill(~found, torch.inf)
+    size = size.masked_fill(~found.to(size.device), torch.inf)
     if size.isnan().any():
         raise ArgumentError(
             f"{caller} needs a size for every successful attack; {int(size.isnan().sum())} of {len(size)} are NaN."
@@ -103,9 +106,11 @@ def _finite_or_inf(size: Tensor, found: Tensor, caller: str) -> Float[Tensor, " 
     return size
 
 
-def _check_success(found: Tensor, caller: str) -> None:
+def _check_success(found: ArrayLike, caller: str) -> Bool[Tensor, " n"]:
+    found = as_tensor(found, "found")
     if found.dtype != torch.bool or found.ndim != 1 or len(found) == 0:
         raise ArgumentError(
             f"{caller} needs `found` as booleans of shape (n,) with at least one example; "
             f"got {found.dtype} of shape {tuple(found.shape)}."
         )
+    return found
