@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from math import isnan
 from typing import Any, TypeAlias
 
 import torch
@@ -138,6 +139,9 @@ def metric_interval(
       resamples, and a bootstrap interval would have width 0. If some rows are views of one example, they are not
       independent trials, and the percentile interval is used instead.
 
+    A bootstrap interval is widened to hold the value, if the bias of the value has put it outside: near perfect
+    calibration, a calibration error is several standard errors above the truth.
+
     Args:
         metric: a metric, ``functools.partial`` of one, or any function of ``Predictions``.
         p: predictions.
@@ -158,7 +162,11 @@ def metric_interval(
     kind = getattr(split_partial(metric)[0], "interval", "percentile")
     if kind == "wilson" and len(torch.unique(p.rows)) == len(p.rows):
         return binomial_interval(round(metric(p) * len(p.y)), len(p.y), level=level)
-    if kind != "basic":
-        return bootstrap(metric, p, draws=draws, level=level, seed=seed)
-    found = bootstrap(metric, p, draws=draws, level=level, seed=seed, kind="basic")
-    return found._replace(low=min(max(found.low, 0.0), 1.0), high=min(max(found.high, 0.0), 1.0))
+    if kind == "basic":
+        found = bootstrap(metric, p, draws=draws, level=level, seed=seed, kind="basic")
+        found = found._replace(low=min(max(found.low, 0.0), 1.0), high=min(max(found.high, 0.0), 1.0))
+    else:
+        found = bootstrap(metric, p, draws=draws, level=level, seed=seed)
+    if isnan(found.low):
+        return found
+    return found._replace(low=min(found.low, found.value), high=max(found.high, found.value))
