@@ -94,13 +94,13 @@ def check_level(level: ArrayLike, n: int, caller: str) -> Int[Tensor, " n"]:
         >>> check_level([1, 0], 2, "by_level")
         tensor([1, 0])
     """
-    level = as_tensor(level, "level")
-    if level.shape != (n,):
-        raise ArgumentError(f"{caller} needs one level per example, shape ({n},); got shape {tuple(level.shape)}.")
+    read = as_tensor(level, "level")
+    if read.shape != (n,):
+        raise ArgumentError(f"{caller} needs one level per example, shape ({n},); got shape {tuple(read.shape)}.")
     if n == 0:
         raise ArgumentError(f"{caller} needs at least one example; the split is empty.")
-    if level.is_floating_point() or level.min() < 0:
+    if read.is_floating_point() or read.min() < 0:
         raise ArgumentError(
-            f"{caller} needs levels as whole numbers from 0; got {level.dtype} from {level.min().item()}."
+            f"{caller} needs levels as whole numbers from 0; got {read.dtype} from {read.min().item()}."
         )
-    return level.long()
+    return read.long()

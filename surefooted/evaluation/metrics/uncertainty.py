@@ -208,17 +208,16 @@ def _log_p(samples: Samples, caller: str, *, refuse: bool = True) -> Float[Tenso
             got = f"the shapes {sorted(shapes)}" if shapes else "no samples"
             raise ArgumentError(f"{caller} needs the same examples and classes in every sample; got {got}.")
         samples = torch.stack([sample.to(tensors[0].device) for sample in tensors])
-    samples = as_tensor(samples, "samples")
-    if samples.ndim != 3 or not samples.is_floating_point() or samples.numel() == 0:
+    logits = as_tensor(samples, "samples")
+    if logits.ndim != 3 or not logits.is_floating_point() or logits.numel() == 0:
         raise ArgumentError(
             f"{caller} needs logits or log-probabilities as floats of shape (samples, examples, classes), none of them "
-            f"0; got {samples.dtype} of shape {tuple(samples.shape)}."
+            f"0; got {logits.dtype} of shape {tuple(logits.shape)}."
         )
-    log_p = samples.double().log_softmax(-1)
+    log_p: Tensor = logits.double().log_softmax(-1)
     if refuse and log_p.isnan().any():
         bad = int(log_p.isnan().any(-1).any(0).sum())
         raise ArgumentError(
-            f"{caller}: {bad} of {samples.shape[1]} examples contain NaN or infinite logits. "
-            "Check which model diverged."
+            f"{caller}: {bad} of {logits.shape[1]} examples contain NaN or infinite logits. Check which model diverged."
         )
     return log_p
