@@ -166,14 +166,17 @@ def test_without_errors_there_is_nothing_to_detect():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: detection(torch.zeros(0), torch.ones(2)), "`inside` is empty"),
-        (lambda: detection(torch.ones(2), torch.tensor([1, nan])), "`outside` contains 1 NaN in 2"),
+        (lambda: detection(torch.zeros(0), torch.ones(2)), r"`inside` has shape \(0,\)"),
+        (lambda: detection(torch.ones(2), "sure"), "outside = 'sure': expected numbers"),
         (lambda: detection(torch.ones(2), torch.ones(2), tpr=95), "tpr = 95"),
         (
             lambda: error_detection(sample(5), torch.ones(4)),
-            r"shape \(5,\) without NaN; got torch.float32 of shape \(4,\)",
+            r"shape \(5,\); got torch.float32 of shape \(4,\)",
         ),
-        (lambda: risk_coverage(sample(2), torch.tensor([nan, 1])), "1 NaN"),
+        (
+            lambda: risk_coverage(sample(2), torch.tensor([nan, 1])),
+            "1 of 2 uncertainties are NaN although the prediction is an answer",
+        ),
         (lambda: error_detection(sample(5).take(slice(0, 0))), "the split is empty"),
         (lambda: error_auroc(sample(5), by="variance"), "by = 'variance'"),
     ],

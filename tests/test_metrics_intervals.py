@@ -13,7 +13,7 @@ from surefooted.errors import InputError
 from surefooted.evaluation import metrics
 from surefooted.evaluation.metrics.functional import split_partial
 from surefooted.evaluation.metrics.intervals import Interval, binomial_interval, bootstrap, mean_interval, seed_interval
-from surefooted.evaluation.metrics.measuring import measure
+from surefooted.evaluation.metrics.measuring import measure, metric_interval
 
 
 @pytest.mark.parametrize("metric", CASES.values(), ids=CASES)
@@ -59,6 +59,13 @@ def test_an_interval_prints_as_value_and_bounds(interval, text):
     value, bounds = text.split(" ", 1)
     count = f' title="n = {interval.n:,}"' if interval.n else ""
     assert interval._repr_html_() == f"<span{count}>{value} <small>{bounds}</small></span>"
+
+
+def test_an_interval_is_formatted_and_read_as_its_value():
+    interval = Interval(0.5, 0.25, 0.75, 4)
+    assert float(interval) == 0.5
+    assert f"{interval:.2f}" == "0.50 [0.25, 0.75]" and f"{interval:.1%}" == "50.0 % [25.0, 75.0]"
+    assert f"{Interval(nan, nan, nan):.2f}" == str(Interval(nan, nan, nan)) == "undefined"
 
 
 def test_bootstrap_of_accuracy_is_binomial():
@@ -190,7 +197,23 @@ def test_each_metric_gets_the_interval_that_suits_it():
     for name in [name for name in metrics.__all__ if getattr(metrics, name).interval == "basic"]:
         found = measure(p, [name], seed=5)[name]
         raw = bootstrap(getattr(metrics, name), p, kind="basic", seed=5)
-        assert (found.low, found.high) == (min(max(raw.low, 0), 1), min(max(raw.high, 0), 1))
+        low, high = min(max(raw.low, 0), 1), min(max(raw.high, 0), 1)
+        assert (found.low, found.high) == (min(low, found.value), max(high, found.value))
+
+
+@pytest.mark.parametrize("metric", CASES.values(), ids=CASES)
+def test_the_estimate_stands_inside_its_interval(metric):
+    """On overconfident, calibrated and perfect predictions, few and many."""
+    perfect = predictions(torch.eye(3, dtype=torch.float64).log().repeat(7, 1), torch.arange(3).repeat(7))
+    for p in (sample(7, seed=1), sample(200), calibrated(20), calibrated(300), perfect):
+        found = metric_interval(metric, p, draws=40)
+        assert found.low <= found.value <= found.high or isnan(found.low)
+
+
+def calibrated(n: int) -> Predictions:
+    generator = torch.Generator().manual_seed(n)
+    log_p = torch.randn(n, 4, generator=generator, dtype=torch.float64).log_softmax(-1)
+    return predictions(log_p, torch.multinomial(log_p.exp(), 1, generator=generator).squeeze(1))
 
 
 def test_a_mean_of_few_has_student_s_interval():

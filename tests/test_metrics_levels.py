@@ -103,7 +103,7 @@ LOG_P = sample(4).log_p
     [
         (lambda: levels_of(torch.tensor([1.0, nan]), levels=1), "1 of 2 are NaN"),
         (lambda: levels_of(torch.ones(3)), "got 3 examples for 10 levels"),
-        (lambda: levels_of(torch.ones(3, 3)), "levels_of: "),
+        (lambda: levels_of(torch.ones(3, 3)), r"one size per example, shape \(n,\); got shape \(3, 3\)"),
         (
             lambda: by_level(metrics.ece, sample(4), torch.zeros(3, dtype=torch.int64)),
             r"shape \(4,\); got shape \(3,\)",

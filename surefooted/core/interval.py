@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import floor, isfinite, log10
+from math import floor, isfinite, isnan, log10
 from typing import NamedTuple
 
 
@@ -20,6 +20,8 @@ class Interval(NamedTuple):
         0.980 [0.975, 0.984]
         >>> sf.Interval(0.98, 0.975, 0.984, n=1000).percent()
         '98.00 % [97.50, 98.40]'
+        >>> f"{sf.Interval(0.98, 0.975, 0.984):.1%}", float(sf.Interval(0.98, 0.975, 0.984))
+        ('98.0 % [97.5, 98.4]', 0.98)
     """
 
     value: float
@@ -31,9 +33,21 @@ class Interval(NamedTuple):
         """The interval of a share in per cent: ``0.53 % [0.18, 1.55]``."""
         return f"{100 * self.value:.2f} % [{100 * self.low:.2f}, {100 * self.high:.2f}]"
 
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __format__(self, spec: str) -> str:
+        """The value and the bounds, each in the format `spec`; ``%`` prints ``70.0 % [60.4, 78.1]``."""
+        if not spec or isnan(self.value):
+            return repr(self)
+        if spec.endswith("%"):
+            value, low, high = (f"{100 * part:{spec[:-1]}f}" for part in self[:3])
+            return f"{value} % [{low}, {high}]"
+        value, low, high = (format(part, spec) for part in self[:3])
+        return f"{value} [{low}, {high}]"
+
     def __repr__(self) -> str:
-        value, bounds = self._texts()
-        return f"{value} {bounds}"
+        return " ".join(self._texts()).strip()
 
     def _repr_html_(self) -> str:
         value, bounds = self._texts()
@@ -42,6 +56,8 @@ class Interval(NamedTuple):
 
     def _texts(self) -> tuple[str, str]:
         """The value and its bounds with three decimals, or with more if the interval is narrower than 0.001."""
+        if isnan(self.value):
+            return "undefined", ""
         width = self.high - self.low
         scale = width if width > 0 else abs(self.value)
         digits = max(3, -floor(log10(scale))) if isfinite(scale) and scale > 0 else 3

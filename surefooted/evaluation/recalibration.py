@@ -183,6 +183,7 @@ def cross_fit(p: Predictions, fit: FitMethod) -> tuple[Predictions, tuple[Calibr
 
 def _choose_penalty(p: Predictions) -> float:
     """The penalty of ``dirichlet_scaling`` with the lowest held-out loss, from the strongest to the first increase."""
+    p = p.take(p.answered)
     second = torch.unique(p.rows, return_inverse=True)[1] % 2 == 1
     if any(len(torch.unique(p.y[half])) < 2 for half in (second, ~second)):
         return _PENALTIES[0]
@@ -220,7 +221,7 @@ def _fit_map(p: Predictions, free: Bool[Tensor, "k k"], penalty: _Penalty, calle
     objective = _objective(p, free, penalty)
     identity = torch.cat([torch.eye(k, dtype=torch.float64)[free], torch.zeros(k, dtype=torch.float64)])
     # If every prediction is correct there is no minimum: a sharper map is always better.
-    if bool((p.log_p.argmax(-1) == p.y).all()):
+    if bool(p.top()[1][p.answered].all()):
         fitted = identity
     else:
         limits: dict[str, Any] = {
@@ -241,6 +242,7 @@ def _fit_map(p: Predictions, free: Bool[Tensor, "k k"], penalty: _Penalty, calle
 
 def _objective(p: Predictions, free: Bool[Tensor, "k k"], penalty: _Penalty) -> Callable[[Any], tuple[float, Any]]:
     """Penalised mean negative log-likelihood and its gradient in the free entries of W and in b, as NumPy arrays."""
+    p = p.take(p.answered)  # the loss of the others is infinite under every map
     z, y, k = p.log_p.double().clamp(min=_MIN_LOG_P).cpu(), p.y.cpu(), p.log_p.shape[1]
     onehot = torch.nn.functional.one_hot(y, k).double()
 
@@ -259,8 +261,13 @@ def _objective(p: Predictions, free: Bool[Tensor, "k k"], penalty: _Penalty) -> 
 
 
 def _check_classes(p: Predictions, caller: str) -> None:
-    if bool((p.y == p.y[0]).all()):
+    y = p.y[p.answered]
+    if len(y) == 0:
         raise DataError(
-            f"{caller} needs examples of at least two classes; all {len(p.y)} are of class {int(p.y[0])}, so the best "
+            f"{caller}: the model gave no answer (NaN) for any of {len(p.y)} examples; nothing can be fitted."
+        )
+    if bool((y == y[0]).all()):
+        raise DataError(
+            f"{caller} needs examples of at least two classes; all {len(y)} are of class {int(y[0])}, so the best "
             "map would always predict that class. Hold out a split with several classes."
         )

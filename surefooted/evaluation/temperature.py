@@ -20,14 +20,14 @@ def fit_temperature(p: Predictions) -> float:
     prediction is correct, the loss decreases down to T = 0 and T = 1 is returned.
 
     Args:
-        p: held-out predictions. Rows whose true class has probability 0 are ignored: their loss is infinite at every
-            temperature.
+        p: held-out predictions. Rows whose true class has probability 0 and rows without an answer are ignored: their
+            loss is infinite at every temperature.
 
     Returns:
         T, between 1/20 and 1000.
 
     Raises:
-        DataError: if every true class has probability 0.
+        DataError: if every true class has probability 0, or no row is an answer.
 
     Reference: Guo et al., *On calibration of modern neural networks*, ICML 2017, section 4.2.
 
@@ -42,7 +42,10 @@ def fit_temperature(p: Predictions) -> float:
     z, y = p.log_p.double(), p.y
     possible = z.gather(1, y[:, None])[:, 0] > -torch.inf
     if not possible.any():
-        raise DataError("fit_temperature: every true class has probability 0; the loss is infinite at any temperature.")
+        raise DataError(
+            "fit_temperature: every true class has probability 0, or the model gave no answer (NaN); the loss is "
+            "infinite at any temperature."
+        )
     z, y = z[possible], y[possible]
     if bool((z.argmax(-1) == y).all()):
         return 1.0

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefooted.components.component import Count, Whole, component
+from surefooted.core.arrays import AnyArray
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.display import printable
 from surefooted.evaluation.metrics.functional import Functional
@@ -35,8 +36,8 @@ class Correlation(NamedTuple):
 
 @component
 def correlation(
-    x: Tensor,
-    y: Tensor,
+    x: AnyArray,
+    y: AnyArray,
     *,
     kind: Literal["pearson", "spearman"] = "pearson",
     draws: Count = 1000,
@@ -72,7 +73,7 @@ def correlation(
         raise ArgumentError(
             f"correlation needs two numbers per example, both of shape (n,); got {tuple(x.shape)} and {tuple(y.shape)}."
         )
-    x, y = x.detach().double().cpu(), y.detach().double().cpu()
+    x, y = x.double().cpu(), y.double().cpu()
     finite = x.isfinite() & y.isfinite()
     n, left_out = int(finite.sum()), int((~finite).sum())
     if n < 2:

@@ -70,8 +70,10 @@ def classwise_ece(
         >>> round(sf.metrics.classwise_ece(p), 3)
         0.35
     """
-    probability = p.log_p.double().exp()
-    gaps = (probability - torch.nn.functional.one_hot(p.y, probability.shape[1])).T.contiguous()
+    onehot = torch.nn.functional.one_hot(p.y, p.log_p.shape[1])
+    # A row without an answer is wrong about every class.
+    probability = torch.where(p.answered[:, None], p.log_p.double().exp(), 1.0 - onehot)
+    gaps = (probability - onehot).T.contiguous()
     bins_per_class = [make_bins(column, bins=bins, edges=edges, closed=closed) for column in probability.T.contiguous()]
 
     def evaluate(weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from surefooted.components.component import component
-from surefooted.core.predictions import Predictions
+from surefooted.core.predictions import Predictions, check_answered
 from surefooted.evaluation.display import printable
 from surefooted.evaluation.metrics.binning import BinCount, ClosedSide, Edges, make_bins
 from surefooted.evaluation.metrics.information import kl_divergence, shannon_entropy
@@ -75,6 +75,7 @@ def brier_decomposition(
         >>> brier_decomposition(p)
         BrierDecomposition(brier=0.37, reliability=0.37, resolution=0.5, uncertainty=0.5, ...)
     """
+    check_answered(p, "brier_decomposition")
     n, k = p.log_p.shape
     probability = p.log_p.double().exp()
     label = torch.nn.functional.one_hot(p.y, k).double()
@@ -116,6 +117,7 @@ def nll_decomposition(
         >>> nll_decomposition(p)
         NllDecomposition(nll=0.511, calibration=0.511, refinement=0, ...)
     """
+    check_answered(p, "nll_decomposition")
     n, k = p.log_p.shape
     probability = p.log_p.double().exp()
     confidence, predicted = probability.max(-1)

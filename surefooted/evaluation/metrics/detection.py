@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefooted.components.component import Count, Share, component
+from surefooted.core.arrays import AnyArray
 from surefooted.core.predictions import Predictions
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.display import printable
@@ -34,6 +35,7 @@ class Detection(NamedTuple):
         aupr: average precision; chance is the share of positive examples.
         n_inside, n_outside: numbers of examples.
         low, high: 95 % interval of ``auroc``, see ``auroc_interval``.
+        no_answer: number of examples without a score (NaN), each of which counts as an error of the detector.
     """
 
     auroc: float
@@ -43,13 +45,17 @@ class Detection(NamedTuple):
     n_outside: int
     low: float
     high: float
+    no_answer: int = 0
 
 
 @component
 def detection(
-    inside: Float[Tensor, " n"], outside: Float[Tensor, " m"], *, tpr: Share = 0.95, positive: PositiveSide = "outside"
+    inside: AnyArray, outside: AnyArray, *, tpr: Share = 0.95, positive: PositiveSide = "outside"
 ) -> Detection:
     """AUROC, false positive rate at a true positive rate, and average precision of separating two sets of scores.
+
+    A score that is NaN, because the model gave no answer, is wrong on either side: below all others if outside, above
+    all others if inside.
 
     Args:
         inside: (N,) uncertainty of in-distribution, or correctly classified, examples.
@@ -60,19 +66,25 @@ def detection(
             the outside examples. AUROC does not depend on it.
 
     Raises:
-        ArgumentError: if a side is empty or contains NaN.
+        ArgumentError: if a side is empty or not a vector.
 
     Reference: Hendrycks & Gimpel 2017; Liang, Li & Srikant 2018.
 
     Example:
         >>> detection(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([2.0, 5.0]))
-        Detection(auroc=0.75, fpr=0.667, aupr=0.75, n_inside=3, n_outside=2, low=0.26, high=0.96)
+        Detection(auroc=0.75, fpr=0.667, aupr=0.75, n_inside=3, n_outside=2, low=0.26, high=0.96, no_answer=0)
     """
     for name, score in (("inside", inside), ("outside", outside)):
-        if score.numel() == 0 or score.isnan().any():
-            fault = "is empty" if score.numel() == 0 else f"contains {int(score.isnan().sum())} NaN in {len(score)}"
-            raise ArgumentError(f"detection needs at least one score on each side, without NaN; `{name}` {fault}.")
-    inside, outside = inside.double(), outside.double()
+        if score.ndim != 1 or score.numel() == 0:
+            raise ArgumentError(
+                f"detection needs at least one score on each side, shape (n,); `{name}` has shape {tuple(score.shape)}."
+            )
+    missing = int(inside.isnan().sum() + outside.isnan().sum().to(inside.device))
+    inside, outside = inside.double().cpu(), outside.double().cpu()
+    inside, outside = (
+        inside.nan_to_num(torch.inf, torch.inf, -torch.inf),
+        outside.nan_to_num(-torch.inf, torch.inf, -torch.inf),
+    )
     ordered = inside.sort().values
     lower = torch.searchsorted(ordered, outside) + torch.searchsorted(ordered, outside, right=True)
     auroc = float(lower.double().mean()) / (2 * len(inside))
@@ -82,7 +94,14 @@ def detection(
     fpr = float((negatives >= positives.sort(descending=True).values[detected - 1]).double().mean())
     interval = auroc_interval(auroc, len(inside), len(outside))
     return Detection(
-        auroc, fpr, _average_precision(positives, negatives), len(inside), len(outside), interval.low, interval.high
+        auroc,
+        fpr,
+        _average_precision(positives, negatives),
+        len(inside),
+        len(outside),
+        interval.low,
+        interval.high,
+        missing,
     )
 
 
@@ -124,7 +143,7 @@ def auroc_interval(auroc: Share, n: Count, m: Count, *, level: ConfidenceLevel =
 @component
 def error_detection(
     p: Predictions,
-    uncertainty: Tensor | None = None,
+    uncertainty: AnyArray | None = None,
     *,
     by: UncertaintyName = "max_probability",
     tpr: Share = 0.95,

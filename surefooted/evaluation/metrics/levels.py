@@ -9,13 +9,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from surefooted.components.component import Count, component
+from surefooted.core.arrays import AnyArray, ArrayLike, as_tensor
 from surefooted.core.predictions import Predictions
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.metrics.functional import Metric
 
 
 @component
-def levels_of(sizes: Float[Tensor, " n"], *, levels: Count = 10) -> Int[Tensor, " n"]:
+def levels_of(sizes: AnyArray, *, levels: Count = 10) -> Int[Tensor, " n"]:
     """Robustness level of each example, from 0 (the paper's level 1), the least robust.
 
     The sizes of the levels differ by at most one example. Equal sizes are ordered by row; infinite sizes (the attack
@@ -36,6 +37,8 @@ def levels_of(sizes: Float[Tensor, " n"], *, levels: Count = 10) -> Int[Tensor, 
         >>> sf.levels_of(torch.tensor([0.3, torch.inf, 0.1, 0.3, 0.2]), levels=3).tolist()
         [1, 2, 0, 1, 0]
     """
+    if sizes.ndim != 1:
+        raise ArgumentError(f"levels_of needs one size per example, shape (n,); got shape {tuple(sizes.shape)}.")
     n = len(sizes)
     if sizes.isnan().any():
         raise ArgumentError(
@@ -50,7 +53,7 @@ def levels_of(sizes: Float[Tensor, " n"], *, levels: Count = 10) -> Int[Tensor, 
 
 
 def by_level(
-    metric: Metric | Sequence[Metric], p: Predictions, level: Tensor
+    metric: Metric | Sequence[Metric], p: Predictions, level: ArrayLike
 ) -> Float[Tensor, " r"] | Float[Tensor, "m r"]:
     """A metric within each robustness level; nan for a level without examples.
 
@@ -72,7 +75,7 @@ def by_level(
         >>> sf.by_level(sf.metrics.accuracy, p, torch.tensor([1, 0])).tolist()
         [0.0, 1.0]
     """
-    check_level(level, len(p.y), "by_level")
+    level = check_level(level, len(p.y), "by_level").to(p.y.device)
     if isinstance(metric, str):
         raise ArgumentError(f"by_level: `metric` is {metric!r}; pass the function itself, such as metrics.ece.")
     if callable(metric):
@@ -81,13 +84,23 @@ def by_level(
     return torch.stack([by_level(one, p, level) for one in metric])
 
 
-def check_level(level: Tensor, n: int, caller: str) -> None:
-    """Raise an ``ArgumentError`` unless `level` is one whole number per example; the message names the `caller`."""
-    if level.shape != (n,):
-        raise ArgumentError(f"{caller} needs one level per example, shape ({n},); got shape {tuple(level.shape)}.")
+def check_level(level: ArrayLike, n: int, caller: str) -> Int[Tensor, " n"]:
+    """The levels as a tensor.
+
+    Raises:
+        ArgumentError: unless `level` is one whole number per example; the message names the `caller`.
+
+    Example:
+        >>> check_level([1, 0], 2, "by_level")
+        tensor([1, 0])
+    """
+    read = as_tensor(level, "level")
+    if read.shape != (n,):
+        raise ArgumentError(f"{caller} needs one level per example, shape ({n},); got shape {tuple(read.shape)}.")
     if n == 0:
         raise ArgumentError(f"{caller} needs at least one example; the split is empty.")
-    if level.is_floating_point() or level.min() < 0:
+    if read.is_floating_point() or read.min() < 0:
         raise ArgumentError(
-            f"{caller} needs levels as whole numbers from 0; got {level.dtype} from {level.min().item()}."
+            f"{caller} needs levels as whole numbers from 0; got {read.dtype} from {read.min().item()}."
         )
+    return read.long()

@@ -1,4 +1,7 @@
-"""Metrics that are the mean of one number per example."""
+"""Metrics that are the mean of one number per example.
+
+A row without an answer counts as wrong with confidence 1: Brier score 2, infinite negative log-likelihood, entropy 0.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def overconfidence(p: Predictions, /) -> Functional:
 def nll(p: Predictions, /) -> Functional:
     """Negative log-likelihood of the true class in nats: the mean of -ln p_y.
 
-    It is infinite as soon as one true class has probability 0.
+    It is infinite as soon as one true class has probability 0, or a row is no answer.
 
     Example:
         >>> import surefooted as sf
@@ -69,7 +72,8 @@ def nll(p: Predictions, /) -> Functional:
         >>> round(sf.metrics.nll(p), 3)
         0.511
     """
-    return weighted_mean(-p.log_p.double().gather(1, p.y[:, None]).squeeze(1))
+    loss = -p.log_p.double().gather(1, p.y[:, None]).squeeze(1)
+    return weighted_mean(loss.masked_fill(~p.answered, torch.inf))
 
 
 @metric(better="low", perfect=0.0)
@@ -90,7 +94,7 @@ def brier(p: Predictions, /) -> Functional:
     """
     probability = p.log_p.double().exp()
     onehot = torch.nn.functional.one_hot(p.y, probability.shape[1])
-    return weighted_mean((probability - onehot).square().sum(-1))
+    return weighted_mean((probability - onehot).square().sum(-1).masked_fill(~p.answered, 2))
 
 
 @metric(better=None, perfect=0.0)
@@ -104,4 +108,4 @@ def entropy(p: Predictions, /) -> Functional:
         >>> round(sf.metrics.entropy(p), 3)
         0.693
     """
-    return weighted_mean(shannon_entropy(p.log_p.double().exp()))
+    return weighted_mean(shannon_entropy(p.log_p.double().exp()).masked_fill(~p.answered, 0))

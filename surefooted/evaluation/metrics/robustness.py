@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from math import ceil
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from surefooted.core.arrays import ArrayLike, as_tensor
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.metrics.intervals import ConfidenceLevel, Interval, binomial_interval
 
 
-def robust_accuracy(found: Tensor, *, level: ConfidenceLevel = 0.95) -> Interval:
+def robust_accuracy(found: ArrayLike, *, level: ConfidenceLevel = 0.95) -> Interval:
     """Share of examples on which the attack failed, with its Wilson interval.
 
     This is an upper bound of the true robust accuracy: the interval covers the sampling of the test set, not the
@@ -34,11 +35,13 @@ def robust_accuracy(found: Tensor, *, level: ConfidenceLevel = 0.95) -> Interval
         >>> robust_accuracy(torch.tensor([True] * 30 + [False] * 70)).percent()
         '70.00 % [60.42, 78.11]'
     """
-    _check_success(found, "robust_accuracy")
-    return binomial_interval(int((~found).sum()), len(found), level=level)
+    success = _check_success(found, "robust_accuracy")
+    return binomial_interval(int((~success).sum()), len(success), level=level)
 
 
-def accuracy_curve(size: Tensor, found: Tensor, eps: Sequence[float] | Float[Tensor, " e"]) -> Float[Tensor, " e"]:
+def accuracy_curve(
+    size: ArrayLike, found: ArrayLike, eps: Sequence[float] | Float[Tensor, " e"]
+) -> Float[Tensor, " e"]:
     """Robust accuracy at each radius, from the sizes of minimal perturbations.
 
     Args:
@@ -57,13 +60,13 @@ def accuracy_curve(size: Tensor, found: Tensor, eps: Sequence[float] | Float[Ten
         >>> accuracy_curve(size, found, [0.0, 0.1, 0.5]).tolist()
         [0.75, 0.5, 0.25]
     """
-    size = _finite_or_inf(size, found, "accuracy_curve")
+    sizes = _finite_or_inf(size, found, "accuracy_curve")
     # In the precision of the sizes: 8/255 in float32 must not exceed a radius of 8/255 in float64.
-    radius = torch.as_tensor(eps, dtype=size.dtype, device=size.device)
-    return (size > radius[:, None]).double().mean(1)
+    radius = torch.as_tensor(eps, dtype=sizes.dtype, device=sizes.device)
+    return (sizes > radius[:, None]).double().mean(1)
 
 
-def size_quantiles(size: Tensor, found: Tensor, q: Sequence[float] = (0.25, 0.5, 0.75)) -> Float[Tensor, " q"]:
+def size_quantiles(size: ArrayLike, found: ArrayLike, q: Sequence[float] = (0.25, 0.5, 0.75)) -> Float[Tensor, " q"]:
     """Smallest sizes at which the attack succeeds on the shares `q` of all examples; inf if it never does.
 
     This is the inverse of ``accuracy_curve``, without interpolation.
@@ -88,24 +91,26 @@ def size_quantiles(size: Tensor, found: Tensor, q: Sequence[float] = (0.25, 0.5,
     return ordered[rows]
 
 
-def _finite_or_inf(size: Tensor, found: Tensor, caller: str) -> Float[Tensor, " n"]:
-    _check_success(found, caller)
-    if size.shape != found.shape or not size.is_floating_point():
+def _finite_or_inf(size: ArrayLike, found: ArrayLike, caller: str) -> Float[Tensor, " n"]:
+    success, sizes = _check_success(found, caller), as_tensor(size, "size")
+    if sizes.shape != success.shape or not sizes.is_floating_point():
         raise ArgumentError(
-            f"{caller} needs one size per example, floats of shape {tuple(found.shape)}; "
-            f"got {size.dtype} of shape {tuple(size.shape)}."
+            f"{caller} needs one size per example, floats of shape {tuple(success.shape)}; "
+            f"got {sizes.dtype} of shape {tuple(sizes.shape)}."
         )
-    size = size.masked_fill(~found, torch.inf)
-    if size.isnan().any():
+    sizes = sizes.masked_fill(~success.to(sizes.device), torch.inf)
+    if sizes.isnan().any():
         raise ArgumentError(
-            f"{caller} needs a size for every successful attack; {int(size.isnan().sum())} of {len(size)} are NaN."
+            f"{caller} needs a size for every successful attack; {int(sizes.isnan().sum())} of {len(sizes)} are NaN."
         )
-    return size
+    return sizes
 
 
-def _check_success(found: Tensor, caller: str) -> None:
-    if found.dtype != torch.bool or found.ndim != 1 or len(found) == 0:
+def _check_success(found: ArrayLike, caller: str) -> Bool[Tensor, " n"]:
+    success = as_tensor(found, "found")
+    if success.dtype != torch.bool or success.ndim != 1 or len(success) == 0:
         raise ArgumentError(
             f"{caller} needs `found` as booleans of shape (n,) with at least one example; "
-            f"got {found.dtype} of shape {tuple(found.shape)}."
+            f"got {success.dtype} of shape {tuple(success.shape)}."
         )
+    return success

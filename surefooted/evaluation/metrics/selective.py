@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from surefooted.components.component import component
+from surefooted.core.arrays import AnyArray
 from surefooted.core.predictions import Predictions
 from surefooted.evaluation.display import printable
 from surefooted.evaluation.metrics.functional import Functional, metric
@@ -132,7 +133,7 @@ def excess_aurc(p: Predictions, /, *, by: UncertaintyName = "max_probability") -
 
 @component
 def risk_coverage(
-    p: Predictions, uncertainty: Tensor | None = None, *, by: UncertaintyName = "max_probability"
+    p: Predictions, uncertainty: AnyArray | None = None, *, by: UncertaintyName = "max_probability"
 ) -> RiskCoverage:
     """The risk-coverage curve: error rate when only the least uncertain share of the examples is answered.
 

@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from surefooted.core.arrays import ArrayLike, as_tensor
 from surefooted.core.predictions import check_log_p
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.display import printable
 from surefooted.evaluation.metrics.levels import check_level
 
 
-def variance(log_ps: Sequence[Tensor]) -> float:
+def variance(log_ps: Sequence[ArrayLike]) -> float:
     """Variance of the predictions of M independently seeded models, σ² of AR-AdaLS (whose tables print 100 σ²).
 
     σ² = 1/(M - 1) · 1/N · Σ_m Σ_i ‖p_m(x_i) - p̄(x_i)‖², with squared differences summed over the classes.
@@ -36,7 +37,7 @@ def variance(log_ps: Sequence[Tensor]) -> float:
     return float(variance_of_each(log_ps, "variance").mean())
 
 
-def variance_of_each(log_ps: Sequence[Tensor], caller: str = "variance_of_each") -> Float[Tensor, " n"]:
+def variance_of_each(log_ps: Sequence[ArrayLike], caller: str = "variance_of_each") -> Float[Tensor, " n"]:
     """``variance`` of each example; its mean over the examples is ``variance``.
 
     Args:
@@ -50,6 +51,7 @@ def variance_of_each(log_ps: Sequence[Tensor], caller: str = "variance_of_each")
     """
     if len(log_ps) < 2:
         raise ArgumentError(f"{caller} needs at least two models; got {len(log_ps)}. Train more seeds.")
+    log_ps = [as_tensor(log_p, "log_ps") for log_p in log_ps]
     shapes = {tuple(log_p.shape) for log_p in log_ps}
     if len(shapes) > 1:
         raise ArgumentError(
@@ -57,11 +59,11 @@ def variance_of_each(log_ps: Sequence[Tensor], caller: str = "variance_of_each")
         )
     for log_p in log_ps:
         check_log_p(log_p, caller)
-    p = torch.stack([log_p.double() for log_p in log_ps]).exp()
+    p = torch.stack([log_p.double().to(log_ps[0].device) for log_p in log_ps]).exp()
     return p.var(0).sum(-1)
 
 
-def variance_by_level(log_ps: Sequence[Tensor], level: Tensor) -> Float[Tensor, " r"]:
+def variance_by_level(log_ps: Sequence[ArrayLike], level: ArrayLike) -> Float[Tensor, " r"]:
     """``variance`` within each robustness level; nan for a level without examples.
 
     Args:
@@ -74,7 +76,7 @@ def variance_by_level(log_ps: Sequence[Tensor], level: Tensor) -> Float[Tensor, 
         [0.0, 0.04]
     """
     each = variance_of_each(log_ps, "variance_by_level")
-    check_level(level, len(each), "variance_by_level")
+    level = check_level(level, len(each), "variance_by_level").to(each.device)
     count = torch.bincount(level)
     return torch.bincount(level, weights=each) / count
 
@@ -92,7 +94,7 @@ class VarianceShares(NamedTuple):
     share: Float[Tensor, " r"]
 
 
-def variance_shares(log_ps: Sequence[Tensor], level: Tensor) -> VarianceShares:
+def variance_shares(log_ps: Sequence[ArrayLike], level: ArrayLike) -> VarianceShares:
     """Contribution of each robustness level to ``variance``: its share of the examples times its own variance.
 
     Args:
@@ -105,6 +107,6 @@ def variance_shares(log_ps: Sequence[Tensor], level: Tensor) -> VarianceShares:
         [0.0, 1.0]
     """
     each = variance_of_each(log_ps, "variance_shares")
-    check_level(level, len(each), "variance_shares")
+    level = check_level(level, len(each), "variance_shares").to(each.device)
     part = torch.bincount(level, weights=each) / len(each)
     return VarianceShares(part, part / part.sum())

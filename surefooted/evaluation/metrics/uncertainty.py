@@ -7,19 +7,20 @@ but ``margin`` grow with uncertainty, and each of them can be the score of ``det
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
 from math import log
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from surefooted.core.arrays import ArrayLike, as_tensor
 from surefooted.core.predictions import Predictions
-from surefooted.errors import ArgumentError
+from surefooted.errors import ArgumentError, NonFiniteOutput
 from surefooted.evaluation.metrics.information import shannon_entropy
 
-Samples = Tensor | Sequence[Tensor]
+Samples: TypeAlias = ArrayLike  # one array (S, N, K), or S arrays (N, K)
 UncertaintyName = Literal["max_probability", "entropy", "margin"]
 
 
@@ -122,13 +123,24 @@ def uncertainties(samples: Samples) -> dict[str, Float[Tensor, " n"]]:
     """Every measure per example, oriented so that it grows with uncertainty, as ``detection`` expects.
 
     ``max_probability`` and ``margin`` are subtracted from 1. Measures that compare samples need two and are left out
-    for one sample.
+    for one sample. An example for which a sample has no answer (NaN or +inf among its logits) has the uncertainty NaN,
+    and a warning says so.
 
     Example:
         >>> sorted(uncertainties(torch.zeros(1, 5, 3)))
         ['margin', 'max_probability', 'total_entropy']
     """
-    log_p = _log_p(samples, "uncertainties")
+    log_p = _log_p(samples, "uncertainties", refuse=False)
+    missing = log_p.isnan().any(-1).any(0)
+    if missing.any():
+        warnings.warn(
+            f"{int(missing.sum()):,} of {len(missing):,} examples have NaN or +inf among their logits; the first is "
+            f"example {int(missing.nonzero()[0])}. They have no uncertainty (NaN), which a detector gets wrong.",
+            NonFiniteOutput,
+            stacklevel=2,
+        )
+        measured = uncertainties(log_p.masked_fill(missing[None, :, None], 0))
+        return {name: score.masked_fill(missing, torch.nan) for name, score in measured.items()}
     single = {name: _UNCERTAINTY[name](log_p) for name in ("max_probability", "margin")}
     compared = () if len(log_p) == 1 else ("expected_entropy", "mutual_information", "sample_variance")
     return single | {name: SAMPLE_MEASURES[name](log_p) for name in ("total_entropy", *compared)}
@@ -146,7 +158,9 @@ def predictive_uncertainty(p: Predictions, by: UncertaintyName = "max_probabilit
         >>> [round(value, 3) for value in predictive_uncertainty(p).tolist()]
         [0.25]
     """
-    return _UNCERTAINTY[by](p.log_p[None])
+    answered = p.answered
+    score = _UNCERTAINTY[by](p.log_p.masked_fill(~answered[:, None], 0)[None])
+    return score.masked_fill(~answered, 0)  # certain, and wrong
 
 
 def given_or_predictive_uncertainty(
@@ -159,12 +173,18 @@ def given_or_predictive_uncertainty(
     """
     if uncertainty is None:
         return predictive_uncertainty(p, by)
-    if uncertainty.shape != p.y.shape or not uncertainty.is_floating_point() or uncertainty.isnan().any():
+    if uncertainty.shape != p.y.shape or not uncertainty.is_floating_point():
         raise ArgumentError(
-            f"{caller} needs one uncertainty per example, floats of shape {tuple(p.y.shape)} without NaN; "
-            f"got {uncertainty.dtype} of shape {tuple(uncertainty.shape)} with {int(uncertainty.isnan().sum())} NaN."
+            f"{caller} needs one uncertainty per example, floats of shape {tuple(p.y.shape)}; "
+            f"got {uncertainty.dtype} of shape {tuple(uncertainty.shape)}."
         )
-    return uncertainty.double()
+    undefined = uncertainty.isnan() & p.answered
+    if undefined.any():
+        raise ArgumentError(
+            f"{caller}: {int(undefined.sum())} of {len(undefined)} uncertainties are NaN although the prediction is an "
+            f"answer; the first is at {int(undefined.nonzero()[0])}."
+        )
+    return uncertainty.double().masked_fill(~p.answered, -torch.inf)  # certain, and wrong
 
 
 def _class_variance(samples: Samples, caller: str) -> Float[Tensor, "n k"]:
@@ -180,23 +200,24 @@ def _log_mean(log_p: Float[Tensor, "s n k"]) -> Float[Tensor, "n k"]:
     return log_p.logsumexp(0) - log(len(log_p))
 
 
-def _log_p(samples: Samples, caller: str) -> Float[Tensor, "s n k"]:
-    if not isinstance(samples, Tensor):
-        shapes = {tuple(sample.shape) for sample in samples}
+def _log_p(samples: Samples, caller: str, *, refuse: bool = True) -> Float[Tensor, "s n k"]:
+    if isinstance(samples, list | tuple):
+        tensors = [as_tensor(sample, "samples") for sample in samples]
+        shapes = {tuple(sample.shape) for sample in tensors}
         if len(shapes) != 1:
             got = f"the shapes {sorted(shapes)}" if shapes else "no samples"
             raise ArgumentError(f"{caller} needs the same examples and classes in every sample; got {got}.")
-        samples = torch.stack(list(samples))
-    if samples.ndim != 3 or not samples.is_floating_point() or samples.numel() == 0:
+        samples = torch.stack([sample.to(tensors[0].device) for sample in tensors])
+    logits = as_tensor(samples, "samples")
+    if logits.ndim != 3 or not logits.is_floating_point() or logits.numel() == 0:
         raise ArgumentError(
             f"{caller} needs logits or log-probabilities as floats of shape (samples, examples, classes), none of them "
-            f"0; got {samples.dtype} of shape {tuple(samples.shape)}."
+            f"0; got {logits.dtype} of shape {tuple(logits.shape)}."
         )
-    log_p = samples.double().log_softmax(-1)
-    if log_p.isnan().any():
+    log_p: Tensor = logits.double().log_softmax(-1)
+    if refuse and log_p.isnan().any():
         bad = int(log_p.isnan().any(-1).any(0).sum())
         raise ArgumentError(
-            f"{caller}: {bad} of {samples.shape[1]} examples contain NaN or infinite logits. "
-            "Check which model diverged."
+            f"{caller}: {bad} of {logits.shape[1]} examples contain NaN or infinite logits. Check which model diverged."
         )
     return log_p
