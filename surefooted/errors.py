@@ -69,7 +69,7 @@ class ReducedAttack(Notice):
     """An attack runs in a reduced form because the model does not allow the full one; the message says which."""
 
 
-class NonFiniteOutput(UserWarning):
+class NonFiniteOutput(Notice):
     """Logits or gradients of a model are NaN or infinite; the message says for which images and how they count."""
 
 
