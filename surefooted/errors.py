@@ -58,6 +58,10 @@ class ReducedAttack(UserWarning):
     """An attack runs in a reduced form because the model does not allow the full one; the message says which."""
 
 
+class ConvertedInput(UserWarning):
+    """A model works in another precision than that of the images, which are converted; the message says to which."""
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """A suggestion to append to a message: the nearest known name, or all names if none is near.
 
