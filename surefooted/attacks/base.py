@@ -109,7 +109,8 @@ class Attack(Component):
         """
         victim = as_victim(model)
         check_input(victim, points, batch)
-        infer_num_classes(victim, to_device_of(victim, points.take(slice(0, 2))).x, points.y)
+        few = to_device_of(victim, points.take(slice(0, 2))).x
+        infer_num_classes(victim, few, points.y, mode=mode, gradient=self.passes > self.gradient_free)
         with untouched(victim, mode, seed), channels_last(victim):
             pool = max(batch, _POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))
             parts = [

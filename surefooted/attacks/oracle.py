@@ -292,8 +292,8 @@ class Oracle:
                 f = Forward(self.victim(point), active.target[part], clean)
                 _check_objective(self.objective, f)
                 value = self.objective(f)
-            if gradient:
-                gradients.append(input_gradient(value.sum(), point))
+                if gradient:
+                    gradients.append(input_gradient(value.sum(), point))
             values.append(value.detach())
             logits.append(f.logits.detach())
         joint = f if self.eot == 1 else Forward(torch.cat(logits), f.target)

@@ -1,0 +1,142 @@
+"""Laws over the zoo of odd victims: the plain network's answers or a clear refusal, and nothing is changed."""
+
+import random
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from odd_victims import ODD_VICTIMS, images, plain
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+import surefooted as sf
+from surefooted.core.types import log_mean_softmax
+from surefooted.errors import ConvertedInput, ModelError
+from surefooted.evaluation.checks import check_classifier
+from surefooted.models.prediction import map_logits
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::surefooted.errors.ConvertedInput"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad"),
+]
+ids = [odd.name for odd in ODD_VICTIMS]
+WORKING = [odd for odd in ODD_VICTIMS if odd.refused is None]
+
+
+def surroundings(net, points):
+    """All that a call may not change, as plain data."""
+    tensors = [points.x, points.y, points.rows, *net.buffers()]
+    return {
+        "values": [t.detach().clone().tolist() for t in tensors],
+        "modes": [module.training for module in net.modules()],
+        "flags": [weight.requires_grad for weight in net.parameters()],
+        "layouts": [weight.stride() for weight in net.parameters() if not is_lazy(weight)],
+        "torch": (torch.get_default_dtype(), torch.is_grad_enabled()),
+        # Not Python's, from which the checks of annotations draw while tests run.
+        "generators": [torch.get_rng_state().tolist(), str(np.random.get_state())],
+    }
+
+
+@pytest.mark.parametrize("odd", ODD_VICTIMS, ids=ids)
+def test_predictions_are_those_of_the_plain_network_and_nothing_is_changed(odd, capsys):
+    net, points = odd.make(), images()
+    seen = surroundings(net, points)
+    if odd.refused is not None:
+        with pytest.raises(ModelError, match=odd.refused):
+            sf.predict(net, points, batch=5)
+        assert surroundings(net, points) == seen
+    else:
+        log_p = torch.cat(map_logits(net, points, log_mean_softmax, batch=5))
+        assert surroundings(net, points) == seen
+        expected = sf.predict(plain(), points, batch=5).log_p
+        answered = ~odd.non_finite(points.x)
+        assert log_p.dtype == torch.float32 and log_p[~answered].isnan().all()
+        torch.testing.assert_close(log_p[answered], expected[answered], atol=2 * odd.tolerance, rtol=0)
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("odd", ODD_VICTIMS, ids=ids)
+def test_an_attack_and_an_audit_admit_what_they_can_run(odd):
+    net, points = odd.make(), images(6)
+    seen = surroundings(net, points)
+    pattern = odd.refused or odd.gradient_refused
+    if pattern is not None:
+        with pytest.raises(ModelError, match=pattern):
+            sf.attack("fgsm", net, points, eps=0.1)
+    if odd.refused is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            sf.attack("random_search", net, points, eps=0.1, draws=2)
+    if pattern is None and not odd.non_finite(points.x).any():
+        check_classifier(net, points, 10)
+    elif odd.refused is not None:
+        with pytest.raises(ModelError):
+            check_classifier(net, points, 10)
+    assert surroundings(net, points) == seen
+
+
+@pytest.mark.parametrize(
+    "name", ["view after a convolution", "in-place normalisation", "float64 model", "exported", "dictionary"]
+)
+def test_gradients_are_those_of_the_plain_network(name):
+    (odd,) = (odd for odd in ODD_VICTIMS if odd.name == name)
+    points = images()
+    result, expected = (sf.attack("pgd", one, points, eps=0.1, steps=4) for one in (odd.make(), plain()))
+    assert torch.equal(result.found, expected.found)
+    torch.testing.assert_close(result.x, expected.x, atol=1e-5, rtol=0)
+
+
+def test_weights_made_in_inference_mode_predict_but_give_no_gradient():
+    with torch.inference_mode():
+        net = plain()
+    assert torch.equal(sf.predict(net, images()).log_p, sf.predict(plain(), images()).log_p)
+    with pytest.raises(ModelError, match="Build or load it outside"):
+        sf.attack("fgsm", net, images(), eps=0.1)
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_a_script_without_gradients_gets_the_same_results(off):
+    net, points = plain(), images()
+    expected = sf.attack("pgd", net, points, eps=0.1, steps=3)
+    with off():
+        made = sf.attack("pgd", net, images(), eps=0.1, steps=3)
+    assert torch.equal(made.x, expected.x) and torch.equal(made.found, expected.found)
+
+
+def test_a_seed_that_a_victim_sets_ends_with_the_call():
+    (odd,) = (odd for odd in ODD_VICTIMS if odd.name == "seeds all generators")
+    random.seed(1)
+    sf.predict(odd.make(), images(2))
+    assert random.random() != random.Random(5).random()
+
+
+def test_odd_members_make_the_ensemble_of_plain_ones():
+    names = ("view after a convolution", "in-place ReLU first", "float64 model", "dictionary")
+    members = [odd.make() for odd in ODD_VICTIMS if odd.name in names]
+    made = sf.predict(sf.ensembles.Ensemble(members), points := images()).log_p
+    torch.testing.assert_close(made, sf.predict(plain(), points).log_p, atol=1e-4, rtol=0)
+
+
+def test_a_conversion_is_said():
+    with pytest.warns(ConvertedInput, match="works in bfloat16: its input is converted from float32"):
+        sf.predict(plain().bfloat16(), images())
+
+
+def test_a_gradient_of_somebody_elses_network_costs_no_layout():
+    """Its own layout stays, in the forward pass, too."""
+    strides = []
+
+    class Watched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = plain()
+
+        def forward(self, x):
+            strides.append(self.net.conv.weight.stride())
+            return self.net(x)
+
+    net = Watched().eval()
+    sf.attack("fgsm", net, images(2), eps=0.1)
+    assert set(strides) == {net.net.conv.weight.stride()}
