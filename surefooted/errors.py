@@ -58,6 +58,10 @@ class ReducedAttack(UserWarning):
     """An attack runs in a reduced form because the model does not allow the full one; the message says which."""
 
 
+class NonFiniteOutput(UserWarning):
+    """Logits or gradients of a model are NaN or infinite; the message says for which images and how they count."""
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """A suggestion to append to a message: the nearest known name, or all names if none is near.
 
