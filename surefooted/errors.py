@@ -62,6 +62,10 @@ class NonFiniteOutput(UserWarning):
     """Logits or gradients of a model are NaN or infinite; the message says for which images and how they count."""
 
 
+class ConvertedInput(UserWarning):
+    """A model works in another precision than that of the images, which are converted; the message says to which."""
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """A suggestion to append to a message: the nearest known name, or all names if none is near.
 

@@ -122,10 +122,9 @@ class Attack(Component):
         victim = as_victim(model)
         check_fits_box(self.ball, victim.box)
         check_input(victim, points, batch)
-        infer_num_classes(victim, to_device_of(victim, points.take(slice(0, 2))).x, points.y)
-        # The search differentiates, also for a caller in inference mode, whose own tensors take no part in that.
-        with torch.inference_mode(False), untouched(victim, mode, seed), channels_last(victim):
-            points = Points(*(t.clone() if t.is_inference() else t for t in points))
+        few = to_device_of(victim, points.take(slice(0, 2))).x
+        infer_num_classes(victim, few, points.y, mode=mode, gradient=self.passes > self.gradient_free)
+        with untouched(victim, mode, seed), channels_last(victim):
             pool = max(batch, _POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))
             parts = [
                 self._attack(victim, to_device_of(victim, points.take(slice(a, a + pool))), seed, batch, progress)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from surefooted.errors import ArgumentError, ModelError
+from surefooted.models.guard import network_logits
 
 EnsembleMode = Literal["loop", "batched"]
 _DROPOUT_LAYERS = nn.modules.dropout._DropoutNd
@@ -40,6 +41,7 @@ class Ensemble(nn.Module):
     """
 
     box = (0.0, 1.0)
+    guards_itself = True  # its members are called by ``network_logits``
 
     def __init__(self, members: Sequence[nn.Module], *, mode: EnsembleMode = "loop") -> None:
         super().__init__()
@@ -60,7 +62,7 @@ class Ensemble(nn.Module):
     def forward(self, z: Float[Tensor, "b *d"]) -> Float[Tensor, "s b k"]:
         if self.mode == "batched":
             return self._forward_batched(z)
-        logits = [add_sample_axis(member(z)) for member in self.members]
+        logits = [add_sample_axis(network_logits(member, z)) for member in self.members]
         classes = [part.shape[-1] for part in logits]
         if len(set(classes)) > 1:
             raise ModelError(
@@ -111,6 +113,7 @@ class MonteCarloDropout(nn.Module):
     """
 
     box = (0.0, 1.0)
+    guards_itself = True  # its members are called by ``network_logits``
 
     def __init__(self, net: nn.Module, *, samples: int = 10) -> None:
         super().__init__()
@@ -132,7 +135,7 @@ class MonteCarloDropout(nn.Module):
         try:
             for module, _ in layers:
                 module.training = True
-            logits = add_sample_axis(self.net(z.expand(self.samples, *z.shape).flatten(0, 1)))
+            logits = add_sample_axis(network_logits(self.net, z.expand(self.samples, *z.shape).flatten(0, 1)))
         finally:
             for module, training in layers:
                 module.training = training

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from surefooted.errors import ModelError, did_you_mean
 from surefooted.models.ensembles import Ensemble, add_sample_axis
+from surefooted.models.guard import call_network, network_logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +59,15 @@ class LatentVictim:
         return self.net.nets if isinstance(self.net, Ensemble) else (self.net,)
 
     def lift(self, x: Float[Tensor, "b *d"]) -> Float[Tensor, "b *z"]:
-        features = [_apply(_split(member, self.stage)[0], x) for member in self.nets]
+        features = [call_network(member, x, partial(_apply, _split(member, self.stage)[0])) for member in self.nets]
         return torch.stack(features, 1) if isinstance(self.net, Ensemble) else features[0]
 
     def __call__(self, z: Float[Tensor, "b *z"]) -> Float[Tensor, "s b k"]:
         features = z.unbind(1) if isinstance(self.net, Ensemble) else (z,)
-        logits = [_apply(_split(member, self.stage)[1], part) for member, part in zip(self.nets, features)]
+        logits = [
+            network_logits(member, part, partial(_apply, _split(member, self.stage)[1]))
+            for member, part in zip(self.nets, features)
+        ]
         return torch.cat([add_sample_axis(part) for part in logits])
 
 

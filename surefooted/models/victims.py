@@ -7,18 +7,22 @@ attacked in its features (``models.latent``). The functions below check what a v
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from surefooted.core.rng import torch_seed
 from surefooted.core.types import Points, check_pixels, check_points
 from surefooted.errors import ArgumentError, DataError, ModelError
+from surefooted.models.guard import is_known, model_errors, network_logits
 
 Mode = Literal["eval", "train"]
 
@@ -83,13 +87,7 @@ class NetworkVictim:
         return x
 
     def __call__(self, z: Float[Tensor, "b *d"]) -> Float[Tensor, "1 b k"]:
-        logits = self.net(z)
-        if not isinstance(logits, Tensor):
-            raise ModelError(
-                f"The classifier returns a {type(logits).__name__}; expected one tensor of logits. Wrap it in a module "
-                "that returns the logits alone."
-            )
-        return logits[None]
+        return network_logits(self.net, z)[None]
 
 
 def as_victim(model: nn.Module | Victim) -> Victim:
@@ -153,28 +151,38 @@ def check_not_empty(count: int, batch: int) -> None:
 def to_device_of(victim: Victim, points: Points) -> Points:
     """Points on the device of the victim's weights, with labels and rows as int64."""
     device = device_of(victim)
-    points = Points(points.x, points.y.long(), points.rows.long())
+    points = Points(*(_ordinary(column) for column in (points.x, points.y.long(), points.rows.long())))
     return points if device is None else points.to(device)
 
 
-def infer_num_classes(victim: Victim, x: Float[Tensor, "b *d"], y: Integer[Tensor, " n"]) -> int:
-    """The number of classes, from a forward pass on a few images.
+def infer_num_classes(
+    victim: Victim, x: Float[Tensor, "b *d"], y: Integer[Tensor, " n"], *, mode: Mode = "eval", gradient: bool = False
+) -> int:
+    """The number of classes, from a forward pass on a few images. What a run will need is tried here, before its work.
 
     Args:
         victim: the classifier.
         x: a few images.
         y: labels of all images.
+        mode: of the victim's networks.
+        gradient: also try a backward pass.
 
     Raises:
-        ModelError: if the logits have the wrong shape.
+        ModelError: if the model fails, or the logits have the wrong shape.
         DataError: if a label is not among the classes.
 
     Example:
         >>> infer_num_classes(as_victim(nn.Flatten()), torch.rand(1, 1, 1, 3), torch.tensor([0, 2]))
         3
     """
-    with untouched(victim), torch.no_grad():
-        logits = victim(victim.lift(x))
+    with untouched(victim, mode):
+        with torch.no_grad():
+            x = _ordinary(x)
+            logits = victim(victim.lift(x))
+            if len(x) > 1 and mode == "eval" and not all(is_known(net) for net in victim.nets):
+                victim(victim.lift(x[:1]))  # attacks drop images: a batch may be of any size
+        if gradient:
+            check_gradient(victim, x)
     if logits.ndim != 3 or logits.shape[1] != len(x):
         raise ModelError(f"The model's logits have shape {tuple(logits.shape[1:])}; expected (batch, classes).")
     classes, lowest, highest = logits.shape[-1], int(y.min()), int(y.max())
@@ -184,6 +192,27 @@ def infer_num_classes(victim: Victim, x: Float[Tensor, "b *d"], y: Integer[Tenso
             f"{classes - 1}."
         )
     return classes
+
+
+def check_gradient(victim: Victim, x: Float[Tensor, "b *d"]) -> None:
+    """Refuse a victim whose backward pass fails. One that is not differentiable, so that there is none, is accepted.
+
+    Networks made of known layers are not tried: their backward pass works.
+
+    Raises:
+        ModelError: if it fails; the message states the cause.
+
+    Example:
+        >>> check_gradient(as_victim(nn.Flatten()), torch.rand(1, 1, 1, 3))
+    """
+    if all(is_known(net) for net in victim.nets):
+        return
+    with untouched(victim):
+        point = victim.lift(x).detach().clone().requires_grad_()
+        value = victim(point).sum()
+        if value.requires_grad:
+            with model_errors("The model's backward pass failed"):
+                torch.autograd.grad(value, point, allow_unused=True)
 
 
 @contextmanager
@@ -205,20 +234,22 @@ def untouched(victim: Victim, mode: Mode = "eval", seed: int | None = None) -> I
         >>> print(net.training, net.weight.requires_grad)
         True True
     """
+    check_initialised(victim)
     modules = [module for net in victim.nets for module in net.modules()]
     modes = [module.training for module in modules]
     trained = [weight for net in victim.nets for weight in net.parameters() if weight.requires_grad]
-    # In evaluation mode no buffer changes and no dropout draws, so there is nothing to save.
-    buffers = [(b, b.clone()) for net in victim.nets for b in net.buffers()] if mode == "train" else []
+    unknown = [net for net in victim.nets if not is_known(net)]
+    # In evaluation mode no buffer of a known network changes and no dropout draws, so there is nothing to save.
+    buffers = _save_buffers(victim.nets if mode == "train" else unknown)
     devices = {weight.device for net in victim.nets for weight in net.parameters() if weight.is_cuda}
-    with torch.random.fork_rng(devices=list(devices)):
+    with torch.random.fork_rng(devices=list(devices)), _other_generators(seed, unknown), _gradients():
         if seed is not None:
             torch.default_generator.manual_seed(torch_seed(seed))
             for device in devices:
                 torch.cuda.default_generators[device.index].manual_seed(torch_seed(seed))
         try:
             for net in victim.nets:
-                net.train(mode == "train")
+                _set_mode(net, mode == "train")
             for weight in trained:
                 weight.requires_grad_(False)
             yield
@@ -226,20 +257,100 @@ def untouched(victim: Victim, mode: Mode = "eval", seed: int | None = None) -> I
             for weight in trained:
                 weight.requires_grad_(True)
             for module, training in zip(modules, modes):
-                module.training = training
-            with torch.no_grad():
-                for buffer, saved in buffers:
-                    buffer.copy_(saved)
+                if module.training != training:
+                    module.training = training
+            _restore_buffers(buffers)
+
+
+def check_initialised(victim: Victim) -> None:
+    """Refuse a network with lazy layers whose weights do not exist yet.
+
+    Raises:
+        ModelError: if there are any; the message names them.
+
+    Example:
+        >>> check_initialised(as_victim(nn.LazyLinear(3)))
+        Traceback (most recent call last):
+        surefooted.errors.ModelError: The model has lazy layers ... (weight, bias). Call it once ...
+    """
+    lazy = [name for net in victim.nets for name, weight in net.named_parameters() if is_lazy(weight)]
+    if lazy:
+        raise ModelError(
+            f"The model has lazy layers without weights ({', '.join(lazy[:5])}). Call it once on a batch of images, "
+            "then load or train its weights."
+        )
+
+
+def _set_mode(net: nn.Module, training: bool) -> None:
+    """Call ``train`` or ``eval``, unless the network is in that mode already or, as exported programs, has only one."""
+    if all(module.training == training for module in net.modules()):
+        return
+    try:
+        net.train(training)
+    except NotImplementedError:
+        for child in net.children():
+            _set_mode(child, training)
+
+
+def _save_buffers(nets: Sequence[nn.Module]) -> list[tuple[nn.Module, str, Tensor, Tensor]]:
+    modules = (module for net in nets for module in net.modules())
+    return [
+        (module, name, buffer, buffer.clone())
+        for module in modules
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+
+
+def _restore_buffers(buffers: Sequence[tuple[nn.Module, str, Tensor, Tensor]]) -> None:
+    """Restore the values, and the tensors themselves where a forward pass has put others in their place."""
+    with torch.no_grad():
+        for module, name, buffer, saved in buffers:
+            buffer.copy_(saved)
+            if getattr(module, name) is not buffer and not isinstance(module, torch.jit.ScriptModule):
+                setattr(module, name, buffer)
+
+
+@contextmanager
+def _other_generators(seed: int | None, unknown: Sequence[nn.Module]) -> Iterator[None]:
+    """Seed and restore the generators of Python and NumPy, from which an unknown network may draw."""
+    if not unknown:
+        yield
+        return
+    states = random.getstate(), np.random.get_state()
+    try:
+        if seed is not None:
+            random.seed(seed)
+            np.random.seed(torch_seed(seed) % 2**32)
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
+@contextmanager
+def _gradients() -> Iterator[None]:
+    """Allow gradients, also in a script that has switched them off or runs in inference mode."""
+    with ExitStack() as stack:
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        yield
+
+
+def _ordinary(x: Tensor) -> Tensor:
+    """A tensor that gradients can be computed for: one made in inference mode is copied."""
+    return x.clone() if x.is_inference() else x
 
 
 @contextmanager
 def channels_last(victim: Victim) -> Iterator[None]:
     """Run convolutions channels last on a CPU, where a LeNet's gradient takes half the time; equal up to rounding.
 
+    Only networks of known layers are laid out: the code of others may rely on the layout, as ``.view(B, -1)`` does.
     On a GPU channels last is faster in half precision only, and training has chosen it there already.
     """
     contiguous: list[tuple[Tensor, Tensor]] = []
-    for module in (module for net in victim.nets for module in net.modules()):
+    for module in (module for net in victim.nets if is_known(net) for module in net.modules()):
         if isinstance(module, nn.Conv2d) and module.weight.device.type == "cpu":
             contiguous.append((module.weight, module.weight.data))
             # Not contiguous(memory_format=...): with one input channel that does nothing, and the convolution is slow.

@@ -14,7 +14,7 @@ from torch.func import jvp
 
 from surefooted.core.types import Points
 from surefooted.data.images import Images
-from surefooted.errors import ArgumentError
+from surefooted.errors import ArgumentError, ModelError
 from surefooted.evaluation.analysis.margins import mean_logits
 from surefooted.evaluation.display import printable
 from surefooted.models.prediction import in_batches
@@ -101,7 +101,7 @@ def directional_derivative(
             warnings.filterwarnings("ignore", "`torch.jit.script", DeprecationWarning)
             out, along = jvp(f, (x,), (d,))[:2]
             return out, along
-    except (NotImplementedError, RuntimeError):  # a layer without a forward-mode rule
+    except (NotImplementedError, RuntimeError, ModelError):  # a layer without a forward-mode rule
         with untouched(victim, seed=seed):
             return _double_backward(f, x, d)
 

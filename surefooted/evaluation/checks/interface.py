@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from surefooted.core.types import Points, check_pixels
 from surefooted.errors import InputError, ModelError
 from surefooted.evaluation.checks.sanity import SANITY_CHECK_IMAGES
-from surefooted.models.victims import Victim, as_victim, untouched
+from surefooted.models.guard import call_network
+from surefooted.models.victims import Victim, as_victim, check_gradient, untouched
 
 # A softmax in half precision sums to 1 within this; logits and sigmoids differ by more.
 _SUM_TOLERANCE = 1e-2
@@ -61,6 +62,7 @@ def check_classifier(model: nn.Module, points: Points, classes: int) -> None:
     for outputs, n in ((out, len(x)), (single, 1)):
         for output in outputs if sampled else (outputs,):
             _check_output(output, n, classes)
+    check_gradient(as_victim(model), x[:2])
 
 
 def check_probabilities(out: Tensor) -> None:
@@ -90,7 +92,7 @@ def check_probabilities(out: Tensor) -> None:
 def _call(model: nn.Module, x: Tensor) -> tuple[Any, str | None]:
     """The output, or the reason why there is none."""
     try:
-        return model(x), None
+        return call_network(model, x), None
     except InputError as error:
         return None, str(error).rstrip(".")
     except Exception as error:  # foreign code may raise anything

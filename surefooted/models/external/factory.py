@@ -6,14 +6,13 @@ import importlib
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from surefooted.errors import ModelError
+from surefooted.models.guard import contained, describe_error
 
 
 def build_from_factory(module: str, function: str) -> nn.Module:
@@ -38,10 +37,11 @@ def build_from_factory(module: str, function: str) -> nn.Module:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        imported = importlib.import_module(module)
+        with contained():
+            imported = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # the user's code may raise anything, and a script may exit
         raise ModelError(
-            f"The module {module!r} cannot be imported ({_describe_error(error)}). Run in its folder or add that "
+            f"The module {module!r} cannot be imported ({describe_error(error)}). Run in its folder or add that "
             f'folder to PYTHONPATH, and try: python -c "import {module}".'
         ) from None
     factory = getattr(imported, function, None)
@@ -58,10 +58,11 @@ def build_from_factory(module: str, function: str) -> nn.Module:
             f"one that fills them in: def model(): return {function}({', '.join(f'{name}=...' for name in required)})."
         )
     try:
-        net = factory()
+        with contained():
+            net = factory()
     except (Exception, SystemExit) as error:
         raise ModelError(
-            f"{module}:{function} failed ({_describe_error(error)}). To see the traceback: "
+            f"{module}:{function} failed ({describe_error(error)}). To see the traceback: "
             f'python -c "import {module}; {module}.{function}()".'
         ) from None
     if not isinstance(net, nn.Module):
@@ -76,12 +77,3 @@ def _required_arguments(factory: Callable[..., Any]) -> list[str]:
     except (TypeError, ValueError):  # a function written in C
         return []
     return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-
-
-def _describe_error(error: BaseException) -> str:
-    """Type, first line and place of an error that the user's code raised."""
-    first_line = next(iter(str(error).strip().splitlines()), "")
-    _, *frames = traceback.extract_tb(error.__traceback__)  # the first frame is in this module
-    own = [one for one in frames if not any(path in one.filename for path in ("importlib", "site-packages"))]
-    place = f", {Path(own[-1].filename).name} line {own[-1].lineno}" if own else ""
-    return f"{type(error).__name__}{': ' * bool(first_line)}{first_line}{place}"

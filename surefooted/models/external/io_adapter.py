@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from surefooted.errors import ArgumentError
+from surefooted.models.guard import call_network
 
 OUTPUTS = ("logits", "probabilities")
 _MIN_PROBABILITY = 1e-30
@@ -33,6 +34,8 @@ class IOAdapter(nn.Module):
         True
     """
 
+    guards_itself = True  # the classifier is called by ``call_network``
+
     def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], outputs: str) -> None:
         super().__init__()
         self.net, self.outputs = net, outputs
@@ -50,8 +53,8 @@ class IOAdapter(nn.Module):
     def raw(self, x: Float[Tensor, "b *d"]) -> Any:
         """The classifier's own output for pixels in [0, 1]."""
         if self.mean is not None and self.std is not None:
-            return self.net((x - self.mean) / self.std)
-        return self.net(x.clone())  # the classifier may write to its input
+            x = (x - self.mean) / self.std
+        return call_network(self.net, x)
 
 
 def check_io(mean: tuple[float, ...], std: tuple[float, ...], outputs: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from surefooted.models.external.hubs import HUBS, load_from_hub
 from surefooted.models.external.io_adapter import IOAdapter, check_io
 from surefooted.models.external.onnx import read_onnx
 from surefooted.models.external.program import read_program
+from surefooted.models.guard import call_network
 from surefooted.models.victims import NetworkVictim, device_of, untouched
 from surefooted.models.weights import load_weights
 
@@ -68,20 +70,16 @@ class InMemoryModel:
         for part in _source_code(self.net):
             sha.update(part.encode())
         _add_weights(sha, self.net)
-        sha.update(repr(self._behaviour.outputs).encode())
+        sha.update(repr(_observed_outputs(self.net, self.shape)).encode())
         return sha.hexdigest()
 
     def load(self, store: Any | None = None) -> nn.Module:
-        """The classifier, inside an ``IOAdapter`` if it needs one. The adapter copies inputs that it writes to."""
-        direct = not self.mean and self.outputs == "logits" and not self._behaviour.writes_to_input
+        """The classifier, inside an ``IOAdapter`` if it needs one."""
+        direct = not self.mean and self.outputs == "logits"
         return self.net if direct else IOAdapter(self.net, self.mean, self.std, self.outputs)
 
     def __str__(self) -> str:
         return type(self.net).__name__
-
-    @cached_property
-    def _behaviour(self) -> _Behaviour:
-        return _observe(self.net, self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,35 +177,47 @@ def is_external(source: str) -> bool:
     return ":" in source or Path(source).suffix in _FILE_SUFFIXES
 
 
-class _Behaviour(NamedTuple):
-    """How a module reacts to a few fixed images.
-
-    Attributes:
-        outputs: rounded to five digits; empty if the module fails. The sanity checks report why it fails.
-        writes_to_input: the module changes its input in place.
-    """
-
-    outputs: list[str]
-    writes_to_input: bool
-
-
-def _observe(net: nn.Module, shape: tuple[int, ...]) -> _Behaviour:
+def _observed_outputs(net: nn.Module, shape: tuple[int, ...]) -> list[str]:
+    """Outputs for a few fixed images, rounded to five digits; none if the module fails (sanity checks say why)."""
     victim = NetworkVictim(net)
     images = Noise(0, torch.arange(4)).uniform(*shape).to(device_of(victim) or "cpu")
-    x = images.clone()
-    with torch.no_grad(), untouched(victim, seed=0):
-        try:
-            out = net(x)
-        except Exception:
-            return _Behaviour([], False)
-    outputs = [f"{v:.5g}" for v in out.flatten().tolist()] if isinstance(out, Tensor) else []
-    return _Behaviour(outputs, not torch.equal(x, images))
+    try:
+        with untouched(victim, seed=0), torch.no_grad():
+            out = call_network(net, images)
+    except ModelError:
+        return []
+    return [f"{v:.5g}" for v in out.flatten().tolist()] if isinstance(out, Tensor) else []
 
 
 def _add_weights(sha: hashlib._Hash, net: nn.Module) -> None:
-    for name, tensor in net.state_dict().items():
+    for name, value in net.state_dict().items():
         sha.update(name.encode())
-        sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        for content in _bytes_of(value):
+            sha.update(content)
+
+
+def _bytes_of(value: Any) -> Iterator[bytes]:
+    """The content of an entry of a state dict: a tensor or, as extra state, anything."""
+    if isinstance(value, Tensor):
+        tensor = value.detach().cpu()
+        if tensor.is_quantized:
+            yield repr(tensor.qscheme()).encode()
+            tensor = tensor.dequantize()
+        tensor = (tensor.to_dense() if tensor.layout != torch.strided else tensor).resolve_conj().resolve_neg()
+        yield tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            yield repr(name).encode()
+            yield from _bytes_of(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _bytes_of(part)
+    elif isinstance(value, io.BytesIO):
+        yield value.getvalue()
+    elif value is None or isinstance(value, bool | int | float | complex | str | bytes | torch.dtype):
+        yield repr(value).encode()
+    else:  # its repr may be its address
+        yield type(value).__qualname__.encode()
 
 
 def _source_code(net: nn.Module) -> Iterator[str]:

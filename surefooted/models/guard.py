@@ -1,0 +1,255 @@
+"""The call of a network that anybody may have written.
+
+Networks made of the layers of torch and of this package are called as they are. The forward pass of any other may do
+what it likes: write to its input, flatten it by ``view``, print, change the default dtype, work in another precision,
+return a dictionary, fail. ``call_network`` is the one place that deals with this, for predictions, attacks, audits,
+ensembles, latent victims and training alike. It costs such a network a copy of its input.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from surefooted.errors import ConvertedInput, ModelError, SurefootedError
+
+_KNOWN_PACKAGES = ("torch.nn.modules.", "surefooted.models.nets.")
+# Networks that have refused their input in its own precision, with the precision in which they accepted it.
+_precisions: WeakKeyDictionary[nn.Module, torch.dtype] = WeakKeyDictionary()
+
+
+def is_known(net: nn.Module) -> bool:
+    """Whether a network consists of layers of torch and of this package only, without hooks and in-place layers.
+
+    Such a network has no code that could be surprising, bears any memory layout, and leaves its input alone.
+
+    Example:
+        >>> is_known(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
+        True
+        >>> is_known(nn.ReLU(inplace=True)), is_known(nn.DataParallel(nn.Flatten()))
+        (False, False)
+    """
+    return all(
+        _is_known_type(type(module))
+        and not (module._forward_hooks or module._forward_pre_hooks or getattr(module, "inplace", False))
+        for module in net.modules()
+    )
+
+
+@cache
+def _is_known_type(kind: type[nn.Module]) -> bool:
+    return kind.__module__.startswith(_KNOWN_PACKAGES)
+
+
+def call_network(net: nn.Module, x: Float[Tensor, "b *d"], forward: Callable[[Tensor], Any] | None = None) -> Any:
+    """The output of a network, with ``.logits`` taken out of an output that has several fields.
+
+    An unknown network gets a contiguous copy of its input. If it fails because it has weights in another precision, it
+    gets its input in that one. What it prints goes to standard error. The default dtype and the gradient mode are
+    restored after the call.
+
+    Args:
+        net: the network.
+        x: its input, which is left unchanged.
+        forward: a part of its forward pass; all of it by default.
+
+    Raises:
+        ModelError: if the network raises an exception.
+
+    Example:
+        >>> class InPlace(nn.Module):
+        ...     def forward(self, x):
+        ...         return {"logits": x.mul_(2).view(len(x), -1)}
+        >>> x = torch.ones(1, 1, 1, 2)
+        >>> call_network(InPlace(), x), x.flatten()
+        (tensor([[2., 2.]]), tensor([1., 1.]))
+    """
+    if _is_trusted(net, x):
+        return (forward or net)(x)
+    with model_errors(f"The model failed on {len(x)} images of shape {tuple(x.shape[1:])}"):
+        if getattr(net, "guards_itself", False):
+            return (forward or net)(x)
+        with contained():
+            return unwrap_logits(_call_in_precision(net, forward or net, x))
+
+
+def network_logits(
+    net: nn.Module, x: Float[Tensor, "b *d"], forward: Callable[[Tensor], Any] | None = None
+) -> Float[Tensor, "*s b k"]:
+    """The logits of a network in the precision of its input, at least float32. Arguments as for ``call_network``.
+
+    Raises:
+        ModelError: if the network raises an exception, or returns anything but one row of logits per input.
+
+    Example:
+        >>> network_logits(nn.Flatten(), torch.rand(2, 1, 1, 3)).shape
+        torch.Size([2, 3])
+    """
+    out = call_network(net, x, forward)
+    if _is_trusted(net, x):
+        return _check_tensor(out)
+    return _as_logits(out, x, sampled=isinstance(getattr(net, "nets", None), tuple))
+
+
+def unwrap_logits(out: Any) -> Any:
+    """The logits of an output with several fields, or of a tuple of one; any other output as it is.
+
+    Example:
+        >>> unwrap_logits({"logits": 1, "hidden_states": 2}), unwrap_logits((3,)), unwrap_logits((4, 5))
+        (1, 3, (4, 5))
+    """
+    if isinstance(out, Tensor):
+        return out
+    if isinstance(out, Mapping) and "logits" in out:
+        return out["logits"]
+    if isinstance(getattr(out, "logits", None), Tensor):
+        return out.logits
+    return out[0] if isinstance(out, tuple | list) and len(out) == 1 else out
+
+
+@contextmanager
+def model_errors(action: str) -> Iterator[None]:
+    """Turn any exception of a stranger's code into a ``ModelError`` that names it, its place and a cure.
+
+    Args:
+        action: what failed, such as ``The model failed on 2 images``.
+    """
+    try:
+        yield
+    except (SurefootedError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        raise ModelError(f"{action} ({describe_error(error)}).{_cure(error)}") from error
+
+
+def describe_error(error: BaseException) -> str:
+    """Type, first line and place of an error that a stranger's code raised."""
+    first_line = next(iter(str(error).strip().splitlines()), "")
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        frame
+        for frame in frames
+        if not any(part in frame.filename for part in ("importlib", "site-packages", str(Path(__file__).parents[1])))
+    ]
+    place = f", {Path(own[-1].filename).name} line {own[-1].lineno}" if own else ""
+    return f"{type(error).__name__}{': ' * bool(first_line)}{first_line.rstrip('.')}{place}"
+
+
+def _is_trusted(net: nn.Module, x: Tensor) -> bool:
+    return is_known(net) and _first_precision(net) in (None, x.dtype)
+
+
+def _check_tensor(out: Any) -> Tensor:
+    if not isinstance(out, Tensor):
+        raise ModelError(
+            f"The classifier returns {_describe(out)}; expected one tensor of logits. Wrap it in a module that returns "
+            "the logits alone."
+        )
+    return out
+
+
+def _as_logits(out: Any, x: Tensor, *, sampled: bool) -> Tensor:
+    """One row of logits per input, or one per input and sample, as an ordinary dense tensor."""
+    logits = _check_tensor(out)
+    if not logits.is_floating_point():
+        raise ModelError(f"The classifier returns {logits.dtype}; expected logits as floats, before any argmax.")
+    if logits.ndim != (3 if sampled else 2) or logits.shape[-2] != len(x):
+        raise ModelError(
+            f"The model's logits have shape {tuple(logits.shape)} for {len(x)} images; expected (batch, classes)."
+        )
+    if logits.shape[-1] < 2:
+        raise ModelError(
+            f"The model returns {logits.shape[-1]} number per image; expected a logit for each of at least 2 classes. "
+            "If it is one logit z of a binary classifier, return torch.cat([torch.zeros_like(z), z], 1)."
+        )
+    if logits.layout != torch.strided:
+        logits = logits.to_dense()
+    # A copy: the model may return the same memory again at its next call.
+    logits = logits.to(x.device, torch.promote_types(x.dtype, torch.float32)).clone()
+    return logits.contiguous() if type(logits) is Tensor else logits.as_subclass(Tensor).contiguous()
+
+
+def _cure(error: BaseException) -> str:
+    text = str(error)
+    cures = {
+        "use_reentrant": " Call torch.utils.checkpoint.checkpoint with use_reentrant=False: reentrant checkpointing "
+        "cannot give the gradient of the input.",
+        "Can't call numpy() on Tensor that requires grad": " Compute with torch in the forward pass, or use a "
+        "gradient-free attack: square or random_search.",
+    }
+    return next((cure for sign, cure in cures.items() if sign in text), "")
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Run a stranger's code: what it prints goes to standard error; default dtype and gradient mode are restored."""
+    dtype = torch.get_default_dtype()
+    try:
+        with redirect_stdout(sys.stderr), torch.set_grad_enabled(torch.is_grad_enabled()):
+            yield
+    finally:
+        if torch.get_default_dtype() != dtype:
+            torch.set_default_dtype(dtype)
+
+
+def _call_in_precision(net: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> Any:
+    """Call the network in the precision of ``x`` or, if that fails, in that of its weights."""
+    own = _first_precision(net)
+    with model_errors(f"The model failed on {len(x)} images of shape {tuple(x.shape[1:])}"):
+        if own in (None, x.dtype):
+            return forward(_copied(x, x.dtype))
+        if _precisions.get(net) == own:
+            return forward(_copied(x, own))
+        try:
+            return forward(_copied(x, x.dtype))
+        except Exception as error:
+            first = error
+        try:
+            out = forward(_copied(x, own))
+        except Exception:
+            raise first from None
+    _precisions[net] = own
+    warnings.warn(
+        f"The model works in {_name(own)}: its input is converted from {_name(x.dtype)}, and its logits are converted "
+        "back.",
+        ConvertedInput,
+        stacklevel=2,
+    )
+    return out
+
+
+def _copied(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """A contiguous copy: of ``x`` itself, or in another precision."""
+    if x.dtype != dtype:
+        return x.to(dtype, memory_format=torch.contiguous_format)
+    return x.clone(memory_format=torch.contiguous_format)
+
+
+def _first_precision(net: nn.Module) -> torch.dtype | None:
+    """That of the first layer: of the first weight, or of the first buffer if there are no weights."""
+    tensors = chain(net.parameters(), net.buffers())
+    return next((t.dtype for t in tensors if t.is_floating_point()), None)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _describe(out: Any) -> str:
+    if isinstance(out, Mapping):
+        return f"a {type(out).__name__} with {', '.join(map(str, list(out)[:5])) or 'nothing in it'}"
+    if isinstance(out, tuple | list):
+        return f"a {type(out).__name__} of {len(out)}"
+    return f"a {type(out).__name__}"
