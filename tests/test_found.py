@@ -1,14 +1,20 @@
 """``found`` is what the model answers: asked again by ``predict``, it is wrong exactly where an attack says so."""
 
+import warnings
+from copy import deepcopy
+
 import pytest
 import torch
 from exact import linear
+from odd_victims import ODD_VICTIMS, images
 from test_attacks import NAMES, make
 from torch import nn
 
 from surefooted import attacks
-from surefooted.core.types import Points
-from surefooted.models.prediction import predict
+from surefooted.core.finite import misclassified
+from surefooted.core.types import Points, log_mean_softmax
+from surefooted.errors import ConvertedInput
+from surefooted.models.prediction import map_logits, predict
 
 ROWS = 10
 FEW = {"steps": 4, "queries": 8, "draws": 8, "targets": 2, "search_steps": 1, "gammas": (0, 0.5)}
@@ -74,9 +80,37 @@ def test_a_victim_that_contradicts_itself_keeps_the_verdict_of_the_search():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_images_in_half_precision_are_attacked_in_single_precision(dtype, plain):
     """A step of 1/255 at 0.9 is less than half of bfloat16's spacing there: it would be lost, or leave the ball."""
-    net, points = plain
+    net, points = deepcopy(plain[0]), plain[1]  # a network says only once that its input is converted
     coarse = points._replace(x=points.x.to(dtype))
-    result = attacks.pgd(eps=1 / 255, steps=4)(net, coarse)
+    with pytest.warns(ConvertedInput):
+        result = attacks.pgd(eps=1 / 255, steps=4)(net, coarse)
     expected = attacks.pgd(eps=1 / 255, steps=4)(net, coarse._replace(x=coarse.x.float()))
     assert result.x.dtype == torch.float32 and torch.equal(result.x, expected.x)
     assert torch.equal(result.found, expected.found)
+
+
+# Each kind of search once; the others are made of these.
+ZOO_ATTACKS = ["pgd", "apgd", "fab", "square", "nearest_boundary", "fmn"]
+
+
+@pytest.mark.parametrize(
+    "odd", [odd for odd in ODD_VICTIMS if not (odd.refused or odd.stochastic)], ids=lambda odd: odd.name
+)
+def test_of_every_odd_victim_found_is_the_answer(odd):
+    """In both norms and several batch sizes: one law for strangers' networks, whatever they do."""
+    points = images(6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of conversions and of what is not finite
+        for k, name in enumerate(ZOO_ATTACKS):
+            victim, batch, norm = odd.make(), (1, 4, 6)[k % 3], ("linf", "l2")[k % 2]
+            attack = make(name, norm=norm, eps={"linf": 0.15, "l2": 0.8}[norm], **FEW)
+            if odd.gradient_refused and attack.passes > attack.gradient_free:
+                continue
+            result = attack(victim, points, batch=batch)
+            log_p = torch.cat(map_logits(victim, points._replace(x=result.x), log_mean_softmax, batch=batch))
+            assert torch.equal(result.found, misclassified(log_p, points.y))
+            assert 0 <= result.x.min() and result.x.max() <= 1 and result.x.dtype == torch.float32
+            assert (result.size <= attack.ball.eps * (1 + 1e-6) + 1e-7).all()
+            clean = torch.cat(map_logits(victim, points, log_mean_softmax, batch=batch))
+            assert result.found[misclassified(clean, points.y)].all()
+            assert (result.non_finite_answers > 0)[odd.non_finite(points.x)].all()
