@@ -205,6 +205,11 @@ def check_gradient(victim: Victim, x: Float[Tensor, "b *d"]) -> None:
     Example:
         >>> check_gradient(as_victim(nn.Flatten()), torch.rand(1, 1, 1, 3))
     """
+    if any(weight.is_inference() for net in victim.nets for weight in net.parameters()):
+        raise ModelError(
+            "The model's weights were made in inference mode, so it has no gradient. Build or load it outside "
+            "torch.inference_mode()."
+        )
     if all(is_known(net) for net in victim.nets):
         return
     with untouched(victim):
@@ -237,7 +242,8 @@ def untouched(victim: Victim, mode: Mode = "eval", seed: int | None = None) -> I
     check_initialised(victim)
     modules = [module for net in victim.nets for module in net.modules()]
     modes = [module.training for module in modules]
-    trained = [weight for net in victim.nets for weight in net.parameters() if weight.requires_grad]
+    weights = (weight for net in victim.nets for weight in net.parameters())
+    trained = [weight for weight in weights if weight.requires_grad and not weight.is_inference()]
     unknown = [net for net in victim.nets if not is_known(net)]
     # In evaluation mode no buffer of a known network changes and no dropout draws, so there is nothing to save.
     buffers = _save_buffers(victim.nets if mode == "train" else unknown)
