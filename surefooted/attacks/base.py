@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 from surefooted.attacks.oracle import Oracle
 from surefooted.attacks.tracker import AttackResult, Keep
 from surefooted.components.component import Component, Spec
-from surefooted.core.norms import Ball
+from surefooted.core.finite import finite_rows, has_answer, misclassified
+from surefooted.core.norms import Ball, check_fits_box
 from surefooted.core.types import Points, Score, log_mean_softmax
+from surefooted.errors import NonFiniteOutput
 from surefooted.models.victims import (
     Mode,
     Victim,
@@ -93,6 +96,14 @@ class Attack(Component):
         stay full while rows are dropped. Neither pool nor batch changes the result of a row, up to kernel rounding.
         Stochastic victims are the exception: they draw for the rows of a batch in their order.
 
+        In the end the victim is asked once more, as ``predict`` asks it: all images in order, ``batch`` at a time. This
+        answer is the verdict ``found``, since the batches of the search, from which rows were dropped, round
+        differently. A stochastic victim, whose answer to one batch differs from call to call, keeps the verdict of the
+        search.
+
+        Images without a finite answer, and gradients that are not finite, are counted; a ``NonFiniteOutput`` warning
+        says how many and which.
+
         Args:
             model: a module from pixels in [0, 1] to logits, or a victim.
             points: images, labels and rows.
@@ -105,9 +116,11 @@ class Attack(Component):
             The best point of each row, in the order given.
 
         Raises:
-            InputError: if images are outside the box or not finite, or if the model's output does not fit the labels.
+            InputError: if images are outside the box or not finite, if the model's output does not fit the labels, or
+                if an L∞ radius is larger than the box.
         """
         victim = as_victim(model)
+        check_fits_box(self.ball, victim.box)
         check_input(victim, points, batch)
         few = to_device_of(victim, points.take(slice(0, 2))).x
         infer_num_classes(victim, few, points.y, mode=mode, gradient=self.passes > self.gradient_free)
@@ -117,7 +130,12 @@ class Attack(Component):
                 self._attack(victim, to_device_of(victim, points.take(slice(a, a + pool))), seed, batch, progress)
                 for a in range(0, len(points.y), pool)
             ]
-        return AttackResult(*(torch.cat(column) for column in zip(*parts)))
+            results, classes = zip(*parts)
+            result = AttackResult(*(torch.cat(column) for column in zip(*results)))
+            if mode == "eval":
+                result = result._replace(found=_as_predicted(victim, result, torch.cat(classes), batch))
+        warn_of_non_finite(self.spec.name if self.spec else "The attack", result, points.rows)
+        return result
 
     def scaled(self, share: float) -> Attack:
         """The same attack in a ball of ``share`` times the radius. Steps keep their size."""
@@ -146,6 +164,7 @@ class Attack(Component):
             displacement: return the perturbation instead of the perturbed points.
         """
         victim = as_victim(model)
+        check_fits_box(self.ball, victim.box)
         # Other dropout masks than in the training pass that follows: the perturbation would be fitted to those.
         with untouched(victim, mode, seed ^ 1 << 62):
             lifted = points._replace(x=victim.lift(points.x))
@@ -167,20 +186,66 @@ class Attack(Component):
 
     def _attack(
         self, victim: Victim, points: Points, seed: int, batch: int, progress: Callable[[int], None] | None
-    ) -> AttackResult:
+    ) -> tuple[AttackResult, Tensor]:
+        """The result for a pool of points, and the classes that they should leave."""
         with torch.no_grad():
             x = torch.cat([victim.lift(part) for part in torch.split(points.x, batch)])
+            x = x.to(torch.promote_types(x.dtype, torch.float32))  # steps of an attack are too small for half precision
+            y, unpredicted = points.y, torch.zeros_like(points.y, dtype=torch.bool)
             if self.away_from == "prediction":
-                y = torch.cat([log_mean_softmax(victim(part)).argmax(-1) for part in torch.split(x, batch)])
-            else:
-                y = points.y
+                log_p = torch.cat([log_mean_softmax(victim(part)) for part in torch.split(x, batch)])
+                y, unpredicted = log_p.argmax(-1), ~has_answer(log_p)
         bar = _ProgressBar(progress, len(y) * self.passes)
         oracle = Oracle(self, victim, Points(x, y, points.rows), seed=seed, batch=batch, on_progress=bar.advance)
+        oracle.exclude(unpredicted)  # there is no prediction to leave
         for _ in range(self.restarts):
             if oracle.active_count:
                 self.search(oracle)
             bar.complete()
-        return oracle.result()
+        result = oracle.result()
+        return result._replace(found=result.found & ~unpredicted), y
+
+
+def _as_predicted(victim: Victim, result: AttackResult, y: Tensor, batch: int) -> Tensor:
+    """Which points the victim misclassifies when asked as ``predict`` asks it.
+
+    A victim that answers one batch in two ways is stochastic: it keeps what the attack found.
+    """
+
+    def ask(part: slice) -> Tensor:
+        return log_mean_softmax(victim(result.x[part]).float())
+
+    verdicts = []
+    with torch.no_grad():
+        for part in (slice(a, a + batch) for a in range(0, len(y), batch)):
+            found, log_p = result.found[part], ask(part)
+            wrong = misclassified(log_p, y[part]) & finite_rows(result.x[part])
+            differs = bool((wrong != found).any())
+            repeats = differs and torch.equal(log_p.nan_to_num(), ask(part).nan_to_num())
+            verdicts.append(wrong if repeats else found)
+    return torch.cat(verdicts)
+
+
+def warn_of_non_finite(attack: str, result: AttackResult, rows: Tensor) -> None:
+    """Say for which images the victim's logits or gradients are not finite, and what that means for the result."""
+    n = len(result.found)
+    for counts, trouble in (
+        (
+            result.non_finite_answers,
+            "the model's logits are NaN or infinite for {images}, at the image itself or at points of the attack. Such "
+            "an answer is no success of the attack, so the robust accuracy may be too high.",
+        ),
+        (
+            result.non_finite_gradients,
+            "the model's gradients have entries that are NaN or infinite for {images}. They count as 0, which weakens "
+            "the attack. Gradient-free attacks (square, random_search) do not need them.",
+        ),
+    ):
+        where = () if counts is None else counts.cpu().nonzero()[:, 0].tolist()
+        if where:
+            first = ", ".join(str(int(rows[k])) for k in where[:5]) + (", ..." if len(where) > 5 else "")
+            images = f"{len(where)} of {n} images (rows {first})"
+            warnings.warn(f"{attack}: {trouble.format(images=images)}", NonFiniteOutput, stacklevel=3)
 
 
 class _ProgressBar:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -40,6 +42,7 @@ def to_plane(
         tensor([[0.1200, 0.1600]])
     """
     shape, z, w = z.shape, z.flatten(1), w.flatten(1)
+    gap = gap.nan_to_num(0.0, inf, -inf)  # w · d beyond the range of floats: there is no plane to move to
     slope = w.abs()
     scale = slope.amax(1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny)
     slope = slope / scale
@@ -71,6 +74,6 @@ def search_line(oracle: Oracle, *, linear_share: float, margin_share: float) -> 
     best, x0 = oracle.best.clone(), oracle.x0
     margin, margin_back = oracle.value(best), oracle.value(torch.lerp(best, x0, linear_share))
     removable = margin - torch.maximum(margin_share * margin, torch.full_like(margin, 2 * MARGIN_ROUNDING))
-    # Where the margin is flat this is large; it is limited below.
-    back = linear_share * removable.clamp_min(0) / (margin - margin_back).clamp_min(1e-12)
+    # Where the margin is flat this is large; it is limited below. Where it is infinite (a masked class), no move is.
+    back = (linear_share * removable.clamp_min(0) / (margin - margin_back).clamp_min(1e-12)).nan_to_num(0.0)
     oracle.finish(torch.lerp(best, x0, per_row(back.clamp(0, 4 * linear_share), x0)))

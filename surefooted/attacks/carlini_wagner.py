@@ -25,6 +25,8 @@ _INVERSE: dict[str, Callable[[Tensor], Tensor]] = {"sine": torch.asin, "tanh": t
 _ADAM_BETAS, _ADAM_EPS = (0.9, 0.999), 1e-8
 # A row is deactivated when its loss has fallen by less than this share over a tenth of the steps.
 _MIN_DECREASE = 1e-3
+# Adam squares the gradient; larger entries would leave the range of float32.
+_LARGEST_SLOPE = 1e18
 
 
 @component
@@ -87,7 +89,7 @@ def carlini_wagner(
                 margin, slope = oracle.value_and_grad(x)
                 d = x - oracle.x0
                 s.success = s.success | (margin > 0)
-                ascent = per_row(s.c * (margin <= 0), d) * slope
+                ascent = (per_row(s.c * (margin <= 0), d) * slope).clamp_(-_LARGEST_SLOPE, _LARGEST_SLOPE)
                 _adam(s, (2 * d - ascent) * du * half, lr, k)
                 if abort_early and k % max(1, steps // 10) == 0:
                     loss = d.flatten(1).square().sum(1) + s.c * (-margin).clamp_min(0)

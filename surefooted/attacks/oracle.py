@@ -1,7 +1,8 @@
 """The oracle: how an attack reaches a model. A new attack is a new search; nothing here or in ``tracker`` changes.
 
 It runs only the rows that are still under attack, judges *every* point that it evaluates, keeps the best, counts
-queries and projects. An attack is left with its idea::
+queries and projects. What is not finite is settled here, by the rules of ``core.finite``: gradients are finite, and
+values are numbers or −inf where the victim gives no answer. An attack is left with its idea::
 
     s = oracle.state(x=oracle.draw("uniform"))
     for _ in oracle.iterate(steps, s):
@@ -21,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from surefooted.attacks.tracker import AttackResult, Keep, RowState, Tracker
+from surefooted.core.finite import finite_gradient, misclassified, ranked
 from surefooted.core.norms import Ball
 from surefooted.core.rng import Noise, torch_seed
 from surefooted.core.types import Forward, Points, Score, log_mean_softmax
@@ -157,11 +159,11 @@ class Oracle:
         return self.tracker.iterate(steps, state)
 
     def value(self, x: Float[Tensor, "a *z"]) -> Float[Tensor, " a"]:
-        """The objective at ``x``. Costs one forward pass."""
+        """The objective at ``x``, −inf without an answer. Costs one forward pass."""
         return self._evaluate(x, gradient=False)[0]
 
     def gradient(self, x: Float[Tensor, "a *z"]) -> Float[Tensor, "a *z"]:
-        """The gradient of the objective at ``x``. Costs one forward and one backward pass."""
+        """The gradient of the objective at ``x``, always finite. Costs one forward and one backward pass."""
         return self._evaluate(x, gradient=True)[1]
 
     def value_and_grad(self, x: Float[Tensor, "a *z"]) -> tuple[Float[Tensor, " a"], Float[Tensor, "a *z"]]:
@@ -185,6 +187,12 @@ class Oracle:
     def deactivate(self, rows: Bool[Tensor, " a"]) -> None:
         """Set rows aside until the end of the current ``iterate``. Does nothing if the best is not tracked."""
         self.tracker.deactivate(rows)
+
+    def exclude(self, rows: Bool[Tensor, " n"]) -> None:
+        """Leave rows of the pool, given before any search, out of all searches."""
+        if self.tracks_best:
+            self.tracker.active.inactive |= rows[self.tracker.active.position]
+            self.tracker.drop_inactive()
 
     def project(self, x: Float[Tensor, "a *z"]) -> Float[Tensor, "a *z"]:
         """Project ``x`` onto the ball, then onto the box."""
@@ -233,7 +241,10 @@ class Oracle:
         pool.found = torch.cat(
             [self._confirm(pool, part, pool.best[part], pool.found[part]) for part in self._batches(len(pool.y))]
         )
-        return AttackResult(pool.best, pool.found, self.ball.size(pool.best - pool.x0), pool.queries)
+        size = self.ball.size(pool.best - pool.x0)
+        return AttackResult(
+            pool.best, pool.found, size, pool.queries, pool.non_finite_answers, pool.non_finite_gradients
+        )
 
     def _evaluate_clean(self) -> None:
         """Judge the clean points, and keep their logits for objectives that compare with them."""
@@ -244,9 +255,10 @@ class Oracle:
                 logits = torch.cat([self.victim(self.x0[part]) for _ in range(self.eot)])
             if self.tracks_best:
                 f = Forward(logits, active.target[part], logits)
-                wrong = self._confirm(active, part, self.x0[part], f.log_p.argmax(-1) != self.y[part])
+                wrong = self._confirm(active, part, self.x0[part], misclassified(f.log_p, self.y[part]))
                 self.tracker.count_queries(part, self.eot)
-                self.tracker.judge(part, self.x0[part], f, self.objective(f), wrong)
+                self.tracker.count_non_finite(part, answered=f.answered)
+                self.tracker.judge(part, self.x0[part], f, _comparable(self.objective(f), f), wrong)
             all_logits.append(logits)
         # In every record the first axis is the row; samples follow.
         self.tracker.add_columns(clean=torch.cat(all_logits, 1).transpose(0, 1))
@@ -263,13 +275,14 @@ class Oracle:
         gradients: list[Tensor] = []
         wrong: list[Tensor] = []
         for part in self._batches():
-            point = x[part].detach()
+            point = x[part].detach().to(self.x0.dtype)  # judged exactly as it will be returned
             f, value, gradient_here = self._forward(point, part, gradient)
-            values.append(value)
+            values.append(_comparable(value, f))
             gradients += gradient_here
-            wrong.append(f.log_p.detach().argmax(-1) != active.y[part])
+            wrong.append(misclassified(f.log_p.detach(), active.y[part]))
             if self.tracks_best:
                 self.tracker.count_queries(part, self.eot)
+                self.tracker.count_non_finite(part, answered=f.answered)
             if self.tracks_best and (last or self.keep != "last"):
                 wrong[-1] = self._confirm(active, part, point, wrong[-1])
                 with torch.no_grad():
@@ -293,8 +306,11 @@ class Oracle:
                 _check_objective(self.objective, f)
                 value = self.objective(f)
                 if gradient:
-                    gradients.append(input_gradient(value.sum(), point))
-            values.append(value.detach())
+                    finite, broken = finite_gradient(input_gradient(value.sum(), point))
+                    gradients.append(finite)
+                    if self.tracks_best:
+                        self.tracker.count_broken_gradients(part, broken)
+            values.append(value.detach().to(point.dtype))
             logits.append(f.logits.detach())
         joint = f if self.eot == 1 else Forward(torch.cat(logits), f.target)
         return joint, _mean(values), [_mean(gradients)] if gradient else []
@@ -311,7 +327,7 @@ class Oracle:
         with torch.no_grad():
             again = torch.cat([self.victim(x[index].detach()) for _ in range(self.eot)])
         rows.queries[part] += self.eot * wrong
-        return wrong.index_put((index,), log_mean_softmax(again).argmax(-1) != rows.y[part][index])
+        return wrong.index_put((index,), misclassified(log_mean_softmax(again), rows.y[part][index]))
 
     def _batches(self, n: int | None = None) -> Iterator[slice]:
         return (slice(a, a + self.batch) for a in range(0, self.active_count if n is None else n, self.batch))
@@ -324,6 +340,11 @@ def _check_objective(objective: Score, f: Forward) -> None:
             f"{objective.called} is constant for a single prediction, so its gradient is zero. Attack an ensemble or "
             "MC-dropout samples instead, or raise another score, such as entropy."
         )
+
+
+def _comparable(value: Tensor, f: Forward) -> Tensor:
+    """The objective where there is an answer and a number; −inf elsewhere."""
+    return ranked(value).masked_fill(~f.answered, -inf)
 
 
 def input_gradient(value: Tensor, point: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from surefooted.attacks.base import Attack
 from surefooted.attacks.oracle import Oracle, Start
 from surefooted.attacks.tracker import Keep
 from surefooted.components.component import Count, NonNegative, Positive, component
-from surefooted.core.norms import Norm, ball
+from surefooted.core.norms import Norm, ball, check_step
 from surefooted.core.scores import cross_entropy
 from surefooted.core.types import Score
 
@@ -58,6 +58,8 @@ def pgd(
         >>> bool((result.size <= 0.1001).all())
         True
     """
+    allowed = ball(norm, eps)
+    check_step("step_size", step_size)
     alpha = step_size or 2.5 * eps / steps
     peak = max(alpha, eps / 5) if schedule == "triangular" else alpha
 
@@ -70,9 +72,7 @@ def pgd(
 
     # Broken rows are dropped between steps, so a single step is taken by all.
     expected_share = (0.6, 0.6) if steps > 1 else (1.0, 1.0)
-    return Attack(
-        search, ball(norm, eps), objective, steps + 1, keep, restarts, clip=clip, expected_share=expected_share
-    )
+    return Attack(search, allowed, objective, steps + 1, keep, restarts, clip=clip, expected_share=expected_share)
 
 
 @component

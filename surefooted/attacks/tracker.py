@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from surefooted.core.finite import finite_rows, ranked
 from surefooted.core.norms import Ball, per_row
 from surefooted.core.scores import cw_margin
 from surefooted.core.types import Forward, Points
@@ -29,10 +30,13 @@ class AttackResult(NamedTuple):
 
     Attributes:
         x: the adversarial example that the attack's ``keep`` rule selects.
-        found: True where the victim misclassifies ``x``: its prediction differs from the class under attack.
+        found: True where the victim misclassifies ``x``: its prediction, by ``predict`` with the attack's ``batch``,
+            differs from the class under attack. A point or an answer that is not finite is never a success.
         size: norm of the perturbation. It is 0 where the clean point is already misclassified (``keep`` is ``found`` or
             ``nearest``) and where ``nearest`` finds nothing; ``distance`` tells these two apart.
         queries: forward passes spent on the example until it was dropped.
+        non_finite_answers: how often the victim's answer had a logit that is NaN or +inf (see ``core.finite``).
+        non_finite_gradients: how many gradients had an entry that is NaN or infinite; such an entry counts as 0.
 
     Example:
         >>> import torch
@@ -46,6 +50,8 @@ class AttackResult(NamedTuple):
     found: Bool[Tensor, " b"]
     size: Float[Tensor, " b"]
     queries: Int[Tensor, " b"]
+    non_finite_answers: Int[Tensor, " b"] | None = None
+    non_finite_gradients: Int[Tensor, " b"] | None = None
 
     def __repr__(self) -> str:
         return f"AttackResult(n={len(self.found)}, success={100 * self.found.double().mean().item():.1f} %)"
@@ -98,7 +104,8 @@ class Tracker:
     Attributes:
         active: records of the rows under attack. ``x0``, ``y``, ``rows`` and ``target`` were given; ``position`` is the
             place in the pool. ``best``, ``found``, ``value``, ``size`` and ``queries`` describe the best point so far.
-            ``inactive`` is True where a row is finished or deactivated.
+            ``inactive`` is True where a row is finished or deactivated. ``non_finite_answers`` and
+            ``non_finite_gradients`` count.
         pool: records of the whole pool, up to date after ``collect``.
         multi_objective: True once the objective has changed. The worst point is then the one of greatest margin.
         leaves_ball: a search that leaves the ball and returns sets this to True. Points outside do not count.
@@ -125,7 +132,9 @@ class Tracker:
                 torch.full((n,), -inf, device=device) for _ in range(3)
             )
             active.size = torch.full((n,), inf, device=device)
-            active.queries = torch.zeros(n, dtype=torch.int64, device=device)
+            active.queries, active.non_finite_answers, active.non_finite_gradients = (
+                torch.zeros(n, dtype=torch.int64, device=device) for _ in range(3)
+            )
         self.pool = RowState(**self.active.__dict__)
         # Counting inactive rows makes the CPU wait for a GPU, so it is done less often there.
         self.drop_every = 8 if x.is_cuda else 1
@@ -194,16 +203,24 @@ class Tracker:
         """Count forward passes for the active rows of a batch."""
         self.active.queries[batch] += passes * ~self.active.inactive[batch]
 
+    def count_non_finite(self, batch: slice, *, answered: Tensor) -> None:
+        """Count the active rows of a batch that have no answer."""
+        self.active.non_finite_answers[batch] += ~(answered | self.active.inactive[batch])
+
+    def count_broken_gradients(self, batch: slice, broken: Tensor) -> None:
+        """Count the active rows of a batch whose gradient has an entry that is not finite."""
+        self.active.non_finite_gradients[batch] += broken & ~self.active.inactive[batch]
+
     def rank_by_margin(self, clean: Forward) -> None:
         """From now on rank points by their margin, whatever the objective. Only the clean points exist so far."""
         if not self.multi_objective:
             self.multi_objective = True
-            self.active.value.copy_(_MARGIN(clean))
+            self.active.value.copy_(ranked(_MARGIN(clean)))
 
     def judge(self, batch: slice, x: Tensor, f: Forward, value: Tensor, wrong: Tensor) -> None:
         """Record these points where they are better than the best so far by the ``keep`` rule."""
         active = self.active
-        value = _MARGIN(f) if self.multi_objective else value
+        value = ranked(_MARGIN(f)) if self.multi_objective else value
         found, best_value, inactive = active.found[batch], active.value[batch], active.inactive[batch]
         if self.keep == "nearest":
             size = self.ball.size(x - active.x0[batch])
@@ -212,8 +229,8 @@ class Tracker:
         elif self.keep == "last":
             better = torch.ones_like(wrong)
         else:
-            better = (wrong & ~found) | ((wrong == found) & (value > best_value))
-        better &= ~inactive
+            better = ((wrong & ~found) | ((wrong == found) & (value > best_value))) & f.answered
+        better &= finite_rows(x) & ~inactive
         if self.leaves_ball:
             better &= self.ball.size(x - active.x0[batch]) <= self.ball.eps * (1 + 1e-6)
         if self.keep == "nearest":
@@ -228,7 +245,7 @@ class Tracker:
             # inside the margin.
             outside = torch.where(wrong, self.ball.eps - self.ball.size(x - active.x0[batch]), -inf)
             progress = active.progress[batch]
-            torch.maximum(progress, outside if self.leaves_ball else _MARGIN(f), out=progress)
+            torch.maximum(progress, outside if self.leaves_ball else ranked(_MARGIN(f)), out=progress)
 
     def drop_inactive(self) -> None:
         """Drop inactive rows from ``active``; the pool keeps their records."""

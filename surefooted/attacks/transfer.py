@@ -7,14 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from surefooted.attacks.base import Attack
+from surefooted.attacks.base import Attack, warn_of_non_finite
 from surefooted.attacks.tracker import AttackResult
 from surefooted.components.spec import build, complete, parse_spec
+from surefooted.core.finite import has_answer, misclassified
 from surefooted.core.norms import per_row
-from surefooted.core.types import Points
+from surefooted.core.types import Points, log_mean_softmax
 from surefooted.data.images import Images
 from surefooted.errors import InputError
-from surefooted.models.prediction import predict
+from surefooted.models.prediction import map_logits
 from surefooted.models.victims import Victim, as_victim, to_device_of
 
 
@@ -57,10 +58,15 @@ def evaluate_transfer(model: nn.Module | Victim, points: Points, moved: Tensor, 
     """Evaluate a victim on points that an attack perturbed on a surrogate."""
     points = to_device_of(as_victim(model), points)
     moved = moved.to(points.x.device)
-    predicted = predict(model, points), predict(model, points._replace(x=moved), boxed=attack.clip)
-    wrong_clean, wrong = (p.log_p.argmax(-1) != p.y for p in predicted)
-    x = torch.where(per_row(wrong_clean, moved), points.x, moved)
-    return AttackResult(x, wrong_clean | wrong, attack.ball.size(x - points.x), torch.full_like(points.y, 2))
+    clean = torch.cat(map_logits(model, points, log_mean_softmax))
+    # What is returned is judged: the clean image where that is misclassified.
+    x = torch.where(per_row(misclassified(clean, points.y), moved), points.x, moved)
+    log_p = torch.cat(map_logits(model, points._replace(x=x), log_mean_softmax, boxed=attack.clip))
+    size, queries = attack.ball.size(x - points.x), torch.full_like(points.y, 2)
+    unanswered = (~has_answer(clean)).long() + ~has_answer(log_p)
+    result = AttackResult(x, misclassified(log_p, points.y), size, queries, unanswered, torch.zeros_like(queries))
+    warn_of_non_finite("The transfer", result, points.rows)
+    return result
 
 
 def as_transfer_attack(attack: Any) -> dict[str, Any]:

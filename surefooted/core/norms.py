@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -14,6 +14,9 @@ from surefooted.core.rng import Noise
 from surefooted.errors import ArgumentError
 
 Norm = Literal["linf", "l2"]
+
+# Squares of perturbations have to stay in the range of float32.
+_LARGEST = 1e18
 
 
 @runtime_checkable
@@ -115,7 +118,7 @@ def ball(norm: Norm, eps: float) -> Ball:
         eps: the radius, for pixels in [0, 1].
 
     Raises:
-        ArgumentError: if the radius is negative or nan.
+        ArgumentError: if the radius is negative, nan, or finite but above 1e18.
 
     Example:
         >>> ball("l2", 0.5)
@@ -134,6 +137,42 @@ def per_row(values: Shaped[Tensor, " b"], like: Shaped[Tensor, "b *d"]) -> Tenso
     return values.view(-1, *[1] * (like.ndim - 1))
 
 
+def check_fits_box(allowed: Ball, box: tuple[float, float]) -> None:
+    """Refuse an L∞ ball that is larger than the whole box: such a radius is meant for pixels from 0 to 255.
+
+    The radius ``inf`` stands for no limit and is accepted.
+
+    Raises:
+        ArgumentError: if it is larger.
+
+    Example:
+        >>> check_fits_box(Linf(8), (0.0, 1.0))
+        Traceback (most recent call last):
+        surefooted.errors.ArgumentError: `eps` is 8, but pixels are in [0, 1]: ... Did you mean 8/255?
+    """
+    low, high = box
+    if isinstance(allowed, Linf) and high - low < allowed.eps < inf:
+        raise ArgumentError(
+            f"`eps` is {allowed.eps:g}, but pixels are in [{low:g}, {high:g}]: an L∞ ball of that radius contains "
+            f"every image. Did you mean {allowed.eps:g}/255?"
+        )
+
+
+def check_step(name: str, size: float | None) -> None:
+    """Refuse a step size with which a step could leave the range of float32.
+
+    Raises:
+        ArgumentError: if it is above 1e18; the message calls it by its argument's ``name``.
+
+    Example:
+        >>> check_step("step_size", 0.1)
+    """
+    if size is not None and size > _LARGEST:
+        raise ArgumentError(f"`{name}` is {size:g}; expected a number of at most {_LARGEST:g}, for pixels in [0, 1].")
+
+
 def _check_eps(eps: float) -> None:
-    if not eps >= 0:
-        raise ArgumentError(f"eps is {eps}; expected a radius of at least 0, for pixels in [0, 1] (8/255, not 8).")
+    if not (0 <= eps <= _LARGEST or eps == inf):
+        raise ArgumentError(
+            f"eps is {eps:g}; expected a radius from 0 to {_LARGEST:g}, for pixels in [0, 1] (8/255, not 8)."
+        )

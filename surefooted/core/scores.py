@@ -339,7 +339,7 @@ def per_sample(score: Score) -> Score:
 def _cross_entropy(f: Forward) -> Float[Tensor, " b"]:
     if f.target.ndim == 1:
         return -_pick(f.log_p, f.target)
-    return -(f.target * f.log_p).sum(-1)
+    return -(f.target * _finite_log(f.log_p)).sum(-1)
 
 
 def _mean(f: Forward) -> Float[Tensor, "b k"]:
@@ -349,11 +349,16 @@ def _mean(f: Forward) -> Float[Tensor, "b k"]:
 
 def _entropy(log_p: Float[Tensor, "*b k"]) -> Float[Tensor, "*b"]:
     # From log-probabilities: p log p of a saturated softmax would be 0 · log 0, whose gradient is NaN.
-    return -(log_p.exp() * log_p).sum(-1)
+    return -(log_p.exp() * _finite_log(log_p)).sum(-1)
 
 
 def _kl(log_p: Float[Tensor, "b k"], log_q: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
-    return (log_p.exp() * (log_p - log_q)).sum(-1)
+    return (log_p.exp() * (_finite_log(log_p) - _finite_log(log_q))).sum(-1)
+
+
+def _finite_log(log_p: Tensor) -> Tensor:
+    """The least number for −inf, the log-probability of a masked class: 0 · log 0 is 0, and so is its gradient."""
+    return log_p.clamp_min(torch.finfo(log_p.dtype).min)
 
 
 def _wrong_class(score: str, f: Forward, rank: int) -> Int[Tensor, " b"]:

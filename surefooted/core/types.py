@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from surefooted.components.component import Component, Spec
+from surefooted.core.finite import has_answer
 from surefooted.errors import ArgumentError, DataError
 
 INTEGER_DTYPES = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
@@ -120,6 +121,11 @@ class Forward:
     def label(self) -> Int[Tensor, " b"]:
         """The class of the target; the most likely one if the target is a distribution."""
         return self.target if self.target.ndim == 1 else self.target.argmax(-1)
+
+    @cached_property
+    def answered(self) -> Bool[Tensor, " b"]:
+        """True where the mean prediction is an answer; see ``core.finite``."""
+        return has_answer(self.log_p.detach())
 
     def at_clean(self) -> Forward:
         """The forward pass at the unperturbed points."""

@@ -1,0 +1,116 @@
+"""``found`` is what the model answers: asked again by ``predict``, it is wrong exactly where an attack says so."""
+
+import warnings
+from copy import deepcopy
+
+import pytest
+import torch
+from exact import linear
+from odd_victims import ODD_VICTIMS, images
+from test_attacks import NAMES, make
+from torch import nn
+
+from surefooted import attacks
+from surefooted.core.finite import misclassified
+from surefooted.core.types import Points, log_mean_softmax
+from surefooted.errors import ConvertedInput
+from surefooted.models.prediction import map_logits, predict
+
+ROWS = 10
+FEW = {"steps": 4, "queries": 8, "draws": 8, "targets": 2, "search_steps": 1, "gammas": (0, 0.5)}
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A linear network on ten images, of which it classifies three wrongly."""
+    net, points, _ = linear(4, (1, 4, 4), ROWS)
+    y = points.y.clone()
+    y[::4] = (y[::4] + 1) % 4
+    return net, points._replace(y=y)
+
+
+class Uneven(nn.Module):
+    """Rounds in another way for an odd number of images, by far more than kernels do."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x) + torch.tensor([0.3, 0.0, -0.3, 0.0]) * (len(x) % 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("batch", [1, 3, ROWS])
+def test_the_verdict_is_that_of_predict_in_the_same_batches(name, batch, plain):
+    net, points = plain
+    for victim in (Uneven(net), net):
+        attack = make(name, eps=0.08, **FEW)
+        result = attack(victim, points, batch=batch)
+        y = predict(victim, points, batch=batch).log_p.argmax(1) if attack.away_from == "prediction" else points.y
+        asked = predict(victim, points._replace(x=result.x), batch=batch).log_p.argmax(1)
+        assert torch.equal(result.found, asked != y)
+        assert result.x.min() >= 0 and result.x.max() <= 1
+        assert (result.size <= attack.ball.eps * (1 + 1e-6) + 1e-7).all()
+    assert result.found[::4].all()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("keep", ["found", "worst", "nearest", "last"])
+def test_the_verdict_is_about_the_point_that_keep_selects(norm, keep, plain):
+    net, points = plain
+    for victim in (Uneven(net), net):
+        for name in ("pgd", "apgd"):
+            result = make(name, norm=norm, eps=0.08, keep=keep, **FEW)(victim, points)
+            asked = predict(victim, points._replace(x=result.x)).log_p.argmax(1)
+            assert torch.equal(result.found, asked != points.y)
+
+
+def test_a_victim_that_contradicts_itself_keeps_the_verdict_of_the_search():
+    """Answers drawn at random: ten points of each image are all but surely once wrong, one point is not."""
+
+    class Coin(nn.Module):
+        def forward(self, x):
+            return torch.randn(len(x), 4) + 0 * x.sum()
+
+    points = Points(torch.rand(40, 1, 4, 4), torch.zeros(40, dtype=torch.int64), torch.arange(40))
+    assert attacks.pgd(eps=0.1, steps=20)(Coin(), points).found.all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_images_in_half_precision_are_attacked_in_single_precision(dtype, plain):
+    """A step of 1/255 at 0.9 is less than half of bfloat16's spacing there: it would be lost, or leave the ball."""
+    net, points = deepcopy(plain[0]), plain[1]  # a network says only once that its input is converted
+    coarse = points._replace(x=points.x.to(dtype))
+    with pytest.warns(ConvertedInput):
+        result = attacks.pgd(eps=1 / 255, steps=4)(net, coarse)
+    expected = attacks.pgd(eps=1 / 255, steps=4)(net, coarse._replace(x=coarse.x.float()))
+    assert result.x.dtype == torch.float32 and torch.equal(result.x, expected.x)
+    assert torch.equal(result.found, expected.found)
+
+
+# Each kind of search once; the others are made of these.
+ZOO_ATTACKS = ["pgd", "apgd", "fab", "square", "nearest_boundary", "fmn"]
+
+
+@pytest.mark.parametrize(
+    "odd", [odd for odd in ODD_VICTIMS if not (odd.refused or odd.stochastic)], ids=lambda odd: odd.name
+)
+def test_of_every_odd_victim_found_is_the_answer(odd):
+    """In both norms and several batch sizes: one law for strangers' networks, whatever they do."""
+    points = images(6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of conversions and of what is not finite
+        for k, name in enumerate(ZOO_ATTACKS):
+            victim, batch, norm = odd.make(), (1, 4, 6)[k % 3], ("linf", "l2")[k % 2]
+            attack = make(name, norm=norm, eps={"linf": 0.15, "l2": 0.8}[norm], **FEW)
+            if odd.gradient_refused and attack.passes > attack.gradient_free:
+                continue
+            result = attack(victim, points, batch=batch)
+            log_p = torch.cat(map_logits(victim, points._replace(x=result.x), log_mean_softmax, batch=batch))
+            assert torch.equal(result.found, misclassified(log_p, points.y))
+            assert 0 <= result.x.min() and result.x.max() <= 1 and result.x.dtype == torch.float32
+            assert (result.size <= attack.ball.eps * (1 + 1e-6) + 1e-7).all()
+            clean = torch.cat(map_logits(victim, points, log_mean_softmax, batch=batch))
+            assert result.found[misclassified(clean, points.y)].all()
+            assert (result.non_finite_answers > 0)[odd.non_finite(points.x)].all()
