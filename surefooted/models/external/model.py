@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from surefooted.core.files import read_tensors, sha256_of
+from surefooted.core.files import sha256_of
 from surefooted.core.rng import Noise
 from surefooted.errors import ArgumentError, ModelError
 from surefooted.models.external.factory import build_from_factory
@@ -21,8 +21,8 @@ from surefooted.models.external.hubs import HUBS, load_from_hub
 from surefooted.models.external.io_adapter import IOAdapter, check_io
 from surefooted.models.external.onnx import read_onnx
 from surefooted.models.external.program import read_program
+from surefooted.models.external.weights import load_external_weights
 from surefooted.models.victims import NetworkVictim, device_of, untouched
-from surefooted.models.weights import load_weights
 
 _FILE_SUFFIXES = (".pt2", ".onnx")
 
@@ -92,7 +92,7 @@ class ExternalModel:
         source: ``module:function`` (a Python function without arguments that returns a module, or a module), a ``.pt2``
             file of ``torch.export``, an ``.onnx`` file, ``timm:NAME`` or ``transformers:NAME``.
         shape: (C, H, W) of its images.
-        weights: safetensors file with weights for the module of ``module:function``.
+        weights: safetensors file, or the index of its shards, with weights for the module of ``module:function``.
         mean: per-channel mean of its normalisation; by default that of the hub.
         std: per-channel standard deviation of its normalisation; by default that of the hub.
         outputs: what it returns, ``logits`` or ``probabilities``.
@@ -161,7 +161,7 @@ class ExternalModel:
             return load_from_hub(origin, name)
         net = build_from_factory(origin, name)
         if self.weights is not None:
-            load_weights(net, read_tensors(self.weights)[0], self.weights)
+            load_external_weights(net, self.weights)
         return net, (), ()
 
     def __getstate__(self) -> dict[str, Any]:
