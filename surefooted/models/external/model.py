@@ -96,6 +96,7 @@ class ExternalModel:
         mean: per-channel mean of its normalisation; by default that of the hub.
         std: per-channel standard deviation of its normalisation; by default that of the hub.
         outputs: what it returns, ``logits`` or ``probabilities``.
+        classes: names of the data's classes, to be compared with those of a hub's model; empty if unknown.
 
     Raises:
         ArgumentError: if ``mean``, ``std`` or ``outputs`` is wrong.
@@ -114,6 +115,7 @@ class ExternalModel:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     outputs: str = "logits"
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_io(self.mean, self.std, self.outputs)
@@ -143,10 +145,10 @@ class ExternalModel:
     @cached_property
     def _in_memory(self) -> InMemoryModel:
         net, mean, std = self._open()
-        return InMemoryModel(net, self.shape, self.mean or mean, self.std or std, self.outputs)
+        return InMemoryModel(net, self.shape, mean, std, self.outputs)
 
     def _open(self) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
-        """The module, and the mean and std that its source states."""
+        """The module, and the mean and std of its normalisation: those given, or those that a hub states."""
         path = Path(self.source)
         origin, _, name = self.source.partition(":")
         if self.weights is not None and (path.suffix in _FILE_SUFFIXES or origin in HUBS):
@@ -154,15 +156,16 @@ class ExternalModel:
                 f"{self.source} has weights of its own. Use `weights` with a factory (MODULE:FUNCTION) only."
             )
         if path.suffix == ".pt2":
-            return read_program(_existing_file(path)), (), ()
+            return read_program(_existing_file(path)), self.mean, self.std
         if path.suffix == ".onnx":
-            return read_onnx(_existing_file(path)), (), ()
+            return read_onnx(_existing_file(path)), self.mean, self.std
         if origin in HUBS:
-            return load_from_hub(origin, name)
+            stated = (self.mean, self.std) if self.mean else None
+            return load_from_hub(origin, name, self.shape, normalisation=stated, classes=self.classes)
         net = build_from_factory(origin, name)
         if self.weights is not None:
             load_external_weights(net, self.weights)
-        return net, (), ()
+        return net, self.mean, self.std
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the loaded module: it may not be picklable, so another process loads it again."""
