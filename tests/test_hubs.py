@@ -145,7 +145,7 @@ REFUSED = {
     "grey": (lambda images: opened(images, mode="L") / 255, "mixes the colour channels"),
     "inverted": (lambda images: 1 - opened(images) / 255, "white darker than black"),
     "gamma": (lambda images: (opened(images) / 255) ** 2, "by up to 6[34] of 255"),
-    "each image by itself": (lambda images: (x := opened(images) + 1.0) / x.mean((1, 2, 3), keepdim=True), "same for"),
+    "each image by itself": (lambda images: (x := opened(images) + 1.0) / x.mean((1, 2, 3), keepdim=True), "mixes"),
     "constant": (lambda images: 0 * opened(images) + 1, "same for every colour"),
     "std 0": (normalised(0.5, 0.0), "NaN or infinite"),
     "five crops": (lambda images: opened(images)[:, None].expand(-1, 5, -1, -1, -1) / 255, r"shape \(9, 5, 3, 6, 8\)"),
