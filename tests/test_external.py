@@ -2,7 +2,6 @@
 
 import json
 import sys
-import types
 import warnings
 import zipfile
 from pathlib import Path
@@ -352,37 +351,6 @@ def test_weights_in_a_file_beside_are_in_the_key(tmp_path):
         files.add(place.read_bytes())
         keys.add(ExternalModel(str(place), SHAPE).key)
     assert len(files) == 1 and len(keys) == 2
-
-
-def test_models_of_the_hubs(monkeypatch):
-    timm = types.ModuleType("timm")
-    timm.create_model = lambda name, pretrained: nn.Flatten() if pretrained and name == "flat" else 1 / 0
-    timm.data = types.SimpleNamespace(resolve_model_data_config=lambda net: {"mean": (0.5,), "std": (0.25,)})
-    monkeypatch.setitem(sys.modules, "timm", timm)
-    x = torch.rand(2, *SHAPE)
-    assert torch.allclose(ExternalModel("timm:flat", SHAPE).load()(x), ((x - 0.5) / 0.25).flatten(1))
-    assert torch.allclose(ExternalModel("timm:flat", SHAPE, mean=(0.0,), std=(1.0,)).load()(x), x.flatten(1))
-
-    class Answer(nn.Flatten):
-        def forward(self, x):
-            return types.SimpleNamespace(logits=super().forward(x), hidden=None)
-
-    def load(name, use_safetensors):
-        if name != "flat":
-            raise OSError(f"there is no {name}")
-        return Answer() if use_safetensors else 1 / 0
-
-    transformers = types.ModuleType("transformers")
-    transformers.AutoModelForImageClassification = types.SimpleNamespace(from_pretrained=load)
-    reader = types.SimpleNamespace(image_mean=[0.5], image_std=[0.5], do_normalize=True)
-    transformers.AutoImageProcessor = types.SimpleNamespace(from_pretrained=lambda name: reader)
-    monkeypatch.setitem(sys.modules, "transformers", transformers)
-    assert torch.allclose(ExternalModel("transformers:flat", SHAPE).load()(x), ((x - 0.5) / 0.5).flatten(1))
-    with pytest.raises(ModelError, match="transformers cannot load the model 'other': there is no other"):
-        ExternalModel("transformers:other", SHAPE).load()
-    monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(DependencyError, match="needs the package timm"):
-        ExternalModel("timm:flat", SHAPE).load()
 
 
 def test_a_missing_onnx_package_is_named(monkeypatch):

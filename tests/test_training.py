@@ -208,6 +208,25 @@ def test_a_batch_that_is_too_small_for_its_processes_is_refused():
     assert steps_per_epoch(100, 6, 3) == 16  # the last batch of 4 images leaves one process with one image only
     with pytest.raises(ArgumentError, match="Batch size 5 is too small for 3 processes"):
         steps_per_epoch(100, 5, 3)
+    with pytest.raises(ArgumentError, match="5 training images are too few for 3 processes"):
+        steps_per_epoch(5, 6, 3)
+
+
+def test_batch_norm_over_a_single_value_is_refused_before_training():
+    """ResNet-18 leaves one pixel of a digit. A convolution that leaves several can be trained on one image."""
+    one, five = digits(train_limit=1), digits(train_limit=5)
+    with pytest.raises(ArgumentError, match=r"Batches of one image .* Increase `recipe.batch`\."):
+        train_task("vanilla", "resnet18", five, {"recipe": {"batch": 1}})
+    with pytest.raises(ArgumentError, match=r"Batches of one image .* Train on more images\."):
+        train_task("vanilla", "resnet18", one)
+    train_task("vanilla", "resnet18", five, {"recipe": {"batch": 4}})  # its last batch of one image is dropped
+    norm = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10))
+    with pytest.raises(ArgumentError, match="Batches of one image"):
+        fit(methods.vanilla(), norm, five, recipes.recipe(epochs=1, batch=1))
+    assert int(norm[1].num_batches_tracked) == 0
+    spatial = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(72, 10))
+    for data in (one, five):
+        assert len(fit(methods.vanilla(), spatial, data, recipes.recipe(epochs=1, batch=1)).history) == 1
 
 
 @pytest.mark.parametrize("members", [1, 3])

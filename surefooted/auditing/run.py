@@ -183,10 +183,10 @@ def _as_source(model: nn.Module | Source | str, data: ComponentSpec | None, opti
         raise ArgumentError(
             "The data set cannot be inferred for an external model. Pass `data`, for example `data=digits`."
         )
-    shape = load_splits(data).test.shape
+    images = load_splits(data).test
     if isinstance(model, nn.Module):
-        return InMemoryModel(model, shape, **adapter)
-    return ExternalModel(model, shape, options.weights, **adapter)
+        return InMemoryModel(model, images.shape, **adapter)
+    return ExternalModel(model, images.shape, options.weights, classes=images.classes, **adapter)
 
 
 def _check_auditable(design: AuditDesign, store: Store, runtime: Runtime) -> None:

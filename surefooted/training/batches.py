@@ -119,6 +119,11 @@ def steps_per_epoch(examples: int, batch: int, world: int = 1) -> int:
             f"Batch size {batch} is too small for {world} processes: batch norm needs at least two images per process. "
             "Increase `recipe.batch`."
         )
+    if examples < 2 * world and world > 1:
+        raise ArgumentError(
+            f"{examples} training images are too few for {world} processes: batch norm needs at least two per process. "
+            "Lower `devices`."
+        )
     whole, left = divmod(examples, batch)
     return whole if 0 < left < 2 * world and whole else whole + (left > 0)
 

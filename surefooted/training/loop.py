@@ -29,7 +29,13 @@ from surefooted.training.methods.due import check_gaussian_process
 from surefooted.training.methods.targets import RobustnessLevels
 from surefooted.training.recipes import Recipe
 from surefooted.training.recorders import Recorder
-from surefooted.training.setup import current_levels, initial_levels, initialise_from_data, to_memory_format
+from surefooted.training.setup import (
+    check_smallest_batch,
+    current_levels,
+    initial_levels,
+    initialise_from_data,
+    to_memory_format,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -88,6 +94,7 @@ def fit(
     """
     fabric = fabric or _cpu_fabric()
     check_gaussian_process(method, net)
+    check_smallest_batch(net, len(data.train), recipe.batch, data.train.shape)
     initialise_from_data(net, data.train, fabric.device)
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
         run = _Run(

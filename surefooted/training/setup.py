@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +32,42 @@ def initialise_from_data(net: nn.Module, train: Images, device: torch.device) ->
         if isinstance(module, Due):
             subset = torch.arange(len(train))[:: -(-len(train) // _GP_IMAGES)]
             module.to(device).initialise(train.points(subset).x, len(train))
+
+
+def check_smallest_batch(net: nn.Module, images: int, batch: int, shape: tuple[int, ...]) -> None:
+    """Refuse a network whose batch norm cannot be trained on a batch of one image, if there is such a batch.
+
+    Batch norm after a convolution that leaves several pixels averages over these, so it can.
+
+    Args:
+        net: the network; it is not changed.
+        images: number of training images.
+        batch: images per step. A last batch of one image is dropped, so only a batch of 1, or one image in all, is met.
+        shape: (C, H, W) of the images.
+
+    Raises:
+        ArgumentError: if torch refuses the batch.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4))
+        >>> check_smallest_batch(net, images=5, batch=2, shape=(1, 2, 2))
+        >>> check_smallest_batch(net, images=5, batch=1, shape=(1, 2, 2))
+        Traceback (most recent call last):
+        surefooted.errors.ArgumentError: Batches of one image cannot train this network: ... Increase `recipe.batch`.
+    """
+    if min(images, batch) != 1:
+        return
+    copy = deepcopy(net).to("meta").train()  # shapes without numbers
+    try:
+        with torch.no_grad():
+            copy(torch.empty(1, *shape, device="meta"))
+    except Exception as error:  # not every layer knows shapes without numbers; the training reports its own errors
+        if "more than 1 value per channel" in str(error):
+            hint = "Train on more images." if images == 1 else "Increase `recipe.batch`."
+            raise ArgumentError(
+                "Batches of one image cannot train this network: its batch norm takes mean and variance over a single "
+                f"value. {hint}"
+            ) from None
 
 
 def to_memory_format(net: nn.Module, device: torch.device, *, mixed: bool = False) -> None:

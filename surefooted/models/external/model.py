@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from surefooted.core.files import read_tensors, sha256_of
+from surefooted.core.files import sha256_of
 from surefooted.core.rng import Noise
 from surefooted.errors import ArgumentError, ModelError
 from surefooted.models.external.factory import build_from_factory
@@ -22,9 +22,9 @@ from surefooted.models.external.hubs import HUBS, load_from_hub
 from surefooted.models.external.io_adapter import IOAdapter, check_io
 from surefooted.models.external.onnx import read_onnx
 from surefooted.models.external.program import read_program
+from surefooted.models.external.weights import load_external_weights
 from surefooted.models.guard import call_network
 from surefooted.models.victims import NetworkVictim, device_of, untouched
-from surefooted.models.weights import load_weights
 
 _FILE_SUFFIXES = (".pt2", ".onnx")
 
@@ -90,10 +90,11 @@ class ExternalModel:
         source: ``module:function`` (a Python function without arguments that returns a module, or a module), a ``.pt2``
             file of ``torch.export``, an ``.onnx`` file, ``timm:NAME`` or ``transformers:NAME``.
         shape: (C, H, W) of its images.
-        weights: safetensors file with weights for the module of ``module:function``.
+        weights: safetensors file, or the index of its shards, with weights for the module of ``module:function``.
         mean: per-channel mean of its normalisation; by default that of the hub.
         std: per-channel standard deviation of its normalisation; by default that of the hub.
         outputs: what it returns, ``logits`` or ``probabilities``.
+        classes: names of the data's classes, to be compared with those of a hub's model; empty if unknown.
 
     Raises:
         ArgumentError: if ``mean``, ``std`` or ``outputs`` is wrong.
@@ -112,6 +113,7 @@ class ExternalModel:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     outputs: str = "logits"
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_io(self.mean, self.std, self.outputs)
@@ -141,10 +143,10 @@ class ExternalModel:
     @cached_property
     def _in_memory(self) -> InMemoryModel:
         net, mean, std = self._open()
-        return InMemoryModel(net, self.shape, self.mean or mean, self.std or std, self.outputs)
+        return InMemoryModel(net, self.shape, mean, std, self.outputs)
 
     def _open(self) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
-        """The module, and the mean and std that its source states."""
+        """The module, and the mean and std of its normalisation: those given, or those that a hub states."""
         path = Path(self.source)
         origin, _, name = self.source.partition(":")
         if self.weights is not None and (path.suffix in _FILE_SUFFIXES or origin in HUBS):
@@ -152,15 +154,16 @@ class ExternalModel:
                 f"{self.source} has weights of its own. Use `weights` with a factory (MODULE:FUNCTION) only."
             )
         if path.suffix == ".pt2":
-            return read_program(_existing_file(path)), (), ()
+            return read_program(_existing_file(path)), self.mean, self.std
         if path.suffix == ".onnx":
-            return read_onnx(_existing_file(path)), (), ()
+            return read_onnx(_existing_file(path)), self.mean, self.std
         if origin in HUBS:
-            return load_from_hub(origin, name)
+            stated = (self.mean, self.std) if self.mean else None
+            return load_from_hub(origin, name, self.shape, normalisation=stated, classes=self.classes)
         net = build_from_factory(origin, name)
         if self.weights is not None:
-            load_weights(net, read_tensors(self.weights)[0], self.weights)
-        return net, (), ()
+            load_external_weights(net, self.weights)
+        return net, self.mean, self.std
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the loaded module: it may not be picklable, so another process loads it again."""

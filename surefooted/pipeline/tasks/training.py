@@ -30,6 +30,7 @@ from surefooted.training.loop import fit
 from surefooted.training.methods.base import Method
 from surefooted.training.methods.due import check_gaussian_process
 from surefooted.training.methods.targets import LabelState, RobustnessLevels
+from surefooted.training.setup import check_smallest_batch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -200,6 +201,7 @@ def train_task(
     empty = _empty_network(canonical(net_spec), shape, classes, chosen.members)
     chosen.view.make_victim(empty)
     check_gaussian_process(chosen, empty)
+    check_smallest_batch(empty, len(splits.train), component_of("recipe", recipe_spec).batch, shape)
     if record_spec:
         component_of("recorder", record_spec).init(splits)
     target = chosen.target
