@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, app, report_errors, study_app
+from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors, study_app
 from surefooted.cli.flags import Accelerator, AsJson, DataRoot, Quiet, StorePath
 from surefooted.cli.options import parse_arguments
 from surefooted.cli.session import Session, open_session
@@ -33,7 +33,7 @@ Only = Annotated[
 ReportFolder = "Directory for the report; reports/NAME_SIZE(_CHAPTERS) by default."
 
 
-@study_app.command("run", context_settings=ALLOW_COMPONENT_OPTIONS)
+@study_app.command("run", cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
 @report_errors
 def study_run(
     *,
@@ -55,7 +55,7 @@ def study_run(
     run_study(request, session, workers or os.cpu_count() or 1, report)
 
 
-@app.command(context_settings=ALLOW_COMPONENT_OPTIONS)
+@app.command(cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
 @report_errors
 def report(
     *,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from surefooted.cli.app import app, report_errors
+from surefooted.cli.app import Command, app, report_errors
 from surefooted.cli.flags import AsJson, StorePath
 from surefooted.cli.session import open_session
 
@@ -16,7 +16,7 @@ from surefooted.cli.session import open_session
 SLOT_KINDS = {"method": "method", "net": "network", "data": "data", "recipe": "recipe"}
 
 
-@app.command()
+@app.command(cls=Command)
 @report_errors
 def trained(
     *,

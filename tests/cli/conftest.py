@@ -1,15 +1,33 @@
 """Commands as a shell would see them."""
 
 import json
+import os
 import sys
+import warnings
+from contextlib import contextmanager
 
 import pytest
 
 from surefooted import cli
+from surefooted.core import streams
 from surefooted.pipeline.execute import execute
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import train_task
+
+
+@contextmanager
+def own_streams():
+    """Undo what a command does to the streams of its process, which ends after it."""
+    out, at = sys.stdout, os.dup(1)
+    warned = warnings.formatwarning
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(at, 1)
+        os.close(at)
+        sys.stdout, streams._documents, warnings.formatwarning = out, None, warned
 
 
 @pytest.fixture
@@ -19,7 +37,7 @@ def run(monkeypatch, capfd):
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["surefooted", *map(str, words)])
         capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
+        with own_streams(), pytest.raises(SystemExit) as end:
             cli.main()
         out, error = capfd.readouterr()
         assert "Traceback" not in error
