@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,7 @@ from surefooted.components.text import TextLoader
 from surefooted.errors import ArgumentError, InputError, StoreError, did_you_mean
 
 MAX_BYTES, MAX_VALUES, MAX_DEPTH = 100_000, 10_000, 30
+_LONG_KEY = re.compile(rf"^[ \t\[]*(?:[\w-]+[ \t]*\.[ \t]*){{{MAX_DEPTH}}}", re.M)
 # UTF-32 begins like UTF-16, so it comes first.
 ENCODINGS = {
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -46,10 +48,8 @@ def read_config(file: Path, slots: Sequence[str]) -> dict[str, Any]:
     """
     kind = {".toml": "TOML", ".json": "JSON"}.get(file.suffix.lower(), "YAML")
     text = _decode(_read_bytes(file), file)
-    if not text.strip():
-        raise ArgumentError(f"{file} is empty; expected components, such as `net: lenet`.")
     try:
-        content = {"TOML": tomllib.loads, "JSON": _load_json, "YAML": _load_yaml}[kind](text)
+        content = {"TOML": _load_toml, "JSON": _load_json, "YAML": _load_yaml}[kind](text)
         _check_extent(content, _children)
     except yaml.MarkedYAMLError as error:
         raise ArgumentError(f"{file} is not valid YAML: {_place(error)}.{_hint(text, file)}") from None
@@ -59,6 +59,8 @@ def read_config(file: Path, slots: Sequence[str]) -> dict[str, Any]:
         raise ArgumentError(f"{file} is not valid {kind}: {str(error).rstrip('.')}.") from None
     except RecursionError:
         raise ArgumentError(f"{file} is nested too deeply; components are at most {MAX_DEPTH} levels deep.") from None
+    if not content and content != []:
+        raise ArgumentError(f"{file} is empty; expected components, by {', '.join(slots)}.")
     if not isinstance(content, dict):
         raise ArgumentError(f"{file} does not contain a table; expected one with {', '.join(slots)}.")
     if unknown := [f"{file} has an unknown key {key!r}.{did_you_mean(key, slots)}" for key in content.keys() - slots]:
@@ -98,6 +100,12 @@ def _decode(data: bytes, file: Path) -> str:
     raise ArgumentError(f"{file} is not valid UTF-8 text: it seems to be {encoding}. Save it as UTF-8.")
 
 
+def _load_toml(text: str) -> Any:
+    if _LONG_KEY.search(text):  # tomllib takes quadratic time on it
+        raise RecursionError
+    return tomllib.loads(text)
+
+
 def _load_json(text: str) -> Any:
     def refuse(word: str) -> Any:
         raise ArgumentError(f"is not valid JSON: {word} is no number of JSON.")
@@ -123,6 +131,14 @@ class _Loader(TextLoader):
             return None
         _check_extent(node, _node_children)
         return self.construct_document(node)
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        self.depth = getattr(self, "depth", 0) + 1
+        if self.depth > MAX_DEPTH:
+            raise RecursionError
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)

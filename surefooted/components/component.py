@@ -241,6 +241,8 @@ def _faults(fault: ErrorDetails, name: str, parameters: Mapping[str, inspect.Par
         return [Fault(where, repr(seen), f"expected a list. Write [{seen}] for one value, [{seen},...] for several.")]
     if fault["type"] == "string_type":
         message = "expected text; write it in quotes"
+    if fault.get("ctx", {}).get("le") == LARGEST_FLOAT:
+        message = f"tensors hold numbers up to {LARGEST_FLOAT:g}"
     end = "" if message.endswith((".", "?")) else "."
     return [Fault(where, reprlib.repr(seen), f"{message[:1].lower()}{message[1:]}{end}")]
 
