@@ -142,7 +142,7 @@ def test_probabilities_are_flagged_and_mended(command, stranger):
             "for 64 of 64 images are not probabilities",
         ),
         ((*AUDIT, "--model", "stranger:Two", "--outputs", "probabilities"), "returns a tuple"),
-        ((*AUDIT, "--model", "stranger:mlp", "--norm", "l1"), "norm = 'l1'"),
+        ((*AUDIT, "--model", "stranger:mlp", "--norm", "l1"), "--norm is 'l1'"),
         ((*AUDIT, "--model", "none.onnx"), "does not exist"),
         ((*AUDIT, "--model", "stranger:mlp", "--levels", "33"), "--levels is 33, but there are only 32 images"),
         ((*AUDIT, "--model", "stranger:mlp", "--eps", "8"), "--eps is 8, .* Did you mean 8/255?"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors
+from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors, with_flags
 from surefooted.cli.flags import (
     Accelerator,
     AsJson,
@@ -26,6 +26,7 @@ from surefooted.cli.flags import (
 )
 from surefooted.cli.options import parse_components
 from surefooted.cli.session import Subset, choose_data, find_network, open_session, own_data
+from surefooted.components.component import CallError
 from surefooted.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
@@ -172,16 +173,22 @@ def _bind(name: str, given: ComponentSpec) -> Callable[..., float]:
     import torch
 
     from surefooted.components.spec import parse_spec, resolve
+    from surefooted.components.text import read_text
     from surefooted.core.predictions import predictions
 
     metric = resolve("metric", name)
-    chosen, options = parse_spec(given)
+    chosen, texts = parse_spec(given)
+    hints = get_type_hints(metric)
+    options = {option: read_text(text, hints.get(option)) for option, text in texts.items()}
     if chosen != name:
         raise ArgumentError(f"--{name} is {chosen!r}; the options of a metric are written --{name}.OPTION VALUE.")
     if not options:
         return metric
     p = torch.linspace(0.6, 0.9, 64)
-    metric(predictions(torch.stack([p, 1 - p], 1).log(), torch.arange(64) % 2), **options)
+    try:
+        metric(predictions(torch.stack([p, 1 - p], 1).log(), torch.arange(64) % 2), **options)
+    except CallError as error:
+        raise ArgumentError(with_flags(error.within(name), {name})) from None
     return partial(metric, **options)
 
 

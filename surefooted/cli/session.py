@@ -93,6 +93,7 @@ def choose_data(network: Source | None, given: Mapping[str, Any]) -> ComponentSp
     Options that are not given are as in the network's training, if the set is the same: the default split would put
     training images into the test set.
     """
+    from surefooted.components.component import in_slot
     from surefooted.components.spec import parse_spec
     from surefooted.pipeline.tasks import resolve_data, training_data
 
@@ -100,5 +101,6 @@ def choose_data(network: Source | None, given: Mapping[str, Any]) -> ComponentSp
         return None
     own = training_data(network)
     (name, arguments), (own_name, own_options) = parse_spec(given["data"]), parse_spec(own) if own else ("", {})
-    chosen = resolve_data({name: (own_options if name == own_name else {}) | arguments})
+    with in_slot("data"):
+        chosen = resolve_data({name: (own_options if name == own_name else {}) | arguments})
     return None if chosen == own else chosen

@@ -27,6 +27,8 @@ def own_streams():
         sys.stdout.flush()
         os.dup2(at, 1)
         os.close(at)
+        if streams._documents:
+            streams._documents.close()
         sys.stdout, streams._documents, warnings.formatwarning = out, None, warned
 
 
