@@ -6,6 +6,7 @@ import sys
 import warnings
 
 import pytest
+from shell import own_streams
 from test_audit import SMOKE, close
 
 import surefooted as sf
@@ -57,16 +58,16 @@ def stranger(tmp_path_factory):
 
 
 @pytest.fixture
-def command(stranger, monkeypatch, capsys):
+def command(stranger, monkeypatch, capfd):
     def call(*words):
         monkeypatch.chdir(stranger)
         monkeypatch.setattr(sys, "path", list(sys.path))
         monkeypatch.setattr(sys, "argv", ["surefooted", *map(str, words)])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn's, of stopping early
-            with pytest.raises(SystemExit) as left:
+            with own_streams(), pytest.raises(SystemExit) as left:
                 cli.main()
-        out, err = capsys.readouterr()
+        out, err = capfd.readouterr()
         return left.value.code or 0, out, err
 
     return call

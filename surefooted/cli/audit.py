@@ -22,7 +22,7 @@ from surefooted.cli.flags import (
     StorePath,
 )
 from surefooted.cli.options import parse_components, parse_numbers
-from surefooted.cli.session import choose_data, open_session, own_data
+from surefooted.cli.session import choose_data, misplaced_model, open_session, own_data
 from surefooted.errors import ArgumentError
 
 
@@ -86,6 +86,8 @@ def audit(
     from surefooted.pipeline.lookup import find_victim
     from surefooted.report.terminal import check_writable, escape, print_json, print_lines
 
+    if model is None and (word := misplaced_model(words or [])):
+        raise ArgumentError(f"Which classifier? Write it as an option: --model {word}.")
     if model is None:
         raise ArgumentError(
             "Which classifier? Give --model MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME, transformers:NAME, a key "

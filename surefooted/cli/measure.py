@@ -81,7 +81,7 @@ def measure(
     from surefooted.report.terminal import print_json
 
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
-    network = find_network(model, session.store)
+    network = find_network(model, session.store, words or [])
     other = find_network(against, session.store) if against else None
     chosen = metric or metrics.__all__
     for name in chosen:
@@ -204,6 +204,8 @@ def _document(
     task = plan.predictions
     p = task.result(store)
     document: dict[str, Any] = {
+        "model": str(task.victim),
+        "seed": task.seed,
         "n": len(p.y),
         "split": task.split,
         "attack": task.source_attack and task.source_attack.attack,
@@ -232,13 +234,14 @@ def _compare(bound: Metrics, p: Predictions, q: Predictions, resampling: Mapping
 
 
 def _print_document(document: Mapping[str, Any]) -> None:
-    from surefooted.report.terminal import format_value, make_table, print_lines
+    from surefooted.report.terminal import escape, format_value, make_table, print_lines
 
     table = make_table("metric", "value", "95 % interval")
     for name, value in document["metrics"].items():
         table.add_row(name, f"{value['value']:.4f}", _bounds(value))
     attack = f", under {format_value(document['attack'])}" if document["attack"] else ""
-    print_lines(f"[bold]{document['split']} split{attack}, n = {document['n']}[/]", table)
+    heading = f"{document['model']}, {document['split']} split{attack}, n = {document['n']}, seed {document['seed']}"
+    print_lines(f"[bold]{escape(heading)}[/]", table)
     if "by_level" in document:
         _print_levels(document["by_level"])
     for name, terms in document.get("decompositions", {}).items():

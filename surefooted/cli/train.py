@@ -51,7 +51,7 @@ def train(
     from surefooted.pipeline.tasks import train_task
     from surefooted.report.terminal import check_writable, copy_file
 
-    check_writable(out)
+    check_writable(out, ".safetensors")
     session = open_session(store, data_root, accelerator, devices=devices, as_json=as_json, quiet=quiet)
     named = {"net": net, "data": data, "recipe": recipe, "record": record}
     default = {"data": "digits", "recipe": "recipe"}

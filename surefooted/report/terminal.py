@@ -118,23 +118,30 @@ def format_options(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{name}={format_value(value)}" for name, value in arguments.items())
 
 
-def check_writable(out: Path | None) -> None:
+def check_writable(out: Path | None, suffix: str = "") -> None:
     """Check, before any work, that a file can be written after it.
+
+    Args:
+        suffix: what the name must end with; empty for any name.
 
     Raises:
         StoreError: if it cannot.
 
     Example:
-        >>> check_writable(Path("weights.safetensors"))
+        >>> check_writable(Path("weights.safetensors"), ".safetensors")
     """
     if out is None:
         return
     with as_input_error(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
         if out.is_dir():
             raise StoreError(
                 f"`out` {out} is a directory; give the name of a file, such as {out / 'weights.safetensors'}."
             )
+        if out.exists() and not out.is_file():
+            raise StoreError(f"`out` {out} is a device or a pipe; give the name of a file.")
+        if suffix and out.suffix != suffix:
+            raise StoreError(f"`out` {out} does not end in {suffix}, the format that is written; add the ending.")
+        out.parent.mkdir(parents=True, exist_ok=True)
         probe = out.with_name(f".{out.name}.probe")
         probe.touch()
         probe.unlink()

@@ -1,35 +1,16 @@
 """Commands as a shell would see them."""
 
 import json
-import os
 import sys
-import warnings
-from contextlib import contextmanager
 
 import pytest
+from shell import own_streams
 
 from surefooted import cli
-from surefooted.core import streams
 from surefooted.pipeline.execute import execute
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import train_task
-
-
-@contextmanager
-def own_streams():
-    """Undo what a command does to the streams of its process, which ends after it."""
-    out, at = sys.stdout, os.dup(1)
-    warned = warnings.formatwarning
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(at, 1)
-        os.close(at)
-        if streams._documents:
-            streams._documents.close()
-        sys.stdout, streams._documents, warnings.formatwarning = out, None, warned
 
 
 @pytest.fixture
