@@ -10,6 +10,7 @@ import typer
 
 from surefooted.cli.app import Command, app, report_errors
 from surefooted.cli.flags import AsJson, StorePath
+from surefooted.cli.session import open_existing
 
 # The fields of a stored training that name a component, and the component's kind.
 SLOT_KINDS = {"method": "method", "net": "network", "data": "data", "recipe": "recipe"}
