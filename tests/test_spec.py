@@ -124,12 +124,12 @@ def test_all_faults_come_at_once():
     text = str(error.value)
     assert len(text.splitlines()) == 6
     for part in (
-        "eps = -1",
-        "steps = 0",
+        "`method.eps` is -1",
+        "`method.steps` is 0",
         "'norn'. Did you mean 'norm'?",
         "Did you mean 'lenet'?",
-        "lr = 0",
-        "batch = 0",
+        "`recipe.lr` is 0",
+        "`recipe.batch` is 0",
     ):
         assert part in text
 

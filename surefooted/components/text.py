@@ -51,10 +51,10 @@ def read_text(value: Any, hint: Any) -> Any:
             return None
         if types & {str, PurePath}:
             return value
-        if elements and value.startswith("["):
-            return read_text(_inline(value), hint)
         if types & {int, float}:
             return _number(value, whole=float not in types)
+        if elements:
+            value = _inline(value)
     if isinstance(value, list) and elements:
         every = [elements[0]] * len(value) if elements[-1] is ... else [*elements, *[Any] * len(value)]
         return [read_text(one, element) for one, element in zip(value, every, strict=False)]
@@ -86,7 +86,7 @@ def _number(text: str, *, whole: bool) -> Any:
 def _inline(text: str) -> Any:
     """A list as YAML and TOML write it; the text itself if it is none."""
     try:
-        return yaml.load(text, TextLoader)
+        return yaml.load(text, TextLoader) if text.startswith("[") else text
     except (yaml.YAMLError, RecursionError):
         return text
 
