@@ -11,6 +11,7 @@ Names load on first use, so ``import surefooted`` and ``surefooted --help`` need
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +129,9 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(_MODULES[name])
     if name not in _MODULE_OF:
-        raise AttributeError(f"module 'surefooted' has no attribute {name!r}")
+        near = difflib.get_close_matches(name, __dir__(), 1)
+        hint = f". Did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"module 'surefooted' has no attribute {name!r}{hint}")
     value = getattr(importlib.import_module(_MODULE_OF[name]), name)
     globals()[name] = value
     return value

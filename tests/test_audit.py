@@ -345,7 +345,7 @@ def test_what_cannot_be_audited_is_refused_before_any_work(tmp_path):
         sf.audit(seven, store=store, **SMOKE)
     with pytest.raises(InputError, match="`model` is 'lenet'; expected MODULE:FUNCTION"):
         sf.audit("lenet", "digits", store=store, **SMOKE)
-    with pytest.raises(InputError, match="budget = 'quck'"):
+    with pytest.raises(InputError, match="`budget` is 'quck'"):
         sf.audit(seven, "digits", store=store, budget="quck")
     with pytest.raises(InputError, match="are for external models"):
         sf.audit(WeightsFile(tmp_path / "none.safetensors"), "digits", store=store, outputs="probabilities", **SMOKE)

@@ -6,6 +6,7 @@ import sys
 import warnings
 
 import pytest
+from shell import own_streams
 from test_audit import SMOKE, close
 
 import surefooted as sf
@@ -57,16 +58,16 @@ def stranger(tmp_path_factory):
 
 
 @pytest.fixture
-def command(stranger, monkeypatch, capsys):
+def command(stranger, monkeypatch, capfd):
     def call(*words):
         monkeypatch.chdir(stranger)
         monkeypatch.setattr(sys, "path", list(sys.path))
         monkeypatch.setattr(sys, "argv", ["surefooted", *map(str, words)])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn's, of stopping early
-            with pytest.raises(SystemExit) as left:
+            with own_streams(), pytest.raises(SystemExit) as left:
                 cli.main()
-        out, err = capsys.readouterr()
+        out, err = capfd.readouterr()
         return left.value.code or 0, out, err
 
     return call
@@ -142,7 +143,7 @@ def test_probabilities_are_flagged_and_mended(command, stranger):
             "for 64 of 64 images are not probabilities",
         ),
         ((*AUDIT, "--model", "stranger:Two", "--outputs", "probabilities"), "returns a tuple"),
-        ((*AUDIT, "--model", "stranger:mlp", "--norm", "l1"), "norm = 'l1'"),
+        ((*AUDIT, "--model", "stranger:mlp", "--norm", "l1"), "--norm is 'l1'"),
         ((*AUDIT, "--model", "none.onnx"), "does not exist"),
         ((*AUDIT, "--model", "stranger:mlp", "--levels", "33"), "--levels is 33, but there are only 32 images"),
         ((*AUDIT, "--model", "stranger:mlp", "--eps", "8"), "--eps is 8, .* Did you mean 8/255?"),

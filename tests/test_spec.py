@@ -5,15 +5,18 @@ import inspect
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 import surefooted as sf
 from surefooted import attacks
-from surefooted.cli.options import parse_components, parse_value
+from surefooted.cli.options import parse_components
 from surefooted.components.describe import describe
 from surefooted.components.spec import KINDS, build, canonical, complete, names, parse_spec, resolve
+from surefooted.components.text import read_text
 from surefooted.core import scores
 from surefooted.core.types import Score
 from surefooted.errors import InputError
@@ -121,12 +124,12 @@ def test_all_faults_come_at_once():
     text = str(error.value)
     assert len(text.splitlines()) == 6
     for part in (
-        "eps = -1",
-        "steps = 0",
+        "`method.eps` is -1",
+        "`method.steps` is 0",
         "'norn'. Did you mean 'norm'?",
         "Did you mean 'lenet'?",
-        "lr = 0",
-        "batch = 0",
+        "`recipe.lr` is 0",
+        "`recipe.batch` is 0",
     ):
         assert part in text
 
@@ -250,22 +253,41 @@ def test_keys_are_the_same_in_every_process():
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
+    ("text", "hint", "value"),
     [
-        ("8/255", 8 / 255),
-        ("-1/2", -0.5),
-        ("[1/2, crop]", [0.5, "crop"]),
-        ("{crop: {pad: 2}}", {"crop": {"pad": 2}}),
-        ("1/0", "1/0"),
-        ("a/b.npz", "a/b.npz"),
-        ("0.1", "0.1"),
-        ("007", "007"),
-        ("no", "no"),
-        ("[unfinished", "[unfinished"),
+        ("8/255", float, 8 / 255),
+        ("-1/2", float | None, -0.5),
+        ("1.5/3", float, 0.5),
+        ("8/4", int, 2.0),  # then checked to be whole
+        ("1e3", int, 1000.0),
+        ("1e999", int, "1e999"),
+        ("1/0", float, "1/0"),
+        ("1e9/3", float, "1e9/3"),
+        ("9" * 5000 + "/7", float, "9" * 5000 + "/7"),
+        ("0.1", float, "0.1"),
+        ("010", int, "010"),
+        ("2024/05", str, "2024/05"),
+        ("2024/05", str | Path, "2024/05"),
+        ("[x]", str, "[x]"),
+        ("none", str, "none"),
+        ("none", str | None, None),
+        ("null", float | None, None),
+        (None, Literal["none", "channel"], "none"),
+        (None, float, None),
+        ("on", float, "on"),
+        (True, float, "true"),
+        (True, bool, True),
+        (1, str, 1),
+        ("[1/2, 3]", tuple[float, ...], [0.5, "3"]),
+        ("[[1, 1/4]]", tuple[tuple[int, float], ...], [["1", 0.25]]),
+        ("[[1, 1/4, 1/2]]", tuple[tuple[int, float], ...], [["1", 0.25, "1/2"]]),
+        ("[unfinished", tuple[float, ...], "[unfinished"),
+        ("[" * 5000, tuple[float, ...], "[" * 5000),
+        ("[1/2, crop, {crop: {pad: 2}}]", tuple[Any, ...], ["1/2", "crop", {"crop": {"pad": "2"}}]),
     ],
 )
-def test_values_of_flags(text, value):
-    assert parse_value(text) == value
+def test_text_is_read_by_the_type_of_the_argument(text, hint, value):
+    assert read_text(text, hint) == value
 
 
 def gathered(*words, file=None):
@@ -299,14 +321,16 @@ def test_components_within_components_from_flags_in_any_order(way):
             "custom": {
                 "perturb": {"pgd": {"eps": "0.1"}},
                 "target": {"adaptive": {"levels": "2"}},
-                "loss": {"entm_loss": {"lam": 0.5}},
+                "loss": {"entm_loss": {"lam": "1/2"}},
             }
         },
         "net": {"mlp": {"width": "4"}},
         "data": {"digits": {}},
-        "recipe": {"recipe": {"augment": ["crop", {"shift": {"fraction": 0.1}}]}},
+        "recipe": {"recipe": {"augment": "[crop, {shift: {fraction: 1/10}}]"}},
     }
     assert build("method", found["method"]).target.levels == 2
+    assert complete("method", found["method"])["custom"]["loss"] == complete("score", {"entm_loss": {"lam": 0.5}})
+    assert complete("recipe", found["recipe"])["recipe"]["augment"][1] == {"shift": {"fraction": 0.1}}
 
 
 TOML = """
@@ -330,8 +354,10 @@ def test_a_file_says_the_same_and_flags_win(tmp_path, name, text):
     file = tmp_path / name
     file.write_text(text)
     found = gathered(file=file)
-    assert found["method"] == {"pat": {"eps": 8 / 255, "step_size": "none"}}
-    assert found["recipe"]["recipe"]["augment"] == ["crop", {"shift": {"fraction": 0.1}}]
+    assert found["method"] == {"pat": {"eps": "8/255", "step_size": "none"}}
+    assert complete("method", found["method"])["pat"]["eps"] == 8 / 255
+    assert complete("recipe", found["recipe"])["recipe"]["augment"][1] == {"shift": {"fraction": 0.1}}
+    assert complete("recipe", found["recipe"])["recipe"]["epochs"] == 3
     assert gathered("--method.eps", "0.2", "--net.width", "3", file=file) | {"recipe": 0} == {
         "method": {"pat": {"eps": "0.2", "step_size": "none"}},
         "net": {"mlp": {"width": "3"}},
@@ -345,10 +371,17 @@ def test_a_file_says_the_same_and_flags_win(tmp_path, name, text):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ("pat --methd.eps 1", "There is no option --methd.eps. Did you mean 'method'?"),
+        ("pat --methd.eps 1", "There is no option --methd.eps. Did you mean --method.eps?"),
+        ("pat --method entm", "--method is given twice (pat and entm); give it once."),
+        ("pat --net mlp --net lenet", "--net is given twice (mlp and lenet)"),
+        ("pat --method.step_size 1 --method.step-size 2", "--method.step_size is given twice (1 and 2)"),
+        ("pat --epochs 3", "There is no option --epochs. Did you mean --recipe.epochs?"),
+        ("pat --eps 3", "There is no option --eps. Did you mean --method.eps?"),
+        ("pat --model-x 3", "There is no option --model-x."),
+        ("pat --nope", "There is no option --nope. Components are given as --method, --net"),
         ("pat mlp", "Unexpected 'mlp'"),
         ("pat --net.width", "--net.width has no value"),
-        ("pat --net.width --net mlp", "--net.width has no value"),
+        ("--net.width --net mlp", "--net.width has no value"),
         ("--method.eps 1", "Options for --method were given (eps) without --method itself"),
         ("pat --method..y 3", "--method..y is not an option"),
     ],
@@ -365,13 +398,13 @@ def test_words_that_are_no_options(flags, said):
         ("absent.toml", None, "No such file"),
         ("bad.toml", "[method", "is not valid TOML"),
         ("bad.yaml", "{a: [", "is not valid YAML"),
-        ("bytes.toml", b"\xff\xfe", "is not valid TOML"),
+        ("bytes.toml", b"\xff\xfe", "UTF-16"),
         ("list.yaml", "[1, 2]", "does not contain a table"),
         ("key.toml", 'metod = "pat"\nnett = "mlp"', "unknown key 'metod'. Did you mean 'method'?"),
         ("two.toml", 'metod = "pat"\nnett = "mlp"', "unknown key 'nett'. Did you mean 'net'?"),
         ("code.yaml", "method: !!python/object/apply:os.system ['true']", "is not valid YAML"),
         ("number.yaml", "method: 5", "method is 5; expected a name"),
-        ("strange.yaml", "method: {5: {}}", "5 is not the name of a component"),
+        ("strange.yaml", "method: {[5]: {}}", "a key is a table or a list"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path, name, text, said):

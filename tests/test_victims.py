@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from shell import own_streams
 
 import surefooted as sf
 from surefooted import cli
@@ -35,16 +36,16 @@ def kept(tmp_path_factory):
 
 
 @pytest.fixture
-def document(kept, monkeypatch, capsys):
+def document(kept, monkeypatch, capfd):
     """The JSON document of a command on the store."""
 
     def call(*words):
         place = ["--store", str(kept[0].root), "--accelerator", "cpu", "--json", "--quiet"]
         monkeypatch.setattr(sys, "argv", ["surefooted", *map(str, words), *place])
-        capsys.readouterr()
-        with pytest.raises(SystemExit):
+        capfd.readouterr()
+        with own_streams(), pytest.raises(SystemExit):
             cli.main()
-        return json.loads(capsys.readouterr().out)
+        return json.loads(capfd.readouterr().out)
 
     return call
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from surefooted.components.component import Count, Positive, Whole, explain_faults
+from surefooted.components.component import Count, Positive, Whole, call_error
 from surefooted.core.norms import Norm
 from surefooted.data.images import Splits
 from surefooted.errors import ArgumentError
@@ -119,7 +119,7 @@ def audit_options(**arguments: Any) -> AuditOptions:
     try:
         options = AuditOptions(**arguments)
     except ValidationError as error:
-        raise ArgumentError(explain_faults(error, AuditOptions)) from None
+        raise ArgumentError(call_error(error, AuditOptions).within("")) from None
     if options.norm == "linf" and options.eps >= 1:
         eps = f"{options.eps:g}"
         raise ArgumentError(

@@ -9,14 +9,22 @@ import json
 import os
 import re
 import sys
+import traceback
+import unicodedata
+import warnings
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import wraps
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from surefooted import __version__
-from surefooted.errors import SurefootedError
+from surefooted.cli.options import UnknownOptionError
+from surefooted.components.component import CallError
+from surefooted.core.streams import documents, prepare_streams, reserve_stdout, visible
+from surefooted.errors import ArgumentError, SurefootedError
 
 app = typer.Typer(
     name="surefooted",
@@ -40,15 +48,32 @@ SLOTS = ("method", "net", "data", "recipe", "record", "attack", "ood")
 
 def main() -> None:
     """Entry point: an error that the user can fix is printed as one message, with exit code 2."""
+    prepare_streams()
+    warnings.formatwarning = lambda message, *_, **__: f"surefooted: {visible(str(message))}\n"
+    as_json = "--json" in sys.argv
     try:
+        _check_surroundings()
         raise SystemExit(app(standalone_mode=False) or 0)
+    except ArgumentError as error:
+        _fail(str(error), as_json)
     except Exception as error:
         # A usage error of the parser; its class differs between versions, this method does not.
         if not hasattr(error, "format_message"):
             raise
         if not (message := error.format_message()):  # the help was printed instead
             raise SystemExit(2) from None
-        _fail(message, "--json" in sys.argv)
+        _fail(message, as_json)
+
+
+class Command(TyperCommand):
+    """A command that refuses an option given twice: the parser would take the last one in silence."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for param in order:
+            if order.count(param) > 1 and param.name and not getattr(param, "multiple", True) and not param.is_flag:
+                raise ArgumentError(f"--{param.name.replace('_', '-')} is given twice; give it once.")
+        return super().parse_args(ctx, args)
 
 
 def report_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -57,18 +82,63 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**arguments: Any) -> None:
         as_json = arguments["as_json"]
+        names = {*arguments, *SLOTS}
         try:
+            if as_json:
+                reserve_stdout()
             command(**arguments)
             sys.stdout.flush()  # raise BrokenPipeError here, not when the interpreter ends
+        except UnknownOptionError as error:
+            _fail(error.among(names - {"words"}), as_json)
+        except CallError as error:  # of a function whose arguments are the command's own
+            _fail(with_flags(error.within(""), names), as_json)
         except SurefootedError as error:
-            _fail(with_flags(str(error), {*arguments, *SLOTS}), as_json)
+            _fail(with_flags(str(error), names), as_json)
         except KeyboardInterrupt:
             _fail("Stopped. Nothing is lost: the same command resumes.", as_json, 130)
         except BrokenPipeError:  # the reader, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
+        except MemoryError:
+            _fail(
+                "There is not enough memory. Use fewer images (--limit), a smaller batch or fewer processes.", as_json
+            )
+        except UnicodeEncodeError as error:
+            _fail(
+                f"{error.object!r} cannot be written in the encoding {error.encoding} of this locale. Use a UTF-8 "
+                "locale (LC_ALL=C.UTF-8), or another name.",
+                as_json,
+            )
+        except Exception as error:
+            if os.environ.get("SUREFOOTED_TRACEBACK"):
+                raise
+            _fail(_describe_fault(error), as_json, 1)
 
     return run
+
+
+def _check_surroundings() -> None:
+    """Refuse words that are no text and a working directory that was removed: every path depends on them."""
+    for word in sys.argv[1:]:
+        if any(unicodedata.category(letter) == "Cs" for letter in word):
+            raise ArgumentError(
+                f"{word!r} is not valid text in this locale's encoding ({sys.getfilesystemencoding()}). Use a UTF-8 "
+                "locale, such as LC_ALL=C.UTF-8, or another name."
+            )
+    try:
+        os.getcwd()
+    except OSError:
+        raise ArgumentError("The working directory does not exist any more. Change to another (cd).") from None
+
+
+def _describe_fault(error: Exception) -> str:
+    """An error that should not have happened, in one line."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"Unexpected {type(error).__name__}{': ' * bool(first)}{first} ({os.path.basename(frame.filename)}, line "
+        f"{frame.lineno}). This is a fault of Surefooted or of code that it called. SUREFOOTED_TRACEBACK=1 shows where."
+    )
 
 
 def with_flags(message: str, names: Collection[str]) -> str:
@@ -111,7 +181,8 @@ def _root(
 
 
 def _fail(message: str, as_json: bool, code: int = 2) -> NoReturn:
-    if as_json:
-        print(json.dumps({"error": message}))
-    print(f"surefooted: {message}", file=sys.stderr)
+    with suppress(OSError):  # nobody may be there to read it
+        if as_json:
+            print(json.dumps({"error": message}), file=documents(), flush=True)
+        print(f"surefooted: {visible(message)}", file=sys.stderr, flush=True)
     raise SystemExit(code) from None

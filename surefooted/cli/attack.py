@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, app, report_errors
+from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors
 from surefooted.cli.flags import (
     Accelerator,
     AsJson,
@@ -27,10 +27,10 @@ from surefooted.errors import ArgumentError
 
 if TYPE_CHECKING:
     from surefooted.pipeline.store import Store
-    from surefooted.pipeline.tasks import AttackTask, Source, TransferTask
+    from surefooted.pipeline.tasks import AttackTask, PredictTask, Source, TransferTask
 
 
-@app.command(context_settings=ALLOW_COMPONENT_OPTIONS)
+@app.command(cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
 @report_errors
 def attack(
     *,
@@ -61,16 +61,17 @@ def attack(
     from surefooted.pipeline.execute import execute
     from surefooted.report.terminal import check_writable, copy_file, print_json
 
-    check_writable(out)
+    check_writable(out, ".safetensors")
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
-    victim = find_network(model, session.store)
+    victim = find_network(model, session.store, (words or [])[1:])
     surrogate = find_network(proxy, session.store) if proxy else None
     named, subset = {"data": data}, Subset(split, limit, seed)
     task = task_of(victim, words or [], named, config=config, subset=subset, surrogate=surrogate)
-    execute([task, task.sanity_check], session.store, runtime=session.runtime, quiet=quiet)
+    clean = _clean_predictions(task)
+    execute([task, task.sanity_check, clean], session.store, runtime=session.runtime, quiet=quiet)
     if out is not None:
         copy_file(task.path(session.store) / "attacked.safetensors", out)
-    document = _document(task, session.store)
+    document = _document(task, clean, session.store)
     if as_json:
         return print_json(document)
     _print_document(document, task)
@@ -101,13 +102,24 @@ def task_of(
     return TransferTask(victim, attack_task(surrogate, crafted, data=data or training_data(victim), **options))
 
 
-def _document(task: AttackTask | TransferTask, store: Store) -> dict[str, Any]:
+def _clean_predictions(task: AttackTask | TransferTask) -> PredictTask:
+    """The predictions on the images before the attack."""
+    from surefooted.pipeline.tasks import PredictTask, TransferTask
+
+    of = task.source_attack if isinstance(task, TransferTask) else task
+    return PredictTask(task.victim, of.split, None, of.data, of.limit, of.seed)
+
+
+def _document(task: AttackTask | TransferTask, clean: PredictTask, store: Store) -> dict[str, Any]:
     """The result of the attack as plain data."""
+    from surefooted.evaluation.metrics.intervals import binomial_interval
     from surefooted.evaluation.metrics.robustness import robust_accuracy, size_quantiles
     from surefooted.pipeline.tasks import TransferTask
     from surefooted.pipeline.tasks.base import component_of
 
-    found = task.result(store)
+    found, before = task.result(store), clean.result(store)
+    correct = before.log_p.argmax(-1) == before.y
+    n, broken = int(correct.sum()), int((correct & found["found"].to(correct.device)).sum())
     # Only `keep=nearest` looks for the smallest perturbation; other sizes say nothing of a smaller ball.
     nearest = component_of("attack", task.attack).keep == "nearest"
     return {
@@ -116,6 +128,8 @@ def _document(task: AttackTask | TransferTask, store: Store) -> dict[str, Any]:
         "proxy": task.source_attack.victim.key if isinstance(task, TransferTask) else None,
         "split": task.split,
         "n": len(found["y"]),
+        "clean_accuracy": binomial_interval(n, len(correct))._asdict(),
+        "success_rate": binomial_interval(broken, n)._asdict() if n else None,
         "robust_accuracy": robust_accuracy(found["found"])._asdict(),
         "size_quartiles": size_quantiles(found["size"], found["found"]).tolist() if nearest else None,
         "mean_queries": float(found["queries"].float().mean()),
@@ -126,7 +140,7 @@ def _document(task: AttackTask | TransferTask, store: Store) -> dict[str, Any]:
 def _print_document(document: dict[str, Any], task: AttackTask | TransferTask) -> None:
     from surefooted.components.spec import base_name, parse_spec
     from surefooted.evaluation.metrics.intervals import Interval
-    from surefooted.pipeline.tasks import load_splits, training_data
+    from surefooted.pipeline.tasks import TransferTask, load_splits, training_data
     from surefooted.report.display import flag_line
     from surefooted.report.terminal import escape, format_options, make_table, print_lines
 
@@ -134,14 +148,20 @@ def _print_document(document: dict[str, Any], task: AttackTask | TransferTask) -
     table = make_table("", "value")
     from_prediction = arguments.get("away_from") == "prediction"
     robust = Interval(**document["robust_accuracy"]).percent()
-    table.add_row("predictions unchanged" if from_prediction else "robust accuracy", escape(robust))
+    table.add_row("clean accuracy", escape(Interval(**document["clean_accuracy"]).percent()))
+    # An attack that searches the nearest decision boundary has no radius within which accuracy is robust.
+    unbroken = "robust accuracy" if "eps" in arguments else "images without an adversarial example"
+    table.add_row("predictions unchanged" if from_prediction else unbroken, escape(robust))
+    if document["success_rate"] and not from_prediction:
+        success = Interval(**document["success_rate"]).percent()
+        table.add_row("attack success on correctly classified images", escape(success))
     if sizes := document["size_quartiles"]:
         table.add_row("radius that breaks 25, 50, 75 % of images", ", ".join(f"{v:.4g}" for v in sizes))
     table.add_row("mean queries per image", f"{document['mean_queries']:.1f}")
-    transferred = ", crafted on a surrogate," if document["proxy"] else ""
+    transferred = f" (crafted on {task.source_attack.victim})" if isinstance(task, TransferTask) else ""
     data = task.sanity_check.data or training_data(task.victim)
     title = f" of {load_splits(data).title}" if data else ""
-    heading = f"{name}{transferred} on {task.victim}, {task.split} split{title}, n = {document['n']}"
+    heading = f"{name} on {task.victim}{transferred}, {task.split} split{title}, n = {document['n']}"
     print_lines(
         f"[bold]{escape(heading)}[/]", table, f"[dim]{escape(format_options(arguments))}; 95 % Wilson interval[/]"
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, app, report_errors
+from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors
 from surefooted.cli.flags import (
     Accelerator,
     AsJson,
@@ -21,12 +21,12 @@ from surefooted.cli.flags import (
     Split,
     StorePath,
 )
-from surefooted.cli.options import parse_components, parse_numbers, parse_value
-from surefooted.cli.session import choose_data, open_session, own_data
+from surefooted.cli.options import parse_components, parse_numbers
+from surefooted.cli.session import choose_data, misplaced_model, open_session, own_data
 from surefooted.errors import ArgumentError
 
 
-@app.command(context_settings=ALLOW_COMPONENT_OPTIONS)
+@app.command(cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
 @report_errors
 def audit(
     *,
@@ -80,11 +80,14 @@ def audit(
     resumes.
     """
     from surefooted.auditing import audit, audit_options
+    from surefooted.components.text import read_text
     from surefooted.core.files import as_input_error
     from surefooted.models.external import is_external
     from surefooted.pipeline.lookup import find_victim
     from surefooted.report.terminal import check_writable, escape, print_json, print_lines
 
+    if model is None and (word := misplaced_model(words or [])):
+        raise ArgumentError(f"Which classifier? Write it as an option: --model {word}.")
     if model is None:
         raise ArgumentError(
             "Which classifier? Give --model MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME, transformers:NAME, a key "
@@ -92,7 +95,7 @@ def audit(
         )
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
     options = audit_options(
-        eps=parse_value(eps),
+        eps=read_text(eps, float),
         norm=norm,
         budget=budget,
         mean=parse_numbers(mean, flag="--mean"),

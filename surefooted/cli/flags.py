@@ -15,7 +15,11 @@ StorePath = Annotated[
 ]
 DataRoot = Annotated[Path | None, typer.Option(help="Directory that contains mnist/, cifar10/, ... [SUREFOOTED_DATA].")]
 Config = Annotated[
-    Path | None, typer.Option(help="TOML or YAML file with components and their options; flags override it.")
+    Path | None,
+    typer.Option(
+        help="TOML, YAML or JSON file with components and their arguments by slot, such as net: {mlp: {width: 4}}. "
+        "An option on the command line wins over the file."
+    ),
 ]
 RandomSeed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random draw.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, app, report_errors
+from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors, with_flags
 from surefooted.cli.flags import (
     Accelerator,
     AsJson,
@@ -26,6 +26,7 @@ from surefooted.cli.flags import (
 )
 from surefooted.cli.options import parse_components
 from surefooted.cli.session import Subset, choose_data, find_network, open_session, own_data
+from surefooted.components.component import CallError
 from surefooted.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ Metrics = Mapping[str, Callable[..., float]]
 COLUMNS = 4
 
 
-@app.command(context_settings=ALLOW_COMPONENT_OPTIONS)
+@app.command(cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
 @report_errors
 def measure(
     *,
@@ -80,7 +81,7 @@ def measure(
     from surefooted.report.terminal import print_json
 
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
-    network = find_network(model, session.store)
+    network = find_network(model, session.store, words or [])
     other = find_network(against, session.store) if against else None
     chosen = metric or metrics.__all__
     for name in chosen:
@@ -172,16 +173,22 @@ def _bind(name: str, given: ComponentSpec) -> Callable[..., float]:
     import torch
 
     from surefooted.components.spec import parse_spec, resolve
+    from surefooted.components.text import read_text
     from surefooted.core.predictions import predictions
 
     metric = resolve("metric", name)
-    chosen, options = parse_spec(given)
+    chosen, texts = parse_spec(given)
+    hints = get_type_hints(metric)
+    options = {option: read_text(text, hints.get(option)) for option, text in texts.items()}
     if chosen != name:
         raise ArgumentError(f"--{name} is {chosen!r}; the options of a metric are written --{name}.OPTION VALUE.")
     if not options:
         return metric
     p = torch.linspace(0.6, 0.9, 64)
-    metric(predictions(torch.stack([p, 1 - p], 1).log(), torch.arange(64) % 2), **options)
+    try:
+        metric(predictions(torch.stack([p, 1 - p], 1).log(), torch.arange(64) % 2), **options)
+    except CallError as error:
+        raise ArgumentError(with_flags(error.within(name), {name})) from None
     return partial(metric, **options)
 
 
@@ -197,6 +204,8 @@ def _document(
     task = plan.predictions
     p = task.result(store)
     document: dict[str, Any] = {
+        "model": str(task.victim),
+        "seed": task.seed,
         "n": len(p.y),
         "split": task.split,
         "attack": task.source_attack and task.source_attack.attack,
@@ -225,13 +234,14 @@ def _compare(bound: Metrics, p: Predictions, q: Predictions, resampling: Mapping
 
 
 def _print_document(document: Mapping[str, Any]) -> None:
-    from surefooted.report.terminal import format_value, make_table, print_lines
+    from surefooted.report.terminal import escape, format_value, make_table, print_lines
 
     table = make_table("metric", "value", "95 % interval")
     for name, value in document["metrics"].items():
         table.add_row(name, f"{value['value']:.4f}", _bounds(value))
     attack = f", under {format_value(document['attack'])}" if document["attack"] else ""
-    print_lines(f"[bold]{document['split']} split{attack}, n = {document['n']}[/]", table)
+    heading = f"{document['model']}, {document['split']} split{attack}, n = {document['n']}, seed {document['seed']}"
+    print_lines(f"[bold]{escape(heading)}[/]", table)
     if "by_level" in document:
         _print_levels(document["by_level"])
     for name, terms in document.get("decompositions", {}).items():

@@ -6,19 +6,47 @@ arguments. Components leave this module as ``{name: arguments}``.
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from surefooted.errors import ArgumentError, StoreError, did_you_mean
+from surefooted.cli.config import read_config
+from surefooted.components.spec import KINDS
+from surefooted.components.text import TextLoader, parse_fraction
+from surefooted.errors import ArgumentError, InputError
 
 NAME = ""
-FRACTION = re.compile(r"[+-]?\d+(\.\d+)?/\d+")
+
+
+class UnknownOptionError(ArgumentError):
+    """An option that the command does not have.
+
+    Attributes:
+        flag: the option as it was written.
+        places: options of components of that name, such as ``--recipe.epochs`` for ``--epochs``.
+        slots: slots of the command.
+    """
+
+    def __init__(self, flag: str, places: Sequence[str], slots: Sequence[str]) -> None:
+        self.flag, self.places, self.slots = flag, places, slots
+        super().__init__(self.among(slots))
+
+    def among(self, names: Iterable[str]) -> str:
+        """The message, with the nearest of these names."""
+        if self.places:
+            hint = f" Did you mean {' or '.join(self.places)}?"
+        else:
+            first, *rest = self.flag[2:].split(".")
+            near = get_close_matches(first.replace("_", "-"), [name.replace("_", "-") for name in names], 1, 0.6)
+            slots = f" Components are given as --{', --'.join(self.slots[:6])}, their arguments as --SLOT.NAME VALUE."
+            hint = f" Did you mean {'.'.join([f'--{near[0]}', *rest])}?" if near else slots
+        return f"There is no option {self.flag}.{hint}"
 
 
 def parse_components(
@@ -51,21 +79,16 @@ def parse_components(
         >>> parse_components(("net",), {"net": "mlp"}, ["--net.width", "4"])
         {'net': {'mlp': {'width': '4'}}}
     """
-    flags: dict[str, Any] = {}
-    for slot, name in named.items():
-        if name is not None:
-            _put(flags, [slot, NAME], name)
-    for path, value in _pairs(words, bare):
-        if path[0] not in slots:
-            given = ".".join(filter(None, path))
-            hint = f" Arguments of components follow their slot: --SLOT.{given} VALUE." if NAME in path else ""
-            raise ArgumentError(f"There is no option --{given}.{did_you_mean(path[0], slots)}{hint}")
-        _put(flags, path, value)
-    tree = _merge({slot: _as_branch(_as_tree(value)) for slot, value in _read(file, slots).items()}, flags)
+    words_read = [_Option(f"--{slot}", [slot, NAME], name) for slot, name in named.items() if name is not None]
+    words_read += _read_words(words, bare)
+    tree = _merge(_config_tree(file, slots), _flag_tree([one for one in words_read if one.path[0] in slots]))
     for slot, name in (defaults or {}).items():
         branch = tree.setdefault(slot, {})
         if isinstance(branch, dict):
             branch.setdefault(NAME, name)
+    for one in words_read:
+        if one.path[0] not in slots:
+            raise UnknownOptionError(one.flag, _places(one.path, tree), slots)
     for slot, branch in tree.items():
         if not isinstance(branch, dict):
             raise ArgumentError(f"{slot} is {branch!r}; expected a name, or a name with its options.")
@@ -79,24 +102,9 @@ def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
         >>> parse_arguments(["--seeds", "2", "--levels=5"])
         {'seeds': '2', 'levels': '5'}
     """
-    arguments = {}
-    for path, value in _pairs(words, None):
-        name = ".".join(filter(None, path))
-        arguments[name] = parse_value(value) if isinstance(value, str) else value
-    return arguments
-
-
-def parse_value(text: str) -> Any:
-    """A typed value: fractions and lists are read here; words and numbers are left to the argument's type.
-
-    Example:
-        >>> parse_value("[1/4, crop]"), parse_value("0.1")
-        ([0.25, 'crop'], '0.1')
-    """
-    try:
-        return _with_numbers(yaml.safe_load(text) if text[:1] in ("[", "{") else text)
-    except yaml.YAMLError:
-        return text
+    options = _read_words(words, None)
+    _refuse_twice(options)
+    return {".".join(filter(None, one.path)): one.text() for one in options}
 
 
 def parse_numbers(text: str | None, *, flag: str) -> tuple[float, ...]:
@@ -106,46 +114,106 @@ def parse_numbers(text: str | None, *, flag: str) -> tuple[float, ...]:
         >>> parse_numbers("0.5, 1/4", flag="--mean")
         (0.5, 0.25)
     """
+    if text is None:
+        return ()
     try:
-        return tuple(float(Fraction(part.strip())) for part in text.split(",")) if text else ()
-    except (ValueError, ZeroDivisionError):
-        raise ArgumentError(f"{flag} is {text!r}; expected one number per channel, such as 0.49,0.48,0.45.") from None
+        numbers = [float(part) if (quotient := parse_fraction(part)) is None else quotient for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(map(isfinite, numbers)):
+        raise ArgumentError(f"{flag} is {text!r}; expected one number per channel, such as 0.49,0.48,0.45.")
+    return tuple(numbers)
 
 
-def _with_numbers(value: Any) -> Any:
-    """The value with its fractions as numbers."""
-    if isinstance(value, str) and FRACTION.fullmatch(value):
-        try:
-            return float(Fraction(value))
-        except ZeroDivisionError:
-            return value
-    if isinstance(value, list):
-        return [_with_numbers(v) for v in value]
-    return {key: _with_numbers(v) for key, v in value.items()} if isinstance(value, dict) else value
+def _inline_table(text: str) -> Any:
+    """``{crop: {pad: 2}}`` as a table; any other text as it is, because the type that it is for is not known here."""
+    if not text.startswith("{"):
+        return text
+    try:
+        table = yaml.load(text, TextLoader)
+    except (yaml.YAMLError, RecursionError):
+        return text
+    is_component = isinstance(table, dict) and len(table) == 1 and isinstance(next(iter(table.values())), dict)
+    return table if is_component else text
 
 
-def _pairs(words: Sequence[str], bare: str | None) -> list[tuple[list[str], Any]]:
-    """Path in the tree and value of every option."""
-    pairs: list[tuple[list[str], Any]] = []
+@dataclass(frozen=True)
+class _Option:
+    """An option as it was written, its path in the tree, and its value if it has one."""
+
+    flag: str
+    path: list[str]
+    value: str | None
+
+    def text(self) -> str:
+        if self.value is None:
+            raise ArgumentError(f"{self.flag} has no value; write {self.flag} VALUE.")
+        return self.value
+
+
+def _read_words(words: Sequence[str], bare: str | None) -> list[_Option]:
+    """The options in the rest of a command line; the first word without a flag names the component of ``bare``."""
+    options: list[_Option] = []
     rest = list(words)
     while rest:
         word = rest.pop(0)
         if not word.startswith("--"):
-            if bare is None:
+            if bare is None or any(one.path == [bare, NAME] and one.flag == bare for one in options):
                 raise ArgumentError(f"Unexpected {word!r}; arguments of components are written --net.width 32.")
-            pairs.append(([bare, NAME], word))
-            bare = None
+            options.append(_Option(bare, [bare, NAME], word))
             continue
-        key, equals, text = word[2:].partition("=")
-        if not equals:
-            if not rest or rest[0].startswith("--"):
-                raise ArgumentError(f"{word} has no value; write {word} VALUE.")
-            text = rest.pop(0)
-        path = key.replace("-", "_").split(".")
+        flag, equals, text = word.partition("=")
+        path = flag[2:].replace("-", "_").split(".")
         if not all(path):
             raise ArgumentError(f"{word} is not an option; arguments of components are written --net.width 32.")
-        pairs.append((path, _as_tree(parse_value(text))) if len(path) > 1 else ([*path, NAME], text))
-    return pairs
+        has_value = equals or (rest and not rest[0].startswith("--"))
+        value = text if equals else rest.pop(0) if has_value else None
+        options.append(_Option(flag, path if len(path) > 1 else [*path, NAME], value))
+    return options
+
+
+def _refuse_twice(options: Sequence[_Option]) -> None:
+    seen: dict[tuple[str, ...], _Option] = {}
+    for one in options:
+        if (first := seen.setdefault(tuple(one.path), one)) is not one:
+            raise ArgumentError(
+                f"--{'.'.join(filter(None, one.path))} is given twice ({first.value} and {one.value}); give it once."
+            )
+
+
+def _flag_tree(options: Sequence[_Option]) -> dict[str, Any]:
+    _refuse_twice(options)
+    tree: dict[str, Any] = {}
+    for one in options:
+        text = one.text()
+        _put(tree, one.path, text if one.path[-1] == NAME else _as_tree(_inline_table(text)))
+    return tree
+
+
+def _config_tree(file: Path | None, slots: Sequence[str]) -> dict[str, Any]:
+    config = read_config(file, slots) if file else {}
+    return {slot: _as_branch(_as_tree(value)) for slot, value in config.items()}
+
+
+def _places(path: Sequence[str], tree: Mapping[str, Any]) -> list[str]:
+    """Options of the chosen components that have the name of an option that does not exist."""
+    from surefooted.components.describe import describe
+
+    found = []
+    for slot, branch in tree.items():
+        name = branch.get(NAME) if isinstance(branch, dict) else None
+        with suppress(InputError):  # an unknown component is refused later, or was given for another option
+            if (
+                path[1:] == [NAME]
+                and name
+                and path[0] in (one["name"] for one in describe(_kind(slot), name)["arguments"])
+            ):
+                found.append(f"--{slot}.{path[0]}")
+    return found
+
+
+def _kind(slot: str) -> str:
+    return {"net": "network", "record": "recorder", "ood": "data"}.get(slot, slot if slot in KINDS else "metric")
 
 
 def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
@@ -198,25 +266,3 @@ def _as_component(branch: Any, path: str) -> Any:
     if not isinstance(branch[NAME], str):
         raise ArgumentError(f"{branch[NAME]!r} is not the name of a component; expected a word, such as pgd.")
     return {branch[NAME]: arguments}
-
-
-def _read(file: Path | None, slots: Sequence[str]) -> dict[str, Any]:
-    """The components of a file, by slot."""
-    if file is None:
-        return {}
-    kind = "TOML" if file.suffix == ".toml" else "YAML"
-    try:
-        text = file.read_text()
-        content = tomllib.loads(text) if kind == "TOML" else yaml.safe_load(text)
-    except OSError as error:
-        raise StoreError(f"{file} cannot be read: {error.strerror}. Check --config.") from None
-    except (ValueError, yaml.YAMLError) as error:
-        raise ArgumentError(f"{file} is not valid {kind}: {error}") from None
-    if not isinstance(content, dict):
-        raise ArgumentError(f"{file} does not contain a table; expected one with {', '.join(slots)}.")
-    unknown = [
-        f"{file} has an unknown key {key!r}.{did_you_mean(str(key), slots)}" for key in content if key not in slots
-    ]
-    if unknown:
-        raise ArgumentError("\n".join(unknown))
-    return {slot: _with_numbers(value) for slot, value in content.items()}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surefooted.errors import ArgumentError
+from surefooted.errors import ArgumentError, DataError, StoreError
 
 if TYPE_CHECKING:
     from surefooted.pipeline.runtime import Runtime
@@ -62,15 +62,32 @@ def open_session(
     if data_root is not None:
         from surefooted.data.paths import set_data_root
 
-        set_data_root(data_root)
+        try:
+            set_data_root(data_root)
+        except DataError as error:
+            raise DataError(f"`data_root`: {error}") from None
     runtime = Runtime(accelerator, devices)
     return Session(Store(store), runtime, as_json, quiet)
 
 
-def find_network(model: str | None, store: Store) -> Source:
-    """The network that ``--model`` names."""
+def open_existing(store: Path | None, *, as_json: bool = False) -> Session:
+    """Open a store to read from: a mistyped folder is an error, and is not created."""
+    if store is not None and not store.is_dir():
+        raise StoreError(f"There is no store {str(store)!r}. Check `store`.")
+    return open_session(store, as_json=as_json)
+
+
+def misplaced_model(words: Sequence[str]) -> str | None:
+    """The word of a command line that may have been meant as ``--model``."""
+    return next((word for word in words[:1] if not word.startswith("--")), None)
+
+
+def find_network(model: str | None, store: Store, words: Sequence[str] = ()) -> Source:
+    """The network that ``--model`` names; ``words`` may hold it in the wrong place."""
     from surefooted.pipeline.lookup import find_victim
 
+    if model is None and (word := misplaced_model(words)):
+        raise ArgumentError(f"Which network? Write it as an option: --model {word}.")
     if model is None:
         raise ArgumentError(
             "Which network? Give --model with a key that `surefooted train` printed, or a .safetensors file."
@@ -93,6 +110,7 @@ def choose_data(network: Source | None, given: Mapping[str, Any]) -> ComponentSp
     Options that are not given are as in the network's training, if the set is the same: the default split would put
     training images into the test set.
     """
+    from surefooted.components.component import in_slot
     from surefooted.components.spec import parse_spec
     from surefooted.pipeline.tasks import resolve_data, training_data
 
@@ -100,5 +118,6 @@ def choose_data(network: Source | None, given: Mapping[str, Any]) -> ComponentSp
         return None
     own = training_data(network)
     (name, arguments), (own_name, own_options) = parse_spec(given["data"]), parse_spec(own) if own else ("", {})
-    chosen = resolve_data({name: (own_options if name == own_name else {}) | arguments})
+    with in_slot("data"):
+        chosen = resolve_data({name: (own_options if name == own_name else {}) | arguments})
     return None if chosen == own else chosen

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, app, report_errors, study_app
+from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors, study_app, with_flags
 from surefooted.cli.flags import Accelerator, AsJson, DataRoot, Quiet, StorePath
 from surefooted.cli.options import parse_arguments
 from surefooted.cli.session import Session, open_session
+from surefooted.components.component import CallError
 from surefooted.errors import ArgumentError, StoreError, did_you_mean
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ Only = Annotated[
 ReportFolder = "Directory for the report; reports/NAME_SIZE(_CHAPTERS) by default."
 
 
-@study_app.command("run", context_settings=ALLOW_COMPONENT_OPTIONS)
+@study_app.command("run", cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
 @report_errors
 def study_run(
     *,
@@ -55,7 +56,7 @@ def study_run(
     run_study(request, session, workers or os.cpu_count() or 1, report)
 
 
-@app.command(context_settings=ALLOW_COMPONENT_OPTIONS)
+@app.command(cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
 @report_errors
 def report(
     *,
@@ -90,7 +91,10 @@ class StudyRequest:
         """Make the study; it checks its arguments."""
         from surefooted.components.spec import build
 
-        study: Study = build("study", {self.name: self.arguments})
+        try:
+            study: Study = build("study", {self.name: self.arguments})
+        except CallError as error:
+            raise ArgumentError(with_flags(error.within(""), self.arguments)) from None
         return study
 
     def command(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, app, report_errors
+from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors
 from surefooted.cli.flags import Accelerator, AsJson, Config, DataRoot, Quiet, RandomSeed, StorePath
 from surefooted.cli.options import parse_components
 from surefooted.cli.session import open_session
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from surefooted.pipeline.tasks import TrainTask
 
 
-@app.command(context_settings=ALLOW_COMPONENT_OPTIONS)
+@app.command(cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
 @report_errors
 def train(
     *,
@@ -51,7 +51,7 @@ def train(
     from surefooted.pipeline.tasks import train_task
     from surefooted.report.terminal import check_writable, copy_file
 
-    check_writable(out)
+    check_writable(out, ".safetensors")
     session = open_session(store, data_root, accelerator, devices=devices, as_json=as_json, quiet=quiet)
     named = {"net": net, "data": data, "recipe": recipe, "record": record}
     default = {"data": "digits", "recipe": "recipe"}

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from surefooted.cli.app import app, report_errors
+from surefooted.cli.app import Command, app, report_errors
 from surefooted.cli.flags import AsJson, StorePath
-from surefooted.cli.session import open_session
+from surefooted.cli.session import open_existing
 
 # The fields of a stored training that name a component, and the component's kind.
 SLOT_KINDS = {"method": "method", "net": "network", "data": "data", "recipe": "recipe"}
 
 
-@app.command()
+@app.command(cls=Command)
 @report_errors
 def trained(
     *,
@@ -28,7 +28,7 @@ def trained(
     from surefooted.pipeline.tasks import TrainTask
     from surefooted.report.terminal import escape, make_table, print_json, print_lines
 
-    opened, wanted = open_session(store).store, words or []
+    opened, wanted = open_existing(store).store, words or []
     every = [one for one in opened.all(TrainTask.kind) if _is_training(one[2])]
     found = [(key, _date(when), spec) for key, when, spec in every if _matches(spec, wanted)]
     if as_json:

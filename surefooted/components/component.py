@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import inspect
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -22,12 +23,16 @@ from pydantic_core import CoreSchema, ErrorDetails, core_schema
 from surefooted.components.spec import build
 from surefooted.errors import ArgumentError, did_you_mean
 
-Count = Annotated[int, Field(ge=1, description="whole number from 1")]
-Whole = Annotated[int, Field(ge=0, description="whole number from 0")]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, description="number above 0")]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, description="number from 0")]
+# Tensors hold float32 and int64; a larger number would overflow in the middle of a run.
+LARGEST_FLOAT = 3.4e38
+LARGEST_INT = 2**63 - 1
+
+Count = Annotated[int, Field(ge=1, le=LARGEST_INT, description="whole number from 1")]
+Whole = Annotated[int, Field(ge=0, le=LARGEST_INT, description="whole number from 0")]
+Positive = Annotated[float, Field(gt=0, le=LARGEST_FLOAT, allow_inf_nan=False, description="number above 0")]
+NonNegative = Annotated[float, Field(ge=0, le=LARGEST_FLOAT, allow_inf_nan=False, description="number from 0")]
 Share = Annotated[float, Field(ge=0, le=1, description="number in [0, 1]")]
-Finite = Annotated[float, Field(allow_inf_nan=False, description="finite number")]
+Finite = Annotated[float, Field(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT, allow_inf_nan=False, description="finite number")]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -62,6 +67,66 @@ class Spec:
         return f"{self.name}({', '.join(f'{name}={_short(value)}' for name, value in self.arguments.items())})"
 
     __repr__ = __str__
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with one argument of a call.
+
+    Attributes:
+        path: the argument, and the position in it: ``drops.0``. Empty if the text says all.
+        value: the value that was given, in few characters.
+        text: what was expected.
+    """
+
+    path: str
+    value: str
+    text: str
+
+
+class CallError(ArgumentError):
+    """A function was called with invalid arguments.
+
+    Attributes:
+        function: name of the function.
+        faults: one per argument.
+
+    Example:
+        >>> error = CallError("pgd", [Fault("eps", "'much'", "expected a number.")])
+        >>> str(error), error.within("attack")
+        ("pgd: eps = 'much': expected a number.", "`attack.eps` is 'much': expected a number.")
+    """
+
+    def __init__(self, function: str, faults: Sequence[Fault]) -> None:
+        self.function, self.faults = function, list(faults)
+        super().__init__("\n".join(f"{function}: {one.path} = {one.value}: {one.text}" if one.path else one.text
+                                   for one in faults))  # fmt: skip
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a worker process may raise it
+        return type(self), (self.function, self.faults)
+
+    def within(self, slot: str) -> str:
+        """The message for arguments that the user gives as ``slot.argument``; as ``argument`` if the slot is empty."""
+        return "\n".join(
+            f"`{'.'.join(filter(None, (slot, one.path)))}` is {one.value}: {one.text}" if one.path else one.text
+            for one in self.faults
+        )
+
+
+@contextmanager
+def in_slot(slot: str) -> Iterator[None]:
+    """Name the arguments of a component that is built in the block by the slot that it is for.
+
+    Example:
+        >>> with in_slot("attack"):
+        ...     build("attack", {"pgd": {"steps": 0}})
+        Traceback (most recent call last):
+        surefooted.errors.ArgumentError: `attack.steps` is 0: input should be greater than or equal to 1.
+    """
+    try:
+        yield
+    except CallError as error:
+        raise ArgumentError(error.within(slot)) from None
 
 
 class Component:
@@ -124,7 +189,7 @@ def component(function: Callable[_P, _T]) -> Callable[_P, _T]:
         try:
             return validated(*args, **kwargs)
         except ValidationError as error:
-            raise ArgumentError(explain_faults(error, function)) from None
+            raise call_error(error, function) from None
 
     return call
 
@@ -140,33 +205,46 @@ def to_plain(value: Any) -> Any:
         return spec.json()
     if isinstance(value, tuple | list):
         return [to_plain(v) for v in value]
+    if isinstance(value, float):
+        return value + 0.0  # -0.0 is 0.0: equal arguments have equal keys
     return str(value) if isinstance(value, PurePath) else value
 
 
-def explain_faults(error: ValidationError, function: Callable[..., Any]) -> str:
-    """All faults of one call, one per line; for an unknown argument with the nearest known name."""
+def call_error(error: ValidationError, function: Callable[..., Any]) -> CallError:
+    """All faults of one call; for an unknown argument with the nearest known name."""
     parameters = inspect.signature(function).parameters
-    return "\n".join(_explain_fault(fault, function.__name__, parameters) for fault in error.errors(include_url=False))
+    faults: dict[tuple[str, str], Fault] = {}
+    for fault in error.errors(include_url=False):
+        for one in _faults(fault, function.__name__, parameters):
+            # Of a union, the alternatives that failed say in turn what they had expected; the first is enough.
+            faults.setdefault((one.path, one.text if not one.path else ""), one)
+    return CallError(function.__name__, list(faults.values()))
 
 
-def _explain_fault(fault: ErrorDetails, name: str, parameters: Mapping[str, inspect.Parameter]) -> str:
+def _faults(fault: ErrorDetails, name: str, parameters: Mapping[str, inspect.Parameter]) -> list[Fault]:
     first, *rest = fault["loc"]
     argument = list(parameters)[first] if isinstance(first, int) else first  # pydantic numbers positional arguments
-    where = ".".join([argument, *map(str, rest)])
     if fault["type"] == "unexpected_keyword_argument":
         options = [option for option, p in parameters.items() if p.kind is not p.POSITIONAL_ONLY]
-        hint = did_you_mean(where, options) if options else " It takes no arguments."
-        if where in parameters:
+        hint = did_you_mean(argument, options) if options else " It takes no arguments."
+        if argument in parameters:
             hint = " It is not an option: Surefooted supplies it. Leave it out."
-        return f"{name} has no argument {where!r}.{hint}"
+        return [Fault("", "", f"{name} has no argument {argument!r}.{hint}")]
     if fault["type"].startswith("missing"):
-        return f"{name} needs the argument {where!r}."
-    seen = fault["input"]
+        return [Fault("", "", f"{name} needs the argument {argument!r}.")]
+    where = ".".join([argument, *(str(part) for part in rest if isinstance(part, int))])  # words name types of a union
+    nested = fault.get("ctx", {}).get("error")
+    if isinstance(nested, CallError):
+        return [Fault(f"{where}.{one.path}", one.value, one.text) if one.path else one for one in nested.faults]
+    seen, message = fault["input"], fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "tuple_type" and isinstance(seen, str):
-        return f"{name}: {where} = {seen!r}: expected a list. Write [{seen}] for one value, [{seen},...] for several."
-    message = fault["msg"].removeprefix("Value error, ")
+        return [Fault(where, repr(seen), f"expected a list. Write [{seen}] for one value, [{seen},...] for several.")]
+    if fault["type"] == "string_type":
+        message = "expected text; write it in quotes"
+    if fault.get("ctx", {}).get("le") == LARGEST_FLOAT:
+        message = f"tensors hold numbers up to {LARGEST_FLOAT:g}"
     end = "" if message.endswith((".", "?")) else "."
-    return f"{name}: {where} = {reprlib.repr(seen)}: {message[:1].lower()}{message[1:]}{end}"
+    return [Fault(where, reprlib.repr(seen), f"{message[:1].lower()}{message[1:]}{end}")]
 
 
 def _short(value: Any) -> str:

@@ -12,9 +12,9 @@ import importlib
 import json
 import reprlib
 from collections.abc import Callable, Mapping
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
+from surefooted.components.text import read_text
 from surefooted.errors import ArgumentError, did_you_mean
 
 # The package that holds the components of each kind. A package is imported when a name of its kind is first looked up:
@@ -90,7 +90,7 @@ def build(kind: str, given: Any, *positional: Any) -> Any:
     name, arguments = parse_spec(given)
     component = resolve(kind, name.partition("@")[0])  # without the version: the code at hand is the current one
     hints = get_type_hints(component)
-    return component(*positional, **{key: _parse_none(value, hints.get(key)) for key, value in arguments.items()})
+    return component(*positional, **{key: read_text(value, hints.get(key)) for key, value in arguments.items()})
 
 
 def complete(kind: str, given: Any) -> dict[str, Any]:
@@ -200,22 +200,3 @@ def _spec_of(kind: str, component: Any) -> dict[str, Any]:
             "Build the argument with a function of its package."
         ) from None
     return plain
-
-
-def _parse_none(value: Any, hint: Any) -> Any:
-    """Turn the word ``none``, all that a command line or a TOML file can write, into None if the argument takes None.
-
-    If one of an argument's choices is the word ``"none"`` itself, None becomes that word.
-    """
-    if isinstance(value, str) and value.lower() in ("none", "null") and type(None) in _alternatives(hint):
-        return None
-    return "none" if value is None and "none" in _alternatives(hint) else value
-
-
-def _alternatives(hint: Any) -> set[Any]:
-    """The members of a union and the words of a Literal."""
-    if get_origin(hint) is Literal:
-        return set(get_args(hint))
-    if isinstance(hint, UnionType) or get_origin(hint) is Union:
-        return set().union(*map(_alternatives, get_args(hint)))
-    return {hint}

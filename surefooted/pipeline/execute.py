@@ -13,6 +13,7 @@ from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,6 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from surefooted.core.streams import visible
 from surefooted.errors import WorkerError
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
@@ -114,6 +116,11 @@ def _run(task: Task, root: os.PathLike[str], runtime: Runtime) -> None:
     task.run(Store(root), runtime)
 
 
+def _shown(task: Task) -> str:
+    """The label of a task as console markup; it may name a file of any name."""
+    return escape(visible(task.label))
+
+
 class _Bars(AbstractContextManager["_Bars"]):
     """A progress bar over all tasks and, below it, one for the task that runs in this process."""
 
@@ -140,9 +147,9 @@ class _Bars(AbstractContextManager["_Bars"]):
         self.progress.stop()
 
     def begin(self, task: Task, *, here: bool) -> None:
-        self.progress.update(self.all, description=task.label)
+        self.progress.update(self.all, description=_shown(task))
         if here and not self.progress.disable:
-            self.current = self.progress.add_task(f"  {task.label}", total=task.total_ticks(), rate="")
+            self.current = self.progress.add_task(f"  {_shown(task)}", total=task.total_ticks(), rate="")
 
     def tick(self, n: int) -> None:
         if self.current is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
+from string import hexdigits
 from typing import Any
 
 from surefooted.components.spec import digest
@@ -49,6 +51,10 @@ def find_training(key: str, store: Store) -> TrainTask:
     Its key is verified against its stored arguments, and its data against their checksum. The code of its components
     may have changed since: the weights are those that were trained.
     """
+    if not key or set(key.lower()) - set(hexdigits):
+        raise ArgumentError(
+            f"{key!r} is no key of a stored network (hexadecimal digits) and no file.{_module_hint(key)}"
+        )
     place = store.find("train", key)
     with with_hint(f"Delete {place} and train again."):
         spec = read_json(place / "spec.json")
@@ -70,6 +76,20 @@ def find_training(key: str, store: Store) -> TrainTask:
             f"themselves: `model={place / 'weights.safetensors'}` and `data=NAME`."
         )
     return task
+
+
+def _module_hint(name: str) -> str:
+    """The functions of a Python file of that name, which is read and not run; how to list keys if there is none."""
+    try:
+        content = ast.parse(Path(f"{name.replace('.', '/')}.py").read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return " To list the keys, run: surefooted trained. An external classifier is MODULE:FUNCTION."
+    functions = [
+        f"{name}:{one.name}"
+        for one in content.body
+        if isinstance(one, ast.FunctionDef) and len(one.args.args) == len(one.args.defaults)
+    ]
+    return f" {name} is a Python module: write MODULE:FUNCTION, such as {', '.join(functions[:5]) or f'{name}:model'}."
 
 
 def _key_of(spec: dict[str, Any]) -> str:

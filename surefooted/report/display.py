@@ -9,7 +9,9 @@ from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
+from surefooted.core.streams import visible
 from surefooted.report.page import Finding
+from surefooted.report.terminal import Terminal
 
 # Columns of text that ``summary`` fills, and that a notebook shows without wrapping.
 WIDTH = 110
@@ -35,7 +37,10 @@ class Printable(ABC):
         return self._recorded().export_text().rstrip()
 
     def __rich__(self) -> Group:
-        return Group(*(Text.from_markup(line) if isinstance(line, str) else line for line in self.lines()))
+        shown = (
+            Text.from_markup(visible(line), emoji=False) if isinstance(line, str) else line for line in self.lines()
+        )
+        return Group(*shown)
 
     def __str__(self) -> str:
         return self.summary()
@@ -47,7 +52,7 @@ class Printable(ABC):
         return self._recorded().export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
     def _recorded(self) -> Console:
-        console = Console(file=StringIO(), width=WIDTH, record=True)
+        console = Terminal(file=StringIO(), width=WIDTH, record=True)
         console.print(self)
         return console
 

@@ -10,12 +10,15 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from surefooted.core.files import as_input_error, write_file
+from surefooted.core.streams import documents, visible
 from surefooted.errors import StoreError
 
 __all__ = [
     "RichTable",
+    "Terminal",
     "check_writable",
     "copy_file",
     "escape",
@@ -26,7 +29,23 @@ __all__ = [
     "print_json",
     "print_lines",
     "print_on_stderr",
+    "visible",
 ]
+
+# A table in fewer columns shows letters below each other; a narrower terminal wraps its lines.
+MIN_WIDTH = 40
+
+
+class Terminal(Console):
+    """A console that shows control characters instead of sending them: names of files and classes are not ours."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(emoji=False, **options)  # `timm:x:net` holds no emoji
+        if self.width < MIN_WIDTH:
+            self.width = MIN_WIDTH
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
 
 
 def print_lines(*items: Any) -> None:
@@ -36,14 +55,14 @@ def print_lines(*items: Any) -> None:
         >>> print_lines("[bold]robust accuracy[/] 0.98")
         robust accuracy 0.98
     """
-    console = Console()
+    console = Terminal()
     for item in items:
         console.print(item, highlight=False, soft_wrap=isinstance(item, str))
 
 
 def print_on_stderr(line: str) -> None:
     """Print a line on standard error, like progress."""
-    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
+    Terminal(stderr=True).print(line, highlight=False, soft_wrap=True)
 
 
 def make_table(*columns: str) -> RichTable:
@@ -60,7 +79,7 @@ def make_table(*columns: str) -> RichTable:
 
 
 def print_json(document: Any) -> None:
-    """Print plain data as JSON; NaN and infinities become null.
+    """Print plain data as JSON on the standard output; NaN and infinities become null.
 
     Example:
         >>> print_json({"ece": float("nan")})
@@ -68,7 +87,8 @@ def print_json(document: Any) -> None:
          "ece": null
         }
     """
-    print(json.dumps(_json_value(document), indent=1, allow_nan=False, default=str))
+    text = json.dumps(_json_value(document), indent=1, allow_nan=False, default=str)
+    print(text, file=documents(), flush=True)
 
 
 def format_value(value: Any) -> str:
@@ -98,23 +118,30 @@ def format_options(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{name}={format_value(value)}" for name, value in arguments.items())
 
 
-def check_writable(out: Path | None) -> None:
+def check_writable(out: Path | None, suffix: str = "") -> None:
     """Check, before any work, that a file can be written after it.
+
+    Args:
+        suffix: what the name must end with; empty for any name.
 
     Raises:
         StoreError: if it cannot.
 
     Example:
-        >>> check_writable(Path("weights.safetensors"))
+        >>> check_writable(Path("weights.safetensors"), ".safetensors")
     """
     if out is None:
         return
     with as_input_error(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
         if out.is_dir():
             raise StoreError(
                 f"`out` {out} is a directory; give the name of a file, such as {out / 'weights.safetensors'}."
             )
+        if out.exists() and not out.is_file():
+            raise StoreError(f"`out` {out} is a device or a pipe; give the name of a file.")
+        if suffix and out.suffix != suffix:
+            raise StoreError(f"`out` {out} does not end in {suffix}, the format that is written; add the ending.")
+        out.parent.mkdir(parents=True, exist_ok=True)
         probe = out.with_name(f".{out.name}.probe")
         probe.touch()
         probe.unlink()

@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+from shell import own_streams
 
 from surefooted import cli
 from surefooted.pipeline.execute import execute
@@ -19,7 +20,7 @@ def run(monkeypatch, capfd):
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["surefooted", *map(str, words)])
         capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
+        with own_streams(), pytest.raises(SystemExit) as end:
             cli.main()
         out, error = capfd.readouterr()
         assert "Traceback" not in error

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from surefooted.attacks.base import Attack
-from surefooted.components.component import Whole, component
+from surefooted.components.component import Whole, component, in_slot
 from surefooted.components.spec import base_name, complete
 from surefooted.core.files import read_json, write_json, write_tensors
 from surefooted.data.images import Images
@@ -155,7 +155,9 @@ def attack_task(
         limit: attack the first ``limit`` images; 0 for all.
         keep_points: store the perturbed images.
     """
-    return AttackTask(victim, complete("attack", attack), split, data, limit, seed, keep_points)
+    with in_slot("attack"):
+        spec = complete("attack", attack)
+    return AttackTask(victim, spec, split, data, limit, seed, keep_points)
 
 
 @dataclass(frozen=True, eq=False)

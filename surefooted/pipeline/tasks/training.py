@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from surefooted.components.component import component
+from surefooted.components.component import component, in_slot
 from surefooted.components.spec import base_name, canonical, complete
 from surefooted.core.files import read_json, write_json, write_tensors
 from surefooted.core.types import Forward
@@ -176,20 +176,23 @@ def train_task(
     """
     faults: list[InputError] = []
 
-    def spec_of(kind: str, given: Any) -> ComponentSpec:
+    def spec_of(kind: str, given: Any, slot: str) -> ComponentSpec:
         try:
-            return (resolve_data(given) if kind == "data" else None) or complete(kind, given)
+            with in_slot(slot):
+                return (resolve_data(given) if kind == "data" else None) or complete(kind, given)
         except InputError as error:
             faults.append(error)
             return {}
 
-    method_spec, recipe_spec, data_spec = spec_of("method", method), spec_of("recipe", recipe), spec_of("data", data)
-    record_spec = None if record is None else spec_of("recorder", record)
+    method_spec, recipe_spec = spec_of("method", method, "method"), spec_of("recipe", recipe, "recipe")
+    data_spec = spec_of("data", data, "data")
+    record_spec = None if record is None else spec_of("recorder", record, "record")
     if data_spec:
         splits = load_splits(data_spec)
         shape, classes = splits.train.shape, len(splits.train.classes)
         try:
-            net_spec = _network_spec(net, shape, classes)
+            with in_slot("net"):
+                net_spec = _network_spec(net, shape, classes)
         except InputError as error:
             faults.append(error)
     if len(faults) == 1:
