@@ -42,7 +42,7 @@ class AuditResult(Printable):
 
     Attributes:
         numbers: all results as plain data, ready for JSON.
-        flags: signs that the robust accuracies should not be trusted.
+        flags: signs that the robust accuracies should not be trusted, and notes.
         page: the report.
     """
 
@@ -58,14 +58,15 @@ class AuditResult(Printable):
         n = self.numbers
         heading = f"[bold]audit of {escape(n['classifier'])} on {escape(n['data'])}[/]"
         note = f"[dim]{escape(n['temperature'])}; 95 % intervals over test images[/]"
+        headline = f"[bold]{escape(self.page.subtitle)}[/]"
         flags = [flag_line(**vars(flag)) for flag in self.flags]
         findings = [finding_line(finding) for finding in self.page.findings]
-        return [heading, self._calibration(), self._attacks(), note, *flags, *findings]
+        return [heading, headline, self._calibration(), self._attacks(), note, *flags, *findings]
 
     def _calibration(self) -> RenderableType:
         by_row = self.numbers["calibration"]
         heading = f"{self.numbers['split']} split, n = {self.numbers['n']}"
-        table = make_table(heading, "clean", "temperature-scaled", "under AutoAttack")
+        table = make_table(heading, "clean", "temperature-scaled", f"under {self.numbers['headline']['suite']}")
         for metric in by_row["clean"]:
             values = (row[metric] for row in by_row.values())
             table.add_row(metric, *(escape(f"{v['value']:.4f} [{v['low']:.4f}, {v['high']:.4f}]") for v in values))
