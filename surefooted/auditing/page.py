@@ -79,8 +79,8 @@ def _calibration_table(f: AuditFindings) -> Table:
     caption = (
         "Intervals: 95 %, over test images; Wilson for accuracy, bootstrap for the other metrics "
         f"({d.budget.draws} draws). Temperature: {f.temperature_scaled[1]}. "
-        f"{_suite_note(f)}, at {NORM_SYMBOLS[d.options.norm]} ε = {d.options.eps:.4g}; "
-        "an image is dropped once an attack succeeds. " + f.caption()
+        f"Attack: {NORM_SYMBOLS[d.options.norm]}, ε = {d.options.eps:.4g}, {_suite_note(f)}; an image is dropped once "
+        "an attack succeeds. " + f.caption()
     )
     return Table("calibration", "Calibration", columns, rows, caption)
 

@@ -35,6 +35,9 @@ from surefooted.report import Page, write_page
 from surefooted.report.display import Printable, finding_line, flag_line
 from surefooted.report.terminal import escape, human_duration, make_table, print_on_stderr
 
+# What bootstrap intervals and the drawing of a report take on one core.
+REPORT_SECONDS = 8.0
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AuditResult(Printable):
@@ -127,6 +130,7 @@ def audit(
     _check_auditable(design, store, runtime)
     if not quiet and (missing := plan(design.tasks, store)):
         at_most = forecast(missing, runtime, at_most=True)
+        at_most = at_most._replace(seconds=at_most.seconds + REPORT_SECONDS)
         print_on_stderr(f"[bold]audit of {escape(str(design.model))}[/]: {describe_limit(at_most)}")
     before_run()
     execute(design.tasks, store, runtime=runtime, quiet=quiet)

@@ -99,7 +99,7 @@ def format_options(arguments: dict[str, Any]) -> str:
 
 
 def check_writable(out: Path | None) -> None:
-    """Check, before any work, that a file can be written after it.
+    """Check, before any work, that a file can be written after it. No folder is left behind.
 
     Raises:
         StoreError: if it cannot.
@@ -109,6 +109,7 @@ def check_writable(out: Path | None) -> None:
     """
     if out is None:
         return
+    new_folders = [folder for folder in out.parents if not folder.exists()]
     with as_input_error(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.is_dir():
@@ -118,10 +119,14 @@ def check_writable(out: Path | None) -> None:
         probe = out.with_name(f".{out.name}.probe")
         probe.touch()
         probe.unlink()
+        for folder in new_folders:  # work that is refused or killed leaves no empty folder
+            folder.rmdir()
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file atomically."""
+    """Copy a file atomically, into a folder that need not exist."""
+    with as_input_error(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     write_file(target, source.read_bytes())
 
 
