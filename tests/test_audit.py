@@ -124,6 +124,7 @@ def test_the_report_is_whole(found, tmp_path):
     assert len(found[0].page.findings) == 3
 
 
+@pytest.mark.filterwarnings("ignore:.*NaN or")
 @pytest.mark.parametrize("name", FLAWS)
 def test_each_flaw_is_named_in_an_audit(name, tmp_path):
     points = digits().test.points(slice(0, 64))
@@ -230,6 +231,7 @@ def test_the_suite_quick_contains_apgd_ce_and_has_a_key_of_its_own():
     assert names == {"quick": "autoattack@2", "lean": "autoattack"}  # keys of lean and full are as before
 
 
+@pytest.mark.filterwarnings("ignore:.*NaN or")
 def test_answers_that_are_not_finite_are_reported(tmp_path):
     points = digits().test.points(slice(0, 64))
     flawed = FLAWS["non_finite"](trained(), points.x)

@@ -195,6 +195,7 @@ def test_every_flag_has_a_flawed_classifier():
     assert {*FLAWS, "weak_suite"} == set(checks.FLAGS)  # a suite is weak, not a classifier
 
 
+@pytest.mark.filterwarnings("ignore:.*NaN or")
 @pytest.mark.parametrize("name", FLAWS)
 def test_a_flaw_raises_its_flag_and_no_other(name, honest, points):
     raised = flags(FLAWS[name](honest, points.x), points)

@@ -29,8 +29,9 @@ class SanityCheck:
 
     Attributes:
         n: number of images.
-        zero: share of images at which the gradient of the margin is zero in every pixel.
-        broken: share at which the logits are finite but a gradient is not.
+        zero: share of images at which the gradient of the margin is zero in every pixel. An image without a finite
+            answer counts in no share.
+        broken: share at which a gradient is not finite.
         saturated: share of the others at which the loss's gradient is lost in rounding, compared with the margin's.
         redraw: largest change of the logits between two identical calls.
         alone: largest change between an image alone and the same image in a batch.
@@ -88,8 +89,9 @@ def sanity_check(model: nn.Module | Victim, points: Points, *, seed: int = 0) ->
                 module.training = was
             mode = _relative_difference(victim(x), first)
     loss_size, margin_size = (g.flatten(1).abs().amax(1) for g in (loss_gradient, margin_gradient))
+    # Images without an answer are the matter of ``non_finite``.
     answered = ~log_mean_softmax(first).isnan().any(-1)
-    finite = loss_size.isfinite() & margin_size.isfinite()
+    finite = answered & loss_size.isfinite() & margin_size.isfinite()
     zero = finite & (margin_size == 0)
     redraw = _relative_difference(second, first)
     return SanityCheck(
