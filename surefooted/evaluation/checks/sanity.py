@@ -83,7 +83,7 @@ def sanity_check(model: nn.Module | Victim, points: Points, *, seed: int = 0) ->
         loss_gradient, margin_gradient = (_gradient(victim, x, score) for score in (cross_entropy(), cw_margin()))
     mode = 0.0
     if training:
-        with torch.no_grad(), untouched(victim, "train", seed):
+        with untouched(victim, "train", seed), torch.no_grad():
             # As it came: a wrapper that nobody put into evaluation mode may hold a network that is in it.
             for module, was in handed:
                 module.training = was
