@@ -118,7 +118,7 @@ def test_a_perceptron_of_scikit_learn_is_audited(command, stranger):
         ("mymods:good", "mymods_good"),
         ("../nets/my net.pt2", "nets_my_net.pt2"),
         ("timm:resnet50.a1_in1k", "timm_resnet50.a1_in1k"),
-        (f"store/{'0af' * 20}/weights.safetensors", "0af0af0af0af0af0af0af_weights.safetensors"),
+        (f"store/{'0af' * 20}/weights.safetensors", "af0af0af0af0af0af0af_weights.safetensors"),
         ("..", "model"),
         ("--help", "help"),
         ("Модель 🙂\n\x00.onnx", "onnx"),
