@@ -1,6 +1,7 @@
 """The audit: one classifier in four guises has the same numbers, a killed audit goes on, each flaw is named."""
 
 import multiprocessing
+import re
 import signal
 import time
 import warnings
@@ -13,12 +14,15 @@ from torch import nn
 import surefooted as sf
 from surefooted.auditing import AuditOptions, audit_options
 from surefooted.auditing.design import BUDGETS
+from surefooted.auditing.findings import AuditFindings
 from surefooted.auditing.run import describe_limit, design_audit, read_result
-from surefooted.components.spec import build
+from surefooted.auditing.suites import attacks_run, suite_name
+from surefooted.components.spec import base_name, build, complete, parse_spec
 from surefooted.data import digits
 from surefooted.errors import ArgumentError, InputError
 from surefooted.evaluation.temperature import fit_temperature
 from surefooted.models.external import InMemoryModel
+from surefooted.pipeline import forecast as forecast_module
 from surefooted.pipeline.execute import execute, plan
 from surefooted.pipeline.forecast import Forecast, forecast
 from surefooted.pipeline.runtime import Runtime
@@ -41,7 +45,7 @@ def run(tmp_path_factory):
 def found(run, tmp_path_factory):
     """Its audit as a foreign module."""
     store = Store(tmp_path_factory.mktemp("audited"))
-    return sf.audit(run[0].net, "digits", store=store, **SMOKE), store
+    return sf.audit(run[0].net, "digits", store=store, **SMOKE), store, run[0].net
 
 
 def close(a, b, tolerance=1e-5):
@@ -86,13 +90,13 @@ def test_a_temperature_is_not_fitted_elsewhere_than_was_asked(run):
 
 
 def test_what_is_reported_is_what_the_parts_say(run, found):
-    (net, _), (its, store) = run, found
+    (net, _), (its, store, _) = run, found
     points = digits().test.points(slice(0, 64))
     numbers = its.numbers
     p = sf.predict(net.net, points)
     assert numbers["calibration"]["clean"]["ece"]["value"] == pytest.approx(sf.metrics.ece(p))
     again = sf.attack("autoattack", net.net, points, eps=0.15, **BUDGETS["smoke"].autoattack)
-    (strongest,) = (one for one in numbers["attacks"] if one["name"] == "AutoAttack")
+    (strongest,) = (one for one in numbers["attacks"] if one["name"].startswith("AutoAttack"))
     assert strongest["robust_accuracy"]["value"] == pytest.approx(1 - float(again.found.float().mean()))
     worst = numbers["attacks"][-1]
     assert "worst" in worst["name"]
@@ -107,7 +111,7 @@ def test_the_report_is_whole(found, tmp_path):
     text = index.read_text()
     for part in (
         "Audit of Sequential",
-        "none of 9 checks",
+        "none of 11 checks",
         "temperature scaling",
         "AutoAttack",
         "64 test images",
@@ -120,12 +124,13 @@ def test_the_report_is_whole(found, tmp_path):
     assert len(found[0].page.findings) == 3
 
 
+@pytest.mark.filterwarnings("ignore:.*NaN or")
 @pytest.mark.parametrize("name", FLAWS)
 def test_each_flaw_is_named_in_an_audit(name, tmp_path):
     points = digits().test.points(slice(0, 64))
     its = sf.audit(FLAWS[name](trained(), points.x), "digits", store=Store(tmp_path / "store"), **SMOKE)
     assert name in {flag.name for flag in its.flags} == {flag["name"] for flag in its.numbers["flags"]}
-    assert its.page.findings[0].verdict != "holds"
+    assert (its.page.findings[0].verdict == "holds") == (name == "train_mode")  # a mode set right is no doubt
     assert its.page.items[0].rows[0]["cure"]
 
 
@@ -134,7 +139,7 @@ def test_draws_are_averaged_where_asked_for(tmp_path):
     random = FLAWS["randomised"](trained(), points.x)
     its = sf.audit(random, "digits", eot=3, limit=16, store=Store(tmp_path / "store"), **SMOKE)
     assert "randomised" not in {flag.name for flag in its.flags}
-    (strongest,) = (one for one in its.numbers["attacks"] if one["name"] == "AutoAttack")
+    (strongest,) = (one for one in its.numbers["attacks"] if one["name"] == "AutoAttack (rand, eot=3)")
     assert strongest["attack"]["autoattack"]["version"] == "rand" and strongest["attack"]["autoattack"]["eot"] == 3
 
 
@@ -143,6 +148,113 @@ def test_the_other_norm(tmp_path):
     robust = [one["robust_accuracy"]["value"] for one in its.numbers["attacks"]]
     assert robust[:4] == sorted(robust[:4], reverse=True) and "L2" in its.page.subtitle
     assert its.numbers["attacks"][-2]["eps"] == 8 and its.flags == []
+
+
+# --- the headline
+
+
+def test_the_headline_is_the_worst_case_over_every_attack(tmp_path):
+    """The suite of this budget takes five steps, and the classifier shows a tenth of the gradient at each."""
+    store, points = Store(tmp_path / "store"), digits().test.points(slice(0, 64))
+    its = sf.audit(FLAWS["not_converged"](trained(), points.x), "digits", store=store, **SMOKE)
+    headline, attacks = its.numbers["headline"], its.numbers["attacks"]
+    (suite,) = (one for one in attacks if one["name"] == headline["suite"])
+    assert headline["suite_robust_accuracy"] == suite["robust_accuracy"]
+    assert headline["robust_accuracy"] == attacks[-1]["robust_accuracy"]
+    within = [one["robust_accuracy"]["value"] for one in attacks[:-1] if one["eps"] <= 0.15]
+    assert headline["robust_accuracy"]["value"] <= min(within) < suite["robust_accuracy"]["value"]
+    assert headline["missed_by_suite"] and "weak_suite" in {flag.name for flag in its.flags}
+    assert "worst case per image over all attacks" in its.page.subtitle and headline["suite"] in its.page.subtitle
+    assert its.page.subtitle in str(its).replace(" \n", " ")
+
+
+def test_a_minimal_norm_attack_counts_in_the_headline(found):
+    """A point at L2 distance at most ε is inside the L∞ ball of radius ε."""
+    findings = AuditFindings(design_audit(found[2], "digits", AuditOptions(eps=0.15, budget="smoke")), found[1])
+    before = findings.any_success_within(0.15)
+    robust = int((~before).nonzero()[0])
+    for distance, counts in ((0.15, True), (0.16, False)):
+        findings.__dict__["distances"] = torch.full((64,), torch.inf).index_fill(0, torch.tensor([robust]), distance)
+        after = findings.any_success_within(0.15)
+        assert bool(after[robust]) == counts and int((after != before).sum()) == counts
+
+
+@pytest.mark.parametrize(
+    ("budget", "name"),
+    [
+        ("quick", "AutoAttack (quick)"),
+        ("standard", "AutoAttack (lean)"),
+        ("full", "AutoAttack (full)"),
+        ("smoke", "AutoAttack (reduced: steps=5, targets=2, queries=40)"),
+    ],
+)
+def test_every_budget_names_its_suite(budget, name):
+    design = design_audit(trained(), "digits", AuditOptions(eps=0.1, budget=budget))
+    assert suite_name(design.autoattack.attack) == name
+
+
+def test_the_suite_is_named_wherever_its_number_stands(found, tmp_path):
+    name, result = "AutoAttack (reduced: steps=5, targets=2, queries=40)", found[0]
+    result.write(tmp_path)
+    assert result.numbers["headline"]["suite"] == name and name in result.page.subtitle
+    for item in (*result.page.items[1:2], result.page.items[3]):
+        assert name in item.caption and name in (tmp_path / "tables" / f"{item.name}.csv").read_text()
+    for text in (str(result).replace("\n", ""), (tmp_path / "index.html").read_text()):
+        assert re.search(r"AutoAttack(?! \(reduced)", text) is None
+
+
+def test_the_attacks_of_a_page_are_those_that_ran():
+    def ran(classes, **arguments):
+        task = attack_task(InMemoryModel(trained(), (1, 8, 8)), {"autoattack": arguments}, data=resolve_data("digits"))
+        return [
+            (base_name(attack), {k: v for k, v in arguments.items() if k in ("steps", "targets", "queries")})
+            for attack in attacks_run(task, classes)
+            for _, arguments in [parse_spec(attack)]
+        ]
+
+    assert ran(10, budget="quick") == [
+        ("apgd", {"steps": 100}),
+        ("apgd_t", {"steps": 100, "targets": 2}),
+        ("apgd_t", {"steps": 20, "targets": 9}),
+        ("square", {"queries": 2000}),
+    ]
+    assert ran(5)[1:3] == [("apgd_t", {"steps": 100, "targets": 4}), ("fab", {"steps": 100, "targets": 4})]
+    assert [name for name, _ in ran(3)] == ["apgd", "apgd", "fab", "square"]  # the margin instead of APGD-T
+
+
+def test_the_suite_quick_contains_apgd_ce_and_has_a_key_of_its_own():
+    net, points = trained(), digits().test.points(slice(0, 64))
+    quick = build("attack", {"autoattack": {"eps": 0.1, "budget": "quick", "steps": 10, "queries": 20}})
+    alone = build("attack", {"apgd": {"eps": 0.1, "steps": 10}})
+    assert bool((quick(net, points).found >= alone(net, points).found).all())
+    names = {budget: next(iter(complete("attack", {"autoattack": {"budget": budget}}))) for budget in ("quick", "lean")}
+    assert names == {"quick": "autoattack@2", "lean": "autoattack"}  # keys of lean and full are as before
+
+
+@pytest.mark.filterwarnings("ignore:.*NaN or")
+def test_answers_that_are_not_finite_are_reported(tmp_path):
+    points = digits().test.points(slice(0, 64))
+    flawed = FLAWS["non_finite"](trained(), points.x)
+    silent = sf.predict(flawed, points).log_p.isnan().any(1)
+    its = sf.audit(flawed, "digits", store=Store(tmp_path / "store"), **SMOKE)
+    assert its.numbers["non_finite"]["clean"] == {"count": 4, "rows": points.rows[silent].tolist()}
+    (flag,) = (flag for flag in its.flags if flag.name == "non_finite")
+    assert flag.severity == "serious" and "4 of 64 clean images" in flag.seen
+    robust = [one["robust_accuracy"]["value"] for one in its.numbers["attacks"]]
+    assert max(robust) <= 60 / 64  # no answer is no robust answer
+    its.write(tmp_path / "page")
+    assert "NaN or infinite at 4 of 64 clean images" in (tmp_path / "page" / "index.html").read_text()
+
+
+@pytest.mark.parametrize("first", ["train", "eval"])
+def test_the_mode_of_a_model_is_checked_anew(first, tmp_path):
+    """One network in one store, handed over in both modes, in either order."""
+    net, store, said = trained(layers=[nn.Dropout(0.5)]), Store(tmp_path / "store"), {}
+    for mode in (first, "eval" if first == "train" else "train"):
+        check = design_audit(net.train(mode == "train"), "digits", AuditOptions(eps=0.1, budget="smoke")).sanity_check
+        execute([check], store, quiet=True)
+        said[mode] = [(flag.name, flag.severity) for flag in check.flags(store)]
+    assert said == {"train": [("train_mode", "note")], "eval": []}
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
@@ -325,6 +437,14 @@ def test_the_estimate_is_of_the_model_itself_and_an_upper_bound():
     at_most, usual = (forecast(design.tasks, Runtime("cpu"), at_most=most) for most in (True, False))
     assert at_most.passes > usual.passes and at_most.seconds > usual.seconds
     assert at_most.seconds > at_most.passes * 0.005 / 64
+
+
+def test_the_estimate_counts_the_work_of_the_attack_beside_the_model_s(monkeypatch):
+    monkeypatch.setattr(forecast_module, "shortest_time", lambda run, **_: 1.0)
+    design = design_audit(trained(), "digits", AuditOptions(eps=0.15, budget="smoke"))
+    passes, seconds = forecast([design.double_steps], Runtime("cpu"), at_most=True)
+    model, search = 1 / forecast_module.TIMED_IMAGES_EXTERNAL, 1 / (64 * (10 + 1))
+    assert seconds == pytest.approx(passes * (model + search) + forecast_module.TASK_OVERHEAD)
 
 
 def test_the_estimate_is_printed_for_every_classifier_and_only_while_work_is_left(run, tmp_path, capfd):

@@ -11,7 +11,8 @@ from test_audit import SMOKE, close
 
 import surefooted as sf
 from surefooted import cli
-from surefooted.cli.audit import short_name
+from surefooted.auditing import AuditOptions
+from surefooted.cli.audit import report_name, short_name
 from surefooted.data import digits
 from surefooted.errors import InputError
 from surefooted.pipeline.store import Store
@@ -101,7 +102,9 @@ def test_a_perceptron_of_scikit_learn_is_audited(command, stranger):
     assert code == 0 and numbers["n"] == 32 and numbers["classifier"] == "stranger:mlp"
     assert numbers["calibration"]["clean"]["accuracy"]["value"] > 0.8
     assert "image passes); images broken early" in err
-    assert (stranger / "reports" / "audit_stranger_mlp" / "index.html").read_text().count("stranger:mlp")
+    (report,) = stranger.glob("reports/audit_stranger_mlp_digits_linf-0.15_smoke_*")
+    assert numbers["report"] == str(report.relative_to(stranger) / "index.html")
+    assert (report / "index.html").read_text().count("stranger:mlp")
     code, out, err = command(*AUDIT, "--model", "stranger:mlp", *sixteenth, "-q", "--report", stranger / "again")
     assert code == 0 and not err
     assert out.startswith("audit of stranger:mlp on Digits (") and "below" not in out
@@ -111,17 +114,43 @@ def test_a_perceptron_of_scikit_learn_is_audited(command, stranger):
 
 
 @pytest.mark.parametrize(
-    ("model", "slug"),
+    ("model", "name"),
     [
         ("mymods:good", "mymods_good"),
         ("../nets/my net.pt2", "nets_my_net.pt2"),
         ("timm:resnet50.a1_in1k", "timm_resnet50.a1_in1k"),
-        (f"store/{'0af' * 20}/weights.safetensors", r"\w+_weights.safetensors_[0-9a-f]{8}"),
+        (f"store/{'0af' * 20}/weights.safetensors", "af0af0af0af0af0af0af_weights.safetensors"),
         ("..", "model"),
+        ("--help", "help"),
+        ("Модель 🙂\n\x00.onnx", "onnx"),
     ],
 )
-def test_a_report_has_a_directory_by_its_model(model, slug):
-    assert re.fullmatch(slug, short_name(model)) and len(short_name(model)) <= 40
+def test_a_report_has_a_directory_by_its_model(model, name):
+    assert short_name(model) == name and re.fullmatch(r"[A-Za-z0-9][\w.-]{0,39}", name, re.ASCII)
+
+
+def test_two_audits_do_not_share_a_report():
+    about = [
+        (model, {"digits": {"validation": share}}, AuditOptions(eps=eps, **options))
+        for model in ("a:b", "a_b")
+        for share in (0.1, 0.2)
+        for eps in (0.1, 0.10001)
+        for options in ({}, {"budget": "quick"}, {"norm": "l2"}, {"limit": 10}, {"weights": "w.safetensors"})
+    ]
+    names = {report_name(*one) for one in about}
+    assert len(names) == len(about) and all(re.fullmatch(r"[\w.-]{1,120}", name, re.ASCII) for name in names)
+    here, there = ({"folder": {"path": place, "name": ""}} for place in ("/a", "/b"))
+    assert report_name("m:f", here, AuditOptions()) == report_name("m:f", there, AuditOptions())
+
+
+def test_an_audit_that_is_stopped_leaves_no_folder(command, stranger, monkeypatch):
+    def stop(*_, **__):
+        raise InputError("stopped")
+
+    monkeypatch.setattr("surefooted.auditing.run.execute", stop)
+    report = stranger / "new" / "report"
+    code, _, err = command(*AUDIT, "--model", "stranger:Sixteenths", "--report", report, "-q")
+    assert code == 2 and "stopped" in err and not report.parent.exists()
 
 
 def test_probabilities_are_flagged_and_mended(command, stranger):

@@ -143,7 +143,20 @@ class Ladder(Flawed):
         return self.bent(x, (away > 0.2) & (away < 0.45))
 
 
+class NonFinite(Flawed):
+    """No answer for the brightest of the images that it knows, at whatever point around them."""
+
+    def __init__(self, net, images):
+        super().__init__(net, images)
+        self.bright = nn.Buffer(self.images[self.images.sum(1).topk(4).indices])
+
+    def forward(self, x):
+        near = torch.cdist(x.detach().flatten(1), self.bright, p=torch.inf).amin(1) < 1e-3
+        return torch.where(near[:, None], torch.nan, self.net(x))
+
+
 FLAWS = {
+    "non_finite": NonFinite,
     "zero_gradients": ZeroGradients,
     "randomised": Randomised,
     "train_mode": TrainMode,
@@ -164,8 +177,11 @@ def flags(net, points, *, eot=1):
 
     climbs = {eps: found("apgd", eps=eps, steps=STEPS) for eps in (EPS / 2, EPS, 2 * EPS)}
     longer = found("apgd", eps=EPS, steps=2 * STEPS)
-    right = predict(net, points).top()[1] > 0
+    p = predict(net, points)
+    missing = p.log_p.isnan().any(1)
+    right = (p.top()[1] > 0) & ~missing
     raised = [
+        checks.non_finite({"clean images": missing}, p.rows),
         checks.chance(right, points.y, classes=10),
         checks.black_box_wins(climbs[EPS] | longer, found("square", eps=EPS, queries=QUERIES)),
         checks.huge_eps(found("apgd", eps=1.0, steps=2 * STEPS), eps=1.0),
@@ -176,15 +192,16 @@ def flags(net, points, *, eot=1):
 
 
 def test_every_flag_has_a_flawed_classifier():
-    assert set(FLAWS) == set(checks.FLAGS)
+    assert {*FLAWS, "weak_suite"} == set(checks.FLAGS)  # a suite is weak, not a classifier
 
 
+@pytest.mark.filterwarnings("ignore:.*NaN or")
 @pytest.mark.parametrize("name", FLAWS)
 def test_a_flaw_raises_its_flag_and_no_other(name, honest, points):
     raised = flags(FLAWS[name](honest, points.x), points)
     assert [flag.name for flag in raised] == [name]
     assert any(sign.isdigit() for sign in raised[0].seen) and raised[0].cure
-    assert raised[0].severity == ("caution" if name in ("train_mode", "not_converged") else "serious")
+    assert raised[0].severity == {"train_mode": "note", "not_converged": "caution"}.get(name, "serious")
 
 
 @pytest.mark.parametrize(
@@ -196,6 +213,49 @@ def test_honest_classifiers_raise_none(net, points):
 
 def test_a_training_mode_that_changes_nothing_raises_none(honest, points):
     assert checks.sanity_flags(sanity_check(trained().train(), points)) == []
+
+
+class Wrapper(nn.Module):
+    """What people write around a trained network. Nobody calls its ``eval()``."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def test_training_mode_is_the_mode_in_which_the_model_came(points):
+    inside = trained(layers=[nn.Dropout(0.5)])
+    wrapped = Wrapper(inside)
+    assert wrapped.training and not inside.training
+    seen = sanity_check(wrapped, points)
+    assert seen.training == 1 and seen.mode == 0.0 and checks.train_mode(seen) is None
+    inside.train()
+    assert checks.train_mode(sanity_check(wrapped, points)).severity == "note"
+
+
+def test_a_suite_is_weak_if_other_attacks_find_more_than_chance_explains():
+    suite = rows(1000, 500)
+    assert checks.weak_suite(suite, {"APGD": rows(1000, 510)}, suite="AutoAttack (quick)") is None
+    flag = checks.weak_suite(
+        suite, {"APGD": rows(1000, 507), "CW": ~rows(1000, 994), "Square": rows(1000, 400)}, suite="AutoAttack (quick)"
+    )
+    assert flag.severity == "caution" and "13 withstand AutoAttack (quick)" in flag.seen
+    assert "(APGD 7, CW 6)" in flag.seen and "Square" not in flag.seen
+
+
+def test_answers_that_are_not_finite_are_counted_and_named():
+    index, none = torch.arange(100, 1100), rows(1000, 0)
+    assert checks.non_finite({"clean images": none}, index, gradients=none) is None
+    few, many = (checks.non_finite({"clean images": rows(1000, n), "points": none}, index) for n in (10, 11))
+    assert (few.severity, many.severity) == ("caution", "serious")
+    assert many.seen == "The logits are NaN or infinite at 11 of 1000 clean images (rows 100, 101, 102, 103, 104, ...)."
+    gradients = checks.non_finite({}, index, gradients=rows(1000, 1))
+    assert gradients.severity == "caution" and "gradients that are not finite at 1 of 1000 images (row 100)" in (
+        gradients.seen
+    )
 
 
 def test_averaging_draws_answers_the_flag_of_random_classifiers(honest, points):
@@ -333,6 +393,15 @@ def test_what_cannot_be_evaluated_is_refused_with_its_cure(change, message, poin
     with pytest.raises(InputError, match=message) as error:
         check_classifier(Says(change), points, 10)
     assert any(word in str(error.value) for word in ("factory", "Look for", "expected", "evaluation mode", "Export"))
+
+
+def test_a_model_without_an_answer_for_some_images_is_admitted(points):
+    def bent(z):
+        z = z.clone()
+        z[: len(z) // 2, 0], z[:, 1] = torch.nan, -torch.inf  # a masked class is an answer
+        return z
+
+    check_classifier(Says(bent), points, 10)
 
 
 def test_pixels_must_lie_between_0_and_1(points):

@@ -172,7 +172,7 @@ def test_a_page_reports_the_device_that_made_its_numbers_not_the_one_that_writes
         made = study.page(store).provenance
     finally:
         file.write_text(kept)
-    assert "another one, " in made["device"] and float(made["hours of all processes"]) >= 2
+    assert "another one, " in made["device"] and made["time of all processes"].endswith("hours")
     assert made["artifacts"] > len(study.tasks())  # and what those need
 
 

@@ -52,6 +52,7 @@ class Attack(Component):
             end of one walk. Training then uses the worst candidate, or the nearest if ``keep`` is ``nearest``.
         expected_share: typical share of the passes with gradient and of those without that are really spent, because
             broken rows are dropped. Measured on our own runs; it depends on the model's robustness. For forecasts.
+        parts: for a number of classes, the attacks that a union runs in turn; none for a single search.
 
     Example:
         >>> import surefooted as sf
@@ -78,6 +79,7 @@ class Attack(Component):
     gradient_free: int = 0
     tries_candidates: bool = False
     expected_share: tuple[float, float] = (1.0, 1.0)
+    parts: Callable[[int], tuple[Attack, ...]] = field(default=lambda classes: (), compare=False, repr=False)
     spec: Spec | None = field(default=None, compare=False, repr=False)
 
     def __call__(

@@ -71,8 +71,8 @@ class AuditOptions:
     Attributes:
         eps: perturbation radius ε, for pixels in [0, 1]. A sweep from ε/4 to 2ε is also run.
         norm: ``linf`` or ``l2``.
-        budget: ``quick`` (256 images), ``standard`` (1,000) or ``full`` (all), with attacks to match; ``smoke`` only
-            exercises every part, and its numbers mean little.
+        budget: ``quick`` (256 images, AutoAttack's suite quick), ``standard`` (1,000 images, suite lean) or ``full``
+            (all images, suite full, as published); ``smoke`` only exercises every part, and its numbers mean little.
         split: split to audit: ``train``, ``validation`` or ``test``.
         limit: maximum number of images; 0 for the budget's number.
         levels: number of robustness levels (equal-sized groups of images by distance to the decision boundary).

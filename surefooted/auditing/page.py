@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from surefooted.auditing.findings import AuditFindings, attack_name, claims
+from typing import Any
+
+from surefooted.auditing.findings import WORST_CASE, AuditFindings, attack_name, claims
+from surefooted.auditing.suites import attacks_run, suite_description
 from surefooted.components.spec import base_name
 from surefooted.evaluation import checks
 from surefooted.evaluation.metrics import accuracy
@@ -23,13 +26,12 @@ def audit_page(f: AuditFindings) -> Page:
     d = f.design
     return Page(
         f"Audit of {d.model}",
-        f"How well is it calibrated, how robust is it within {NORM_SYMBOLS[d.options.norm]} ε = {d.options.eps:.4g}, "
-        "and can these numbers be trusted?",
+        f.headline_text(),
         claims(f),
         (
             Section("Can these numbers be trusted?", "", (_flag_table(f),)),
             Section("Calibration", "", (_calibration_table(f), _reliability_figure(f))),
-            Section("Robustness", "", (_robustness_table(f), _accuracy_figure(f))),
+            Section("Robustness", f.headline_text(), (_robustness_table(f), _accuracy_figure(f))),
             Section(
                 "Robustness and calibration",
                 "How accurate and how confident is the classifier on the images that are closest to its decision "
@@ -38,7 +40,8 @@ def audit_page(f: AuditFindings) -> Page:
             ),
         ),
         {
-            "attacks": {name: outcome.task.attack for name, outcome in f.attacks.items()},
+            "budget": d.options.budget,
+            "attacks": _attacks_run(f),
             **collect_provenance(d.tasks, f.store),
         },
     )
@@ -51,7 +54,7 @@ def _flag_table(f: AuditFindings) -> Table:
         Column("seen", "Observation"),
         Column("cure", "What to do"),
     )
-    none = {"flag": "none", "seen": f"none of {len(checks.FLAGS)} checks raised a flag"}
+    none = {"flag": "none", "seen": f"none of {len(checks.FLAGS)} checks raised a doubt"}
     rows = [
         {"flag": flag.name.replace("_", " "), "severity": flag.severity, "seen": flag.seen, "cure": flag.cure}
         for flag in f.flags
@@ -70,14 +73,14 @@ def _calibration_table(f: AuditFindings) -> Table:
         Column("ece", "ECE", "%", 2, "", "15 equal-width bins, right-closed", scale=100),
         Column("classwise_ece", "Classwise ECE", "%", 2, scale=100),
     )
-    names = {"clean": "clean", "temperature": "clean, temperature-scaled", "attacked": "under AutoAttack"}
+    names = {"clean": "clean", "temperature": "clean, temperature-scaled", "attacked": f"under {f.suite}"}
     rows = tuple({"which": names[name], **values} for name, values in f.calibration.items())
     d = f.design
     caption = (
         "Intervals: 95 %, over test images; Wilson for accuracy, bootstrap for the other metrics "
         f"({d.budget.draws} draws). Temperature: {f.temperature_scaled[1]}. "
-        f"AutoAttack: {NORM_SYMBOLS[d.options.norm]}, ε = {d.options.eps:.4g}; "
-        "an image is dropped once an attack succeeds. " + f.caption()
+        f"Attack: {NORM_SYMBOLS[d.options.norm]}, ε = {d.options.eps:.4g}, {_suite_note(f)}; an image is dropped once "
+        "an attack succeeds. " + f.caption()
     )
     return Table("calibration", "Calibration", columns, rows, caption)
 
@@ -99,10 +102,12 @@ def _robustness_table(f: AuditFindings) -> Table:
         }
         for name, outcome in f.attacks.items()
     ]
-    rows.append({"attack": "worst case of all within ε", "eps": eps, "robust": _worst_case(f, eps)})
+    nearest = base_name(f.design.minimal_norm.attack)
+    rows.append({"attack": WORST_CASE, "eps": eps, "robust": f.headline.accuracy})
     caption = (
         f"{NORM_SYMBOLS[f.design.options.norm]}; 95 % Wilson intervals; an image is dropped once an attack succeeds. "
-        f"{_note_on_few_classes(f)}{f.caption()}"
+        f"{_suite_note(f)}. The worst case also counts images whose distance to the decision boundary, by {nearest}, "
+        f"is at most ε. {_note_on_few_classes(f)}{f.caption()}"
     )
     return Table("robust-accuracy", "Robust accuracy", columns, tuple(rows), caption)
 
@@ -110,6 +115,18 @@ def _robustness_table(f: AuditFindings) -> Table:
 def _note_on_few_classes(f: AuditFindings) -> str:
     few = len(f.design.splits.test.classes) < 4
     return "APGD-T needs at least 4 classes; AutoAttack uses margin-APGD instead. " if few else ""
+
+
+def _suite_note(f: AuditFindings) -> str:
+    return f"{f.suite}: {suite_description(f.design.autoattack.attack)}"
+
+
+def _attacks_run(f: AuditFindings) -> dict[str, Any]:
+    """The attacks with the arguments that they ran with; of a union, its parts in turn."""
+    classes = f.clean.log_p.shape[1]
+    ran = {name: attacks_run(outcome.task, classes) for name, outcome in f.attacks.items()}
+    nearest = f.design.minimal_norm
+    return {**ran, base_name(nearest.attack): attacks_run(nearest, classes)}
 
 
 def _accuracy_figure(f: AuditFindings) -> Figure:
@@ -124,8 +141,8 @@ def _accuracy_figure(f: AuditFindings) -> Figure:
         "accuracy-vs-eps",
         "Accuracy under attack",
         Panel(lambda ax: draw.accuracy_curves(ax, {MODEL: curve}), size=(6.4, 4.2), series={MODEL: curve}),
-        f"Worst case of all attacks at each {NORM_SYMBOLS[f.design.options.norm]} ε, with 95 % intervals. "
-        f"{f.caption()}",
+        f"Worst case per image over all attacks at each {NORM_SYMBOLS[f.design.options.norm]} ε, with 95 % intervals. "
+        f"{f.suite} ran at ε = {f.design.options.eps:.4g} only. {f.caption()}",
         "Accuracy of the classifier against the perturbation radius.",
     )
 

@@ -35,6 +35,9 @@ from surefooted.report import Page, write_page
 from surefooted.report.display import Printable, finding_line, flag_line
 from surefooted.report.terminal import escape, human_duration, make_table, print_on_stderr
 
+# What bootstrap intervals and the drawing of a report take on one core.
+REPORT_SECONDS = 8.0
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AuditResult(Printable):
@@ -42,7 +45,7 @@ class AuditResult(Printable):
 
     Attributes:
         numbers: all results as plain data, ready for JSON.
-        flags: signs that the robust accuracies should not be trusted.
+        flags: signs that the robust accuracies should not be trusted, and notes.
         page: the report.
     """
 
@@ -58,14 +61,15 @@ class AuditResult(Printable):
         n = self.numbers
         heading = f"[bold]audit of {escape(n['classifier'])} on {escape(n['data'])}[/]"
         note = f"[dim]{escape(n['temperature'])}; 95 % intervals over test images[/]"
+        headline = f"[bold]{escape(self.page.subtitle)}[/]"
         flags = [flag_line(**vars(flag)) for flag in self.flags]
         findings = [finding_line(finding) for finding in self.page.findings]
-        return [heading, self._calibration(), self._attacks(), note, *flags, *findings]
+        return [heading, headline, self._calibration(), self._attacks(), note, *flags, *findings]
 
     def _calibration(self) -> RenderableType:
         by_row = self.numbers["calibration"]
         heading = f"{self.numbers['split']} split, n = {self.numbers['n']}"
-        table = make_table(heading, "clean", "temperature-scaled", "under AutoAttack")
+        table = make_table(heading, "clean", "temperature-scaled", f"under {self.numbers['headline']['suite']}")
         for metric in by_row["clean"]:
             values = (row[metric] for row in by_row.values())
             table.add_row(metric, *(escape(f"{v['value']:.4f} [{v['low']:.4f}, {v['high']:.4f}]") for v in values))
@@ -126,6 +130,7 @@ def audit(
     _check_auditable(design, store, runtime)
     if not quiet and (missing := plan(design.tasks, store)):
         at_most = forecast(missing, runtime, at_most=True)
+        at_most = at_most._replace(seconds=at_most.seconds + REPORT_SECONDS)
         print_on_stderr(f"[bold]audit of {escape(str(design.model))}[/]: {describe_limit(at_most)}")
     before_run()
     execute(design.tasks, store, runtime=runtime, quiet=quiet)
@@ -200,7 +205,7 @@ def _check_auditable(design: AuditDesign, store: Store, runtime: Runtime) -> Non
     points = eval_images(design.model, design.data, split, SANITY_CHECK_IMAGES).points(device=runtime.device())
     check_classifier(net, points, len(design.splits.test.classes))
     if isinstance(net, IOAdapter) and net.outputs == "probabilities":
-        with torch.no_grad(), untouched(NetworkVictim(net)):
+        with untouched(NetworkVictim(net)), torch.no_grad():
             check_probabilities(net.raw(points.x))
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +23,10 @@ from surefooted.cli.flags import (
 from surefooted.cli.options import parse_components, parse_numbers
 from surefooted.cli.session import choose_data, misplaced_model, open_session, own_data
 from surefooted.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from surefooted.auditing import AuditOptions
+    from surefooted.pipeline.tasks import ComponentSpec
 
 
 @app.command(cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
@@ -44,7 +47,14 @@ def audit(
         str, typer.Option(help="Perturbation radius ε, for pixels in [0, 1]. A sweep from ε/4 to 2ε is also run.")
     ] = "8/255",
     norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
-    budget: Annotated[str, typer.Option(help="quick (256 images), standard (1,000) or full (all).")] = "standard",
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="quick: 256 images, AutoAttack's suite quick (APGD-CE, APGD-T, Square; fewer targets, steps and "
+            "queries). standard: 1,000 images, suite lean (the four published attacks; FAB and Square give up on "
+            "hopeless images). full: all images, suite full (as published)."
+        ),
+    ] = "standard",
     mean: Annotated[
         str | None, typer.Option(help="Per-channel mean that the model's normalisation uses, e.g. 0.5,0.5,0.5.")
     ] = None,
@@ -67,7 +77,10 @@ def audit(
     accelerator: Accelerator = "auto",
     config: Config = None,
     report: Annotated[
-        Path | None, typer.Option(help="Directory for the report; reports/audit_MODEL by default.")
+        Path | None,
+        typer.Option(
+            help="Directory for the report. The default names model, data, radius and budget: reports/audit_...."
+        ),
     ] = None,
     store: StorePath = None,
     data_root: DataRoot = None,
@@ -111,15 +124,15 @@ def audit(
     )
     network = None if is_external(model) else find_victim(model, session.store)
     given = parse_components(("data",), {"data": data}, words or [], config, defaults=own_data(network))
-    directory = report or Path("reports") / f"audit_{short_name(model)}"
+    chosen = choose_data(network, given)
+    directory = report or Path("reports") / report_name(model, chosen, options)
     result = audit(
         network or model,
-        choose_data(network, given),
+        chosen,
         options,
         store=session.store,
         runtime=session.runtime,
         quiet=quiet,
-        # Once the classifier is accepted, because it creates the directory.
         before_run=lambda: check_writable(directory / "index.html"),
     )
     with as_input_error(directory):
@@ -129,12 +142,28 @@ def audit(
     print_lines(*result.lines(), f"report: {escape(str(index))}")
 
 
-def short_name(model: str) -> str:
-    """A name of at most 40 characters for a directory; a digest tells long names apart.
+def report_name(model: str, data: ComponentSpec | None, options: AuditOptions) -> str:
+    """The directory of an audit's report: what it is about, and a digest that tells apart what the words do not.
 
     Example:
-        >>> short_name("package.module:factory")
-        'package.module_factory'
+        >>> from surefooted.auditing import AuditOptions
+        >>> report_name("package.module:factory", {"digits": {}}, AuditOptions(eps=0.1))
+        'audit_package.module_factory_digits_linf-0.1_standard_...'
     """
-    name = re.sub(r"[^\w.-]+", "_", model).strip("._") or "model"
-    return name if len(name) <= 40 else f"{name[-31:].strip('._')}_{hashlib.sha256(model.encode()).hexdigest()[:8]}"
+    from surefooted.components.spec import base_name, digest
+    from surefooted.pipeline.tasks.base import without_location
+
+    about = [model, without_location(data) if data else None, {k: str(v) for k, v in vars(options).items()}]
+    data_name = [base_name(data)] if data else []
+    words = [short_name(model), *data_name, f"{options.norm}-{options.eps:.4g}", options.budget, digest(about)[:8]]
+    return "_".join(["audit", *words])
+
+
+def short_name(model: str) -> str:
+    """A name of at most 40 characters for a directory: letters, digits, ``_``, ``.`` and ``-``.
+
+    Example:
+        >>> short_name("package.module:factory"), short_name("../Модель.onnx")
+        ('package.module_factory', 'onnx')
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", model)[-40:].strip("._-") or "model"

@@ -45,7 +45,8 @@ class Spec:
     Attributes:
         name: the function that made the component.
         arguments: numbers, strings and lists; a component among them is its own ``{name: arguments}``.
-        version: version of the component's numbers (``VERSION`` in its module, for all components or by name).
+        version: version of the component's numbers: ``VERSION`` in its module, for all components or by name; a
+            function of the arguments where only some of them have other numbers.
 
     Example:
         >>> import surefooted as sf
@@ -179,7 +180,8 @@ def component(function: Callable[_P, _T]) -> Callable[_P, _T]:
         bound.apply_defaults()
         if isinstance(made, Component) or callable(made):  # not the plain number that a metric returns
             arguments = {name: to_plain(value) for name, value in bound.arguments.items() if name in options}
-            object.__setattr__(made, "spec", Spec(function.__name__, arguments, version))
+            now = version(arguments) if callable(version) else version
+            object.__setattr__(made, "spec", Spec(function.__name__, arguments, now))
         return made
 
     validated = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(with_spec)

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from surefooted.attacks.apgd import apgd
+from surefooted.attacks.base import Attack
+from surefooted.attacks.square import square
 from surefooted.components.spec import canonical, parse_spec
 from surefooted.core.types import Points
 from surefooted.models.external import ExternalModel, InMemoryModel
@@ -104,9 +107,14 @@ class _Stopwatch:
         with_gradient, without = (1.0, 1.0) if self.at_most else task.component.expected_share
         free = task.gradient_free_passes()
         steep, flat = int(with_gradient * (task.total_ticks() - free)), int(without * free)
-        one_pass = partial(self._pass, task.victim, shape=task.images().shape)
-        seconds = steep * one_pass(gradient=True) + flat * one_pass(gradient=False)
-        return Forecast(steep + flat, seconds)
+        images = task.images()
+        one_pass = partial(self._pass, task.victim, shape=images.shape)
+        search = partial(self._search_pass, shape=images.shape, rows=min(len(images), TIMED_IMAGES))
+        seconds = (
+            steep * (one_pass(gradient=True) + search(gradient=True)) if steep else 0.0,
+            flat * (one_pass(gradient=False) + search(gradient=False)) if flat else 0.0,
+        )
+        return Forecast(steep + flat, sum(seconds))
 
     @cost.register
     def _(self, task: PredictTask) -> Forecast:
@@ -153,6 +161,11 @@ class _Stopwatch:
         kind = canonical(["row", first.net, members, gradient])
         return times * self._once(kind, lambda: _time_pass(first, self.device, gradient))
 
+    def _search_pass(self, *, gradient: bool, shape: tuple[int, ...], rows: int) -> float:
+        """Seconds per image and pass that an attack itself takes: steps, projections, records of the best points."""
+        kind = canonical(["search", gradient, shape, rows])
+        return self._once(kind, lambda: _time_search(gradient, shape, rows, self.device))
+
     def _once(self, kind: str, measure: Callable[[], float]) -> float:
         if kind not in self.timed:
             self.timed[kind] = measure()
@@ -190,6 +203,22 @@ def _time_external_pass(
 ) -> float:
     images = torch.full((TIMED_IMAGES_EXTERNAL, *shape), 0.5, device=device)
     return _time_images(model.load().to(device), images, gradient)
+
+
+class _CheapVictim(nn.Module):
+    """Logits that cost next to nothing, so that an attack on them takes the time of the attack itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1).mean(1, keepdim=True) * torch.arange(10.0, device=x.device)
+
+
+def _time_search(gradient: bool, shape: tuple[int, ...], rows: int, device: torch.device) -> float:
+    """Seconds per image and pass of an attack that drops no image."""
+    attack: Attack = apgd(steps=10, keep="worst") if gradient else square(queries=10, keep="worst")
+    index = torch.arange(rows, device=device)
+    points = Points(torch.full((rows, *shape), 0.5, device=device), torch.zeros_like(index), index)
+    victim = _CheapVictim()
+    return shortest_time(lambda: attack(victim, points)) / (rows * attack.passes)
 
 
 def _time_images(net: nn.Module, images: Tensor, gradient: bool) -> float:

@@ -74,5 +74,5 @@ def flag_line(*, name: str, severity: str, seen: str, cure: str) -> str:
         >>> flag_line(name="train_mode", severity="caution", seen="2 modules train.", cure="Call eval().")
         '[yellow]caution: train mode[/] 2 modules train. [bold]Call eval().[/]'
     """
-    colour = "red" if severity == "serious" else "yellow"
+    colour = {"serious": "red", "caution": "yellow"}.get(severity, "cyan")
     return f"[{colour}]{severity}: {name.replace('_', ' ')}[/] {escape(seen)} [bold]{escape(cure)}[/]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def format_options(arguments: dict[str, Any]) -> str:
 
 
 def check_writable(out: Path | None, suffix: str = "") -> None:
-    """Check, before any work, that a file can be written after it.
+    """Check, before any work, that a file can be written after it. No folder is left behind.
 
     Args:
         suffix: what the name must end with; empty for any name.
@@ -132,6 +133,7 @@ def check_writable(out: Path | None, suffix: str = "") -> None:
     """
     if out is None:
         return
+    new_folders = [folder for folder in out.parents if not folder.exists()]
     with as_input_error(out):
         if out.is_dir():
             raise StoreError(
@@ -145,10 +147,15 @@ def check_writable(out: Path | None, suffix: str = "") -> None:
         probe = out.with_name(f".{out.name}.probe")
         probe.touch()
         probe.unlink()
+        for folder in new_folders:  # work that is refused or killed leaves no empty folder
+            with suppress(OSError):  # another process may use it already
+                folder.rmdir()
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file atomically."""
+    """Copy a file atomically, into a folder that need not exist."""
+    with as_input_error(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     write_file(target, source.read_bytes())
 
 

@@ -8,7 +8,15 @@ Reference: Carlini et al., *On evaluating adversarial robustness*, 2019; Athalye
 false sense of security*, ICML 2018.
 """
 
-from surefooted.evaluation.checks.attack_flags import black_box_wins, chance, huge_eps, not_converged, rising_accuracy
+from surefooted.evaluation.checks.attack_flags import (
+    black_box_wins,
+    chance,
+    huge_eps,
+    non_finite,
+    not_converged,
+    rising_accuracy,
+    weak_suite,
+)
 from surefooted.evaluation.checks.flags import FLAGS, Flag, allowed_difference, flag_names
 from surefooted.evaluation.checks.interface import check_classifier, check_probabilities
 from surefooted.evaluation.checks.sanity import (
@@ -34,6 +42,7 @@ __all__ = [
     "check_probabilities",
     "flag_names",
     "huge_eps",
+    "non_finite",
     "not_converged",
     "randomised",
     "rising_accuracy",
@@ -41,5 +50,6 @@ __all__ = [
     "sanity_flags",
     "softmax_twice",
     "train_mode",
+    "weak_suite",
     "zero_gradients",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import comb
 
+import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
@@ -151,6 +152,83 @@ def rising_accuracy(found: Mapping[float, _Success]) -> Flag | None:
         f"Of {len(found[eps])} images, the attack succeeds on {rise} fewer at ε = {larger:g} than at ε = {eps:g}.",
         "The attack is weaker at larger ε: check for gradient masking, or a step size that does not fit ε.",
     )
+
+
+def weak_suite(found: _Success, others: Mapping[str, _Success], *, suite: str) -> Flag | None:
+    """Other attacks within ε find images that the suite of the headline did not: the suite alone overstates.
+
+    Args:
+        found: (N,) whether the suite succeeded.
+        others: for each other attack, by its name, (N,) whether it succeeded within the same ε.
+        suite: what the message calls the suite.
+
+    Example:
+        >>> import torch
+        >>> rows = torch.arange(100)
+        >>> weak_suite(rows < 48, {"APGD-40": rows < 52}, suite="AutoAttack (quick)").severity
+        'caution'
+    """
+    gains = {name: int((success & ~found).sum()) for name, success in others.items()}
+    missed = int(torch.stack([success & ~found for success in others.values()]).any(0).sum()) if others else 0
+    if missed <= allowed_difference(len(found)):
+        return None
+    by = ", ".join(f"{name} {gain}" for name, gain in gains.items() if gain)
+    return Flag(
+        "weak_suite",
+        "caution",
+        f"Of {len(found)} images, {missed} withstand {suite} but not the other attacks within ε ({by}).",
+        "Report the worst case over all attacks, and attack with a larger budget: a stronger suite may break more.",
+    )
+
+
+def non_finite(
+    missing: Mapping[str, Bool[Tensor, " n"]],
+    rows: Int[Tensor, " n"],
+    *,
+    gradients: Bool[Tensor, " n"] | None = None,
+) -> Flag | None:
+    """The model gives no finite answer (a logit is NaN or +inf, or all are −inf), or no finite gradient.
+
+    Args:
+        missing: for each set of inputs, by its name, (N,) whether the answer is missing.
+        rows: (N,) rows of the images, which the message names.
+        gradients: (N,) whether an attack met a gradient with an entry that is not finite.
+
+    Example:
+        >>> import torch
+        >>> non_finite({"clean images": torch.arange(100) > 97}, torch.arange(100)).seen
+        'The logits are NaN or infinite at 2 of 100 clean images (rows 98, 99).'
+    """
+    n, seen = len(rows), {name: rows[where] for name, where in missing.items() if bool(where.any())}
+    texts = []
+    if seen:
+        parts = [f"{len(where)} of {n} {name} ({list_rows(where)})" for name, where in seen.items()]
+        texts.append(f"The logits are NaN or infinite at {', and at '.join(parts)}.")
+    if gradients is not None and bool(gradients.any()):
+        where = rows[gradients]
+        texts.append(f"Attacks met gradients that are not finite at {len(where)} of {n} images ({list_rows(where)}).")
+    if not texts:
+        return None
+    return Flag(
+        "non_finite",
+        "serious" if max(map(len, seen.values()), default=0) > allowed_difference(n) else "caution",
+        " ".join(texts),
+        "Such an answer counts as misclassified if the image is clean, and never as the success of an attack; such an "
+        "entry of a gradient counts as 0. Look for a division by 0, a logarithm of 0, an overflow (half precision) or "
+        "a wrong normalisation in the model.",
+    )
+
+
+def list_rows(rows: Int[Tensor, " n"], *, at_most: int = 5) -> str:
+    """The first few rows for a line of text.
+
+    Example:
+        >>> import torch
+        >>> list_rows(torch.arange(7)), list_rows(torch.tensor([3]))
+        ('rows 0, 1, 2, 3, 4, ...', 'row 3')
+    """
+    first = ", ".join(str(int(row)) for row in rows[:at_most])
+    return f"row{'s' if len(rows) > 1 else ''} {first}{', ...' if len(rows) > at_most else ''}"
 
 
 def _sign_test(more: int, fewer: int) -> float:

@@ -12,11 +12,13 @@ FLAGS = (
     "randomised",
     "train_mode",
     "softmax_twice",
+    "non_finite",
     "chance",
     "black_box_wins",
     "huge_eps",
     "not_converged",
     "ladder",
+    "weak_suite",
 )
 # Share of the images on which two sound attacks may differ; at least one image.
 TOLERATED_SHARE = 0.01
@@ -28,7 +30,8 @@ class Flag:
 
     Attributes:
         name: one of ``FLAGS``.
-        severity: ``serious``: the robust accuracy is wrong until this is resolved; ``caution``: it may be wrong.
+        severity: ``serious``: the robust accuracy is wrong until this is resolved; ``caution``: it may be wrong;
+            ``note``: it is right, but the reader should know how it came about.
         seen: the evidence, with numbers.
         cure: what to do.
 
@@ -38,7 +41,7 @@ class Flag:
     """
 
     name: str
-    severity: Literal["serious", "caution"]
+    severity: Literal["serious", "caution", "note"]
     seen: str
     cure: str
 

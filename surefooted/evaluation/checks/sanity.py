@@ -29,13 +29,15 @@ class SanityCheck:
 
     Attributes:
         n: number of images.
-        zero: share of images at which the gradient of the margin is zero in every pixel.
+        zero: share of images at which the gradient of the margin is zero in every pixel. An image without a finite
+            answer counts in no share.
         broken: share at which a gradient is not finite.
         saturated: share of the others at which the loss's gradient is lost in rounding, compared with the margin's.
         redraw: largest change of the logits between two identical calls.
         alone: largest change between an image alone and the same image in a batch.
         training: number of modules that were in training mode.
-        mode: largest change that training mode makes; 0 if no module was in it.
+        mode: largest change between evaluation mode and the mode in which the model came, module by module; 0 if no
+            module was in training mode.
         probabilities: whether every row of logits is already a probability distribution.
     """
 
@@ -71,7 +73,8 @@ def sanity_check(model: nn.Module | Victim, points: Points, *, seed: int = 0) ->
         (8, 0.0, 0.0, False)
     """
     victim, points = as_victim(model), points.take(slice(0, SANITY_CHECK_IMAGES))
-    training = [module for net in victim.nets for module in net.modules() if module.training]
+    handed = [(module, module.training) for net in victim.nets for module in net.modules()]
+    training = sum(was for _, was in handed)
     with untouched(victim, seed=seed):
         x = victim.lift(points.x)
         with torch.no_grad():
@@ -80,21 +83,26 @@ def sanity_check(model: nn.Module | Victim, points: Points, *, seed: int = 0) ->
         loss_gradient, margin_gradient = (_gradient(victim, x, score) for score in (cross_entropy(), cw_margin()))
     mode = 0.0
     if training:
-        with torch.no_grad(), untouched(victim, "train", seed):
+        with untouched(victim, "train", seed), torch.no_grad():
+            # As it came: a wrapper that nobody put into evaluation mode may hold a network that is in it.
+            for module, was in handed:
+                module.training = was
             mode = _relative_difference(victim(x), first)
     loss_size, margin_size = (g.flatten(1).abs().amax(1) for g in (loss_gradient, margin_gradient))
-    finite = loss_size.isfinite() & margin_size.isfinite()
+    # Images without an answer are the matter of ``non_finite``.
+    answered = ~log_mean_softmax(first).isnan().any(-1)
+    finite = answered & loss_size.isfinite() & margin_size.isfinite()
     zero = finite & (margin_size == 0)
     redraw = _relative_difference(second, first)
     return SanityCheck(
         n=len(x),
         zero=_share(zero),
-        broken=_share(~finite),
+        broken=_share(answered & ~finite),
         saturated=_share(finite & ~zero & (loss_size < _SATURATION_RATIO * margin_size)),
         redraw=redraw,
         # For a stochastic victim the difference would only show its randomness again.
         alone=0.0 if redraw > _LOGIT_TOLERANCE else _relative_difference(single, first[:, : single.shape[1]]),
-        training=len(training),
+        training=training,
         mode=mode,
         probabilities=bool((first >= 0).all() and ((first.double().sum(-1) - 1).abs() < 1e-3).all()),
     )
@@ -168,12 +176,14 @@ def randomised(check: SanityCheck, *, eot: int = 1) -> Flag | None:
 
 
 def train_mode(check: SanityCheck) -> Flag | None:
-    """The model was in training mode and that changes its logits, or it uses batch statistics in evaluation mode.
+    """The model came in training mode, which changes its logits, or it uses batch statistics in evaluation mode.
+
+    The first is a note: the evaluation set the mode right.
 
     Example:
         >>> check = SanityCheck(64, 0.0, 0.0, 0.0, 0.0, alone=0.0, training=3, mode=0.2, probabilities=False)
         >>> train_mode(check).severity
-        'caution'
+        'note'
     """
     if check.alone > _LOGIT_TOLERANCE:
         return Flag(
@@ -186,9 +196,9 @@ def train_mode(check: SanityCheck) -> Flag | None:
     if check.mode > _LOGIT_TOLERANCE:
         return Flag(
             "train_mode",
-            "caution",
+            "note",
             f"The model came with {check.training} modules in training mode, which changes its logits by "
-            f"{format_percent(check.mode)} of their scale. It was evaluated in evaluation mode.",
+            f"{format_percent(check.mode)} of their scale. It was evaluated in evaluation mode, as it should be.",
             "Call model.eval() before you evaluate it elsewhere; otherwise the results are not comparable.",
         )
     return None
@@ -225,7 +235,10 @@ def _gradient(victim: Victim, x: Tensor, score: Score) -> Float[Tensor, "b *z"]:
 
 
 def _relative_difference(a: Tensor, b: Tensor) -> float:
-    return float((a - b).abs().max() / b.abs().max().clamp_min(1e-12))
+    """The largest difference, of the entries that are finite in both, in units of the largest of ``b``."""
+    finite = a.isfinite() & b.isfinite()
+    a, b = a[finite], b[finite]
+    return float((a - b).abs().max() / b.abs().max().clamp_min(1e-12)) if len(b) else 0.0
 
 
 def _share(rows: Bool[Tensor, " n"]) -> float:

@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from surefooted.attacks.base import Attack
+from surefooted.attacks.tracker import AttackResult
 from surefooted.components.component import Whole, component, in_slot
-from surefooted.components.spec import base_name, complete
+from surefooted.components.spec import base_name, complete, digest
 from surefooted.core.files import read_json, write_json, write_tensors
+from surefooted.core.types import Points
 from surefooted.data.images import Images
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.checks import SANITY_CHECK_IMAGES, Flag, SanityCheck, sanity_check, sanity_flags
+from surefooted.models.external import ExternalModel, InMemoryModel
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.base import (
@@ -31,6 +34,8 @@ from surefooted.pipeline.tasks.datasets import data_fields, training_data
 from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval, run_in_chunks
 from surefooted.pipeline.workers import OnProgress
 
+# Columns of a result that count, per image, what was not finite during the attack.
+COUNTERS = ("non_finite_answers", "non_finite_gradients")
 # Forward passes × images between two chunks, and the fewest images that keep a device busy.
 CHUNK_PASSES, SMALLEST_CHUNK = 2**18, {"cpu": 256, "cuda": 2048}
 
@@ -103,17 +108,17 @@ class AttackTask(Task):
         def run(rows: slice) -> dict[str, Tensor]:
             points = images.points(rows, device)
             result = attack(net, points, seed=self.seed, progress=tick)
-            tensors = {"rows": points.rows, "y": points.y, **result._asdict()}
-            if not self.keep_points:
-                del tensors["x"]
-            return tensors
+            return columns_of(points, result, keep_points=self.keep_points)
 
         passes = attack.restarts * attack.passes
         tensors = run_in_chunks(work, len(images), _chunk_size(attack, device), run, lambda rows: tick(rows * passes))
-        write_tensors(into / "attacked.safetensors", tensors, {})
+        write_tensors(into / "attacked.safetensors", without_idle_counters(tensors), {})
 
     def result(self, store: Store) -> dict[str, Tensor]:
-        """Tensors by name: rows, y, found, size, queries, and x if points are kept; one entry per image."""
+        """Tensors by name, one entry per image: rows, y, found, size, queries, and x if points are kept.
+
+        ``COUNTERS`` are among them where logits or gradients were not finite.
+        """
         return self.tensors(store, "attacked.safetensors")
 
     def distances(self, store: Store) -> Tensor:
@@ -132,6 +137,17 @@ class AttackTask(Task):
             raise ArgumentError("This attack keeps no points, but a later task reads them. Set `keep_points=True`.")
         if victim is not self.victim:
             eval_images(victim, self.data or training_data(self.victim), self.split, self.limit)
+
+
+def columns_of(points: Points, result: AttackResult, *, keep_points: bool) -> dict[str, Tensor]:
+    """What an artifact holds of an attack's result, one entry per image."""
+    columns = {"rows": points.rows, "y": points.y, **result._asdict()}
+    return {name: t for name, t in columns.items() if t is not None and (keep_points or name != "x")}
+
+
+def without_idle_counters(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without those ``COUNTERS`` that counted nothing, as for every ordinary model."""
+    return {name: t for name, t in tensors.items() if name not in COUNTERS or bool(t.any())}
 
 
 @component
@@ -171,7 +187,14 @@ class SanityCheckTask(Task):
     kind = "probed"
 
     def arguments(self) -> dict[str, Any]:
-        return {"victim": self.victim.key, "part": self.split, **data_fields(self.data)}
+        return {"victim": self.victim.key, "part": self.split, **self._mode(), **data_fields(self.data)}
+
+    def _mode(self) -> dict[str, str]:
+        """The mode in which somebody else's module came: the check compares it with evaluation mode."""
+        if not isinstance(self.victim, ExternalModel | InMemoryModel):
+            return {}  # our own networks are loaded in evaluation mode
+        training = [name for name, module in self.victim.load().named_modules() if module.training]
+        return {"mode": f"training {digest(training)[:16]}" if training else "evaluation"}
 
     @property
     def requires(self) -> tuple[Task, ...]:

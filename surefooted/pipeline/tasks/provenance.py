@@ -1,4 +1,4 @@
-"""The provenance of a report: versions, devices and hours of the artifacts behind it, as each has them on record."""
+"""The provenance of a report: versions, devices and time of the artifacts behind it, as each has them on record."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from surefooted.core.files import read_json, with_hint
 from surefooted.pipeline.runtime import RECORDED
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.base import Task
+from surefooted.report.terminal import human_duration
 
 
 def collect_provenance(tasks: Iterable[Task], store: Store) -> dict[str, Any]:
@@ -18,17 +19,17 @@ def collect_provenance(tasks: Iterable[Task], store: Store) -> dict[str, Any]:
         tasks: what the page reads; the tasks that they require count too.
 
     Returns:
-        The number of artifacts, every value that any of them has on record, and the hours that they took together.
+        The number of artifacts, every value that any of them has on record, and the time that they took together.
     """
     files = [task.path(store) / "provenance.json" for task in _with_requirements(tasks)]
     with with_hint("Delete it; a page does without."):
         records = [read_json(file) for file in files if file.exists()]
-    hours = sum(record.get("seconds", 0.0) for record in records) / 3600
+    seconds = sum(record.get("seconds", 0.0) for record in records)
     values = {name: sorted({str(record[name]) for record in records if name in record}) for name in RECORDED}
     return {
         "artifacts": len(records),
         **{name: ", ".join(several) for name, several in values.items() if several},
-        "hours of all processes": f"{hours:.2g}" if hours < 10 else f"{hours:.0f}",
+        "time of all processes": human_duration(seconds),
     }
 
 

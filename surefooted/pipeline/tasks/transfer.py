@@ -12,7 +12,7 @@ from surefooted.attacks.transfer import evaluate_transfer
 from surefooted.core.files import write_tensors
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks.attack import AttackTask, SanityCheckTask
+from surefooted.pipeline.tasks.attack import AttackTask, SanityCheckTask, columns_of, without_idle_counters
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
 from surefooted.pipeline.tasks.datasets import training_data
 from surefooted.pipeline.tasks.evaluation import load_for_eval
@@ -56,10 +56,8 @@ class TransferTask(Task):
         net, points = load_for_eval(self.victim, store, device), self.source_attack.images().points(device=device)
         crafted = self.source_attack.result(store)["x"].to(device)
         result = evaluate_transfer(net, points, crafted, self.source_attack.component)
-        tensors = {"rows": points.rows, "y": points.y, **result._asdict()}
-        if not self.keep_points:
-            del tensors["x"]
-        write_tensors(into / "attacked.safetensors", tensors, {})
+        tensors = columns_of(points, result, keep_points=self.keep_points)
+        write_tensors(into / "attacked.safetensors", without_idle_counters(tensors), {})
         tick(1)
 
     def result(self, store: Store) -> dict[str, Tensor]:
