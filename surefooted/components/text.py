@@ -21,7 +21,8 @@ _FRACTION = re.compile(r"([+-]?\d{1,40}(?:\.\d{1,40})?)/(\d{1,40})")
 class TextLoader(yaml.SafeLoader):
     """YAML in which every value is text but ``null``: no dates, no octal numbers, no ``on`` that is true."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+    # The stubs declare an attribute of instances, PyYAML reads that of the class.
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         first: [one for one in resolvers if one[0].endswith((":null", ":merge"))]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
