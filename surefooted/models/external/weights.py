@@ -232,7 +232,7 @@ def _covers(other: Tensor, tensor: Tensor) -> bool:
 def _memory(tensor: Tensor) -> tuple[int, int]:
     """First byte and end of a tensor within its storage."""
     begin, size = int(tensor.storage_offset()), tensor.element_size()
-    last = begin + sum(int((n - 1) * stride) for n, stride in zip(tensor.shape, tensor.stride()))
+    last = begin + sum((int(n) - 1) * int(stride) for n, stride in zip(tensor.shape, tensor.stride()))
     return begin * size, (last + 1) * size
 
 
