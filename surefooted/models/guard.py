@@ -13,7 +13,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -42,15 +41,10 @@ def is_known(net: nn.Module) -> bool:
         (False, False)
     """
     return all(
-        _is_known_type(type(module))
+        type(module).__module__.startswith(_KNOWN_PACKAGES)
         and not (module._forward_hooks or module._forward_pre_hooks or getattr(module, "inplace", False))
         for module in net.modules()
     )
-
-
-@cache
-def _is_known_type(kind: type[nn.Module]) -> bool:
-    return kind.__module__.startswith(_KNOWN_PACKAGES)
 
 
 def call_network(net: nn.Module, x: Float[Tensor, "b *d"], forward: Callable[[Tensor], Any] | None = None) -> Any:
