@@ -41,14 +41,10 @@ def is_known(net: nn.Module) -> bool:
         (False, False)
     """
     return all(
-        _is_known_package(type(module).__module__)
+        type(module).__module__.startswith(_KNOWN_PACKAGES)
         and not (module._forward_hooks or module._forward_pre_hooks or getattr(module, "inplace", False))
         for module in net.modules()
     )
-
-
-def _is_known_package(module: str) -> bool:
-    return module.startswith(_KNOWN_PACKAGES)
 
 
 def call_network(net: nn.Module, x: Float[Tensor, "b *d"], forward: Callable[[Tensor], Any] | None = None) -> Any:
