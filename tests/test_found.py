@@ -109,7 +109,7 @@ def test_of_every_odd_victim_found_is_the_answer(odd):
             result = attack(victim, points, batch=batch)
             log_p = torch.cat(map_logits(victim, points._replace(x=result.x), log_mean_softmax, batch=batch))
             assert torch.equal(result.found, misclassified(log_p, points.y))
-            assert 0 <= result.x.min() and result.x.max() <= 1 and result.x.dtype == torch.float32
+            assert result.x.min() >= 0 and result.x.max() <= 1 and result.x.dtype == torch.float32
             assert (result.size <= attack.ball.eps * (1 + 1e-6) + 1e-7).all()
             clean = torch.cat(map_logits(victim, points, log_mean_softmax, batch=batch))
             assert result.found[misclassified(clean, points.y)].all()
