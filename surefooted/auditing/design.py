@@ -194,8 +194,9 @@ class AuditDesign:
 
     @cached_property
     def sweep(self) -> dict[float, AttackTask]:
-        """APGD at each radius."""
-        return {k * self.options.eps: self._apgd(k * self.options.eps, self.budget.steps) for k in EPS_FACTORS}
+        """APGD at each radius. No ball is larger than one that contains every image."""
+        radii = (min(k * self.options.eps, self.huge_eps) for k in EPS_FACTORS)
+        return {eps: self._apgd(eps, self.budget.steps) for eps in radii}
 
     @cached_property
     def double_steps(self) -> AttackTask:
