@@ -71,12 +71,8 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for param in order:
-            if (
-                order.count(param) > 1
-                and param.name
-                and not getattr(param, "multiple", True)
-                and not getattr(param, "is_flag", False)
-            ):
+            takes_one = not getattr(param, "multiple", True) and not getattr(param, "is_flag", True)
+            if order.count(param) > 1 and param.name and takes_one:
                 raise ArgumentError(f"--{param.name.replace('_', '-')} is given twice; give it once.")
         return super().parse_args(ctx, args)
 

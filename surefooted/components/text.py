@@ -10,7 +10,7 @@ from fractions import Fraction
 from math import isfinite
 from pathlib import PurePath
 from types import UnionType
-from typing import Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
 
@@ -21,11 +21,11 @@ _FRACTION = re.compile(r"([+-]?\d{1,40}(?:\.\d{1,40})?)/(\d{1,40})")
 class TextLoader(yaml.SafeLoader):
     """YAML in which every value is text but ``null``: no dates, no octal numbers, no ``on`` that is true."""
 
-    # The stubs declare an attribute of instances, PyYAML reads that of the class.
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
-        first: [one for one in resolvers if one[0].endswith((":null", ":merge"))]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+TextLoader.yaml_implicit_resolvers = {
+    first: [one for one in resolvers if one[0].endswith((":null", ":merge"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def read_text(value: Any, hint: Any) -> Any:

@@ -116,9 +116,9 @@ def _run(task: Task, root: os.PathLike[str], runtime: Runtime) -> None:
     task.run(Store(root), runtime)
 
 
-def _shown(task: Task) -> str:
+def _as_markup(label: str) -> str:
     """The label of a task as console markup; it may name a file of any name."""
-    return escape(visible(task.label))
+    return escape(visible(label))
 
 
 class _Bars(AbstractContextManager["_Bars"]):
@@ -147,9 +147,9 @@ class _Bars(AbstractContextManager["_Bars"]):
         self.progress.stop()
 
     def begin(self, task: Task, *, here: bool) -> None:
-        self.progress.update(self.all, description=_shown(task))
+        self.progress.update(self.all, description=_as_markup(task.label))
         if here and not self.progress.disable:
-            self.current = self.progress.add_task(f"  {_shown(task)}", total=task.total_ticks(), rate="")
+            self.current = self.progress.add_task(f"  {_as_markup(task.label)}", total=task.total_ticks(), rate="")
 
     def tick(self, n: int) -> None:
         if self.current is not None:

@@ -74,7 +74,10 @@ from surefooted.pipeline.store import Store
         ("train vanilla --eps 3", "There is no option --eps."),
         ("train pat --method entm", "--method is given twice (pat and entm); give it once."),
         ("train vanilla --net lenet --net mlp", "--net is given twice; give it once."),
-        ("train custom --method.perturb pgd --method.perturb.objective x", "There is no 'x' among the scores."),
+        (
+            "train custom --method.perturb pgd --method.perturb.objective x",
+            "--method.perturb.objective is 'x': there is no",
+        ),
         ("train custom --method.perturb pgd --method.perturb.eps x", "--method.perturb.eps is 'x'"),
         ("train vanilla --modle x", "There is no option --modle."),
         ("train vanilla --nope", "There is no option --nope."),

@@ -10,7 +10,7 @@ from test_cli import QUICK
 
 from surefooted.core.streams import prepare_streams, visible
 from surefooted.errors import ArgumentError
-from surefooted.pipeline.execute import _shown
+from surefooted.pipeline.execute import _as_markup
 from surefooted.report.display import Printable
 from surefooted.report.terminal import Terminal, make_table
 
@@ -73,10 +73,7 @@ def test_names_send_no_commands_to_the_terminal_at_any_width(columns):
 
 
 def test_progress_shows_names_as_they_are():
-    class Named:
-        label = HOSTILE + "[bold]"
-
-    assert _shown(Named()) == visible(HOSTILE) + "\\[bold]"
+    assert _as_markup(HOSTILE + "[bold]") == visible(HOSTILE) + "\\[bold]"
 
 
 def test_surroundings_that_no_command_can_work_in(refused, tmp_path, monkeypatch):
