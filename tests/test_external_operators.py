@@ -56,6 +56,7 @@ NODES = {
     "Exp": node("Exp"),
     "Flatten": node("Flatten"),
     "Flatten from 2": node("Flatten", axis=2),
+    "Flatten from the last": node("Flatten", axis=-1),
     "Gather": node("Gather", [[0, -1]], axis=2),
     "Gather scalar": node("Gather", [1], axis=1),
     "Gelu": node("Gelu", opset=20),
@@ -222,3 +223,26 @@ def test_a_constant_of_another_domain_is_not_the_standard_one(tmp_path):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), tmp_path / "custom.onnx")
     with pytest.raises(ModelError, match=r"not supported: my\.ops\.Constant\."):
         read_onnx(tmp_path / "custom.onnx")
+
+
+def test_the_window_of_an_even_local_response_norm(tmp_path):
+    """By hand: the channels from c − ⌊(n − 1) / 2⌋ to c + ⌈(n − 1) / 2⌉. ONNX's own reference is wrong here."""
+    onnx.save(node("LRN", size=2, alpha=2.0, beta=1.0, bias=1.0, shape=(1, 3, 1, 1)), tmp_path / "m.onnx")
+    x = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
+    expected = torch.tensor([1 / (1 + 1 + 4), 2 / (1 + 4 + 9), 3 / (1 + 9)])
+    assert torch.allclose(read_onnx(tmp_path / "m.onnx")(x).flatten(), expected)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge"])
+def test_padding_of_channels_is_refused_where_it_would_be_passed_over(mode, tmp_path):
+    onnx.save(node("Pad", [[0, 1, 0, 0, 0, 1, 0, 0]], mode=mode, shape=(3, 4, 6, 6)), tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="over images or channels is not supported"):
+        read_onnx(tmp_path / "m.onnx")(torch.rand(3, 4, 6, 6))
+
+
+def test_weights_in_bfloat16(tmp_path):
+    model, values = node("Add", [drawn(6)]), torch.tensor([0.5, -1.25, 3.0, 0.0, 2.0, -7.5])
+    weight = helper.make_tensor("c0", TensorProto.BFLOAT16, (6,), values.tolist())
+    model.graph.initializer[0].CopyFrom(weight)
+    onnx.save(model, tmp_path / "m.onnx")
+    assert torch.equal(read_onnx(tmp_path / "m.onnx")(torch.zeros(1, 2, 6, 6)), values.expand(1, 2, 6, 6))

@@ -104,7 +104,7 @@ from surefooted.pipeline.store import Store
         ("study run demo --seeds x", "--seeds is 'x'"),
         ("study run demo --seeds 0", "--seeds is '0'"),
         ("study run demo --seedz 2", "There is no option --seedz of demo. Did you mean 'seeds'?"),
-        ("study run uta --size smoke --seeds 2", "There is no option --seeds of uta. Available: only, size."),
+        ("study run uta --size smoke --seed 2", "There is no option --seed of uta. Did you mean 'seeds'?"),
         ("study run demo --seeds", "--seeds has no value"),
         ("study run demo seeds 2", "Unexpected 'seeds'"),
         ("report demo --size smoke --seeds 2", "run: surefooted study run demo --size smoke --seeds 2"),

@@ -108,6 +108,11 @@ def pad(
         raise ModelError(f"Pad of mode {a['mode']!r} is not supported. Export to .pt2 instead.")
     if mode == "constant":
         return F.pad(x, _torch_pads(amounts), value=float(value) if value is not None else a.get("value", 0.0))
+    if any(amounts[k] or amounts[x.ndim + k] for k in (0, 1)):
+        raise ModelError(
+            f"Pad of mode {a['mode']!r} over images or channels is not supported (pads = {amounts}). Export to .pt2 "
+            "instead."
+        )
     return F.pad(x, _torch_pads(amounts)[: 2 * (x.ndim - 2)], mode=mode)
 
 

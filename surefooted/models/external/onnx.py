@@ -118,7 +118,14 @@ def _operator_name(node: Any) -> str:
 
 
 def _to_tensor(array: Any) -> Tensor:
-    return torch.from_numpy(array.copy())
+    if array.dtype.name == "bfloat16":  # a type of ml_dtypes, which torch does not read
+        return torch.from_numpy(array.view("int16").copy()).view(torch.bfloat16)
+    try:
+        return torch.from_numpy(array.copy())
+    except TypeError as error:
+        raise ModelError(
+            f"The ONNX file has a tensor of type {array.dtype.name}, which is not supported. Export it in float32."
+        ) from error
 
 
 def _read_attribute(attribute: Any, onnx: Any) -> Any:

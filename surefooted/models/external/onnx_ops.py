@@ -83,8 +83,8 @@ def _reshape(a: Attributes, x: Tensor, shape: Tensor) -> Tensor:
 
 
 def _flatten(a: Attributes, x: Tensor) -> Tensor:
-    axis = a.get("axis", 1) % (x.ndim + 1)
-    return x.reshape(x.shape[:axis].numel(), -1)
+    axis = a.get("axis", 1)  # from −r to r: a negative one counts from the rank r, and r itself is allowed
+    return x.reshape(x.shape[: axis + x.ndim * (axis < 0)].numel(), -1)
 
 
 def _squeeze(a: Attributes, x: Tensor, axes_input: Tensor | None = None) -> Tensor:
@@ -149,7 +149,13 @@ def _divide(a: Attributes, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _local_response(a: Attributes, x: Tensor) -> Tensor:
-    return F.local_response_norm(x, a["size"], a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0))
+    # Not torch's function: for an even size its window has the additional channel on the other side.
+    size, channels = a["size"], x.shape[1]
+    before, after = (size - 1) // 2, size // 2
+    squares = F.pad(x.square().flatten(2), (0, 0, before, after))
+    total = torch.stack([squares[:, k : k + channels] for k in range(size)]).sum(0).view_as(x)
+    scale = a.get("bias", 1.0) + a.get("alpha", 1e-4) / size * total
+    return x / scale.pow(a.get("beta", 0.75))
 
 
 def _identity(a: Attributes, x: Tensor) -> Tensor:
