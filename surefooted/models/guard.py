@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from surefooted.errors import ConvertedInput, ModelError, SurefootedError
 
-_KNOWN_PACKAGES = ("torch.nn.modules.", "surefooted.models.nets.")
 # Networks that have refused their input in its own precision, with the precision in which they accepted it.
 _precisions: WeakKeyDictionary[nn.Module, torch.dtype] = WeakKeyDictionary()
 
@@ -40,11 +39,12 @@ def is_known(net: nn.Module) -> bool:
         >>> is_known(nn.ReLU(inplace=True)), is_known(nn.DataParallel(nn.Flatten()))
         (False, False)
     """
-    return all(
-        type(module).__module__.startswith(_KNOWN_PACKAGES)
-        and not (module._forward_hooks or module._forward_pre_hooks or getattr(module, "inplace", False))
-        for module in net.modules()
-    )
+    if net._forward_hooks or net._forward_pre_hooks or getattr(net, "inplace", False):
+        return False
+    package = type(net).__module__
+    if package.startswith("surefooted.models.nets."):
+        return True  # with all that is in it, such as the Gaussian process of gpytorch
+    return package.startswith("torch.nn.modules.") and all(is_known(child) for child in net.children())
 
 
 def call_network(net: nn.Module, x: Float[Tensor, "b *d"], forward: Callable[[Tensor], Any] | None = None) -> Any:
