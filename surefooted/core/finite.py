@@ -56,7 +56,8 @@ def finite_rows(x: Float[Tensor, "b *d"]) -> Bool[Tensor, " b"]:
         finite = x.sum(axes).isfinite()
         if bool(finite.all()):
             return finite
-    return torch.linalg.vector_norm(x, inf, axes).isfinite()
+    largest: Tensor = torch.linalg.vector_norm(x, inf, axes)
+    return largest.isfinite()
 
 
 def finite_gradient(gradient: Float[Tensor, "b *d"]) -> tuple[Float[Tensor, "b *d"], Bool[Tensor, " b"]]:
