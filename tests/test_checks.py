@@ -318,7 +318,7 @@ def no_single(z):
     ("change", "message"),
     [
         (lambda z: (z, z), "returns a tuple"),
-        (lambda z: {"logits": z, "features": z}, "returns a dict with logits, features"),
+        (lambda z: {"scores": z, "features": z}, "returns a dict with scores, features"),
         (lambda z: z / 0, "NaN or infinity for 64 of 64 images"),
         (lambda z: z[:, :7], "has 7 classes and the data have 10"),
         (lambda z: z.argmax(-1), r"shape \(64,\) for 64 images"),

@@ -19,6 +19,7 @@ from surefooted.models import nets
 from surefooted.models.external import ExternalModel, InMemoryModel
 from surefooted.models.external.onnx import read_onnx
 from surefooted.models.external.program import read_program
+from surefooted.models.victims import NetworkVictim
 
 SHAPE = (1, 8, 8)
 
@@ -283,7 +284,7 @@ def test_a_classifier_that_writes_to_its_input_gets_a_copy():
     x = torch.rand(3, *SHAPE).requires_grad_()
     images = x.detach().clone()
     for adapter in ({}, {"outputs": "probabilities"}, {"mean": (0.0,), "std": (1.0,)}):
-        InMemoryModel(Doubles(), SHAPE, **adapter).load()(x).sum().backward()
+        NetworkVictim(InMemoryModel(Doubles(), SHAPE, **adapter).load())(x).sum().backward()
         assert torch.equal(x, images)
 
 

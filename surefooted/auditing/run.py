@@ -200,7 +200,7 @@ def _check_auditable(design: AuditDesign, store: Store, runtime: Runtime) -> Non
     points = eval_images(design.model, design.data, split, SANITY_CHECK_IMAGES).points(device=runtime.device())
     check_classifier(net, points, len(design.splits.test.classes))
     if isinstance(net, IOAdapter) and net.outputs == "probabilities":
-        with torch.no_grad(), untouched(NetworkVictim(net)):
+        with untouched(NetworkVictim(net)), torch.no_grad():
             check_probabilities(net.raw(points.x))
 
 

@@ -13,7 +13,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -42,15 +41,10 @@ def is_known(net: nn.Module) -> bool:
         (False, False)
     """
     return all(
-        _is_known_type(type(module))
+        type(module).__module__.startswith(_KNOWN_PACKAGES)
         and not (module._forward_hooks or module._forward_pre_hooks or getattr(module, "inplace", False))
         for module in net.modules()
     )
-
-
-@cache
-def _is_known_type(kind: type[nn.Module]) -> bool:
-    return kind.__module__.startswith(_KNOWN_PACKAGES)
 
 
 def call_network(net: nn.Module, x: Float[Tensor, "b *d"], forward: Callable[[Tensor], Any] | None = None) -> Any:
@@ -76,10 +70,8 @@ def call_network(net: nn.Module, x: Float[Tensor, "b *d"], forward: Callable[[Te
         >>> call_network(InPlace(), x), x.flatten()
         (tensor([[2., 2.]]), tensor([1., 1.]))
     """
-    if _is_trusted(net, x):
-        return (forward or net)(x)
     with model_errors(f"The model failed on {len(x)} images of shape {tuple(x.shape[1:])}"):
-        if getattr(net, "guards_itself", False):
+        if _is_trusted(net, x) or getattr(net, "guards_itself", False):
             return (forward or net)(x)
         with contained():
             return unwrap_logits(_call_in_precision(net, forward or net, x))
@@ -207,19 +199,18 @@ def contained() -> Iterator[None]:
 def _call_in_precision(net: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> Any:
     """Call the network in the precision of ``x`` or, if that fails, in that of its weights."""
     own = _first_precision(net)
-    with model_errors(f"The model failed on {len(x)} images of shape {tuple(x.shape[1:])}"):
-        if own in (None, x.dtype):
-            return forward(_copied(x, x.dtype))
-        if _precisions.get(net) == own:
-            return forward(_copied(x, own))
-        try:
-            return forward(_copied(x, x.dtype))
-        except Exception as error:
-            first = error
-        try:
-            out = forward(_copied(x, own))
-        except Exception:
-            raise first from None
+    if own in (None, x.dtype):
+        return forward(_copied(x, x.dtype))
+    if _precisions.get(net) == own:
+        return forward(_copied(x, own))
+    try:
+        return forward(_copied(x, x.dtype))
+    except Exception as error:
+        first = error
+    try:
+        out = forward(_copied(x, own))
+    except Exception:
+        raise first from None
     _precisions[net] = own
     warnings.warn(
         f"The model works in {_name(own)}: its input is converted from {_name(x.dtype)}, and its logits are converted "

@@ -81,7 +81,7 @@ def nonlinearity(
             x, end = victim.lift(points.x), victim.lift(perturbed[start : start + len(points.y)].to(points.x))
             start += len(points.y)
             f, along = directional_derivative(victim, x, end - x, seed)
-            with untouched(victim, seed=seed):
+            with untouched(victim, seed=seed), torch.no_grad():
                 change = mean_logits(victim, end) - f
             q = (change - along).norm(dim=1) / along.norm(dim=1)
             # Two passes of a stochastic victim may differ even at the same point; that is not non-linearity.
@@ -96,7 +96,7 @@ def directional_derivative(
     """f(x) and J d, each row along its own direction; rows are independent, so that one tangent serves all of them."""
     f = partial(mean_logits, victim)
     try:
-        with untouched(victim, seed=seed), warnings.catch_warnings():
+        with untouched(victim, seed=seed), torch.no_grad(), warnings.catch_warnings():
             # At the first use of forward mode, torch compiles its own rules in a way that it has deprecated.
             warnings.filterwarnings("ignore", "`torch.jit.script", DeprecationWarning)
             out, along = jvp(f, (x,), (d,))[:2]

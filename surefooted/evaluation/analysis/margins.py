@@ -43,7 +43,7 @@ def decision_margin(
     parts = []
     with channels_last(victim), torch.no_grad():
         for points in in_batches(victim, images, batch):
-            with untouched(victim, seed=seed):
+            with untouched(victim, seed=seed), torch.no_grad():
                 parts.append(logit_margin(mean_logits(victim, victim.lift(points.x)), points.y))
     return torch.cat(parts)
 

@@ -39,7 +39,7 @@ def check_classifier(model: nn.Module, points: Points, classes: int) -> None:
     """
     x = points.x[:SANITY_CHECK_IMAGES]
     check_pixels(points.x)
-    with torch.no_grad(), untouched(as_victim(model)):
+    with untouched(as_victim(model)), torch.no_grad():
         out, fault = _call(model, x)
         single, fault_single = _call(model, x[:1])
     if fault is not None and fault_single is None:

@@ -80,7 +80,7 @@ def sanity_check(model: nn.Module | Victim, points: Points, *, seed: int = 0) ->
         loss_gradient, margin_gradient = (_gradient(victim, x, score) for score in (cross_entropy(), cw_margin()))
     mode = 0.0
     if training:
-        with torch.no_grad(), untouched(victim, "train", seed):
+        with untouched(victim, "train", seed), torch.no_grad():
             mode = _relative_difference(victim(x), first)
     loss_size, margin_size = (g.flatten(1).abs().amax(1) for g in (loss_gradient, margin_gradient))
     finite = loss_size.isfinite() & margin_size.isfinite()
