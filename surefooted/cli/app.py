@@ -23,7 +23,7 @@ from typer.core import TyperCommand
 from surefooted import __version__
 from surefooted.cli.options import UnknownOptionError
 from surefooted.components.component import CallError
-from surefooted.core.streams import documents, prepare_streams, reserve_stdout, visible
+from surefooted.core.streams import prepare_streams, print_document, reserve_stdout, visible
 from surefooted.errors import ArgumentError, SurefootedError
 
 app = typer.Typer(
@@ -184,6 +184,6 @@ def _root(
 def _fail(message: str, as_json: bool, code: int = 2) -> NoReturn:
     with suppress(OSError):  # nobody may be there to read it
         if as_json:
-            print(json.dumps({"error": message}), file=documents(), flush=True)
+            print_document(json.dumps({"error": message}))
         print(f"surefooted: {visible(message)}", file=sys.stderr, flush=True)
     raise SystemExit(code) from None

@@ -163,7 +163,7 @@ def component(function: Callable[_P, _T]) -> Callable[_P, _T]:
         scaled(scale=0.5)
         >>> scaled(scael=2)
         Traceback (most recent call last):
-        surefooted.errors.ArgumentError: scaled has no argument 'scael'. Did you mean 'scale'?
+        surefooted.components.component.CallError: scaled has no argument 'scael'. Did you mean 'scale'?
     """
     signature = inspect.signature(function)
     # Positional-only arguments (image shape, number of classes) say what the component is made for, not how: they are

@@ -68,7 +68,7 @@ def transliterate(error: UnicodeError) -> tuple[str, int]:
 
 
 def reserve_stdout() -> None:
-    """Keep standard output for ``documents``: what anything else prints from now on goes to standard error.
+    """Keep standard output for ``print_document``: what anything else prints from now on goes to standard error.
 
     That holds for print statements of a user's model, for libraries written in C and for child processes, until the
     process ends.
@@ -80,6 +80,11 @@ def reserve_stdout() -> None:
     sys.stdout = sys.stderr
 
 
-def documents() -> TextIO:
-    """The stream for documents that programs read."""
-    return _documents or sys.stdout
+def print_document(text: str) -> None:
+    """Print a document that a program reads on standard output, also where that is reserved.
+
+    Example:
+        >>> print_document("{}")
+        {}
+    """
+    print(text, file=_documents or sys.stdout, flush=True)

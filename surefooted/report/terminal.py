@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from surefooted.core.files import as_input_error, write_file
-from surefooted.core.streams import documents, visible
+from surefooted.core.streams import print_document, visible
 from surefooted.errors import StoreError
 
 __all__ = [
@@ -88,8 +88,7 @@ def print_json(document: Any) -> None:
          "ece": null
         }
     """
-    text = json.dumps(_json_value(document), indent=1, allow_nan=False, default=str)
-    print(text, file=documents(), flush=True)
+    print_document(json.dumps(_json_value(document), indent=1, allow_nan=False, default=str))
 
 
 def format_value(value: Any) -> str:

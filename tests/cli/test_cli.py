@@ -193,8 +193,18 @@ def test_data_parallel_training_from_the_command_line(document, tmp_path):
     """Two processes, one store: only the first writes, and nobody waits for the lock."""
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "d.npz", x_train=rng.integers(0, 256, (90, 4, 4), dtype=np.uint8), y_train=np.arange(90) % 3)
-    words = ["train", "ls", "--data", "npz", "--data.path", tmp_path / "d.npz", *QUICK]
-    words[words.index("256")] = "20"
+    words = [
+        "train",
+        "ls",
+        "--data",
+        "npz",
+        "--data.path",
+        tmp_path / "d.npz",
+        *QUICK[:-4],
+        "--recipe.batch",
+        "20",
+        *QUICK[-2:],
+    ]
     spread = document(*words, "--devices", "2", "--store", tmp_path / "two")
     alone = document(*words, "--store", tmp_path / "one")
     assert spread["key"] == alone["key"]
