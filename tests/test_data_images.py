@@ -9,7 +9,7 @@ from tiny_sets import HubSplit, fake_hub
 
 from surefooted import data
 from surefooted.data.decode import common_shape, decode_image, encoding
-from surefooted.errors import DataError
+from surefooted.errors import DataError, DataNotice
 
 
 def in_folder(files, tmp_path, monkeypatch):
@@ -49,12 +49,14 @@ def test_an_image_alone_has_its_own_pixels_and_channels(name):
     assert np.array_equal(decode_image(name, odd.data, channels), as_channels(odd.pixels, channels))
 
 
+@pytest.mark.filterwarnings("ignore:.*one class only")
 @sources
 @pytest.mark.parametrize("grey", [True, False])
 def test_a_set_of_odd_images_has_their_pixels(source, grey, tmp_path, monkeypatch):
     """A set that is all grey has one channel; grey images in a set of colour have three equal channels."""
     files = [odd for odd in READABLE.values() if odd.pixels.ndim == 2 or not grey]
-    table = source([odd.data for odd in files], tmp_path, monkeypatch)().train
+    with pytest.warns(DataNotice, match="Transparent pixels of .* are composited on white"):
+        table = source([odd.data for odd in files], tmp_path, monkeypatch)().train
     channels = 1 if grey else 3
     expected = np.stack([as_channels(odd.pixels, channels) for odd in files])
     assert len(files) >= 10 and np.array_equal(table.x[table.rows.argsort()].numpy(), expected)
@@ -88,6 +90,7 @@ def test_a_jpeg_of_several_pictures_is_a_jpeg():
     assert encoding(READABLE["jpeg of several pictures"].data) == "JPEG q75"
 
 
+@pytest.mark.filterwarnings("ignore:.*one class only")
 def test_grey_test_images_of_a_set_in_colour_become_colour(tmp_path):
     grey, colour = READABLE["grey, 8 bits"], READABLE["bmp, colour"]
     for part, odd in (("train", colour), ("test", grey)):

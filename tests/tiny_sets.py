@@ -103,7 +103,7 @@ class HubSplit:
         return self
 
     def with_format(self, kind):
-        return {"label": list(self.labels)}
+        return self if kind is None else {"label": list(self.labels)}
 
     def __len__(self):
         return len(self.pictures)

@@ -1,5 +1,6 @@
 """Data sets: every source gives ``Splits`` of training, validation and test images."""
 
+from surefooted.data.arrays import arrays as arrays  # no component: no name finds arrays again
 from surefooted.data.digits import digits
 from surefooted.data.folder import folder
 from surefooted.data.hub import hub

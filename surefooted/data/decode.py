@@ -21,9 +21,10 @@ DECODER = f"2, Pillow {PIL.__version__}"
 
 IMAGE_RULES = """Image files are PNG, JPEG, WebP or BMP with up to 8 bits per channel, recognised by their content and
 decoded by Pillow. The EXIF orientation is applied, as Hugging Face ``datasets`` does. Transparent pixels are composited
-on white. Palettes and CMYK become RGB; colour profiles (ICC) and gamma are ignored. If all images of a set are grey,
-they have one channel, otherwise all have three. Of a JPEG file with several pictures, the first is read. Files with 16
-bits per channel, animations, other formats, broken files and images of different sizes are refused."""
+on white; a warning counts such images when they are first decoded. Palettes and CMYK become RGB; colour profiles (ICC)
+and gamma are ignored. If all images of a set are grey, they have one channel, otherwise all have three. Of a JPEG file
+with several pictures, the first is read. Files with 16 bits per channel, animations, other formats, broken files and
+images of different sizes are refused."""
 
 IMAGE_SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib")
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
@@ -116,6 +117,17 @@ def decode_image(where: str, data: bytes, channels: int) -> np.ndarray:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return array.reshape(*array.shape[:2], channels).transpose(2, 0, 1)
+
+
+def has_transparent_pixels(where: str, data: bytes) -> bool:
+    """Whether an image has pixels that are not opaque, whose colour depends on the background.
+
+    Args:
+        where: place of the image, for messages.
+        data: content of the image file.
+    """
+    with open_image(where, data) as image:
+        return image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
 
 
 def encoding(data: bytes) -> str:
