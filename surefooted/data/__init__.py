@@ -8,6 +8,7 @@ from surefooted.data.named import cifar10, cifar100, fashion_mnist, mnist, svhn
 from surefooted.data.npz import npz
 from surefooted.data.parquet import parquet
 from surefooted.data.plane import plane
+from surefooted.data.table import table
 
 __all__ = [
     "cifar10",
@@ -21,4 +22,5 @@ __all__ = [
     "parquet",
     "plane",
     "svhn",
+    "table",
 ]

@@ -102,6 +102,7 @@ def as_splits(data: Any) -> Splits:
         ArgumentError: if it is nothing of the kind.
 
     Example:
+        >>> import torch
         >>> as_splits((torch.rand(6, 1, 8, 8), torch.arange(6) % 2))
         Splits('arrays', train=0, validation=0, test=6)
     """
@@ -125,6 +126,7 @@ def as_images(images: Any) -> Any:
     What is neither a data set nor in memory is returned as it is; it is checked where it is used.
 
     Example:
+        >>> import torch
         >>> len(as_images((torch.rand(6, 1, 8, 8), torch.arange(6) % 2)))
         6
     """
@@ -165,7 +167,7 @@ def _split_tables(
     test = tables["test"]
     train = tables.get("train") or ImageTable(test.x[:0], test.y[:0])
     scale = 255.0 if test.x.dtype == np.uint8 else 1.0
-    source = ImageSource(train, tables.get("validation"), test, classes, scale, in_memory=True)
+    source = ImageSource(train, tables.get("validation"), test, classes, scale, test_as_given=True)
     held_out = validation if len(train.y) and not source.validation else 0.0
     options = SplitOptions(VALIDATION_SHARE if source.validation else held_out, split_seed, 0, 0)
     splits = split_source(source, options, name="arrays", title=title)

@@ -36,7 +36,7 @@ def read_loader(data: Dataset[Any] | DataLoader[Any]) -> tuple[np.ndarray, np.nd
     Example:
         >>> from torch.utils.data import DataLoader, TensorDataset
         >>> data = TensorDataset(torch.rand(5, 1, 8, 8), torch.arange(5))
-        >>> x, y, names = read_loader(DataLoader(data, batch_size=2, shuffle=True))
+        >>> x, y, names = read_loader(DataLoader(data, batch_size=2))
         >>> x.shape, y.tolist(), names
         ((5, 1, 8, 8), [0, 1, 2, 3, 4], ())
     """
