@@ -44,9 +44,10 @@ def folder(
 
     Classes are the folders in ``train`` in alphabetical order; images are in the order of their file names. Images in
     folders below a class belong to that class. Validation images are in ``validation``, ``valid``, ``val`` or ``dev``;
-    if there is no folder ``test``, ``testing`` or ``eval``, they are the test split, as in ImageNet. A warning names
-    what is not read. Names that begin with a dot and files of operating systems (``Thumbs.db``) are ignored. Links out
-    of the folder are refused. Images of several sizes are brought to one by ``resize`` and ``crop``. Decoded images are cached in SUREFOOTED_CACHE (~/.cache/surefooted).
+    if there is no folder ``test``, ``testing`` or ``eval``, they are the test split, as in ImageNet. Images of several
+    sizes are brought to one by ``resize`` and ``crop``. A warning names what is not read. Names that begin with a dot
+    and files of operating systems (``Thumbs.db``) are ignored. Links out of the folder are refused. Decoded images are
+    cached in SUREFOOTED_CACHE (~/.cache/surefooted).
 
     Args:
         path: the folder; a relative path is tried here first, then under the data root.
