@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from surefooted.core.interval import Interval as Interval
     from surefooted.core.types import Forward as Forward, Points as Points, Score as Score
     from surefooted.data import (
+        arrays as arrays,
         cifar10 as cifar10,
         cifar100 as cifar100,
         corruptions as corruptions,
@@ -89,7 +90,7 @@ _NAMES = {
     "surefooted.core.types": ["Forward", "Points", "Score"],
     "surefooted.data": [
         *("cifar10", "cifar100", "digits", "fashion_mnist", "mnist", "plane", "svhn"),
-        *("folder", "hub", "npz", "parquet"),
+        *("arrays", "folder", "hub", "npz", "parquet"),
     ],
     "surefooted.errors": [
         *("SurefootedError", "InputError", "ArgumentError", "DataError", "ModelError", "StoreError"),

@@ -13,7 +13,7 @@ from surefooted.attacks.tracker import AttackResult
 from surefooted.components.component import Spec
 from surefooted.components.describe import non_default
 from surefooted.components.spec import build, parse_spec
-from surefooted.core.types import Points
+from surefooted.data.arrays import as_images
 from surefooted.data.images import Images, Splits
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.metrics.measuring import measure
@@ -112,7 +112,7 @@ def train(
 def attack(
     name: str | Attack,
     model: nn.Module | Victim,
-    images: Images | Points,
+    images: Any,
     *,
     seed: int = 0,
     batch: int = 512,
@@ -123,7 +123,8 @@ def attack(
     Args:
         name: name of an attack, or an attack such as ``sf.attacks.pgd(eps=0.1)``.
         model: maps pixels in [0, 1] to logits.
-        images: the images to attack, with their labels.
+        images: the images to attack, with their labels: a split of a data set, a data set (its test split), points,
+            ``(x, y)``, or other data in memory as ``sf.arrays`` takes them.
         seed: of the attack's random draws.
         batch: number of images per forward pass; results do not depend on it.
         arguments: arguments of the attack, if it is given by name.
@@ -148,5 +149,6 @@ def attack(
             f"{name.spec} is built already; pass {', '.join(arguments)} to its function, or give the attack by name."
         )
     built: Attack = name if isinstance(name, Attack) else build("attack", {name: arguments} if arguments else name)
-    points = images.points() if isinstance(images, Images) else images
+    given = as_images(images)
+    points = given.points() if isinstance(given, Images) else given
     return built(model, points, seed=seed, batch=batch)

@@ -22,6 +22,7 @@ from tiny_sets import (
     write_npz,
     write_parquet,
     write_parquet_set,
+    write_table,
 )
 
 from surefooted import data
@@ -56,6 +57,8 @@ def source(request, tmp_path, monkeypatch):
         path = write_folder(root / "tiny", train, test)
     elif name == "npz":
         path = write_npz(root / "tiny.npz", train, test)
+    elif name == "table":
+        path = write_table(root / "tiny", train, test)
     elif name == "hub":
         fake_hub(monkeypatch, lambda *_, **__: {"train": HubSplit(*train), "test": HubSplit(*test)})
         path = "someone/tiny"

@@ -305,7 +305,7 @@ def test_arrays_mean_the_same_however_they_are_stored(tmp_path, change):
         ({"y_train": np.array(CLASSES)[np.arange(20) % 3]}, "np.unique"),
         ({"x_train": np.zeros((20, 5, 6), np.uint16)}, "uint16; expected uint8.*Divide by the largest possible value"),
         ({"x_train": np.zeros((20, 5, 6), bool)}, "bool; expected uint8"),
-        ({"x_train": np.full((20, 5, 6), 1.0000001)}, r"from 1\.0000001 to 1\.0000001"),
+        ({"x_train": np.full((20, 5, 6), 1.00001)}, r"from 1\.00001 to 1\.00001"),
         ({"x_train": np.float32(1)}, "no images, y_train 20 labels"),
         ({"x_val": np.zeros((2, 5, 6), np.uint8)}, "no array 'y_val'; it has x_train, y_train, x_val"),
     ],
@@ -319,6 +319,29 @@ def test_an_archive_with_other_names_says_which(tmp_path):
     np.savez(tmp_path / "a.npz", train_images=np.zeros(3), train_labels=np.zeros(3))
     with pytest.raises(DataError, match="no array 'x_train'; it has train_images, train_labels"):
         data.npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("scaled", [lambda x: x // 128, lambda x: x / 255 / 255])
+def test_pixels_that_look_scaled_twice_are_told(scaled, tmp_path):
+    file = archive(tmp_path, x_train=scaled(drawn(20, 0)[0]), y_train=np.arange(20) % 3)
+    told(lambda: data.npz(file), "Pixels of x_train range from 0 to .*almost black, as if they were scaled twice")
+
+
+def test_a_single_class_is_told(tmp_path):
+    x = drawn(20, 0)[0]
+    told(lambda: data.npz(archive(tmp_path, x_train=x, y_train=np.zeros(20, int))), "one class only, '0'")
+
+
+def test_transparent_images_are_counted_when_they_are_decoded(tmp_path):
+    """An alpha channel that is opaque everywhere is not told of."""
+    rgba = np.full((12, 4, 4, 4), 255, np.uint8)
+    rgba[[2, 5, 7], 0, 0, 3] = 254
+    for row, image in enumerate(rgba):
+        file = tmp_path / "set" / "train" / CLASSES[row % 3] / f"{row:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png(image))
+    told(lambda: data.folder(tmp_path / "set"), r"of 3 images \(of 12\) are composited on white")
+    told(lambda: data.folder(tmp_path / "set"))
 
 
 # The Hub

@@ -100,8 +100,9 @@ def audit(
     Args:
         model: any module from pixels in [0, 1] to logits; ``module:function``, a ``.pt2`` or ``.onnx`` file,
             ``timm:NAME`` or ``transformers:NAME``; or a network of the store (a task or a weights file).
-        data: a data set by name, ``{name: arguments}``, or what the functions of ``surefooted.data`` return. By default
-            the one that a Surefooted network was trained on.
+        data: a data set by name, ``{name: arguments}``, what the functions of ``surefooted.data`` return, ``(x, y)``,
+            or other data in memory as ``sf.arrays`` takes them. By default the one that a Surefooted network was
+            trained on.
         options: what to compute; see ``AuditOptions``.
         store: where artifacts are kept; the default store if omitted.
         runtime: device to run on; by default a GPU if there is one, and for a module the device that it is on.

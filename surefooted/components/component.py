@@ -173,6 +173,10 @@ def component(function: Callable[_P, _T]) -> Callable[_P, _T]:
     versions = inspect.unwrap(function).__globals__.get("VERSION", 1)
     version = versions.get(function.__name__, 1) if isinstance(versions, dict) else versions
 
+    # Arguments that came after results were stored stay out of the spec at their defaults, so that keys stay.
+    added = inspect.unwrap(function).__globals__.get("ADDED", ())
+    defaults = {name: signature.parameters[name].default for name in added if name in signature.parameters}
+
     @functools.wraps(function)
     def with_spec(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         made = function(*args, **kwargs)
@@ -180,6 +184,7 @@ def component(function: Callable[_P, _T]) -> Callable[_P, _T]:
         bound.apply_defaults()
         if isinstance(made, Component) or callable(made):  # not the plain number that a metric returns
             arguments = {name: to_plain(value) for name, value in bound.arguments.items() if name in options}
+            arguments = {k: v for k, v in arguments.items() if k not in defaults or v != defaults[k]}
             now = version(arguments) if callable(version) else version
             object.__setattr__(made, "spec", Spec(function.__name__, arguments, now))
         return made

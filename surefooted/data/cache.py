@@ -5,17 +5,30 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
 
-from surefooted.data.decode import DECODER, Encoded, common_shape, decode_image, progress_bar
+from surefooted.data.decode import (
+    AS_STORED,
+    DECODER,
+    Encoded,
+    Framing,
+    common_shape,
+    decode_image,
+    has_transparent_pixels,
+    progress_bar,
+)
 from surefooted.data.paths import cache_root
+from surefooted.errors import DataNotice
 
 
-def decode_cached(images: Callable[[], Iterator[Encoded]], count: int, key: str, title: str) -> np.ndarray:
+def decode_cached(
+    images: Callable[[], Iterator[Encoded]], count: int, key: str, title: str, framing: Framing = AS_STORED
+) -> np.ndarray:
     """Load pixels from the cache, or decode them and add them to the cache.
 
     Args:
@@ -23,19 +36,37 @@ def decode_cached(images: Callable[[], Iterator[Encoded]], count: int, key: str,
         count: number of images.
         key: key of the encoded images, from ``cache_key``.
         title: name of the images for the progress bar.
+        framing: how they are resized and cropped.
 
     Returns:
         Pixels (N, C, H, W), uint8.
     """
+    if framing != AS_STORED:
+        key = cache_key([key.encode(), repr(framing).encode()])
     path = cache_root() / f"{key}.npy"
     if (cached := _read_entry(path, count)) is not None:
         return cached
-    channels, height, width = common_shape(images())
+    transparent: list[str] = []
+
+    def checked() -> Iterator[Encoded]:
+        for where, data in images():
+            if has_transparent_pixels(where, data):
+                transparent.append(where)
+            yield where, data
+
+    channels, height, width = common_shape(checked(), framing)
+    if transparent:
+        warnings.warn(
+            f"Transparent pixels of {len(transparent)} images (of {count}) are composited on white; the first is "
+            f"{transparent[0]}.",
+            DataNotice,
+            stacklevel=2,
+        )
 
     def arrays() -> Iterator[np.ndarray]:
         with progress_bar(f"Decoding {title}", count) as advance:
             for where, data in images():
-                yield decode_image(where, data, channels)
+                yield decode_image(where, data, channels, framing)
                 advance()
 
     try:

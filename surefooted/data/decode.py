@@ -7,6 +7,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar
 
@@ -21,9 +22,10 @@ DECODER = f"2, Pillow {PIL.__version__}"
 
 IMAGE_RULES = """Image files are PNG, JPEG, WebP or BMP with up to 8 bits per channel, recognised by their content and
 decoded by Pillow. The EXIF orientation is applied, as Hugging Face ``datasets`` does. Transparent pixels are composited
-on white. Palettes and CMYK become RGB; colour profiles (ICC) and gamma are ignored. If all images of a set are grey,
-they have one channel, otherwise all have three. Of a JPEG file with several pictures, the first is read. Files with 16
-bits per channel, animations, other formats, broken files and images of different sizes are refused."""
+on white; a warning counts such images when they are first decoded. Palettes and CMYK become RGB; colour profiles (ICC)
+and gamma are ignored. If all images of a set are grey, they have one channel, otherwise all have three. Of a JPEG file
+with several pictures, the first is read. Files with 16 bits per channel, animations, other formats, broken files and
+images of different sizes are refused."""
 
 IMAGE_SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib")
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
@@ -54,6 +56,52 @@ _PATIENCE = 1.0  # seconds before the progress bar appears
 
 Encoded = tuple[str, bytes]  # place of the image, for messages, and content of the image file
 
+
+@dataclass(frozen=True)
+class Framing:
+    """How images are brought to one size, as ``Resize(resize)`` and ``CenterCrop(crop)`` of torchvision do.
+
+    Attributes:
+        resize: length of the shorter side in pixels; 0 keeps the size. Images are scaled by Pillow's bilinear
+            interpolation on 8 bits, with anti-aliasing; the longer side is rounded down.
+        crop: side of the square that is cut from the centre; 0 for none.
+
+    Example:
+        >>> Framing(resize=256, crop=224).resized((500, 375)), Framing(resize=256, crop=224).framed((500, 375))
+        ((341, 256), (224, 224))
+    """
+
+    resize: int = 0
+    crop: int = 0
+
+    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of an image of a size after it is resized."""
+        short = min(size)
+        width, height = (int(self.resize * side / short) if side > short else self.resize for side in size)
+        return (width, height) if self.resize else size
+
+    def framed(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height after it is cropped too."""
+        return (self.crop, self.crop) if self.crop else self.resized(size)
+
+    def apply(self, image: Image.Image, where: str) -> Image.Image:
+        """Resize and crop an image of mode L or RGB."""
+        if self.resize and self.resized(image.size) != image.size:
+            image = image.resize(self.resized(image.size), Image.Resampling.BILINEAR)
+        if self.crop:
+            width, height = image.size
+            if min(width, height) < self.crop:
+                raise DataError(
+                    f"{where}: has {width}×{height} pixels; too small for `data.crop={self.crop}`. Decrease it, or set "
+                    f"`data.resize={self.crop}`."
+                )
+            left, top = round((width - self.crop) / 2), round((height - self.crop) / 2)
+            image = image.crop((left, top, left + self.crop, top + self.crop))
+        return image
+
+
+AS_STORED = Framing()
+
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
@@ -76,8 +124,12 @@ def states_image_rules(function: _Function) -> _Function:
     return function
 
 
-def common_shape(images: Iterable[Encoded]) -> tuple[int, int, int]:
+def common_shape(images: Iterable[Encoded], framing: Framing = AS_STORED) -> tuple[int, int, int]:
     """Channels, height and width of all images: 1 channel if all are grey, otherwise 3.
+
+    Args:
+        images: place and content of each image file.
+        framing: how images are brought to one size.
 
     Raises:
         DataError: there are no images, one cannot be decoded, or sizes differ.
@@ -85,13 +137,14 @@ def common_shape(images: Iterable[Encoded]) -> tuple[int, int, int]:
     first, size, channels = "", None, 1
     for where, data in images:
         with open_image(where, data) as image:
-            found = _upright_size(image, data)
+            found = framing.framed(_upright_size(image, data))
             if size is None:
                 first, size = where, found
             if found != size:
+                hint = ", or set `data.crop`" if framing.resize else ""
                 raise DataError(
                     f"Images differ in size (width × height): {first} has {size[0]}×{size[1]}, "
-                    f"{where} has {found[0]}×{found[1]}. Resize them to one size."
+                    f"{where} has {found[0]}×{found[1]}. Resize them to one size{hint}."
                 )
             if image.mode not in _GREY_MODES:
                 channels = 3
@@ -100,13 +153,14 @@ def common_shape(images: Iterable[Encoded]) -> tuple[int, int, int]:
     return channels, size[1], size[0]
 
 
-def decode_image(where: str, data: bytes, channels: int) -> np.ndarray:
+def decode_image(where: str, data: bytes, channels: int, framing: Framing = AS_STORED) -> np.ndarray:
     """Pixels (C, H, W) of an image, uint8, as ``IMAGE_RULES`` says.
 
     Args:
         where: place of the image, for messages.
         data: content of the image file.
         channels: 1 for grey, 3 for RGB.
+        framing: how it is resized and cropped.
     """
     with open_image(where, data) as image:
         if _orientation(image, data) != 1:
@@ -114,8 +168,19 @@ def decode_image(where: str, data: bytes, channels: int) -> np.ndarray:
         if image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+        array = np.asarray(framing.apply(image.convert("L" if channels == 1 else "RGB"), where))
     return array.reshape(*array.shape[:2], channels).transpose(2, 0, 1)
+
+
+def has_transparent_pixels(where: str, data: bytes) -> bool:
+    """Whether an image has pixels that are not opaque, whose colour depends on the background.
+
+    Args:
+        where: place of the image, for messages.
+        data: content of the image file.
+    """
+    with open_image(where, data) as image:
+        return image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
 
 
 def encoding(data: bytes) -> str:

@@ -11,13 +11,15 @@ import numpy as np
 
 from surefooted.components.component import Share, Whole, component
 from surefooted.data.cache import cache_key, decode_cached
-from surefooted.data.decode import IMAGE_SUFFIXES, Encoded, states_image_rules
+from surefooted.data.decode import IMAGE_SUFFIXES, Encoded, Framing, states_image_rules
 from surefooted.data.images import Splits
 from surefooted.data.parts import group_parts, is_ignored, make_source, report_overlap, report_unread
 from surefooted.data.paths import directory, locate, path_within
 from surefooted.data.split import ImageTable, SplitOptions, split_source
 from surefooted.errors import DataError, DataNotice
 
+# Arguments that results were stored without; see ``component``.
+ADDED = ("resize", "crop")
 # Images of formats that are not read: their loss would change the data set.
 _OTHER_SUFFIXES = (
     *(".gif", ".tif", ".tiff", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".heif", ".mpo"),
@@ -30,6 +32,8 @@ _OTHER_SUFFIXES = (
 def folder(
     path: str | Path,
     *,
+    resize: Whole = 0,
+    crop: Whole = 0,
     test: Share = 0.25,
     validation: Share = 0.1,
     split_seed: Whole = 0,
@@ -40,12 +44,16 @@ def folder(
 
     Classes are the folders in ``train`` in alphabetical order; images are in the order of their file names. Images in
     folders below a class belong to that class. Validation images are in ``validation``, ``valid``, ``val`` or ``dev``;
-    if there is no folder ``test``, ``testing`` or ``eval``, they are the test split, as in ImageNet. A warning names
-    what is not read. Names that begin with a dot and files of operating systems (``Thumbs.db``) are ignored. Links out
-    of the folder are refused. Decoded images are cached in SUREFOOTED_CACHE (~/.cache/surefooted).
+    if there is no folder ``test``, ``testing`` or ``eval``, they are the test split, as in ImageNet. Images of several
+    sizes are brought to one by ``resize`` and ``crop``. A warning names what is not read. Names that begin with a dot
+    and files of operating systems (``Thumbs.db``) are ignored. Links out of the folder are refused. Decoded images are
+    cached in SUREFOOTED_CACHE (~/.cache/surefooted).
 
     Args:
         path: the folder; a relative path is tried here first, then under the data root.
+        resize: length of the shorter side in pixels, to which images are scaled (Pillow's bilinear interpolation, with
+            anti-aliasing); 0 keeps their size.
+        crop: side of the square that is cut from their centre, such as 224 after ``resize=256``; 0 for none.
         test: share of the training images held out for testing, if there are no test and no validation images.
         validation: share of the training images held out, if there are no validation images beside test images; 0 for
             none.
@@ -85,7 +93,9 @@ def folder(
     train = root / parts["train"]
     classes = tuple(sorted(class_folders(train, root)))
     _check_names(classes, train)
-    tables = {part: _read_table(root / name, root, classes, part) for part, name in parts.items()}
+    tables = {
+        part: _read_table(root / name, root, classes, part, Framing(resize, crop)) for part, name in parts.items()
+    }
     name = root.resolve().name
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
     source = report_overlap(make_source(tables, classes, name=name), name)
@@ -182,7 +192,7 @@ def _check_names(classes: tuple[str, ...], train: Path) -> None:
         )
 
 
-def _read_table(folder: Path, root: Path, classes: tuple[str, ...], part: str) -> ImageTable:
+def _read_table(folder: Path, root: Path, classes: tuple[str, ...], part: str, framing: Framing) -> ImageTable:
     unknown = sorted(class_folders(folder, root) - set(classes))
     if unknown:
         raise DataError(
@@ -202,4 +212,4 @@ def _read_table(folder: Path, root: Path, classes: tuple[str, ...], part: str) -
         return ((str(file), read_file(file)) for file in files)
 
     key = cache_key(data for _, data in images())
-    return ImageTable(decode_cached(images, len(files), key, str(folder)), np.array(labels, np.int64))
+    return ImageTable(decode_cached(images, len(files), key, str(folder), framing), np.array(labels, np.int64))

@@ -91,6 +91,36 @@ def hub(
     return split_source(source, options, name=name, title=name)
 
 
+def read_hub_split(split: Any, title: str) -> tuple[ImageTable, tuple[str, ...]]:
+    """Read a ``Dataset`` of Hugging Face that is in memory: its one column of images and its one column of labels.
+
+    Args:
+        split: the data set. A format or a transform set on it does not apply: its image files are read.
+        title: name of the data, for messages.
+
+    Returns:
+        The table, and the names of the classes; none if the labels are plain numbers.
+
+    Raises:
+        DataError: there is not one such column each, or an image cannot be used.
+    """
+    kinds = {column: type(kind).__name__ for column, kind in (split.features or {}).items()}
+    dtypes = {column: str(getattr(kind, "dtype", "")) for column, kind in (split.features or {}).items()}
+    images = [column for column, kind in kinds.items() if kind == "Image"]
+    labels = [column for column in kinds if getattr(split.features[column], "names", None)]
+    labels = labels or [column for column, dtype in dtypes.items() if dtype.startswith(("int", "uint"))]
+    if len(images) != 1 or len(labels) != 1 or not hasattr(split, "__len__"):
+        columns = ", ".join(f"{column} ({kind})" for column, kind in kinds.items()) or "not known"
+        raise DataError(
+            f"{title}: expected a Dataset in memory with one column of Image and one of ClassLabel; the columns are "
+            f"{columns}. Keep these two with `dataset.select_columns`."
+        )
+    (image,), (label,) = images, labels
+    names = tuple(getattr(split.features[label], "names", None) or ())
+    report_unread([c for c in kinds if c not in (image, label)], title, f"Read are {image!r} and {label!r}.")
+    return _read_table(split.with_format(None), image, label, title, _file_roots("")), names
+
+
 def _load(name: str, config: str, revision: str) -> Any:
     try:
         import datasets
@@ -130,7 +160,7 @@ def _file_roots(name: str) -> list[Path]:
     from datasets import config
 
     places = [
-        name if Path(name).is_dir() else None,
+        name if name and Path(name).is_dir() else None,
         *(config.HF_CACHE_HOME, config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH),
         *(config.EXTRACTED_DATASETS_PATH, os.environ.get("HF_HUB_CACHE")),
     ]

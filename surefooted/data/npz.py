@@ -5,7 +5,6 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -13,17 +12,16 @@ from surefooted.components.component import Share, Whole, component
 from surefooted.data.images import Splits
 from surefooted.data.parts import group_parts, make_source, report_overlap, report_unread
 from surefooted.data.paths import locate
-from surefooted.data.split import ImageTable, SplitOptions, class_numbers, split_source
-from surefooted.errors import ArgumentError, DataError
-
-_CHANNELS = (1, 3)
+from surefooted.data.split import SplitOptions, class_numbers, split_source
+from surefooted.data.tables import Layout, image_table
+from surefooted.errors import DataError
 
 
 @component
 def npz(
     path: str | Path,
     *,
-    layout: Literal["auto", "nhwc", "nchw"] = "auto",
+    layout: Layout = "auto",
     test: Share = 0.25,
     validation: Share = 0.1,
     split_seed: Whole = 0,
@@ -65,7 +63,10 @@ def npz(
     """
     file = locate(path)
     arrays, parts = _read_arrays(file)
-    tables = {part: _read_table(arrays, name, layout) for part, name in parts.items()}
+    tables = {}
+    for part, name in parts.items():
+        names = f"x_{name}", f"y_{name}"
+        tables[part] = image_table(arrays[names[0]], arrays[names[1]], names, layout, "data.layout")
     classes = _class_names(arrays, [table.y for table in tables.values()])
     scale = 255.0 if tables["train"].x.dtype == np.uint8 else 1.0
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
@@ -95,66 +96,6 @@ def _read_arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         raise DataError(
             f"{str(file)!r} cannot be read as a NumPy archive ({error}). Write it with np.savez, without objects."
         ) from None
-
-
-def _read_table(arrays: dict[str, np.ndarray], part: str, layout: str) -> ImageTable:
-    x_name, y_name = f"x_{part}", f"y_{part}"
-    x, y = arrays[x_name], arrays[y_name]
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1 or y.dtype.kind not in "iu":
-        raise DataError(f"{y_name} is {y.dtype} {y.shape}; expected class indices (N,). {_label_cure(y)}")
-    if x.shape[:1] != y.shape:
-        images = len(x) if x.ndim else "no"
-        raise DataError(f"{x_name} has {images} images, {y_name} {len(y)} labels; expected one label per image.")
-    if len(y) == 0:
-        raise DataError(f"{x_name} is empty; expected at least one image.")
-    pixels = _channels_first(x, layout, x_name)
-    return ImageTable(np.ascontiguousarray(_check_values(pixels, x_name)), y.astype(np.int64))
-
-
-def _label_cure(y: np.ndarray) -> str:
-    """How to make class indices of other labels."""
-    if y.ndim == 2:
-        return "Convert one-hot labels with y.argmax(1)."
-    if y.dtype.kind in "US":
-        return "Number the names with classes, y = np.unique(y, return_inverse=True), and store both."
-    return "Convert whole numbers with y.astype(int)."
-
-
-def _channels_first(x: np.ndarray, layout: str, name: str) -> np.ndarray:
-    if x.ndim == 3:
-        return x[:, None]
-    if x.ndim != 4:
-        raise DataError(f"{name} is {x.shape}; expected (N, H, W), (N, H, W, C) or (N, C, H, W).")
-    if layout == "auto":
-        last, second = x.shape[3] in _CHANNELS, x.shape[1] in _CHANNELS
-        if last == second:
-            raise ArgumentError(
-                f"{name} is {x.shape}: {'two axes have' if last else 'no axis has'} length 1 or 3, so the channels are "
-                "ambiguous. Set `data.layout=nhwc` or `data.layout=nchw`."
-            )
-        layout = "nhwc" if last else "nchw"
-    return x.transpose(0, 3, 1, 2) if layout == "nhwc" else x
-
-
-def _check_values(x: np.ndarray, name: str) -> np.ndarray:
-    """Pixels as uint8 from 0 to 255 or float32 from 0 to 1."""
-    if x.dtype == np.uint8:
-        return x
-    if not np.issubdtype(x.dtype, np.floating):
-        raise DataError(
-            f"{name} is {x.dtype}; expected uint8 from 0 to 255 or floats from 0 to 1. Divide by the largest possible "
-            "value, or convert with x.astype(np.uint8) if it is 255."
-        )
-    bad = np.flatnonzero(~np.isfinite(x).all((1, 2, 3)))
-    if len(bad):
-        raise DataError(f"{name} has NaN or infinity in {len(bad)} image(s), the first in row {bad[0]}.")
-    low, high = x.min(), x.max()
-    if low < 0 or high > 1:
-        hint = "Divide by 255." if low >= 0 and 127 < high <= 255 else "Scale to [0, 1]."
-        raise DataError(f"{name} has floats from {low:.9g} to {high:.9g}; expected [0, 1]. {hint}")
-    return x.astype(np.float32)
 
 
 def _class_names(arrays: dict[str, np.ndarray], labels: list[np.ndarray]) -> tuple[str, ...]:

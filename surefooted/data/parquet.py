@@ -140,7 +140,7 @@ def read_images(file: Path, image: str) -> Iterator[Encoded]:
     import pyarrow.parquet as pq
 
     row = 0
-    with _readable(file), pq.ParquetFile(file) as table:
+    with readable_parquet(file), pq.ParquetFile(file) as table:
         for batch in table.iter_batches(batch_size=_BATCH, columns=[f"{image}.bytes"]):
             for data in batch.column(0).field("bytes"):
                 if not data.is_valid:
@@ -156,7 +156,7 @@ def _read_names(file: Path, image: str, label: str) -> tuple[str, ...]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with _readable(file), pq.ParquetFile(file) as table:
+    with readable_parquet(file), pq.ParquetFile(file) as table:
         schema = table.schema_arrow
     types = {field.name: field.type for field in schema}
     columns = ", ".join(f"{name} ({kind})" for name, kind in types.items())
@@ -176,7 +176,7 @@ def _columns(file: Path) -> list[str]:
     """Names of all columns."""
     import pyarrow.parquet as pq
 
-    with _readable(file), pq.ParquetFile(file) as table:
+    with readable_parquet(file), pq.ParquetFile(file) as table:
         return list(table.schema_arrow.names)
 
 
@@ -199,7 +199,7 @@ def _read_labels(files: list[Path], label: str) -> np.ndarray:
 
     parts = []
     for file in files:
-        with _readable(file), pq.ParquetFile(file) as table:
+        with readable_parquet(file), pq.ParquetFile(file) as table:
             column = table.read(columns=[label])[label]
             if column.null_count:
                 raise DataError(
@@ -215,14 +215,14 @@ def _read_pixels(files: list[Path], image: str, count: int) -> np.ndarray:
 
     if count == 0:
         raise DataError(f"{files[0]}: no images; expected at least one.")
-    with _readable(files[0]):
+    with readable_parquet(files[0]):
         key = cache_key(file.read_bytes() for file in files)
     part, _, _ = files[0].name.partition("-")
     return decode_cached(images, count, key, f"{files[0].parent.name} ({part})")
 
 
 @contextmanager
-def _readable(file: Path) -> Iterator[None]:
+def readable_parquet(file: Path) -> Iterator[None]:
     """Turn errors of reading a Parquet file into a DataError."""
     import pyarrow as pa
 

@@ -58,7 +58,12 @@ def group_parts(names: Iterable[str], where: str) -> dict[str, str]:
 
 
 def make_source(
-    tables: Mapping[str, ImageTable], classes: tuple[str, ...], *, name: str, scale: float = 255.0
+    tables: Mapping[str, ImageTable],
+    classes: tuple[str, ...],
+    *,
+    name: str,
+    scale: float = 255.0,
+    test_as_given: bool = False,
 ) -> ImageSource:
     """The source of a data set in files. Validation data are test data if there are no others.
 
@@ -69,6 +74,7 @@ def make_source(
         classes: names of the classes in the order of their indices.
         name: name of the data set, for messages.
         scale: pixel value that becomes 1.0.
+        test_as_given: see ``ImageSource``.
     """
     colour = any(table.x.shape[1:2] == (3,) for table in tables.values())
     tables = {part: _to_colour(table) if colour else table for part, table in tables.items()}
@@ -82,7 +88,7 @@ def make_source(
             DataNotice,
             stacklevel=2,
         )
-    return ImageSource(tables["train"], validation, test, classes, scale, validation_is_test=promoted)
+    return ImageSource(tables["train"], validation, test, classes, scale, promoted, test_as_given)
 
 
 def report_overlap(source: ImageSource, name: str) -> ImageSource:

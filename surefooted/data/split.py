@@ -45,6 +45,8 @@ class ImageSource:
         classes: names of the classes in the order of their indices.
         scale: pixel value that becomes 1.0.
         validation_is_test: whether the source calls its test table validation images.
+        test_as_given: whether the test split keeps the order of its table. The training table may then be empty, and
+            the test images may be too few to hold every class.
     """
 
     train: ImageTable
@@ -53,6 +55,7 @@ class ImageSource:
     classes: tuple[str, ...]
     scale: float = 255.0
     validation_is_test: bool = False
+    test_as_given: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,10 @@ class SplitOptions:
 def split_source(source: ImageSource, options: SplitOptions, *, name: str, title: str) -> Splits:
     """Split a source by seed.
 
-    Each table is put into a random order that depends on ``split_seed`` only. If the source has no official test or
-    validation table, the test and then the validation images are taken from the end of the training table's order.
-    Limits keep the first images of an order, so a smaller limit gives a prefix of a larger one.
+    Each table is put into a random order that depends on ``split_seed`` only, but for test images that are used as
+    given. If the source has no official test or validation table, the test and then the validation images are taken
+    from the end of the training table's order. Limits keep the first images of an order, so a smaller limit gives a
+    prefix of a larger one.
 
     Args:
         source: tables to split.
@@ -107,7 +111,8 @@ def split_source(source: ImageSource, options: SplitOptions, *, name: str, title
     if source.test is None:
         order, held_out = _hold_out(order, options.test, "test")
     else:
-        held_out, tests = shuffled_rows(len(source.test.y), options.split_seed, stream=1), source.test
+        tests, n = source.test, len(source.test.y)
+        held_out = torch.arange(n) if source.test_as_given else shuffled_rows(n, options.split_seed, stream=1)
         offset = len(source.train.y) + (len(source.validation.y) if source.validation else 0)
     test = _select(source, tests, _limit(held_out, options.test_limit), offset)
 
@@ -151,8 +156,10 @@ def class_numbers(*labels: np.ndarray) -> tuple[str, ...]:
 
 def _hold_out(order: Tensor, share: float, option: str) -> tuple[Tensor, Tensor]:
     """Split an order into the rows that remain and a share that is held out."""
+    if not share:
+        return order, order[len(order) :]
     held_out = round(share * len(order))
-    if share > 0 and held_out == 0:
+    if held_out == 0:
         raise ArgumentError(
             f"`data.{option}={share:g}` of {len(order)} images is less than one image. Increase it, or set "
             f"`data.{option}=0` to hold out none."
@@ -186,7 +193,7 @@ def _check_source(source: ImageSource, name: str) -> None:
             raise DataError(
                 f"{name}, {part}: {len(table.x)} images but {len(table.y)} labels; expected one label per image."
             )
-        if len(table.y) == 0:
+        if len(table.y) == 0 and not (source.test_as_given and part == "train"):
             raise DataError(f"{name}, {part}: no images; expected at least one.")
         if table.x.shape[1:] != expected.shape[1:] or table.x.dtype != expected.dtype:
             raise DataError(
@@ -206,13 +213,16 @@ def _check_source(source: ImageSource, name: str) -> None:
 def _report_unused(source: ImageSource, options: SplitOptions, name: str) -> None:
     """Tell of classes without images, and of options that have no effect."""
     for part, table in {"training": source.train, "test": source.test}.items():
-        counts = np.bincount(table.y, minlength=len(source.classes)) if table else np.ones(1)
+        given = table and ((part == "training" and len(table.y)) or not source.test_as_given)
+        counts = np.bincount(table.y, minlength=len(source.classes)) if table and given else np.ones(1)
         if missing := [repr(source.classes[label]) for label in np.flatnonzero(counts == 0)]:
             shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
             _warn(
                 f"The data set {name!r} has no {part} images of {len(missing)} of its {len(source.classes)} classes: "
                 f"{shown}."
             )
+    if len(source.classes) == 1 and not source.test_as_given:
+        _warn(f"The data set {name!r} has one class only, {source.classes[0]!r}: every model classifies it correctly.")
     if source.test and options.test not in (0, TEST_SHARE):
         _warn(f"`data.test={options.test:g}` has no effect: the data set {name!r} has test images of its own.")
     if source.validation and options.validation != VALIDATION_SHARE:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from surefooted.core.predictions import Predictions, predictions
 from surefooted.core.types import Points, log_mean_softmax
+from surefooted.data.arrays import as_images
 from surefooted.data.images import Images
 from surefooted.models.victims import (
     Victim,
@@ -27,7 +28,7 @@ BatchResult = TypeVar("BatchResult")
 
 
 def predict(
-    model: nn.Module | Victim, images: Images | Points, *, batch: int = 512, seed: int = 0, boxed: bool = True
+    model: nn.Module | Victim, images: Any, *, batch: int = 512, seed: int = 0, boxed: bool = True
 ) -> Predictions:
     """Predict class probabilities for every image, in evaluation mode and on the model's device.
 
@@ -35,7 +36,8 @@ def predict(
 
     Args:
         model: a ``torch.nn.Module`` from pixels in [0, 1] to logits, or a victim.
-        images: a split of a data set, such as ``sf.mnist().test``, or points in memory.
+        images: a split of a data set, such as ``sf.mnist().test``, a data set (its test split), points, ``(x, y)``, or
+            other data in memory as ``sf.arrays`` takes them.
         batch: number of images per forward pass.
         seed: of the random numbers that the model draws, such as dropout masks.
         boxed: refuse pixels outside [0, 1]. Pass False for the result of an attack that does not clip.
@@ -56,6 +58,7 @@ def predict(
         >>> p.log_p.exp().sum(1).allclose(torch.ones(len(images)))
         True
     """
+    images = as_images(images)
     log_p = torch.cat(map_logits(model, images, log_mean_softmax, batch=batch, seed=seed, boxed=boxed))
     return predictions(log_p, images.y.to(log_p.device), images.rows.to(log_p.device))
 

@@ -112,7 +112,8 @@ def _check_output(out: Any, n: int, classes: int) -> None:
     if out.shape[1] != classes:
         raise ModelError(
             f"The classifier has {out.shape[1]} classes and the data have {classes}. Use the data that it was trained "
-            f"on, or select the classes in {_FACTORY}."
+            f"on, or select the classes in {_FACTORY}. If arrays hold not every class, pass their number: "
+            f"`sf.arrays(x, y, names={out.shape[1]})`."
         )
     if not out.is_floating_point():
         raise ModelError(f"The classifier returns {out.dtype}; expected logits as floats, before any argmax.")

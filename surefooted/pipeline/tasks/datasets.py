@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-from surefooted.components.spec import build, canonical, complete
+from surefooted.components.spec import base_name, build, canonical, complete
+from surefooted.data.arrays import as_splits, is_dataset_dict
 from surefooted.data.images import Images, Splits
 from surefooted.data.paths import data_root
 from surefooted.errors import ArgumentError, DataError
@@ -20,7 +21,7 @@ def load_splits(data: ComponentSpec) -> Splits:
     """The data set of a complete spec."""
     key = _key(data)
     if key not in _SPLITS:
-        _SPLITS[key] = build("data", data)
+        _SPLITS[key] = _build(data)
     return _SPLITS[key]
 
 
@@ -28,18 +29,19 @@ def resolve_data(data: Any) -> ComponentSpec | None:
     """The complete spec of a data set, which is then in memory.
 
     Args:
-        data: a name, ``{name: arguments}``, or the ``Splits`` that a data function returned; None stays None.
+        data: a name, ``{name: arguments}``, the ``Splits`` that a data function returned, or data in memory that
+            ``as_splits`` takes; None stays None.
     """
     if data is None:
         return None
-    if not isinstance(data, str | Mapping):
-        return _keep(data)
+    if not isinstance(data, str | Mapping) or is_dataset_dict(data):
+        return _keep(as_splits(data))
     try:
         key = _key(data)
     except TypeError:  # a path, or another argument that is not plain data
         return _keep(build("data", data))
     if key not in _SPECS:
-        _SPECS[key] = _keep(build("data", data))
+        _SPECS[key] = _keep(_SPLITS.get(key) or _build(data))
     return deepcopy(_SPECS[key])
 
 
@@ -64,7 +66,8 @@ def split_images(data: ComponentSpec, split: SplitName, limit: int) -> Images:
     """
     images: Images = getattr(load_splits(data), split)
     if not len(images):
-        raise DataError(f"The {split} split is empty. Hold out images (`data.validation=0.1`), or use another split.")
+        cure = "Hold out images (`data.validation=0.1`)" if split != "train" else "Pass images to train on"
+        raise DataError(f"The {split} split is empty. {cure}, or use another split.")
     return images.take(slice(0, limit)) if limit else images
 
 
@@ -75,6 +78,13 @@ def _keep(splits: Any) -> ComponentSpec:
         raise ArgumentError(f"`data` is {type(splits).__name__}; expected a data set, such as `data=digits`.")
     _SPLITS[_key(spec)] = splits
     return spec
+
+
+def _build(data: str | Mapping[str, Any]) -> Splits:
+    if base_name(data) == "arrays":
+        raise DataError("These data were in memory and are not at hand. Pass the same data again (`data=(x, y)`).")
+    splits: Splits = build("data", data)
+    return splits
 
 
 def _key(data: Any) -> str:

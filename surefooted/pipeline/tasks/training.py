@@ -189,6 +189,8 @@ def train_task(
     record_spec = None if record is None else spec_of("recorder", record, "record")
     if data_spec:
         splits = load_splits(data_spec)
+        if not len(splits.train):
+            raise DataError(f"{splits.title} has no images to train on. Pass them: `sf.arrays(x, y, train=(x, y))`.")
         shape, classes = splits.train.shape, len(splits.train.classes)
         try:
             with in_slot("net"):
