@@ -154,7 +154,7 @@ def _local_response(a: Attributes, x: Tensor) -> Tensor:
     before, after = (size - 1) // 2, size // 2
     squares = F.pad(x.square().flatten(2), (0, 0, before, after))
     total = torch.stack([squares[:, k : k + channels] for k in range(size)]).sum(0).view_as(x)
-    scale = a.get("bias", 1.0) + a.get("alpha", 1e-4) / size * total
+    scale: Tensor = a.get("bias", 1.0) + a.get("alpha", 1e-4) / size * total
     return x / scale.pow(a.get("beta", 0.75))
 
 
