@@ -337,7 +337,7 @@ def test_a_loss_that_is_not_finite_is_reported_and_the_last_good_checkpoint_kept
     with pytest.raises(InputError) as error:
         execute([task], store, runtime=CPU)
     text = str(error.value)
-    assert ("became" in text or "NaN" in text) and "epoch 1, " in text and "learning rate 1e+38" in text
+    assert ("became" in text or "no finite answer" in text) and "epoch 1, " in text and "learning rate 1e+38" in text
     assert "step 2" in text or recipe
     assert not task.is_done(store)
 
@@ -345,7 +345,7 @@ def test_a_loss_that_is_not_finite_is_reported_and_the_last_good_checkpoint_kept
 def test_a_good_epoch_survives_a_bad_one(data):
     """The learning rate jumps in the second epoch: the checkpoint of the first epoch stays unchanged."""
     store = Store()
-    rise = {"schedule": "steps", "drops": [[1, 1e40]], "optimiser": "sgd", "epochs": 3, "batch": 32}
+    rise = {"schedule": "steps", "drops": [[1, 1e30]], "optimiser": "sgd", "epochs": 3, "batch": 32}
     task = train_task("vanilla", {"mlp": {"width": 8}}, data, {"recipe": rise})
     for _ in range(2):  # and again, from the checkpoint
         with pytest.raises(InputError, match="epoch 2, "):

@@ -177,7 +177,7 @@ def test_what_a_model_may_be(kept, tmp_path):
     for model, said in (
         (f"{key}@0", "dropout masks"),
         (f"{key}@x", "dropout masks"),
-        (f"{key},zz", "No key of a train artifact"),
+        (f"{key},zz", "'zz' is no key of a stored network"),
     ):
         with pytest.raises(InputError, match=said):
             find_victim(model, store)

@@ -68,8 +68,8 @@ def attacks_run(task: AttackTask, classes: int) -> list[dict[str, Any]]:
 
     Example:
         >>> import surefooted as sf
-        >>> from surefooted.pipeline.tasks import WeightsFile, attack_task
-        >>> task = attack_task(WeightsFile("any"), {"autoattack": {"budget": "quick"}})
+        >>> from surefooted.pipeline.tasks import attack_task, train_task
+        >>> task = attack_task(train_task("vanilla", "mlp", "digits", "recipe"), {"autoattack": {"budget": "quick"}})
         >>> [next(iter(attack)) for attack in attacks_run(task, classes=10)]
         ['apgd', 'apgd_t@2', 'apgd_t@2', 'square']
     """

@@ -188,7 +188,7 @@ class Grid:
         """Images that the first network misclassifies, clean or under an attack."""
         if attack:
             return attack_success(self.attacked[name, attack][0], store)
-        return misclassified(self.clean[name][0], store)
+        return clean_errors(self.clean[name][0], store)
 
     def _network_scores(self, store: Store, name: str, attack: str) -> list[float]:
         return [fmean(pair) for pair in zip(self.accuracies(store, name), self.accuracies(store, name, attack))]
@@ -282,10 +282,10 @@ def recipe_epochs(recipe: Any) -> int:
     return epochs
 
 
-def misclassified(task: PredictTask, store: Store) -> Bool[Tensor, " n"]:
+def clean_errors(task: PredictTask, store: Store) -> Bool[Tensor, " n"]:
     """Images that a network misclassifies."""
     p = task.result(store)
-    return p.log_p.argmax(-1) != p.y
+    return p.top()[1] == 0
 
 
 def attack_success(tasks: Sequence[AttackTask | TransferTask], store: Store) -> Bool[Tensor, " n"]:

@@ -7,6 +7,7 @@ checkpoint and ends with the weights of an uninterrupted run, bit for bit.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from surefooted.core.rng import torch_seed
 from surefooted.core.types import Points
 from surefooted.data.images import Splits
-from surefooted.errors import ArgumentError, InputError, StoreError
+from surefooted.errors import ArgumentError, InputError, NonFiniteOutput, StoreError
 from surefooted.evaluation import metrics
 from surefooted.models.ensembles import Ensemble
 from surefooted.models.prediction import predict
@@ -235,11 +236,18 @@ class _Run:
         state = self.state
         entry: HistoryEntry = {"epoch": state.epoch + 1, "loss": float(state.losses.mean()), "lr": rate}
         if len(self.validation):
+            place = f"After epoch {state.epoch + 1}, at learning rate {rate:g}"
             try:
-                p = predict(self.net, self.validation)
+                with warnings.catch_warnings():  # a network without an answer is refused below
+                    warnings.simplefilter("ignore", NonFiniteOutput)
+                    p = predict(self.net, self.validation)
             except InputError as error:
-                place = f"After epoch {state.epoch + 1}, at learning rate {rate:g}"
                 raise type(error)(f"{place}: {error} {_DIVERGENCE_HINT}") from None
+            if unanswered := int((~p.answered).sum()):
+                raise ArgumentError(
+                    f"{place}: the network gives no finite answer for {unanswered} of {len(p.y)} validation images. "
+                    f"{_DIVERGENCE_HINT}"
+                )
             entry |= {name: getattr(metrics, name)(p) for name in ("accuracy", "nll", "ece")}
             state.labels = self.method.target.refresh(state.labels, p.log_p, Points(p.log_p, p.y, p.rows))
             if "p" in state.labels:
