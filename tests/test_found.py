@@ -11,7 +11,7 @@ from test_attacks import NAMES, make
 from torch import nn
 
 from surefooted import attacks
-from surefooted.core.finite import misclassified
+from surefooted.core.finite import is_misclassified
 from surefooted.core.types import Points, log_mean_softmax
 from surefooted.errors import ConvertedInput
 from surefooted.models.prediction import map_logits, predict
@@ -108,9 +108,9 @@ def test_of_every_odd_victim_found_is_the_answer(odd):
                 continue
             result = attack(victim, points, batch=batch)
             log_p = torch.cat(map_logits(victim, points._replace(x=result.x), log_mean_softmax, batch=batch))
-            assert torch.equal(result.found, misclassified(log_p, points.y))
+            assert torch.equal(result.found, is_misclassified(log_p, points.y))
             assert result.x.min() >= 0 and result.x.max() <= 1 and result.x.dtype == torch.float32
             assert (result.size <= attack.ball.eps * (1 + 1e-6) + 1e-7).all()
             clean = torch.cat(map_logits(victim, points, log_mean_softmax, batch=batch))
-            assert result.found[misclassified(clean, points.y)].all()
+            assert result.found[is_misclassified(clean, points.y)].all()
             assert (result.non_finite_answers > 0)[odd.non_finite(points.x)].all()

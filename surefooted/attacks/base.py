@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from surefooted.attacks.oracle import Oracle
 from surefooted.attacks.tracker import AttackResult, Keep
 from surefooted.components.component import Component, Spec
-from surefooted.core.finite import finite_rows, has_answer, misclassified
+from surefooted.core.finite import finite_rows, has_answer, is_misclassified
 from surefooted.core.norms import Ball, check_fits_box
 from surefooted.core.types import Points, Score, log_mean_softmax
 from surefooted.errors import NonFiniteOutput
@@ -221,7 +221,7 @@ def _as_predicted(victim: Victim, result: AttackResult, y: Tensor, batch: int) -
     with torch.no_grad():
         for part in (slice(a, a + batch) for a in range(0, len(y), batch)):
             found, log_p = result.found[part], ask(part)
-            wrong = misclassified(log_p, y[part]) & finite_rows(result.x[part])
+            wrong = is_misclassified(log_p, y[part]) & finite_rows(result.x[part])
             differs = bool((wrong != found).any())
             repeats = differs and torch.equal(log_p.nan_to_num(), ask(part).nan_to_num())
             verdicts.append(wrong if repeats else found)

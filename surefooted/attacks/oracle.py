@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from surefooted.attacks.tracker import AttackResult, Keep, RowState, Tracker
-from surefooted.core.finite import finite_gradient, misclassified, ranked
+from surefooted.core.finite import finite_gradient, is_misclassified, ranked
 from surefooted.core.norms import Ball
 from surefooted.core.rng import Noise, torch_seed
 from surefooted.core.types import Forward, Points, Score, log_mean_softmax
@@ -261,7 +261,7 @@ class Oracle:
                 logits = torch.cat([self.victim(self.x0[part]) for _ in range(self.eot)])
             if self.tracks_best:
                 f = Forward(logits, active.target[part], logits)
-                wrong = self._confirm(active, part, self.x0[part], misclassified(f.log_p, self.y[part]))
+                wrong = self._confirm(active, part, self.x0[part], is_misclassified(f.log_p, self.y[part]))
                 self.tracker.count_queries(part, self.eot)
                 self.tracker.count_non_finite(part, answered=f.answered)
                 self.tracker.judge(part, self.x0[part], f, _comparable(self.objective(f), f), wrong)
@@ -285,7 +285,7 @@ class Oracle:
             f, value, gradient_here = self._forward(point, part, gradient)
             values.append(_comparable(value, f))
             gradients += gradient_here
-            wrong.append(misclassified(f.log_p.detach(), active.y[part]))
+            wrong.append(is_misclassified(f.log_p.detach(), active.y[part]))
             if self.tracks_best:
                 self.tracker.count_queries(part, self.eot)
                 self.tracker.count_non_finite(part, answered=f.answered)
@@ -333,7 +333,7 @@ class Oracle:
         with torch.no_grad():
             again = torch.cat([self.victim(x[index].detach()) for _ in range(self.eot)])
         rows.queries[part] += self.eot * wrong
-        return wrong.index_put((index,), misclassified(log_mean_softmax(again), rows.y[part][index]))
+        return wrong.index_put((index,), is_misclassified(log_mean_softmax(again), rows.y[part][index]))
 
     def _batches(self, n: int | None = None) -> Iterator[slice]:
         return (slice(a, a + self.batch) for a in range(0, self.active_count if n is None else n, self.batch))

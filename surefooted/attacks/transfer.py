@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from surefooted.attacks.base import Attack, warn_of_non_finite
 from surefooted.attacks.tracker import AttackResult
 from surefooted.components.spec import build, complete, parse_spec
-from surefooted.core.finite import has_answer, misclassified
+from surefooted.core.finite import has_answer, is_misclassified
 from surefooted.core.norms import per_row
 from surefooted.core.types import Points, log_mean_softmax
 from surefooted.data.images import Images
@@ -60,11 +60,11 @@ def evaluate_transfer(model: nn.Module | Victim, points: Points, moved: Tensor, 
     moved = moved.to(points.x.device)
     clean = torch.cat(map_logits(model, points, log_mean_softmax))
     # What is returned is judged: the clean image where that is misclassified.
-    x = torch.where(per_row(misclassified(clean, points.y), moved), points.x, moved)
+    x = torch.where(per_row(is_misclassified(clean, points.y), moved), points.x, moved)
     log_p = torch.cat(map_logits(model, points._replace(x=x), log_mean_softmax, boxed=attack.clip))
     size, queries = attack.ball.size(x - points.x), torch.full_like(points.y, 2)
     unanswered = (~has_answer(clean)).long() + ~has_answer(log_p)
-    result = AttackResult(x, misclassified(log_p, points.y), size, queries, unanswered, torch.zeros_like(queries))
+    result = AttackResult(x, is_misclassified(log_p, points.y), size, queries, unanswered, torch.zeros_like(queries))
     warn_of_non_finite("The transfer", result, points.rows)
     return result
 

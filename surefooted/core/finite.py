@@ -30,12 +30,12 @@ def has_answer(log_p: Float[Tensor, "b k"]) -> Bool[Tensor, " b"]:
     return ~log_p.amax(-1).isnan()
 
 
-def misclassified(log_p: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Bool[Tensor, " b"]:
+def is_misclassified(log_p: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Bool[Tensor, " b"]:
     """True where the most likely class is not ``y``; False where there is no answer, for every label alike.
 
     Example:
         >>> log_p = torch.tensor([[0.9, 0.1], [0.9, 0.1], [torch.nan, torch.nan]]).log()
-        >>> misclassified(log_p, torch.tensor([0, 1, 1])).tolist()
+        >>> is_misclassified(log_p, torch.tensor([0, 1, 1])).tolist()
         [False, True, False]
     """
     highest, predicted = log_p.max(-1)
