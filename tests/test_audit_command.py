@@ -179,6 +179,10 @@ def test_probabilities_are_flagged_and_mended(command, stranger):
             (*(word if word != "15/100" else "8" for word in AUDIT), "--model", "stranger:mlp"),
             "--eps is 8, .* Did you mean 8/255?",
         ),
+        (
+            (*(word if word != "15/100" else "128" for word in AUDIT), "--norm", "l2", "--model", "stranger:mlp"),
+            "--eps is 128, but a ball of radius 8 contains every image. .* 128/255?",
+        ),
         (AUDIT, "Which classifier?"),
         (("audit", "--model", "stranger:mlp"), "Pass --data, for example --data digits"),
         (("study", "run", "audit"), "no 'audit' among the studies"),

@@ -237,3 +237,42 @@ def test_every_member_begins_with_weights_of_its_own():
     assert len(set(first)) == 6
     alone = seeded_network("small_convnet", (1, 8, 8), 10, 3)
     assert first[0] == tuple(next(alone.parameters()).flatten().tolist())
+
+
+class WritesToInput(nn.Module):
+    """A normalisation in place, before a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.linear(x.sub_(0.5).div_(0.25).flatten(1))
+
+
+@pytest.mark.parametrize("mode", ["loop", "batched"])
+def test_members_that_write_to_their_input_change_no_image(mode):
+    torch.manual_seed(0)
+    x = torch.rand(6, 1, 2, 2)
+    members, kept = [WritesToInput() for _ in range(2)], x.clone()
+    ensemble = Ensemble(members, mode=mode).eval()
+    points = Points(x, torch.zeros(6, dtype=torch.long), torch.arange(6))
+    apart = torch.stack([member(kept.clone()) for member in members])
+    assert torch.allclose(predict(ensemble, points).log_p, log_mean_softmax(apart), atol=1e-6)
+    result = pgd(eps=0.1, steps=3)(ensemble, points)
+    assert torch.equal(x, kept) and bool((result.size <= 0.1 * (1 + 1e-6)).all())
+
+
+def test_batch_norm_that_was_made_in_inference_mode():
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+        def forward(self, x):
+            return self.net(x)
+
+    with torch.inference_mode():
+        net = Wrapped().eval()
+    points = Points(torch.rand(3, 1, 2, 2), torch.zeros(3, dtype=torch.long), torch.arange(3))
+    assert predict(net, points).log_p.shape == (3, 3)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefooted.attacks.oracle import Oracle
-from surefooted.attacks.tracker import margin_rounding
+from surefooted.attacks.tracker import MARGIN_ROUNDING
 from surefooted.core.norms import Norm, per_row
 from surefooted.core.scores import cw_margin
 
@@ -73,7 +73,7 @@ def search_line(oracle: Oracle, *, linear_share: float, margin_share: float) -> 
     oracle.set_objective(cw_margin())
     best, x0 = oracle.best.clone(), oracle.x0
     margin, margin_back = oracle.value(best), oracle.value(torch.lerp(best, x0, linear_share))
-    removable = margin - torch.maximum(margin_share * margin, 2 * margin_rounding(oracle.clean_logits))
+    removable = margin - torch.maximum(margin_share * margin, torch.full_like(margin, 2 * MARGIN_ROUNDING))
     # Where the margin is flat this is large; it is limited below. Where it is infinite (a masked class), no move is.
     back = (linear_share * removable.clamp_min(0) / (margin - margin_back).clamp_min(1e-12)).nan_to_num(0.0)
     oracle.finish(torch.lerp(best, x0, per_row(back.clamp(0, 4 * linear_share), x0)))

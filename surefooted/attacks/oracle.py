@@ -140,17 +140,11 @@ class Oracle:
         return self.tracker.active_count
 
     @property
-    def clean_logits(self) -> Float[Tensor, "s a k"]:
-        """Logits of the active rows at their clean points."""
-        if "clean" not in self.tracker.active.__dict__:
-            self._evaluate_clean()
-        logits: Tensor = self.tracker.active.clean.transpose(0, 1)
-        return logits
-
-    @property
     def classes(self) -> int:
         """Number of the victim's classes."""
-        return self.clean_logits.shape[-1]
+        if "clean" not in self.tracker.active.__dict__:
+            self._evaluate_clean()
+        return self.tracker.active.clean.shape[-1]
 
     def state(self, **tensors: Tensor) -> RowState:
         """Tensors of the attack itself, with one entry per active row."""

@@ -21,20 +21,8 @@ from surefooted.core.types import Forward, Points
 Keep = Literal["found", "worst", "nearest", "last"]
 
 _MARGIN = cw_margin()
-# A margin changes by up to this much with the composition of the batch or the memory layout of the weights. Logits
-# smaller than 1 are rounded by less, but their log-probabilities by no less than the second number.
-_MARGIN_ROUNDING, _LEAST_ROUNDING = 4e-6, 5e-7
-
-
-def margin_rounding(logits: Float[Tensor, "s b k"]) -> Float[Tensor, " b"]:
-    """The rounding error of each row's margin, by the size of its logits.
-
-    Example:
-        >>> rounding = margin_rounding(torch.tensor([[[10.0, -5.0], [0.5, 0.2], [1e-4, 0.0]]]))
-        >>> [f"{size:.1e}" for size in rounding.tolist()]
-        ['4.0e-06', '2.0e-06', '5.0e-07']
-    """
-    return (_MARGIN_ROUNDING * logits.abs().amax((0, 2)).clamp_max(1)).clamp_min(_LEAST_ROUNDING)
+# A margin changes by up to this much with the composition of the batch or the memory layout of the weights.
+MARGIN_ROUNDING = 4e-6
 
 
 class AttackResult(NamedTuple):
@@ -237,7 +225,7 @@ class Tracker:
         if self.keep == "nearest":
             size = self.ball.size(x - active.x0[batch])
             # A point misclassified by less than rounding may be classified correctly in another batch or layout.
-            better = wrong & (_MARGIN(f) > margin_rounding(f.logits)) & (size < active.size[batch])
+            better = wrong & (_MARGIN(f) > MARGIN_ROUNDING) & (size < active.size[batch])
         elif self.keep == "last":
             better = torch.ones_like(wrong)
         else:

@@ -162,8 +162,11 @@ class AuditFindings:
 
     @cached_property
     def distances(self) -> Tensor:
-        """(N,) distance of each image to the decision boundary; infinite if the attack found none."""
-        return self.design.minimal_norm.distances(self.store)
+        """(N,) distance of each image to the decision boundary; infinite if the attack found none.
+
+        It is 0 for an image that is misclassified, and for one without an answer.
+        """
+        return self.design.minimal_norm.distances(self.store).masked_fill(self.unanswered, 0.0)
 
     @cached_property
     def level(self) -> Tensor:

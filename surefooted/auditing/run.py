@@ -200,6 +200,11 @@ def _check_auditable(design: AuditDesign, store: Store, runtime: Runtime) -> Non
     split, levels = design.options.split, design.options.levels
     if levels > (n := len(eval_images(design.model, design.data, split, design.limit))):
         raise ArgumentError(f"`levels` is {levels}, but there are only {n} images; each level needs at least one.")
+    if design.options.eps > (largest := design.huge_eps):
+        raise ArgumentError(
+            f"`eps` is {design.options.eps:g}, but a ball of radius {largest:.4g} contains every image. Pixels are in "
+            f"[0, 1]: did you mean {design.options.eps:g}/255?"
+        )
     if trainings_of(design.model) or not plan(design.tasks, store):
         return  # a network of the store may not have been trained yet
     net = design.model.load(store).to(runtime.device())

@@ -118,8 +118,10 @@ def _document(task: AttackTask | TransferTask, clean: PredictTask, store: Store)
     from surefooted.pipeline.tasks.base import component_of
 
     found, before = task.result(store), clean.result(store)
-    correct = before.log_p.argmax(-1) == before.y
-    n, broken = int(correct.sum()), int((correct & found["found"].to(correct.device)).sum())
+    correct = before.top()[1] > 0
+    # An image without an answer is misclassified, though it is no success of the attack.
+    misclassified = found["found"].to(correct.device) | ~before.answered
+    n, broken = int(correct.sum()), int((correct & misclassified).sum())
     # Only `keep=nearest` looks for the smallest perturbation; other sizes say nothing of a smaller ball.
     nearest = component_of("attack", task.attack).keep == "nearest"
     return {
@@ -130,7 +132,8 @@ def _document(task: AttackTask | TransferTask, clean: PredictTask, store: Store)
         "n": len(found["y"]),
         "clean_accuracy": binomial_interval(n, len(correct))._asdict(),
         "success_rate": binomial_interval(broken, n)._asdict() if n else None,
-        "robust_accuracy": robust_accuracy(found["found"])._asdict(),
+        "robust_accuracy": robust_accuracy(misclassified)._asdict(),
+        "without_answer": int((~before.answered).sum()),
         "size_quartiles": size_quantiles(found["size"], found["found"]).tolist() if nearest else None,
         "mean_queries": float(found["queries"].float().mean()),
         "flags": [vars(flag) for flag in task.sanity_check.flags(store, eot=task.eot)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from surefooted.errors import ArgumentError, ModelError
-from surefooted.models.guard import network_logits
+from surefooted.models.guard import call_network, network_logits
 
 EnsembleMode = Literal["loop", "batched"]
 _DROPOUT_LAYERS = nn.modules.dropout._DropoutNd
@@ -76,8 +76,11 @@ class Ensemble(nn.Module):
         first = self.members[0]
         weights = _stack([dict(member.named_parameters()) for member in self.members])
         buffers = _stack([dict(member.named_buffers()) for member in self.members])
-        run = vmap(lambda w, b: functional_call(first, (w, b), (z,)), randomness="different")
-        logits: Tensor = run(weights, buffers)
+
+        def run(x: Tensor) -> Any:
+            return vmap(lambda w, b: functional_call(first, (w, b), (x,)), randomness="different")(weights, buffers)
+
+        logits: Tensor = call_network(first, z, run)
         logits = logits.flatten(0, 1) if logits.ndim == 4 else logits
         if first.training:  # the running statistics were updated in the stacked copy
             with torch.no_grad():

@@ -182,7 +182,7 @@ def infer_num_classes(
             if len(x) > 1 and mode == "eval" and not all(is_known(net) for net in victim.nets):
                 victim(victim.lift(x[:1]))  # attacks drop images: a batch may be of any size
         if gradient:
-            check_gradient(victim, x)
+            check_gradient(victim, x, mode)
     if logits.ndim != 3 or logits.shape[1] != len(x):
         raise ModelError(f"The model's logits have shape {tuple(logits.shape[1:])}; expected (batch, classes).")
     classes, lowest, highest = logits.shape[-1], int(y.min()), int(y.max())
@@ -194,10 +194,15 @@ def infer_num_classes(
     return classes
 
 
-def check_gradient(victim: Victim, x: Float[Tensor, "b *d"]) -> None:
+def check_gradient(victim: Victim, x: Float[Tensor, "b *d"], mode: Mode = "eval") -> None:
     """Refuse a victim whose backward pass fails. One that is not differentiable, so that there is none, is accepted.
 
     Networks made of known layers are not tried: their backward pass works.
+
+    Args:
+        victim: the classifier.
+        x: a few images.
+        mode: of the victim's networks.
 
     Raises:
         ModelError: if it fails; the message states the cause.
@@ -212,7 +217,7 @@ def check_gradient(victim: Victim, x: Float[Tensor, "b *d"]) -> None:
         )
     if all(is_known(net) for net in victim.nets):
         return
-    with untouched(victim):
+    with untouched(victim, mode):
         point = victim.lift(x).detach().clone().requires_grad_()
         value = victim(point).sum()
         if value.requires_grad:
@@ -311,7 +316,8 @@ def _restore_buffers(buffers: Sequence[tuple[nn.Module, str, Tensor, Tensor]]) -
     """Restore the values, and the tensors themselves where a forward pass has put others in their place."""
     with torch.no_grad():
         for module, name, buffer, saved in buffers:
-            buffer.copy_(saved)
+            with torch.inference_mode(buffer.is_inference()):  # such a tensor can be written there only
+                buffer.copy_(saved)
             if getattr(module, name) is not buffer and not isinstance(module, torch.jit.ScriptModule):
                 setattr(module, name, buffer)
 

@@ -176,7 +176,9 @@ def _load_transformers(transformers: Any, name: str) -> _HubModel:
         return inputs["pixel_values"]
 
     normalises = getattr(processor, "do_normalize", True)
-    stated = (processor.image_mean, processor.image_std) if normalises else (0.0, 1.0)
+    stated = (
+        (getattr(processor, "image_mean", None), getattr(processor, "image_std", None)) if normalises else (0.0, 1.0)
+    )
     return _HubModel(victim, process, stated, _list_settings(vars(processor)), classes)
 
 
