@@ -16,13 +16,13 @@ from surefooted.core.types import Points, log_mean_softmax
 from surefooted.errors import ConvertedInput
 from surefooted.models.prediction import map_logits, predict
 
-ROWS = 10
+ROWS = 7
 FEW = {"steps": 4, "queries": 8, "draws": 8, "targets": 2, "search_steps": 1, "gammas": (0, 0.5)}
 
 
 @pytest.fixture(scope="module")
 def plain():
-    """A linear network on ten images, of which it classifies three wrongly."""
+    """A linear network on seven images, of which it classifies two wrongly."""
     net, points, _ = linear(4, (1, 4, 4), ROWS)
     y = points.y.clone()
     y[::4] = (y[::4] + 1) % 4
@@ -40,19 +40,17 @@ class Uneven(nn.Module):
         return self.net(x) + torch.tensor([0.3, 0.0, -0.3, 0.0]) * (len(x) % 2)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("batch", [1, 3, ROWS])
+@pytest.mark.parametrize(
+    ("name", "batch"), [*((name, 3) for name in NAMES), *((name, b) for name in ("pgd", "square") for b in (1, ROWS))]
+)
 def test_the_verdict_is_that_of_predict_in_the_same_batches(name, batch, plain):
     net, points = plain
-    for victim in (Uneven(net), net):
-        attack = make(name, eps=0.08, **FEW)
-        result = attack(victim, points, batch=batch)
-        y = predict(victim, points, batch=batch).log_p.argmax(1) if attack.away_from == "prediction" else points.y
-        asked = predict(victim, points._replace(x=result.x), batch=batch).log_p.argmax(1)
-        assert torch.equal(result.found, asked != y)
-        assert result.x.min() >= 0 and result.x.max() <= 1
-        assert (result.size <= attack.ball.eps * (1 + 1e-6) + 1e-7).all()
-    assert result.found[::4].all()
+    victim, attack = Uneven(net), make(name, eps=0.08, **FEW)
+    result = attack(victim, points, batch=batch)
+    asked = predict(victim, points._replace(x=result.x), batch=batch).log_p.argmax(1)
+    assert torch.equal(result.found, asked != points.y) and result.found.any()
+    assert result.x.min() >= 0 and result.x.max() <= 1
+    assert (result.size <= attack.ball.eps * (1 + 1e-6) + 1e-7).all()
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -60,10 +58,9 @@ def test_the_verdict_is_that_of_predict_in_the_same_batches(name, batch, plain):
 def test_the_verdict_is_about_the_point_that_keep_selects(norm, keep, plain):
     net, points = plain
     for victim in (Uneven(net), net):
-        for name in ("pgd", "apgd"):
-            result = make(name, norm=norm, eps=0.08, keep=keep, **FEW)(victim, points)
-            asked = predict(victim, points._replace(x=result.x)).log_p.argmax(1)
-            assert torch.equal(result.found, asked != points.y)
+        result = make("pgd", norm=norm, eps=0.08, keep=keep, **FEW)(victim, points)
+        asked = predict(victim, points._replace(x=result.x)).log_p.argmax(1)
+        assert torch.equal(result.found, asked != points.y)
 
 
 def test_a_victim_that_contradicts_itself_keeps_the_verdict_of_the_search():
@@ -89,20 +86,19 @@ def test_images_in_half_precision_are_attacked_in_single_precision(dtype, plain)
     assert torch.equal(result.found, expected.found)
 
 
-# Each kind of search once; the others are made of these.
-ZOO_ATTACKS = ["pgd", "apgd", "fab", "square", "nearest_boundary", "fmn"]
+# Each kind of search, for every third victim; the other attacks are made of these.
+ZOO_ATTACKS = [["pgd", "square", "nearest_boundary"], ["apgd", "square", "fab"], ["ddn", "square", "fmn"]]
+ZOO = [odd for odd in ODD_VICTIMS if not (odd.refused or odd.stochastic)]
 
 
-@pytest.mark.parametrize(
-    "odd", [odd for odd in ODD_VICTIMS if not (odd.refused or odd.stochastic)], ids=lambda odd: odd.name
-)
+@pytest.mark.parametrize("odd", ZOO, ids=lambda odd: odd.name)
 def test_of_every_odd_victim_found_is_the_answer(odd):
     """In both norms and several batch sizes: one law for strangers' networks, whatever they do."""
-    points = images(6)
+    points, place = images(6), ZOO.index(odd)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of conversions and of what is not finite
-        for k, name in enumerate(ZOO_ATTACKS):
-            victim, batch, norm = odd.make(), (1, 4, 6)[k % 3], ("linf", "l2")[k % 2]
+        for k, name in enumerate(ZOO_ATTACKS[place % 3]):
+            victim, batch, norm = odd.make(), (6, 1, 4)[k], ("linf", "l2")[(place + k) % 2]
             attack = make(name, norm=norm, eps={"linf": 0.15, "l2": 0.8}[norm], **FEW)
             if odd.gradient_refused and attack.passes > attack.gradient_free:
                 continue
