@@ -47,7 +47,7 @@ def test_cifar_c_returns_corrupted_test_images_in_their_order(release, severity)
 def test_a_release_replaces_generated_corruptions(release, tmp_path):
     folder, x = release
     train = (np.zeros((FIRST, 8, 10, 3), np.uint8), np.arange(FIRST) % 3)
-    file = write_npz(tmp_path / "set.npz", train, (np.ones((N, 8, 10, 3), np.uint8), np.arange(N) % 3))
+    file = write_npz(tmp_path / "set.npz", train, (np.full((N, 8, 10, 3), 200, np.uint8), np.arange(N) % 3))
     data = {"npz": {"path": str(file), "validation": 0.0}}
     task = ReleasedCorruptionTask(data, "fog", limit=7, folder=str(folder), first=FIRST)
     victim = train_task("vanilla", {"mlp": {"width": 4}}, data, {"recipe": {"epochs": 1}})
