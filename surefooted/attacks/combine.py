@@ -152,7 +152,7 @@ def autoattack(
     margin_apgd = apgd(norm=norm, eps=eps, steps=steps, objective=cw_margin(), eot=eot)
 
     def runs(classes: int) -> list[tuple[AutoAttackPart, tuple[Attack, ...]]]:
-        """The parts in turn, each with the attacks that it consists of, on a model of so many classes."""
+        """The parts in turn, each with the attacks that it consists of, on a model with ``classes`` classes."""
         wrong = max(1, min(targets, classes - 1))
         made: dict[AutoAttackPart, tuple[Attack, ...]] = {
             "apgd_ce": (apgd(norm=norm, eps=eps, steps=steps, eot=eot),),

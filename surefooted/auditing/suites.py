@@ -64,7 +64,7 @@ def suite_description(attack: ComponentSpec) -> str:
 
 
 def attacks_run(task: AttackTask, classes: int) -> list[dict[str, Any]]:
-    """The attacks that a task runs in turn on a model of so many classes, with the arguments that they really have.
+    """The attacks that a task runs in turn on a model with ``classes`` classes, as they really run.
 
     Example:
         >>> import surefooted as sf

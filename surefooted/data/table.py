@@ -101,7 +101,7 @@ def table(
 
 
 def _read_columns(file: Path, required: Sequence[str], optional: str) -> dict[str, list[str]]:
-    """The named columns as text. Other columns are told of."""
+    """The named columns as text. A notice names the other columns."""
     kind = file.suffix.lower()
     if kind in _DELIMITERS:
         found = _read_csv(file, _DELIMITERS[kind])

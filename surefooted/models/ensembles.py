@@ -41,7 +41,7 @@ class Ensemble(nn.Module):
     """
 
     box = (0.0, 1.0)
-    guards_itself = True  # its members are called by ``network_logits``
+    guards_itself = True  # its members are called through ``models.guard``
 
     def __init__(self, members: Sequence[nn.Module], *, mode: EnsembleMode = "loop") -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class MonteCarloDropout(nn.Module):
     """
 
     box = (0.0, 1.0)
-    guards_itself = True  # its members are called by ``network_logits``
+    guards_itself = True  # its members are called through ``models.guard``
 
     def __init__(self, net: nn.Module, *, samples: int = 10) -> None:
         super().__init__()

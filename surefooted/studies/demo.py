@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
-from torch import Tensor
 
 from surefooted.components.component import component
 from surefooted.evaluation.metrics import accuracy, debiased_ece, ece
-from surefooted.evaluation.metrics.stability import variance_of_each
+from surefooted.evaluation.metrics.stability import level_variance_gap
 from surefooted.pipeline.tasks import collect_provenance
 from surefooted.report import Finding, Page, Section
 from surefooted.studies.base import Study
@@ -159,16 +157,10 @@ def _level_findings(r: ComparisonResults) -> list[Finding]:
         ),
         claim_gain(
             "Predictions are less stable in the least robust tenth than in the more robust half (AR-AdaLS, figure 1).",
-            jackknife_interval(Jackknife.of(lambda part: _variance_gain(part, level, half), networks)),
+            jackknife_interval(Jackknife.of(lambda part: level_variance_gap(part, level, half), networks)),
             f"variance over seeds, {compared}",
             see="levels",
             sampling=over_seeds(r.comparison.seeds),
             unit=HUNDREDTHS,
         ),
     ]
-
-
-def _variance_gain(log_ps: Sequence[Tensor], level: Tensor, half: int) -> float:
-    """Variance over networks in the first level minus that in the levels from ``half``."""
-    variances = variance_of_each(log_ps)
-    return float(variances[level == 0].mean() - variances[level >= half].mean())

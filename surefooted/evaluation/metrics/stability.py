@@ -81,6 +81,23 @@ def variance_by_level(log_ps: Sequence[ArrayLike], level: ArrayLike) -> Float[Te
     return torch.bincount(level, weights=each) / count
 
 
+def level_variance_gap(log_ps: Sequence[Tensor], level: Tensor, half: int) -> float:
+    """``variance`` in the first robustness level minus that in the levels from ``half``.
+
+    Args:
+        log_ps: as for ``variance``.
+        level: (N,) level of each example.
+        half: first of the levels that the first one is compared with.
+
+    Example:
+        >>> one, two = torch.tensor([[0.7, 0.3], [1.0, 0.0]]), torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+        >>> round(level_variance_gap([one.log(), two.log()], torch.tensor([0, 1]), 1), 3)
+        0.04
+    """
+    variances = variance_of_each(log_ps, "level_variance_gap")
+    return float(variances[level == 0].mean() - variances[level >= half].mean())
+
+
 @printable
 class VarianceShares(NamedTuple):
     """Contribution of each level to ``variance``.

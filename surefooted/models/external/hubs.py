@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from surefooted.errors import DependencyError, ModelError
+from surefooted.errors import DependencyError, ModelError, Notice
 from surefooted.models.external.preprocessing import Processor, measure_preprocessing
 
 HUBS = ("timm", "transformers")
@@ -110,7 +110,7 @@ def load_from_hub(
     except ModelError as error:
         fault = f"The image processor of {hub}:{name} cannot be reproduced on pixels: {error} ({loaded.settings})."
         if normalisation:
-            warnings.warn(f"{fault} `mean` and `std` are used as given instead.", UserWarning, stacklevel=2)
+            warnings.warn(f"{fault} `mean` and `std` are used as given instead.", Notice, stacklevel=2)
             return loaded.net, *normalisation
         raise ModelError(
             f"{fault} Use images as it leaves them. If they are that already, state the normalisation with `mean` and "
@@ -121,7 +121,7 @@ def load_from_hub(
         warnings.warn(
             f"{hub}:{name} normalises with mean {mean or 0} and std {std or 1}; `mean` {normalisation[0]} and `std` "
             f"{normalisation[1]} are used as given instead.",
-            UserWarning,
+            Notice,
             stacklevel=2,
         )
         return net, *normalisation
@@ -199,6 +199,6 @@ def _check_class_order(source: str, theirs: Sequence[str], ours: Sequence[str]) 
         warnings.warn(
             f"{source} has the classes of the data in another order: its output {k} is {theirs[k]!r}, and label {k} of "
             f"the data is {ours[k]!r}. Accuracies will be wrong; reorder the outputs or the labels.",
-            UserWarning,
+            Notice,
             stacklevel=3,
         )

@@ -61,7 +61,7 @@ class Preprocessing:
         return (x[:, list(self.order)] - mean) / std
 
     def adapt(self, net: nn.Module, channels: int) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
-        """The network and the normalisation before it that together do the same to images with so many channels."""
+        """A network and a normalisation before it that together do the same to images with ``channels`` channels."""
         mean, std = self.mean, self.std
         if all(m == 0 and s == 1 for m, s in zip(mean, std)):
             mean, std = (), ()

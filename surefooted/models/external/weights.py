@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from surefooted.core.files import read_json, read_tensors
-from surefooted.errors import ModelError
+from surefooted.errors import ModelError, Notice
 
 # Segments of a name that ``nn.DataParallel`` and ``torch.compile`` insert, for a whole network or a part of it.
 _WRAPPERS = ("module", "_orig_mod")
@@ -214,7 +214,7 @@ def _check_names(
 
 
 def _is_loaded(tensor: Tensor | None, loaded: list[Tensor], times: int = 1) -> bool:
-    """True if all memory of a tensor was written, so many times, or if it has none."""
+    """True if all memory of a tensor was written, each part equally often, or if it has none."""
     if tensor is None or is_lazy(tensor):
         return False
     return not tensor.numel() or sum(_covers(other, tensor) for other in loaded if not is_lazy(other)) >= times
@@ -260,7 +260,7 @@ def _as_number(tensor: Tensor) -> Tensor:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=2)
+    warnings.warn(message, Notice, stacklevel=2)
 
 
 def _dtype(tensor: Tensor) -> str:

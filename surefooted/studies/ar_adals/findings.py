@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -13,7 +11,7 @@ from surefooted.evaluation.metrics import debiased_ece, ece
 from surefooted.evaluation.metrics.intervals import mean_interval, seed_interval
 from surefooted.evaluation.metrics.levels import by_level
 from surefooted.evaluation.metrics.paired import paired_bootstrap
-from surefooted.evaluation.metrics.stability import variance_of_each
+from surefooted.evaluation.metrics.stability import level_variance_gap
 from surefooted.report import Finding
 from surefooted.studies.ar_adals.design import JOINT_AR_ADALS
 from surefooted.studies.ar_adals.results import ShiftResults
@@ -60,7 +58,7 @@ def _level_findings(n: ShiftResults) -> list[Finding]:
         ),
         claim_gain(
             "Predictions of less robust images are less stable (figure 1).",
-            jackknife_interval(Jackknife.of(lambda part: _level_gain(part, n.levels[0], half), networks)),
+            jackknife_interval(Jackknife.of(lambda part: level_variance_gap(part, n.levels[0], half), networks)),
             f"variance, level 1 minus levels {half + 1}–{last}",
             see="level-variance",
             sampling=over_seeds(n.design.seeds),
@@ -159,12 +157,6 @@ def _stability_findings(n: ShiftResults) -> list[Finding]:
         )
         for other in _SINGLE_METHODS[:-1]
     ]
-
-
-def _level_gain(log_ps: Sequence[Tensor], level: Tensor, half: int) -> float:
-    """Variance over networks in the first level minus that in the levels from ``half``."""
-    variances = variance_of_each(log_ps)
-    return float(variances[level == 0].mean() - variances[level >= half].mean())
 
 
 def _overconfidence(p: Predictions) -> Float[Tensor, " n"]:
