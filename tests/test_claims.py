@@ -13,8 +13,9 @@ from scipy.stats import binom
 from surefooted import studies
 from surefooted.evaluation.metrics.intervals import Interval, seed_interval
 from surefooted.evaluation.metrics.stability import variance
-from surefooted.studies.claims import Jackknife, claim_gain, jackknife_interval, judge, over_images, over_seeds
+from surefooted.studies.claims import claim_gain, judge, over_images, over_seeds
 from surefooted.studies.entm.study import make_setup
+from surefooted.studies.intervals import Jackknife, jackknife_interval
 from surefooted.studies.uta.study import make_chapters
 
 GAIN = Interval(0.02, 0.01, 0.03, 1000)

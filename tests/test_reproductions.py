@@ -19,11 +19,12 @@ from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import MCDropout, MemberOf, PredictTask, TrainTask, train_task
 from surefooted.report import write_page
-from surefooted.studies.claims import claim_all, claim_gain, discount_by_seed_spread, over_seeds, simultaneous
+from surefooted.studies.claims import claim_all, claim_gain, discount_by_seed_spread, over_seeds
 from surefooted.studies.entm import grids as entm_grids
 from surefooted.studies.entm import study as entm_study
 from surefooted.studies.entm.design import RANDOM_SEARCH_METHODS
 from surefooted.studies.grid import SINGLE_TRAINING_NOTE, Grid, score_interval
+from surefooted.studies.intervals import simultaneous
 from surefooted.studies.paper_comparison import CellComparison, claim_reproduced, comparison_table
 from surefooted.studies.paper_numbers import printed_numbers
 from surefooted.studies.uta import design as uta_cells
