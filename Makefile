@@ -7,6 +7,8 @@ VENV_FLAGS ?=
 EXTRAS ?= test,dev
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
+# Bytecode is kept even where the environment says otherwise: else every process compiles the sources of torch again.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test lint format clean distclean
 

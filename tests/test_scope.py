@@ -5,9 +5,9 @@ import pytest
 from surefooted import studies
 from surefooted.errors import ArgumentError
 from surefooted.studies.scope import Scope
-from surefooted.studies.uta.study import make_chapters
+from surefooted.studies.uta.study import uta_chapters
 
-GRID = next(chapter.grid for chapter in make_chapters("smoke") if chapter.name == "mnist")
+GRID = next(chapter.grid for chapter in uta_chapters("smoke") if chapter.name == "mnist")
 
 
 def test_a_scope_changes_what_it_names_and_nothing_else():
@@ -18,7 +18,7 @@ def test_a_scope_changes_what_it_names_and_nothing_else():
 
 
 def test_every_chapter_of_uta_takes_a_scope():
-    for chapter in make_chapters("cpu"):
+    for chapter in uta_chapters("cpu"):
         narrowed = chapter.narrow(Scope(seeds=2, epochs=3))
         for name, runs in vars(narrowed).items():
             if hasattr(runs, "recipe"):

@@ -129,7 +129,7 @@ def random_search_table(a: Analysis, store: Store) -> Table:
 
 def gradient_masking_table(a: Analysis, store: Store) -> Table:
     """Signs of gradient masking, a row per method."""
-    white, black = next(k for k in a.grid.white_box if k.startswith("PGD10")), next(iter(a.grid.black_box))
+    white, black = a.masking_attacks
     columns = (
         Column("method", "Method"),
         Column("white", white, "%", 1, help="robust accuracy", scale=100),

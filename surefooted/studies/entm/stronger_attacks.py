@@ -63,14 +63,14 @@ class StrongerAttacks:
         return {(name, attack): a.attack(a.grid.trained[name][0], spec) for name, (attack, spec) in pairs}
 
     @cached_property
-    def second_seed(self) -> dict[int, AttackTask]:
+    def second_training(self) -> dict[int, AttackTask]:
         """AutoAttack on a second PAT network, by radius, to estimate the difference between seeds."""
         a = self.analysis
         return {k: a.attack(a.grid.surrogate_nets["PAT"], self._autoattack(k)) for k in a.step_radii}
 
     def tasks(self) -> list[Task]:
         """Everything that the table and the findings read."""
-        return [*self.attacks.values(), *self.second_seed.values()]
+        return [*self.attacks.values(), *self.second_training.values()]
 
     def _autoattack(self, k: int) -> dict[str, Any]:
         return {"autoattack": {"eps": k / 255, **self.autoattack_options}}
