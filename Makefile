@@ -22,8 +22,9 @@ export PYTHONDONTWRITEBYTECODE =
 demo: .venv/ready
 	$(BIN)/surefooted study run demo --report reports/demo
 
+# A file of tests stays in one process, so that what its tests share is trained once; the many small files come last.
 test: .venv/ready
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@ import pytest
 
 from surefooted import studies
 from surefooted.errors import ArgumentError
+from surefooted.pipeline.tasks import CorruptionTask, TrainTask
 from surefooted.studies.scope import Scope
 from surefooted.studies.uta.study import uta_chapters
 
@@ -26,6 +27,14 @@ def test_every_chapter_of_uta_takes_a_scope():
                 assert runs.seeds == 2, name
                 # Two lengths of training are what this chapter compares.
                 assert (recipe["epochs"] == 3) is not chapter.name.startswith("longer")
+
+
+def test_ar_adals_takes_a_scope():
+    tasks = studies.ar_adals(size="smoke", seeds=3, epochs=1, limit=7).tasks()
+    trained = [task for task in tasks if isinstance(task, TrainTask)]
+    assert {task.seed for task in trained} == {0, 1, 2}
+    assert {next(iter(task.recipe.values()))["epochs"] for task in trained} == {1}
+    assert {task.limit for task in tasks if isinstance(task, CorruptionTask)} == {7}
 
 
 def test_the_page_says_what_was_asked_for():

@@ -69,8 +69,8 @@ def entm(
     Example:
         >>> import surefooted as sf
         >>> study = sf.studies.entm(size="smoke", only=("lambda",))
-        >>> study.spec.name, study.spec.arguments
-        ('entm', {'size': 'smoke', 'only': ['lambda']})
+        >>> sorted({task.kind for task in study.tasks()})  # of two networks, clean and attacked
+        ['attacked', 'predicted']
     """
     scope = Scope(seeds, epochs, limit)
     chapters = [chapter.narrow(scope) for chapter in select_chapters(entm_chapters(size), only)]
