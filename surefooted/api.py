@@ -21,7 +21,7 @@ from surefooted.data.arrays import as_images
 from surefooted.data.images import Images, Splits
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.metrics.measuring import measure
-from surefooted.models.export import ExportCheck, Format, export_network, format_of
+from surefooted.models.export import ExportCheck, export_network, format_of
 from surefooted.models.prediction import predict
 from surefooted.models.victims import Victim
 from surefooted.models.weights import seeded_network
@@ -209,7 +209,7 @@ def export(
     model: str | nn.Module | TrainingRun,
     file: str | Path,
     *,
-    to: Format | None = None,
+    to: str | None = None,
     shape: tuple[int, ...] | None = None,
     store: Store | None = None,
 ) -> ExportCheck:

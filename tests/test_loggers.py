@@ -79,7 +79,7 @@ def test_a_logger_that_fails_is_dropped_with_a_notice_and_the_training_goes_on(t
 def test_what_is_no_logger_is_refused_and_a_package_that_is_missing_or_broken_named(tmp_path, monkeypatch):
     store = Store(tmp_path)
     for wrong in (3, Recorded, "tensorbord"):
-        with pytest.raises(ArgumentError, match="expected a name|Did you mean 'tensorboard'"):
+        with pytest.raises(ArgumentError, match=r"expected a name|Did you mean 'tensorboard'"):
             train(store, loggers=[wrong])
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(DependencyError, match=r"needs the package wandb\. Run: pip install wandb"):

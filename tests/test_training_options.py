@@ -156,8 +156,8 @@ def test_label_noise_is_symmetric_and_in_training_alone():
 
 
 def test_options_that_came_later_leave_the_keys_of_older_trainings():
-    stored = {"epochs", "batch", "optimiser", "lr", "momentum", "nesterov", "weight_decay", "decayed", "schedule", "drops",
-              "warmup", "augment"}  # fmt: skip
+    stored = {"epochs", "batch", "optimiser", "lr", "momentum", "nesterov", "weight_decay", "decayed", "schedule"}
+    stored |= {"drops", "warmup", "augment"}
     assert set(complete("recipe", "recipe")["recipe"]) == stored
     given = complete("recipe", {"recipe": {"average": "swa", "clip_norm": 1.0}})["recipe"]
     assert set(given) - stored == {"average", "clip_norm"}
