@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -84,7 +84,7 @@ def train(
     record: Any = None,
     loggers: Sequence[Any] = (),
     on_epoch: Callable[[HistoryEntry], None] | None = None,
-    store: Store | Literal["default"] | None = "default",
+    store: Store | str | None = "default",
     runtime: Runtime | None = None,
 ) -> TrainingRun:
     """Train a network, or load it if the store has it.
@@ -139,7 +139,7 @@ def train(
 
 
 @contextmanager
-def _store_or_temporary(store: Store | Literal["default"] | None) -> Iterator[Store]:
+def _store_or_temporary(store: Store | str | None) -> Iterator[Store]:
     """The store; for None one that is removed afterwards."""
     if isinstance(store, Store):
         yield store
