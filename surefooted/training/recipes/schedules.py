@@ -121,8 +121,9 @@ def one_cycle(
         else:
             share = min((step - peak) / (end - peak), 1.0)
             rate, beta = _cosine(lr, last, share), _cosine(low, high, share)
-        extra = {"lr": {}, "momentum": {"momentum": beta}, "betas": {"betas": (beta, _BETA_2)}}[momentum]
-        return {"lr": rate, **extra}
+        if momentum == "lr":
+            return {"lr": rate}
+        return {"lr": rate, momentum: beta if momentum == "momentum" else (beta, _BETA_2)}
 
     return settings
 
