@@ -42,7 +42,7 @@ def score_from_text(text: str) -> Callable[..., Score]:
     Example:
         >>> score_from_text("cross_entropy() + 0.1*entropy()")().spec
         cross_entropy() + 0.1 * entropy()
-        >>> score_from_text("cross_entropy() + exec('x')")
+        >>> score_from_text("cross_entropy() + exec()")
         Traceback (most recent call last):
         surefooted.errors.ArgumentError: There is no 'exec' among the scores. ...
     """

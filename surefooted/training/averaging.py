@@ -36,7 +36,7 @@ class WeightAverage:
         >>> for value in (0.0, 1.0):
         ...     _ = nn.init.constant_(net.weight, value)
         ...     average.after_step()
-        >>> round(float(average.net.weight), 3)  # 0.9 · 0 + 0.1 · 1
+        >>> round(average.net.weight.item(), 3)  # 0.9 · 0 + 0.1 · 1
         0.1
     """
 
