@@ -67,7 +67,9 @@ def train(
     session = open_session(store, data_root, accelerator, devices=devices, as_json=as_json, quiet=quiet)
     named = {"net": net, "data": data, "recipe": recipe, "record": record, "log": log}
     default = {"data": "digits", "recipe": "recipe"}
-    given = parse_components(("method", *named), named, words or [], config, defaults=default, bare="method")
+    given: dict[str, Any] = parse_components(
+        ("method", *named), named, words or [], config, defaults=default, bare="method"
+    )
     for slot, kind, example in (("method", "methods", "pat"), ("net", "networks", "--net lenet")):
         if slot not in given:
             raise ArgumentError(f"Which {slot}? Name one (surefooted list {kind}), such as {example}.")

@@ -243,7 +243,8 @@ def _read(name: str, option: str, value: Any, hint: Any, parameter: inspect.Para
 
 def _hints_of(function: Any) -> dict[str, Any]:
     try:
-        return get_type_hints(function.__init__ if isinstance(function, type) else function)
+        initialiser: Any = getattr(function, "__init__", None)
+        return get_type_hints(initialiser if isinstance(function, type) else function)
     except Exception:  # annotations may name what exists for type checkers only
         return {}
 

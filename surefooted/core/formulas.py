@@ -42,7 +42,7 @@ def score_from_text(text: str) -> Callable[..., Score]:
     Example:
         >>> score_from_text("cross_entropy() + 0.1*entropy()")().spec
         cross_entropy() + 0.1 * entropy()
-        >>> score_from_text("cross_entropy() + exec('x')")
+        >>> score_from_text("cross_entropy() + exec()")
         Traceback (most recent call last):
         surefooted.errors.ArgumentError: There is no 'exec' among the scores. ...
     """
@@ -67,7 +67,7 @@ def _value(node: ast.expr, text: str, depth: int) -> Any:
     """The score or number that a part of a formula describes."""
     if depth > _DEEPEST:
         raise ArgumentError(f"The formula {text[:40]!r}... is nested more than {_DEEPEST} deep. Simplify it.")
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
         return _number(node.value, text)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         value = _value(node.operand, text, depth + 1)

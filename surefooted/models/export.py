@@ -177,8 +177,8 @@ def _write_program(net: nn.Module, x: Tensor, file: Path) -> nn.Module:
 
 
 def _write_torchscript(net: nn.Module, x: Tensor, file: Path) -> nn.Module:
-    torch.jit.save(torch.jit.trace(net, x), file)
-    read: nn.Module = torch.jit.load(file)
+    torch.jit.save(torch.jit.trace(net, x), file)  # type: ignore[no-untyped-call]
+    read: nn.Module = torch.jit.load(file)  # type: ignore[no-untyped-call]
     return read
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from surefooted.components.code import first_line
 from surefooted.components.spec import build
 from surefooted.errors import ArgumentError, InputError, Notice
-from surefooted.pipeline.execute import execute
+from surefooted.pipeline import execute as execution
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import TrainTask
@@ -59,7 +59,7 @@ def run_training(
     try:
         for logger in watching.loggers:
             logger.start(task.key, arguments)
-        execute([replace(task, watch=watching)], store, runtime=runtime, quiet=quiet)
+        execution.execute([replace(task, watch=watching)], store, runtime=runtime, quiet=quiet)
         for entry in task.history(store)[watching.seen :]:
             watching(entry, 0)
     finally:

@@ -36,7 +36,7 @@ class WeightAverage:
         >>> for value in (0.0, 1.0):
         ...     _ = nn.init.constant_(net.weight, value)
         ...     average.after_step()
-        >>> round(float(average.net.weight), 3)  # 0.9 · 0 + 0.1 · 1
+        >>> round(average.net.weight.item(), 3)  # 0.9 · 0 + 0.1 · 1
         0.1
     """
 
@@ -44,12 +44,11 @@ class WeightAverage:
         check_averages(net, averaging)
         self.source, self.averaging, self.epochs = net, averaging, epochs
         moving = averaging.kind == "ema"
+        average = get_ema_multi_avg_fn(averaging.decay)  # type: ignore[no-untyped-call]
         try:
             # The moving average has the statistics of batch norm in it. SWA takes them anew: those of the last epoch
             # belong to other weights.
-            self.model = AveragedModel(
-                net, multi_avg_fn=get_ema_multi_avg_fn(averaging.decay) if moving else None, use_buffers=moving
-            )
+            self.model = AveragedModel(net, multi_avg_fn=average if moving else None, use_buffers=moving)
         except (RuntimeError, TypeError) as error:
             raise ModelError(
                 f"The network cannot be copied, as `recipe.average={averaging.kind}` needs ({first_line(error)})."

@@ -20,7 +20,6 @@ from surefooted.components.describe import describe
 from surefooted.components.spec import names
 from surefooted.data.paths import set_data_root
 from surefooted.pipeline import execute as execution
-from surefooted.pipeline import watching
 from surefooted.pipeline.execute import execute
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
@@ -71,7 +70,7 @@ def plan(places, monkeypatch, capfd):
     def foreseen(missing, *arguments, **options):
         planned(missing, None)
 
-    for module in (execution, watching, auditing):
+    for module in (execution, auditing):
         monkeypatch.setattr(module, "execute", planned)
 
     def requested(request, *arguments):
@@ -137,14 +136,14 @@ def test_commands_in_messages_and_help_have_words_that_exist():
         for text in strings_of(file):
             for words in re.findall(rf"surefooted ((?:{'|'.join(COMMANDS)})\b[^`·|;()\n]*)", text):
                 name, *rest = words.split()
-                command = COMMANDS[name]
+                command = COMMANDS[name.rstrip(".,:'")]
                 if hasattr(command, "commands") and rest and rest[0].strip(".,X") in command.commands:
                     command = command.commands[rest[0].strip(".,X")]
                 known = {option for param in command.params for option in param.opts}
-                known |= {"--help"} | OF_STUDIES if name in ("study", "report") else set()
+                known |= {"--help", *(OF_STUDIES if name in ("study", "report") else ())}
                 for flag in re.findall(r"(?<!\S)--[a-z][\w.-]*", words):
                     first = flag[2:].rstrip(".").partition(".")[0]
-                    assert flag.rstrip(".") in known or first in SLOTS, f"{file.name}: surefooted {words}"
+                    assert flag.rstrip(".,'") in known or first in SLOTS, f"{file.name}: surefooted {words}"
                 checked += 1
     assert checked > 25
 

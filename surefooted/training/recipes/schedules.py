@@ -107,8 +107,8 @@ def one_cycle(
 
     Example:
         >>> settings = one_cycle(1.0, 0.3, "momentum")
-        >>> [settings(step, 10) for step in (0, 2, 9)]
-        [{'lr': 0.04, 'momentum': 0.95}, {'lr': 1.0, 'momentum': 0.85}, {'lr': 4...e-06, 'momentum': 0.95}]
+        >>> [round(settings(step, 10)["lr"], 6) for step in (0, 2, 9)], settings(2, 10)["momentum"]
+        ([0.04, 1.0, 4e-06], 0.85)
     """
     first, low, high = lr / _FIRST_DIVISOR, *_MOMENTA
     last = first / _LAST_DIVISOR
@@ -121,8 +121,9 @@ def one_cycle(
         else:
             share = min((step - peak) / (end - peak), 1.0)
             rate, beta = _cosine(lr, last, share), _cosine(low, high, share)
-        extra = {"lr": {}, "momentum": {"momentum": beta}, "betas": {"betas": (beta, _BETA_2)}}[momentum]
-        return {"lr": rate, **extra}
+        if momentum == "lr":
+            return {"lr": rate}
+        return {"lr": rate, momentum: beta if momentum == "momentum" else (beta, _BETA_2)}
 
     return settings
 
