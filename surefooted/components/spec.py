@@ -14,8 +14,9 @@ import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
+from surefooted.components.spelling import COMPONENTS, suggest, understand
 from surefooted.components.text import read_text
-from surefooted.errors import ArgumentError, did_you_mean
+from surefooted.errors import ArgumentError
 
 # The package that holds the components of each kind. A package is imported when a name of its kind is first looked up:
 # every package of components imports this module.
@@ -57,18 +58,20 @@ def names(kind: str) -> list[str]:
 
 
 def resolve(kind: str, name: str) -> Callable[..., Any]:
-    """Look up the function that makes a component.
+    """Look up the function that makes a component; case and punctuation of its name do not matter.
 
     Raises:
         ArgumentError: if no component of the kind has the name; the message suggests the nearest name.
 
     Example:
-        >>> resolve("attack", "pgd").__name__
+        >>> resolve("attack", "PGD").__name__
         'pgd'
     """
-    if name not in (known := names(kind)):
-        raise ArgumentError(f"There is no {name!r} among the {plural(kind)}.{did_you_mean(name, known)}")
-    component: Callable[..., Any] = getattr(importlib.import_module(KINDS[kind]), name)
+    found = understand(name, known := names(kind))
+    if found is None:
+        hint = suggest(name, known, COMPONENTS.get(kind, {}))
+        raise ArgumentError(f"There is no {name!r} among the {plural(kind)}.{hint}")
+    component: Callable[..., Any] = getattr(importlib.import_module(KINDS[kind]), found)
     return component
 
 
