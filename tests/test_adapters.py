@@ -227,6 +227,19 @@ def test_models_of_robustbench(net, monkeypatch):
         load("Nobody2020")
 
 
+def test_the_model_zoo_of_robustbench(tmp_path):
+    zoo = package("robustbench.model_zoo.cifar10")
+    torch.manual_seed(0)
+    model = zoo.linf["Wong2020Fast"]["model"]()
+    (tmp_path / "cifar10/Linf").mkdir(parents=True)
+    torch.save(model.state_dict(), tmp_path / "cifar10/Linf/Wong2020Fast.pt")  # where RobustBench looks before it loads
+    net = adapters.RobustBenchLoader("cifar10", "Linf", tmp_path)("Wong2020Fast")
+    x = torch.rand(2, 3, 32, 32)
+    assert not net.training and sf.predict(net, (x, torch.tensor([0, 1]))).log_p.equal(model.eval()(x).log_softmax(1))
+    with pytest.raises(ModelError, match=r"RobustBench cannot load 'Nobody2020' .*KeyError"):
+        adapters.RobustBenchLoader()("Nobody2020")
+
+
 def test_a_result_in_robustbenchs_format():
     """The entries of github.com/RobustBench/robustbench, model_info/cifar10/Linf/Rice2020Overfitting.json."""
     shares = [{"value": value} for value in (0.8534, 0.5342, 0.53)]

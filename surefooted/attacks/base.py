@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from surefooted.attacks.tracker import AttackResult, Keep
 from surefooted.components.component import Component, Spec
 from surefooted.core.finite import finite_rows, has_answer, is_misclassified
 from surefooted.core.norms import Ball, check_fits_box
-from surefooted.core.types import Points, Score, as_points, log_mean_softmax
+from surefooted.core.types import Points, Score, as_points, check_points, log_mean_softmax
 from surefooted.data.arrays import as_images
 from surefooted.data.images import Images
 from surefooted.errors import ArgumentError, NonFiniteOutput
@@ -218,11 +218,8 @@ class Attack(Component):
         return result._replace(found=result.found & ~unpredicted), y
 
 
-def _read_points(given: Any, y: Any) -> Any:
-    """The points that a caller means: by themselves, as ``x, y``, as a pair of these, or as a data set.
-
-    What is nothing of the kind is returned as it is, and refused by ``check_input``.
-    """
+def _read_points(given: Any, y: Any) -> Points:
+    """The points that a caller means: by themselves, as ``x, y``, as a pair of these, or as a data set."""
     if y is not None and isinstance(given, Points | Images):
         raise ArgumentError(f"`y` is given, but {type(given).__name__} have labels of their own. Leave `y` out.")
     if y is None and isinstance(given, Tensor | np.ndarray | list):
@@ -232,7 +229,10 @@ def _read_points(given: Any, y: Any) -> Any:
     if isinstance(given, Points) or (isinstance(given, tuple) and len(given) == 2):
         return as_points(*given)
     images = as_images(given)
-    return images.points() if isinstance(images, Images) else images
+    if isinstance(images, Images):
+        return images.points()
+    check_points(images)  # refuses what is nothing of the kind
+    return cast(Points, images)
 
 
 def _as_predicted(victim: Victim, result: AttackResult, y: Tensor, batch: int) -> Tensor:
