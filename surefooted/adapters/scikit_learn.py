@@ -33,8 +33,8 @@ def sklearn_score(y_true: ArrayLike, y_prob: ArrayLike, *, metric: Any = "ece", 
     Example:
         >>> from sklearn.metrics import make_scorer
         >>> scorer = make_scorer(sklearn_score, response_method="predict_proba", greater_is_better=False, metric="ece")
-        >>> sklearn_score([0, 1], [[0.8, 0.2], [0.7, 0.3]], metric="ece", bins=10)
-        0.25
+        >>> round(sklearn_score([0, 1], [[0.8, 0.2], [0.7, 0.3]], metric="ece", bins=10), 2)
+        0.45
     """
     probabilities, labels = np.asarray(y_prob), np.asarray(y_true)
     classes = probabilities.shape[1] if probabilities.ndim == 2 else 2

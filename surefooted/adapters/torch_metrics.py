@@ -39,7 +39,7 @@ def torchmetrics_metric(metric: Any = "ece", **options: Any) -> Any:
         >>> ece = torchmetrics_metric("ece", bins=10)
         >>> ece.update(torch.tensor([[0.8, 0.2], [0.7, 0.3]]), torch.tensor([0, 1]))
         >>> ece.compute()
-        tensor(0.2500)
+        tensor(0.4500)
     """
     settings = {name: options.pop(name) for name in _SETTINGS & options.keys()}
     return _metric_class()(metric, options, settings)
@@ -49,7 +49,7 @@ def torchmetrics_metric(metric: Any = "ece", **options: Any) -> Any:
 def _metric_class() -> type:
     torchmetrics = import_package("torchmetrics", "torchmetrics", "A metric of torchmetrics")
 
-    class SurefootedMetric(torchmetrics.Metric):  # type: ignore[misc, name-defined]
+    class SurefootedMetric(torchmetrics.Metric):  # type: ignore[misc]
         is_differentiable = False
         full_state_update = False
         preds: list[Tensor]
@@ -64,7 +64,7 @@ def _metric_class() -> type:
 
         @property
         def higher_is_better(self) -> bool | None:
-            return {"high": True, "low": False}.get(getattr(split_partial(self.metric)[0], "better", None))
+            return {"high": True, "low": False}.get(getattr(split_partial(self.metric)[0], "better", None) or "")
 
         def update(self, preds: Tensor, target: Tensor) -> None:
             self.preds.append(preds.detach())

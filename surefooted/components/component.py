@@ -199,7 +199,7 @@ def component(function: Callable[_P, _T]) -> Callable[_P, _T]:
             return validated(*args, **kwargs)
         except ValidationError as error:
             if respelt := respell(error, function, kwargs):
-                return call(*args, **(kwargs | respelt))
+                return call(*args, **(kwargs | respelt))  # type: ignore[arg-type]
             raise call_error(error, function) from None
 
     return call
