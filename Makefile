@@ -7,6 +7,8 @@ VENV_FLAGS ?=
 EXTRAS ?= test,dev
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
+# Bytecode is kept even where the environment says otherwise: else every process compiles the sources of torch again.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test lint format clean distclean
 
@@ -20,8 +22,9 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/surefooted study run demo --report reports/demo
 
+# A file of tests stays in one process, so that what its tests share is trained once; the many small files come last.
 test: .venv/ready
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

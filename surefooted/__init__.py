@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from surefooted.api import (
         TrainingRun as TrainingRun,
         attack as attack,
+        export as export,
+        load as load,
         measure as measure,
+        network as network,
         predict as predict,
         train as train,
     )
@@ -77,12 +80,19 @@ if TYPE_CHECKING:
     from surefooted.models import ensembles as ensembles, nets as nets, victims as victims
     from surefooted.pipeline.runtime import Runtime as Runtime
     from surefooted.pipeline.store import Store as Store
-    from surefooted.training import methods as methods, recipes as recipes, recorders as recorders
+    from surefooted.training import (
+        loggers as loggers,
+        methods as methods,
+        recipes as recipes,
+        recorders as recorders,
+    )
     from surefooted.training.recipes import recipe as recipe
 # isort: on
 
 _NAMES = {
-    "surefooted.api": ["TrainingRun", "attack", "measure", "predict", "train"],
+    "surefooted.api": [
+        *("TrainingRun", "attack", "export", "load", "measure", "network", "predict", "train"),
+    ],
     "surefooted.attacks": ["autoattack", "carlini_wagner", "fgsm", "nearest_boundary", "pgd", "r_fgsm"],
     "surefooted.attacks.transfer": ["transfer"],
     "surefooted.auditing.run": ["audit"],
@@ -111,6 +121,7 @@ _MODULES = {
     "corruptions": "surefooted.data.corruptions",
     "data": "surefooted.data",
     "ensembles": "surefooted.models.ensembles",
+    "loggers": "surefooted.training.loggers",
     "methods": "surefooted.training.methods",
     "metrics": "surefooted.evaluation.metrics",
     "nets": "surefooted.models.nets",

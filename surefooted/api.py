@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from inspect import signature
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,15 +23,18 @@ from surefooted.data.arrays import as_images
 from surefooted.data.images import Images, Splits
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.metrics.measuring import measure
+from surefooted.models.export import ExportCheck, export_network, format_of
 from surefooted.models.prediction import predict
 from surefooted.models.victims import Victim
-from surefooted.pipeline.execute import execute
+from surefooted.models.weights import seeded_network
+from surefooted.pipeline.lookup import find_victim, stored_metadata
 from surefooted.pipeline.runtime import Precision, Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import TrainTask, load_splits, train_task
+from surefooted.pipeline.watching import run_training
 from surefooted.training.checkpoint import HistoryEntry
 
-__all__ = ["TrainingRun", "attack", "measure", "predict", "train"]
+__all__ = ["TrainingRun", "attack", "export", "load", "measure", "network", "predict", "train"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,7 +84,9 @@ def train(
     seed: int = 0,
     precision: Precision = "fp32",
     record: Any = None,
-    store: Store | None = None,
+    loggers: Sequence[Any] = (),
+    on_epoch: Callable[[HistoryEntry], None] | None = None,
+    store: Store | str | None = "default",
     runtime: Runtime | None = None,
 ) -> TrainingRun:
     """Train a network, or load it if the store has it.
@@ -87,13 +96,25 @@ def train(
     Args:
         method, net, data, recipe, record: each a name, ``{name: arguments}``, or the value that a function of that name
             returns. The tensors of the recorder ``record`` are in ``recorded`` of the result.
+
+            ``net`` is also a class or a function that builds a module, which gets the image shape and the number of
+            classes if it has arguments named ``shape`` and ``classes`` (or ``num_classes``, ``in_channels``; see
+            ``models.nets.own``); in text, ``module:function``. Or it is a module: a copy of it is trained, from its
+            own weights, whatever the seed. A network of ``sf.nets`` stands for its architecture: its weights are drawn.
         seed: of initial weights, batches, augmentation, attacks and dropout.
         precision: of the forward and backward passes.
-        store: where runs are kept; by default ``$SUREFOOTED_STORE``, else ``.surefooted``.
+        loggers: where the history goes while it is made: names (``csv``, ``jsonl``, ``tensorboard``, ``mlflow``,
+            ``wandb``), ``{name: arguments}``, or objects with the methods of ``training.loggers.Logger``.
+        on_epoch: called with the history entry of every epoch, in order, also of epochs that a checkpoint or the store
+            has. It cannot stop a training, whose key promises all its epochs; an error that it raises ends this call,
+            and the next one resumes.
+        store: where runs are kept; by default ``$SUREFOOTED_STORE``, else ``.surefooted``. None keeps nothing, and
+            allows code without a key, such as lambdas and scores of one's own.
         runtime: device and processes; by default one process on a GPU, or on the CPU if there is none.
 
     Raises:
         ArgumentError: for invalid arguments; one error lists all faults, before any work.
+        ModelError: if the network cannot be trained on these data.
 
     Example:
         >>> import surefooted as sf
@@ -103,12 +124,132 @@ def train(
         TrainingRun(method=vanilla(), network=mlp(), data=digits(train_limit=100), ..., seed=0, key=...)
         >>> len(run.history)
         1
+        >>> from torch import nn
+        >>> def net(shape, classes):
+        ...     return nn.Sequential(nn.Flatten(), nn.Linear(shape[-1] * shape[-2], classes))
+        >>> own = sf.train("vanilla", net, data, {"recipe": {"epochs": 1}}, store=None)
+        >>> own.net[1]
+        Linear(in_features=64, out_features=10, bias=True)
     """
-    task = train_task(method, net, data, recipe, seed=seed, precision=precision, record=record)
-    store = store or Store()
-    execute([task], store, runtime=runtime)
-    recorded = task.recorded(store) if task.record else {}
-    return TrainingRun(task.load(store), task.history(store), load_splits(task.data), recorded, task)
+    unstored = store is None
+    task = train_task(method, net, data, recipe, seed=seed, precision=precision, record=record, unstored=unstored)
+    watch = (lambda entry, steps: on_epoch(entry)) if on_epoch else None
+    with _store_or_temporary(store) as kept:
+        run_training(task, kept, runtime=runtime, loggers=loggers, watch=watch)
+        recorded = task.recorded(kept) if task.record else {}
+        return TrainingRun(task.load(kept), task.history(kept), load_splits(task.data), recorded, task)
+
+
+@contextmanager
+def _store_or_temporary(store: Store | str | None) -> Iterator[Store]:
+    """The store; for None one that is removed afterwards."""
+    if isinstance(store, Store):
+        yield store
+    elif store is None:
+        with TemporaryDirectory(prefix="surefooted-") as folder:
+            yield Store(folder)
+    elif store == "default":
+        yield Store()
+    else:
+        raise ArgumentError(f"`store` is {store!r}; expected a Store (`sf.Store(folder)`), or None to keep nothing.")
+
+
+def load(model: str, *, store: Store | None = None) -> nn.Module:
+    """Load a trained network by what ``surefooted trained`` lists.
+
+    Args:
+        model: the key of a training or its first digits, ``KEY,KEY`` for an ensemble, ``KEY@10`` for Monte Carlo
+            dropout, or a ``weights.safetensors`` file.
+        store: where trainings are kept; by default ``$SUREFOOTED_STORE``, else ``.surefooted``.
+
+    Returns:
+        The network from pixels in [0, 1] to logits, in evaluation mode; its normalisation is part of it.
+
+    Raises:
+        InputError: if there is no such network, or it was trained from a module in memory that is not at hand.
+
+    Example:
+        >>> import surefooted as sf
+        >>> run = sf.train("vanilla", "mlp", {"digits": {"train_limit": 100}}, {"recipe": {"epochs": 1}})
+        >>> net = sf.load(run.task.key[:16])
+        >>> bool((net(run.data.test.points().x) == run.net(run.data.test.points().x)).all())
+        True
+    """
+    return find_victim(model, store or Store()).load(store or Store())
+
+
+def network(
+    name: str, images: Splits | Images | tuple[int, ...], classes: int | None = None, *, seed: int = 0, **arguments: Any
+) -> nn.Module:
+    """Build a network of this package, or of other code by ``module:function``, with its initial weights.
+
+    Args:
+        name: one of ``sf.nets``, such as ``lenet``.
+        images: the data that it is for, or the shape (C, H, W) of its images.
+        classes: number of classes; by default that of the data.
+        seed: of the initial weights.
+        arguments: of the network, such as ``width=32``.
+
+    Raises:
+        ArgumentError: for an unknown name or invalid arguments.
+
+    Example:
+        >>> import surefooted as sf
+        >>> net = sf.network("mlp", sf.digits(), width=32)
+        >>> net.fc2
+        Linear(in_features=32, out_features=10, bias=True)
+    """
+    if isinstance(images, Splits):
+        images = images.test
+    shape, known = (images.shape, len(images.classes)) if isinstance(images, Images) else (tuple(images), None)
+    if (count := known if classes is None else classes) is None:
+        raise ArgumentError("`classes` is missing. Give the number of classes, or the data in place of the shape.")
+    return seeded_network({name: arguments} if arguments else name, shape, count, seed)
+
+
+def export(
+    model: str | nn.Module | TrainingRun,
+    file: str | Path,
+    *,
+    to: str | None = None,
+    shape: tuple[int, ...] | None = None,
+    store: Store | None = None,
+) -> ExportCheck:
+    """Write a network to a file for other tools, read the file back and compare its logits with the network's.
+
+    Args:
+        model: a training, a network, or what ``load`` takes.
+        file: the file; its ending says the format.
+        to: ``onnx``, ``pt2``, ``torchscript`` or ``safetensors``; by default by the ending of the file.
+        shape: (C, H, W) of the images; needed for a network only.
+        store: where trainings are kept, for a key.
+
+    Returns:
+        The file, its format, and the largest difference of the logits.
+
+    Raises:
+        ModelError: if the network cannot be exported, or the file answers otherwise; then there is no file.
+        DependencyError: if a package that the format needs is missing.
+
+    Example:
+        >>> import surefooted as sf
+        >>> run = sf.train("vanilla", "mlp", {"digits": {"train_limit": 100}}, {"recipe": {"epochs": 1}})
+        >>> sf.export(run, "digits.pt2").difference < 1e-5
+        True
+    """
+    path, about = Path(file), {}
+    if isinstance(model, TrainingRun):
+        net, shape = model.net, shape or model.data.test.shape
+    elif isinstance(model, str):
+        kept = store or Store()
+        source = find_victim(model, kept)
+        about = stored_metadata(source, kept)
+        net, shape = source.load(kept), shape or tuple(about["shape"])
+    else:
+        net = model
+    if shape is None:
+        raise ArgumentError("`shape` is missing: give the (C, H, W) of the network's images.")
+    return export_network(net, shape, path, to or format_of(path), about)
 
 
 def attack(
@@ -159,14 +300,14 @@ def attack(
 
 
 def _check_spelling(name: str | Attack, arguments: dict[str, Any]) -> None:
-    """Refuse arguments of an attack that is built already, and those of ``attack`` itself under another name."""
-    if isinstance(name, Attack):
-        if arguments:
-            raise ArgumentError(
-                f"{name.spec} is built already; pass {', '.join(arguments)} to its function, or give the attack by "
-                "name."
-            )
+    """Refuse arguments of an attack that has some already, and those of ``attack`` itself under another name."""
+    if not arguments:
         return
-    for given in arguments and arguments.keys() - signature(resolve("attack", name)).parameters:
+    if not isinstance(name, str):
+        raise ArgumentError(
+            f"{getattr(name, 'spec', name)} is built already; pass {', '.join(arguments)} to its function, or give the "
+            "attack by name."
+        )
+    for given in arguments.keys() - signature(resolve("attack", name)).parameters:
         if meant := understand(given, ("y", "seed", "batch"), ARGUMENTS):
             raise ArgumentError(f"attack has no argument {given!r}. Did you mean {meant!r}?")

@@ -13,9 +13,10 @@ from scipy.stats import binom
 from surefooted import studies
 from surefooted.evaluation.metrics.intervals import Interval, seed_interval
 from surefooted.evaluation.metrics.stability import variance
-from surefooted.studies.claims import Jackknife, claim_gain, jackknife_interval, judge, over_images, over_seeds
-from surefooted.studies.entm.study import make_setup
-from surefooted.studies.uta.study import make_chapters
+from surefooted.studies.claims import claim_gain, judge, over_images, over_seeds
+from surefooted.studies.entm.study import entm_chapters
+from surefooted.studies.intervals import Jackknife, jackknife_interval
+from surefooted.studies.uta.study import uta_chapters
 
 GAIN = Interval(0.02, 0.01, 0.03, 1000)
 
@@ -31,8 +32,8 @@ def test_one_training_suggests_at_most():
 
 
 def test_every_grid_says_how_many_trainings_its_verdicts_rest_on():
-    grids = [chapter.grid for size in ("cpu", "paper") for chapter in make_chapters(size) if hasattr(chapter, "grid")]
-    grids += [grid for size in ("cpu", "paper") for grid, _ in make_setup(size).grids.values()]
+    chapters = [one for size in ("cpu", "paper") for make in (entm_chapters, uta_chapters) for one in make(size)]
+    grids = [chapter.grid for chapter in chapters if hasattr(chapter, "grid")]
     assert {grid.sampling().trainings for grid in grids} >= {1, 3}
     assert all(grid.sampling().trainings == grid.seeds for grid in grids)
 

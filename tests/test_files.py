@@ -114,3 +114,14 @@ def test_json(tmp_path):
     write_json(tmp_path / "j", {"a": [1, None]})
     assert read_json(tmp_path / "j") == {"a": [1, None]} == json.loads((tmp_path / "j").read_text())
     assert "cannot be read as JSON" in refused(read_json, tmp_path / "absent")
+
+
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408])
+def test_a_header_whose_length_begins_like_a_pickle_is_read(tmp_path, length):
+    """The first two bytes of such a file are those of a pickle of protocol 2 to 5."""
+    for padding in range(length - 150, length):
+        write_tensors(tmp_path / "t.safetensors", {"x": torch.ones(1)}, {"padding": "a" * padding})
+        head = (tmp_path / "t.safetensors").read_bytes()[:8]
+        if int.from_bytes(head, "little") == length:
+            break
+    assert head[0] == 0x80 and read_tensors(tmp_path / "t.safetensors")[0]["x"].item() == 1

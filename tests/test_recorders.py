@@ -52,7 +52,7 @@ def test_a_recorder_leaves_weights_modes_and_random_state_unchanged(name):
     points, before = recorder.init(plane())
     random_state = torch.get_rng_state()
     after = recorder.record(before, net, points, 0)
-    assert recorder.interval >= 1 and after.keys() == before.keys()
+    assert recorder.interval >= 0 and after.keys() == before.keys()
     assert torch.equal(torch.get_rng_state(), random_state) and all(module.training for module in net.modules())
     assert all(torch.equal(value, weights[key]) for key, value in net.state_dict().items())
     assert all(value.grad is None for value in net.parameters())

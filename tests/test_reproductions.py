@@ -17,13 +17,14 @@ from surefooted.pipeline.execute import execute, plan
 from surefooted.pipeline.forecast import _Stopwatch, forecast
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import MCDropout, MemberOf, PredictTask, TrainTask, train_task
+from surefooted.pipeline.tasks import AttackTask, MCDropout, MemberOf, PredictTask, TrainTask, train_task
 from surefooted.report import write_page
-from surefooted.studies.claims import claim_all, claim_gain, discount_by_seed_spread, over_seeds, simultaneous
+from surefooted.studies.claims import claim_all, claim_gain, discount_by_seed_spread, over_seeds
 from surefooted.studies.entm import grids as entm_grids
 from surefooted.studies.entm import study as entm_study
 from surefooted.studies.entm.design import RANDOM_SEARCH_METHODS
 from surefooted.studies.grid import SINGLE_TRAINING_NOTE, Grid, score_interval
+from surefooted.studies.intervals import simultaneous
 from surefooted.studies.paper_comparison import CellComparison, claim_reproduced, comparison_table
 from surefooted.studies.paper_numbers import printed_numbers
 from surefooted.studies.uta import design as uta_cells
@@ -33,6 +34,7 @@ from surefooted.studies.uta import study as uta_study
 from surefooted.studies.uta.overfitting_findings import overfitting_findings
 
 CPU = Runtime("cpu", threads=1)
+MAKE_CHAPTERS = {"entm": entm_study.entm_chapters, "uta": uta_study.uta_chapters}
 SEEDS = over_seeds(3)
 PAGES = {
     "entm": {
@@ -87,21 +89,30 @@ def test_the_report_is_whole(ran, tmp_path):
 
 def test_each_chapter_stands_alone(ran, tmp_path, monkeypatch):
     name, store, study = ran
-    if name != "uta":
-        pytest.skip("has no chapters")
-    names = [one.name for one in uta_study.make_chapters("smoke")]
-    pages = [studies.uta(size="smoke", only=(one,)).page(store) for one in names]
+    make, run = MAKE_CHAPTERS[name], getattr(studies, name)
+    names = [one.name for one in make("smoke")]
+    pages = [run(size="smoke", only=(one,)).page(store) for one in names]
     whole = study.page(store)
     assert [item.name for page in pages for item in page.items] == [item.name for item in whole.items]
     assert [finding for page in pages for finding in page.findings] == list(whole.findings)
-    two = studies.uta(size="smoke", only=("latent", "mnist"))
-    chapters = uta_study.make_chapters("smoke")
-    both = {task.key for one in (chapters[0], chapters[4]) for task in one.tasks()}
+    first, last = names[0], names[-1]
+    two = run(size="smoke", only=(last, first))
+    both = {task.key for one in make("smoke") if one.name in (first, last) for task in one.tasks()}
     assert {task.key for task in two.tasks()} == both
     monkeypatch.chdir(tmp_path)
-    request = study_command.StudyRequest("uta", {"size": "smoke", "only": ["plane", "looks"]})
+    request = study_command.StudyRequest(name, {"size": "smoke", "only": [first, last]})
     study_command.write_report(request, Session(store, CPU, as_json=True), None)
-    assert Path("reports/uta_smoke_plane_looks/index.html").exists()
+    assert Path(f"reports/{name}_smoke_{first}_{last}/index.html").exists()
+
+
+@pytest.mark.parametrize("name", ["entm", "uta"])
+def test_a_study_in_another_scope_has_as_many_trainings_epochs_and_images_as_asked_for(name):
+    first = MAKE_CHAPTERS[name]("smoke")[0].name
+    tasks = getattr(studies, name)(size="smoke", only=(first,), seeds=2, epochs=1, limit=7).tasks()
+    attacks = [task for task in tasks if isinstance(task, AttackTask)]
+    victims = {task.victim.key: task.victim for task in attacks}.values()
+    assert {task.limit for task in attacks} == {7} and {next(iter(v.recipe.values()))["epochs"] for v in victims} == {1}
+    assert {0, 1} <= {victim.seed for victim in victims}
 
 
 def test_chapters_of_each_size_have_names_of_their_own():
@@ -115,10 +126,10 @@ def test_chapters_of_each_size_have_names_of_their_own():
 def test_numbers_are_those_of_the_cells(ran):
     name, store, _ = ran
     if name == "entm":
-        analysis = entm_study.make_setup("smoke").analysis
+        analysis = next(one.analysis for one in entm_study.entm_chapters("smoke") if one.name == "masking")
         grid = analysis.grid
     else:
-        grid = uta_study.make_chapters("smoke")[0].grid
+        grid = uta_study.uta_chapters("smoke")[0].grid
     method, attack = next(iter(grid.attacked))
     found = grid.attacked[method, attack][0][0].result(store)["found"]
     robust = 1 - found.double().mean().item()

@@ -4,10 +4,11 @@ import pytest
 
 from surefooted import studies
 from surefooted.errors import ArgumentError
+from surefooted.pipeline.tasks import CorruptionTask, TrainTask
 from surefooted.studies.scope import Scope
-from surefooted.studies.uta.study import make_chapters
+from surefooted.studies.uta.study import uta_chapters
 
-GRID = next(chapter.grid for chapter in make_chapters("smoke") if chapter.name == "mnist")
+GRID = next(chapter.grid for chapter in uta_chapters("smoke") if chapter.name == "mnist")
 
 
 def test_a_scope_changes_what_it_names_and_nothing_else():
@@ -18,7 +19,7 @@ def test_a_scope_changes_what_it_names_and_nothing_else():
 
 
 def test_every_chapter_of_uta_takes_a_scope():
-    for chapter in make_chapters("cpu"):
+    for chapter in uta_chapters("cpu"):
         narrowed = chapter.narrow(Scope(seeds=2, epochs=3))
         for name, runs in vars(narrowed).items():
             if hasattr(runs, "recipe"):
@@ -26,6 +27,14 @@ def test_every_chapter_of_uta_takes_a_scope():
                 assert runs.seeds == 2, name
                 # Two lengths of training are what this chapter compares.
                 assert (recipe["epochs"] == 3) is not chapter.name.startswith("longer")
+
+
+def test_ar_adals_takes_a_scope():
+    tasks = studies.ar_adals(size="smoke", seeds=3, epochs=1, limit=7).tasks()
+    trained = [task for task in tasks if isinstance(task, TrainTask)]
+    assert {task.seed for task in trained} == {0, 1, 2}
+    assert {next(iter(task.recipe.values()))["epochs"] for task in trained} == {1}
+    assert {task.limit for task in tasks if isinstance(task, CorruptionTask)} == {7}
 
 
 def test_the_page_says_what_was_asked_for():

@@ -36,9 +36,9 @@ def test_the_gradient_matches_finite_differences(score, samples, soft):
 @pytest.mark.parametrize("samples", [1, 3])
 def test_a_saturated_prediction_gives_finite_values_and_gradients(score, samples):
     f = forward(samples, scale=1000.0)
-    logits = f.logits.float().requires_grad_()
-    value = score()(Forward(logits, f.target, f.clean.float()))
-    (gradient,) = torch.autograd.grad(value.sum(), logits)
+    logits, clean = f.logits.float().requires_grad_(), f.clean.float().requires_grad_()
+    value = score()(Forward(logits, f.target, clean))
+    (gradient,) = torch.autograd.grad(value.sum(), clean if score is scores.at_clean else logits)
     assert value.isfinite().all() and gradient.isfinite().all()
 
 

@@ -145,9 +145,11 @@ def test_the_word_none_is_what_the_argument_takes_it_for(word):
 
 def test_what_was_put_together_by_hand_cannot_be_stored():
     with pytest.raises(InputError, match="has an argument that was not made by a registered function"):
-        train_task(methods.custom(loss=scores.cross_entropy() - 2 * scores.entropy()), "mlp", "digits")
+        train_task(
+            methods.custom(loss=scores.cross_entropy() - 2 * Score(lambda f: f.logits[0, :, 0])), "mlp", "digits"
+        )
     with pytest.raises(InputError, match="not made by a registered function"):
-        train_task(dataclasses.replace(methods.pat(), spec=None), "mlp", "digits")
+        train_task(dataclasses.replace(methods.pat(), members=1), "mlp", "digits")
     with pytest.raises(InputError, match="not made by a registered function"):
         complete("score", Score(lambda f: f.logits[0, :, 0]))
 

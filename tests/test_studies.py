@@ -21,14 +21,8 @@ from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import AttackTask, CorruptionTask, PredictTask, TrainTask, TransferTask
 from surefooted.report import write_page
 from surefooted.studies import demo
-from surefooted.studies.claims import (
-    claim_at_most,
-    claim_equal,
-    claim_gain_over_seeds,
-    claim_zero,
-    mean_difference,
-    over_seeds,
-)
+from surefooted.studies.claims import claim_at_most, claim_equal, claim_gain_over_seeds, claim_zero, over_seeds
+from surefooted.studies.intervals import mean_difference
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,8 @@ from surefooted.pipeline.tasks import AttackTask
 from surefooted.pipeline.tasks.attack import COUNTERS
 from surefooted.report import Finding
 from surefooted.report.page import Verdict
-from surefooted.studies.claims import Sampling, claim_gain, mean_difference
+from surefooted.studies.claims import Sampling, claim_gain
+from surefooted.studies.intervals import mean_difference
 from surefooted.studies.method_comparison.design import NORM_SYMBOLS
 
 # An audit's claims are about one given network, so test images are all that varies.

@@ -43,7 +43,7 @@ app.add_typer(study_app)
 # Options of components depend on the components' names, so the parser passes unknown options on, in order.
 ALLOW_COMPONENT_OPTIONS = {"ignore_unknown_options": True}
 # Slots that take a component; ``--SLOT.OPTION`` sets an argument of it.
-SLOTS = ("method", "net", "data", "recipe", "record", "attack", "ood")
+SLOTS = ("method", "net", "data", "recipe", "record", "log", "attack", "ood")
 
 
 def main() -> None:

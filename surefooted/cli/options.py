@@ -211,7 +211,9 @@ def _places(path: Sequence[str], tree: Mapping[str, Any]) -> list[str]:
 
 
 def _kind(slot: str) -> str:
-    return {"net": "network", "record": "recorder", "ood": "data"}.get(slot, slot if slot in KINDS else "metric")
+    return {"net": "network", "record": "recorder", "log": "logger", "ood": "data"}.get(
+        slot, slot if slot in KINDS else "metric"
+    )
 
 
 def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:

@@ -77,6 +77,17 @@ def open_existing(store: Path | None, *, as_json: bool = False) -> Session:
     return open_session(store, as_json=as_json)
 
 
+def place_flags(store: Store, data_root: Path | None = None) -> str:
+    """The options that a later command needs to find this store and these data; with a space before them."""
+    import shlex
+
+    from surefooted.pipeline.store import default_root
+
+    found = [("--store", store.root)] if store.root != default_root() else []
+    found += [("--data-root", data_root.resolve())] if data_root is not None else []
+    return "".join(f" {flag} {shlex.quote(str(path))}" for flag, path in found)
+
+
 def misplaced_model(words: Sequence[str]) -> str | None:
     """The word of a command line that may have been meant as ``--model``."""
     return next((word for word in words[:1] if not word.startswith("--")), None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors
 from surefooted.cli.flags import Accelerator, AsJson, Config, DataRoot, Quiet, RandomSeed, StorePath
 from surefooted.cli.options import parse_components
-from surefooted.cli.session import open_session
+from surefooted.cli.session import open_session, place_flags
 from surefooted.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -26,11 +27,20 @@ def train(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="METHOD", help="A training method; see: surefooted list methods.")
     ] = None,
-    net: Annotated[str | None, typer.Option(help="A network; see: surefooted list networks.")] = None,
+    net: Annotated[
+        str | None,
+        typer.Option(help="A network (see: surefooted list networks), or your own: MODULE:CLASS or MODULE:FUNCTION."),
+    ] = None,
     data: Annotated[str | None, typer.Option(help="A data set; see: surefooted list data.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Optimiser and schedule; see: surefooted list recipes.")] = None,
     record: Annotated[
-        str | None, typer.Option(help="What to record at every iteration; see: surefooted list recorders.")
+        str | None,
+        typer.Option(
+            help="What to record; see: surefooted list recorders. robust_accuracy is a column of the history."
+        ),
+    ] = None,
+    log: Annotated[
+        str | None, typer.Option(help="Where the history also goes while training; see: surefooted list loggers.")
     ] = None,
     seed: RandomSeed = 0,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
@@ -46,29 +56,54 @@ def train(
     """Train a network by a method, or find it in the store; if killed, the same command resumes.
 
     Options of components follow their slot: --method.eps 0.1 --net.width 32 --recipe.epochs 10 --data.validation 0.2
+
+    Losses: surefooted train custom --method.loss "cross_entropy() - 0.5 * entropy()" --net mlp, or MODULE:FUNCTION.
     """
-    from surefooted.pipeline.execute import execute
     from surefooted.pipeline.tasks import train_task
+    from surefooted.pipeline.watching import run_training
     from surefooted.report.terminal import check_writable, copy_file
 
     check_writable(out, ".safetensors")
     session = open_session(store, data_root, accelerator, devices=devices, as_json=as_json, quiet=quiet)
-    named = {"net": net, "data": data, "recipe": recipe, "record": record}
+    named = {"net": net, "data": data, "recipe": recipe, "record": record, "log": log}
     default = {"data": "digits", "recipe": "recipe"}
     given = parse_components(("method", *named), named, words or [], config, defaults=default, bare="method")
     for slot, kind, example in (("method", "methods", "pat"), ("net", "networks", "--net lenet")):
         if slot not in given:
             raise ArgumentError(f"Which {slot}? Name one (surefooted list {kind}), such as {example}.")
     chosen: Any = precision  # checked by the task
+    logged = [given.pop("log")] if "log" in given else []
     task = train_task(**given, seed=seed, precision=chosen)
-    execute([task], session.store, runtime=session.runtime, quiet=quiet)
+    lines = None if quiet or sys.stderr.isatty() else _EpochLines(task)
+    run_training(task, session.store, runtime=session.runtime, quiet=quiet, loggers=logged, watch=lines)
     task.history(session.store)  # refuse a damaged artifact before its weights are copied
     if out is not None:
         copy_file(task.path(session.store) / "weights.safetensors", out)
-    _print_result(task, session.store, out, as_json)
+    _print_result(task, session.store, out, data_root, as_json)
 
 
-def _print_result(task: TrainTask, store: Store, out: Path | None, as_json: bool) -> None:
+class _EpochLines:
+    """Prints a line per epoch where there is no progress bar, such as in the log of a batch job."""
+
+    def __init__(self, task: TrainTask) -> None:
+        from surefooted.pipeline.tasks.base import component_of
+
+        self.epochs = component_of("recipe", task.recipe).epochs
+        self.since = time.monotonic()
+
+    def __call__(self, entry: dict[str, Any], steps: int) -> None:
+        from surefooted.report.terminal import print_on_stderr
+        from surefooted.training.loggers.base import numbers
+
+        now = time.monotonic()
+        if steps:  # an epoch of a checkpoint or of the store was reported when it was trained
+            values = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers(entry).items())
+            rate = steps / max(now - self.since, 1e-9)
+            print_on_stderr(f"epoch {entry['epoch']}/{self.epochs}: {values}, {rate:.3g} steps/s")
+        self.since = now
+
+
+def _print_result(task: TrainTask, store: Store, out: Path | None, data_root: Path | None, as_json: bool) -> None:
     from surefooted.components.spec import base_name
     from surefooted.evaluation import metrics
     from surefooted.pipeline.tasks import load_splits
@@ -89,13 +124,5 @@ def _print_result(task: TrainTask, store: Store, out: Path | None, as_json: bool
         table,
         f"[dim]key[/] {task.key[:12]}   [dim]weights[/] {escape(weights)}",
         *([f"[dim]recorded[/] {escape(recorded)}"] if recorded else []),
-        f"Next: surefooted attack pgd --model {task.key[:12]}{_store_flag(store)}",
+        f"Next: surefooted attack pgd --model {task.key[:12]}{escape(place_flags(store, data_root))}",
     )
-
-
-def _store_flag(store: Store) -> str:
-    """The option that a later command needs to find this store."""
-    from surefooted.pipeline.store import default_root
-    from surefooted.report.terminal import escape
-
-    return "" if store.root == default_root() else f" --store {escape(shlex.quote(str(store.root)))}"

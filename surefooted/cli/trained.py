@@ -10,7 +10,7 @@ import typer
 
 from surefooted.cli.app import Command, app, report_errors
 from surefooted.cli.flags import AsJson, StorePath
-from surefooted.cli.session import open_existing
+from surefooted.cli.session import open_existing, place_flags
 
 # The fields of a stored training that name a component, and the component's kind.
 SLOT_KINDS = {"method": "method", "net": "network", "data": "data", "recipe": "recipe"}
@@ -42,7 +42,8 @@ def trained(
         column.justify, column.overflow, column.no_wrap = "left", "fold", column.header == "key"
     for key, when, spec in found:
         table.add_row(key[:12], *map(escape, _line(spec)), when)
-    print_lines(table, "Arguments in brackets differ from the defaults. Next: surefooted attack pgd --model KEY")
+    next_command = f"surefooted attack pgd --model KEY{escape(place_flags(opened))}"
+    print_lines(table, f"Arguments in brackets differ from the defaults. Next: {next_command}")
 
 
 def _matches(spec: Mapping[str, Any], words: list[str]) -> bool:

@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, ParamSpec, TypeVar, get_type_hints
 from pydantic import ConfigDict, Field, ValidationError, validate_call
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
-from surefooted.components.spec import build
+from surefooted.components.spec import accepts_code, build
 from surefooted.components.spelling import VALUES, suggest, understand
 from surefooted.components.text import choices
 from surefooted.errors import ArgumentError
@@ -48,7 +48,8 @@ class Spec:
         name: the function that made the component.
         arguments: numbers, strings and lists; a component among them is its own ``{name: arguments}``.
         version: version of the component's numbers: ``VERSION`` in its module, for all components or by name; a
-            function of the arguments where only some of them have other numbers.
+            function of the arguments where only some of them have other numbers. For a user's code, the hash of its
+            source.
 
     Example:
         >>> import surefooted as sf
@@ -60,13 +61,15 @@ class Spec:
 
     name: str
     arguments: dict[str, Any]
-    version: int = 1
+    version: int | str = 1
 
     def json(self) -> dict[str, Any]:
         """``{name: arguments}``, a copy that ``build`` reads back; the name is ``name@2`` from version 2 on."""
         return {self.name if self.version == 1 else f"{self.name}@{self.version}": deepcopy(self.arguments)}
 
     def __str__(self) -> str:
+        if self.name.endswith(")"):  # a formula
+            return self.name
         return f"{self.name}({', '.join(f'{name}={_short(value)}' for name, value in self.arguments.items())})"
 
     __repr__ = __str__
@@ -146,7 +149,8 @@ class Component:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
         def from_name(value: Any) -> Any:
-            return build(cls.kind, value) if isinstance(value, str | dict) else value
+            is_code = accepts_code(cls.kind) and callable(value) and not isinstance(value, Component)
+            return build(cls.kind, value) if is_code or isinstance(value, str | dict) else value
 
         return core_schema.no_info_before_validator_function(from_name, core_schema.is_instance_schema(cls))
 

@@ -10,10 +10,12 @@ import functools
 import hashlib
 import importlib
 import json
+import re
 import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
+from surefooted.components.code import find_code, is_code, keep_code
 from surefooted.components.spelling import COMPONENTS, suggest, understand
 from surefooted.components.text import read_text
 from surefooted.errors import ArgumentError
@@ -31,10 +33,17 @@ KINDS = {
     "view": "surefooted.training.methods.views",
     "augmentation": "surefooted.data.augment",
     "recorder": "surefooted.training.recorders",
+    "logger": "surefooted.training.loggers",
     "corruption": "surefooted.data.corruptions",
     "recipe": "surefooted.training.recipes",
     "study": "surefooted.studies",
 }
+# The function that makes components of other names than those of the package: of a user's code, or of a formula.
+_OTHERS = {
+    "network": "surefooted.models.nets.own:own_network",
+    "score": "surefooted.core.formulas:score_from_text",
+}
+_CODE_NAME = re.compile(r'"[\w.]+:[\w.]+(@\w+)?"|code\(')
 
 
 def plural(kind: str) -> str:
@@ -60,6 +69,11 @@ def names(kind: str) -> list[str]:
 def resolve(kind: str, name: str) -> Callable[..., Any]:
     """Look up the function that makes a component; case and punctuation of its name do not matter.
 
+    Args:
+        kind: a key of ``KINDS``.
+        name: the name of a function of the kind's package. A network or score may also be ``module:function`` of other
+            code, and a score a formula such as ``cross_entropy() - 2 * entropy()``.
+
     Raises:
         ArgumentError: if no component of the kind has the name; the message suggests the nearest name.
 
@@ -67,12 +81,30 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
         >>> resolve("attack", "PGD").__name__
         'pgd'
     """
-    found = understand(name, known := names(kind))
-    if found is None:
-        hint = suggest(name, known, COMPONENTS.get(kind, {}))
-        raise ArgumentError(f"There is no {name!r} among the {plural(kind)}.{hint}")
-    component: Callable[..., Any] = getattr(importlib.import_module(KINDS[kind]), found)
-    return component
+    own = name.partition("@")[0]  # without the version: the code at hand is the current one
+    if own in (known := names(kind)):
+        component: Callable[..., Any] = getattr(importlib.import_module(KINDS[kind]), own)
+        return component
+    if kind in _OTHERS and (is_code(own) or (kind == "score" and not own.isidentifier())):
+        module, _, function = _OTHERS[kind].partition(":")
+        component = getattr(importlib.import_module(module), function)(name)
+        return component
+    if own.startswith("memory:"):
+        kept = find_code(name).value
+        return lambda: kept
+    if found := understand(own, known):
+        return resolve(kind, found)
+    raise ArgumentError(f"There is no {own!r} among the {plural(kind)}.{suggest(own, known, COMPONENTS.get(kind, {}))}")
+
+
+def accepts_code(kind: str) -> bool:
+    """Whether components of a kind may be a user's functions.
+
+    Example:
+        >>> accepts_code("score"), accepts_code("attack")
+        (True, False)
+    """
+    return kind in _OTHERS
 
 
 def build(kind: str, given: Any, *positional: Any) -> Any:
@@ -80,7 +112,8 @@ def build(kind: str, given: Any, *positional: Any) -> Any:
 
     Args:
         kind: a key of ``KINDS``.
-        given: ``"pgd"`` or ``{"pgd": {"eps": 0.1}}``. Numbers may be given as text, as from a command line.
+        given: ``"pgd"`` or ``{"pgd": {"eps": 0.1}}``. Numbers may be given as text, as from a command line. For a
+            network or a score also a function of the user.
         positional: the positional-only arguments: for a network the image shape and the number of classes.
 
     Raises:
@@ -90,8 +123,10 @@ def build(kind: str, given: Any, *positional: Any) -> Any:
         >>> build("attack", {"pgd": {"eps": "0.1", "steps": 5}}).spec.arguments["eps"]
         0.1
     """
+    if callable(given) and kind in _OTHERS:
+        given = keep_code(given).reference
     name, arguments = parse_spec(given)
-    component = resolve(kind, name.partition("@")[0])  # without the version: the code at hand is the current one
+    component = resolve(kind, name)
     hints = get_type_hints(component)
     return component(*positional, **{key: read_text(value, hints.get(key)) for key, value in arguments.items()})
 
@@ -119,10 +154,20 @@ def complete(kind: str, given: Any) -> dict[str, Any]:
         spelling = canonical(given) if kind != "data" else None
     except TypeError:  # a component among the arguments
         spelling = None
-    if spelling is None:
+    if spelling is None or names_code(spelling):
         return _spec_of(kind, build(kind, given))
     spec: dict[str, Any] = json.loads(_completed(kind, spelling))
     return spec
+
+
+def names_code(spelling: str) -> bool:
+    """Whether a spec in JSON names code of the user, which may change while the process runs.
+
+    Example:
+        >>> names_code('{"custom":{"loss":"mine:loss"}}'), names_code('{"custom":{"loss":"entropy"}}')
+        (True, False)
+    """
+    return _CODE_NAME.search(spelling) is not None
 
 
 def parse_spec(given: Any) -> tuple[str, dict[str, Any]]:
@@ -192,7 +237,7 @@ def _spec_of(kind: str, component: Any) -> dict[str, Any]:
     if spec is None:
         raise ArgumentError(
             f"{reprlib.repr(component)} was not made by a registered function, so it has no reproducible key. "
-            f"Build it with a function of {KINDS[kind]}."
+            f"Build it with a function of {KINDS[kind]}, or train unstored (`store=None`)."
         )
     plain: dict[str, Any] = spec.json()
     try:
@@ -200,6 +245,6 @@ def _spec_of(kind: str, component: Any) -> dict[str, Any]:
     except TypeError:
         raise ArgumentError(
             f"{spec.name} has an argument that was not made by a registered function, so it has no reproducible key. "
-            "Build the argument with a function of its package."
+            "Build the argument with a function of its package, or train unstored (`store=None`)."
         ) from None
     return plain

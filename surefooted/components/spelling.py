@@ -141,5 +141,5 @@ def _mean(name: str, names: Iterable[str], words: Words) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """Small letters, digits and ∞ only."""
-    return re.sub(r"[^\w∞]|_", "", name.casefold())
+    """Small letters, without what joins words."""
+    return re.sub(r"[-_. ]", "", name.casefold())

@@ -8,7 +8,7 @@ import json
 import os
 import reprlib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     """
     from safetensors.torch import save
 
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    contiguous, seen = dict[str, Tensor](), set[int]()
+    for name, tensor in tensors.items():
+        held = tensor.detach().cpu().contiguous()
+        storage = held.untyped_storage().data_ptr()  # tied weights: the format has no two names for one memory
+        contiguous[name] = held.clone() if storage in seen else held
+        seen.add(storage)
     write_file(path, save(contiguous, {"about": json.dumps(about)}))
 
 
@@ -93,8 +98,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise StoreError(f"{path} does not exist; expected a .safetensors file.")
     try:
         with open(path, "rb") as file:
-            head = file.read(8)
-        if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") or zipfile.is_zipfile(path):
+            head = file.read(9)
+        # The first 8 bytes of safetensors are the length of the header, which may begin like a pickle (640, 896, ...).
+        has_header = head[8:] == b"{"
+        protocol = head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+        if (protocol and not has_header) or zipfile.is_zipfile(path):
             raise StoreError(
                 f"{path} is a pickle (torch.save). Reading a pickle can run any code, so it was not loaded. Convert it "
                 "on a machine where you trust it: safetensors.torch.save_file(state_dict, 'weights.safetensors')."
@@ -114,6 +122,24 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise StoreError(
             f"{path} is not a whole safetensors file ({error}). It is truncated, damaged or of another format."
         ) from None
+
+
+def tensors_digest(tensors: Mapping[str, Tensor], about: Sequence[str] = ()) -> str:
+    """A hash of tensors with their names, and of some text about them, as 16 hexadecimal digits.
+
+    Example:
+        >>> import torch
+        >>> tensors_digest({"x": torch.zeros(2)}) != tensors_digest({"x": torch.ones(2)})
+        True
+    """
+    import torch
+
+    sha = hashlib.sha256(json.dumps(list(about)).encode())
+    for name, tensor in tensors.items():
+        content = tensor.detach().cpu().contiguous()
+        sha.update(repr((name, content.dtype, tuple(content.shape))).encode())
+        sha.update(content.flatten().view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()[:16]
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from surefooted.errors import ArgumentError, ModelError
 
 __all__ = [
     "adp_loss",
+    "at_clean",
     "cross_entropy",
     "cw_margin",
     "dlr",
@@ -46,7 +47,7 @@ def cross_entropy() -> Score:
         >>> cross_entropy()(f).exp()  # 1 / 0.8
         tensor([1.2500])
     """
-    return Score(_cross_entropy, "CE")
+    return Score(lambda f: _cross_entropy(f), "CE")  # defined below
 
 
 @component
@@ -307,14 +308,19 @@ def kl_to_clean() -> Score:
     return Score(lambda f: _kl(f.log_p, f.at_clean().log_p), "KL(adv‖clean)", uses_clean=True)
 
 
-def at_clean(score: Score) -> Score:
+@component
+def at_clean(score: Score = cross_entropy()) -> Score:  # noqa: B008 - a value without state
     """The score at the unperturbed point: ``0.5 * at_clean(ce) + 0.5 * ce`` trains half on clean images.
+
+    Args:
+        score: the score.
 
     Example:
         >>> at_clean(cross_entropy()).uses_clean
         True
     """
-    return Score(lambda f: score(f.at_clean()), f"{score.name} at clean", uses_clean=True, epistemic=score.epistemic)
+    name = f"({score.name})" if score.terms else score.name
+    return Score(lambda f: score(f.at_clean()), f"{name} at clean", uses_clean=True, epistemic=score.epistemic)
 
 
 def per_sample(score: Score) -> Score:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -178,19 +178,21 @@ def log_mean_softmax(logits: Float[Tensor, "s b k"]) -> Float[Tensor, "b k"]:
 class Score(Component):
     """A number per example, computed from a forward pass: a training loss, an attack's objective or a detection score.
 
-    Scores can be added, subtracted and scaled: ``cross_entropy() - 2 * entropy()`` is the loss of EntM.
+    Scores can be added, subtracted and scaled: ``cross_entropy() - 2 * entropy()`` is the loss of EntM. Of named scores
+    the result has a spec, too: that formula, in which every argument is written out.
 
     Attributes:
         evaluate: the function of the forward pass, differentiable in its logits.
         name: the formula.
         uses_clean: whether it reads ``Forward.clean``; only then is the clean forward pass run.
         epistemic: whether it measures how the samples of a prediction differ. It is constant for a single sample.
+        terms: for a weighted sum, the weights and the scores.
 
     Example:
         >>> import surefooted as sf
         >>> loss = sf.scores.cross_entropy() - 2 * sf.scores.entropy()
-        >>> loss.name
-        'CE + -1 (2 (H))'
+        >>> loss.name, loss.spec.name
+        ('CE - 2 H', 'cross_entropy() - 2.0 * entropy()')
         >>> loss(Forward(torch.zeros(1, 3, 10), torch.tensor([0, 1, 2]))).shape
         torch.Size([3])
     """
@@ -201,7 +203,8 @@ class Score(Component):
     name: str = ""
     uses_clean: bool = False
     epistemic: bool = False
-    spec: Spec | None = field(default=None, compare=False, repr=False)
+    terms: tuple[tuple[float, Score], ...] = field(default=(), compare=False, repr=False)
+    spec: Spec | None = field(default=None, init=False, compare=False, repr=False)
 
     def __call__(self, f: Forward) -> Float[Tensor, " b"]:
         return self.evaluate(f)
@@ -215,19 +218,92 @@ class Score(Component):
         return self.spec.name if self.spec else self.name
 
     def __add__(self, other: Score) -> Score:
-        return Score(
-            lambda f: self.evaluate(f) + other.evaluate(f),
-            f"{self.name} + {other.name}",
-            self.uses_clean or other.uses_clean,
-            self.epistemic and other.epistemic,
-        )
+        if not isinstance(other, Score):
+            return NotImplemented
+        return _weighted_sum((*self._as_terms(), *other._as_terms()))
 
     def __sub__(self, other: Score) -> Score:
+        if not isinstance(other, Score):
+            return NotImplemented
         return self + (-1) * other
+
+    def __neg__(self) -> Score:
+        return -1 * self
 
     def __mul__(self, scale: float) -> Score:
         if not isinstance(scale, int | float):
             raise TypeError(f"A score can be multiplied by a number only; got {type(scale).__name__}.")
-        return Score(lambda f: scale * self.evaluate(f), f"{scale:g} ({self.name})", self.uses_clean, self.epistemic)
+        return _weighted_sum(tuple((scale * weight, term) for weight, term in self._as_terms()))
 
     __rmul__ = __mul__
+
+    def _as_terms(self) -> tuple[tuple[float, Score], ...]:
+        """Its weights and scores if it is a sum without a name of its own, else itself."""
+        is_named = self.spec is not None and self.spec.name != formula_text(self.terms)
+        return self.terms if self.terms and not is_named else ((1.0, self),)
+
+
+def formula_text(terms: tuple[tuple[float, Score], ...]) -> str:
+    """The formula of a weighted sum of named scores, which ``core.formulas`` reads; empty if one has no name.
+
+    Example:
+        >>> import surefooted as sf
+        >>> formula_text(((1.0, sf.scores.entropy()), (-0.5, sf.scores.smoothed_cross_entropy())))
+        'entropy() - 0.5 * smoothed_cross_entropy(gamma=0.1)'
+    """
+    if not terms or any(term.spec is None for _, term in terms):
+        return ""
+    return _join([(weight, _call_text(term.spec.json())) for weight, term in terms if term.spec], " * ")
+
+
+def _weighted_sum(terms: tuple[tuple[float, Score], ...]) -> Score:
+    """Σ w · term, in the order of the terms."""
+    if len(terms) == 1 and terms[0][0] == 1:
+        return terms[0][1]
+
+    def evaluate(f: Forward) -> Tensor:
+        total: Tensor | None = None
+        for weight, term in terms:
+            value = term.evaluate(f) if weight == 1 else weight * term.evaluate(f)
+            total = value if total is None else total + value
+        assert total is not None
+        return total
+
+    name = _join([(weight, term.name) for weight, term in terms], " ", digits="g")
+    uses_clean, epistemic = any(t.uses_clean for _, t in terms), all(t.epistemic for _, t in terms)
+    score = Score(evaluate, name, uses_clean, epistemic, terms)
+    if formula := formula_text(terms):
+        versions = [version for _, term in terms if term.spec for version in _versions(term.spec.json())]
+        version = 1 if set(versions) == {"1"} else ".".join(versions)
+        object.__setattr__(score, "spec", Spec(formula, {}, version))
+    return score
+
+
+def _join(terms: list[tuple[float, str]], times: str, digits: str = "") -> str:
+    """Weighted terms with their signs."""
+    text = ""
+    for weight, term in terms:
+        size = (
+            "" if abs(weight) == 1 else f"{abs(weight):{digits}}{times}" if digits else f"{abs(float(weight))}{times}"
+        )
+        sign = ("-" if weight < 0 else "") if not text else " - " if weight < 0 else " + "
+        text += f"{sign}{size}{term}"
+    return text
+
+
+def _call_text(spec: dict[str, Any]) -> str:
+    """The call that a spec describes, without versions."""
+    ((name, arguments),) = spec.items()
+    values = [
+        f"{key}={_call_text(value) if isinstance(value, dict) else repr(value)}" for key, value in arguments.items()
+    ]
+    if name.partition("@")[0].isidentifier():
+        return f"{name.partition('@')[0]}({', '.join(values)})"
+    return f"code({', '.join([repr(name), *values])})" if ":" in name.partition("(")[0] else name.partition("@")[0]
+
+
+def _versions(spec: dict[str, Any]) -> list[str]:
+    """The versions of a component and of those among its arguments; of code none, since its name has its hash."""
+    ((name, arguments),) = spec.items()
+    inner = [version for value in arguments.values() if isinstance(value, dict) for version in _versions(value)]
+    return [*([] if ":" in name.partition("(")[0] else [name.partition("@")[2] or "1"]), *inner]

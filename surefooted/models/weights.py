@@ -13,24 +13,29 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
-from surefooted.components.spec import base_name, build, complete
+from surefooted.components.code import is_code
+from surefooted.components.component import Spec
+from surefooted.components.spec import base_name, build, complete, parse_spec
 from surefooted.core.files import read_tensors
 from surefooted.core.rng import torch_seed
 from surefooted.errors import ArgumentError, InputError, ModelError
 from surefooted.models.ensembles import Ensemble
+from surefooted.models.nets.own import keep_network, own_network_spec
 
 # Some layers register a weight more than once during construction (parametrisations).
 _REGISTRATIONS_PER_TENSOR = 4
 
 
-def load_model(file: Path) -> nn.Module:
+def load_model(file: Path, *, trusted: bool = False) -> nn.Module:
     """Load the network that ``train`` wrote, in evaluation mode.
 
     Args:
         file: a ``weights.safetensors``, which names its architecture in its metadata.
+        trusted: the metadata may name code of the user (``module:function``), which is imported. Only the metadata of
+            a stored training, not those of any file, may run code.
 
     Raises:
-        ModelError: if the file names no architecture, or its tensors do not match it.
+        ModelError: if the file names no architecture or that of other code, or its tensors do not match it.
 
     Example:
         >>> import surefooted as sf
@@ -48,6 +53,15 @@ def load_model(file: Path) -> nn.Module:
         raise ModelError(
             f"{file} does not name the network that it holds; expected a weights.safetensors that surefooted wrote."
         )
+    if any(is_code(str(name)) for name in net):
+        if not trusted:
+            raise ModelError(
+                f"{file} is of a network of other code, {base_name(net)}. A file of weights must not run code. Give "
+                f"the key of the stored training, or export that to .pt2 (surefooted export)."
+            )
+        model = seeded_network(net, tuple(shape), len(classes), 0, members)
+        load_weights(model, tensors, file)
+        return model.eval()
     try:
         with _limit_size(tensors, [net, shape, members]):
             outline = build_on_meta(net, tuple(shape), len(classes), members)
@@ -86,17 +100,27 @@ def network_spec(net: Any, shape: tuple[int, ...], classes: int) -> dict[str, An
     """The complete spec of a network, checked by building the network without memory for its weights.
 
     Args:
-        net: name of a network, ``{name: arguments}``, or a network.
+        net: name of a network, ``{name: arguments}``, or a network. ``module:function`` of other code, a class or a
+            function, and a module of another package are built and tried, see ``nets.own``.
         shape: (C, H, W) of the images.
         classes: number of classes.
 
     Raises:
         ArgumentError: if an argument is wrong, or the weights do not fit into memory.
+        ModelError: if a network of other code cannot be trained on such images.
 
     Example:
         >>> network_spec({"mlp": {"width": 64}}, (1, 28, 28), 10)
         {'mlp': {'width': 64, 'layers': 1, 'dropout': 0.0, 'normalise': 'none'}}
     """
+    if not isinstance(net, str | Mapping) and not isinstance(getattr(net, "spec", None), Spec):
+        if not callable(net):
+            raise ArgumentError(
+                f"`net` is {type(net).__name__}; expected a network, its name, its class or a function."
+            )
+        net = keep_network(net)
+    if isinstance(net, str | Mapping) and is_code(parse_spec(net)[0]):
+        return own_network_spec(*parse_spec(net), shape, classes)
     model = build_on_meta(net, shape, classes) if isinstance(net, str | Mapping) else net
     spec = complete("network", model)
     weights = sum(weight.numel() for weight in model.parameters())
@@ -112,6 +136,8 @@ def network_spec(net: Any, shape: tuple[int, ...], classes: int) -> dict[str, An
 def build_on_meta(net: Any, shape: tuple[Any, ...], classes: int, members: int = 1) -> nn.Module:
     """Build a network on the meta device, without memory for its weights; arguments as in ``seeded_network``.
 
+    One of other code is built in memory.
+
     Raises:
         ArgumentError: if an argument is wrong.
 
@@ -120,6 +146,8 @@ def build_on_meta(net: Any, shape: tuple[Any, ...], classes: int, members: int =
         >>> all(weight.is_meta for weight in net.parameters())
         True
     """
+    if isinstance(net, str | Mapping) and is_code(parse_spec(net)[0]):
+        return seeded_network(net, shape, classes, 0, members)  # other code may need its numbers
     try:
         with torch.device("meta"), _NoInitialisation():
             if members > 1:

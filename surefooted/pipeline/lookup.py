@@ -8,12 +8,12 @@ from string import hexdigits
 from typing import Any
 
 from surefooted.components.spec import digest
-from surefooted.core.files import read_json, with_hint
+from surefooted.core.files import read_json, read_tensors, with_hint
 from surefooted.errors import ArgumentError, DataError, StoreError
 from surefooted.models.external import is_external
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import DeepEnsemble, MCDropout, Source, TrainTask, WeightsFile, load_splits
-from surefooted.pipeline.tasks.base import without_location
+from surefooted.pipeline.tasks.base import trainings_of, without_location
 
 _FIELDS = ("method", "net", "data", "recipe", "seed", "precision")
 
@@ -76,6 +76,21 @@ def find_training(key: str, store: Store) -> TrainTask:
             f"themselves: `model={place / 'weights.safetensors'}` and `data=NAME`."
         )
     return task
+
+
+def stored_metadata(victim: Source, store: Store) -> dict[str, Any]:
+    """What the file of a network's weights says of its training, such as the ``shape`` of the images (C, H, W).
+
+    Raises:
+        StoreError: if the file does not say that.
+    """
+    training = next(iter(trainings_of(victim)), None)
+    file = victim.file if isinstance(victim, WeightsFile) else training.path(store) / "weights.safetensors"  # type: ignore[union-attr]  # every other source is made of trainings
+    about = read_tensors(file)[1]
+    shape = about.get("shape")
+    if not isinstance(shape, list) or len(shape) != 3 or not all(type(side) is int and side > 0 for side in shape):
+        raise StoreError(f"{file} does not state the shape of its images; expected a file that surefooted wrote.")
+    return about
 
 
 def _module_hint(name: str) -> str:

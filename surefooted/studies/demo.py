@@ -12,14 +12,8 @@ from surefooted.evaluation.metrics.stability import level_variance_gap
 from surefooted.pipeline.tasks import collect_provenance
 from surefooted.report import Finding, Page, Section
 from surefooted.studies.base import Study
-from surefooted.studies.claims import (
-    HUNDREDTHS,
-    Jackknife,
-    claim_gain,
-    claim_gain_over_seeds,
-    jackknife_interval,
-    over_seeds,
-)
+from surefooted.studies.claims import HUNDREDTHS, claim_gain, claim_gain_over_seeds, over_seeds
+from surefooted.studies.intervals import Jackknife, jackknife_interval
 from surefooted.studies.method_comparison import figures, tables
 from surefooted.studies.method_comparison.design import ComparisonResults, MethodComparison
 from surefooted.studies.ranking import NEAREST_BOUNDARY, NEAREST_BOUNDARY_QUICK

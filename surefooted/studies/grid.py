@@ -202,8 +202,9 @@ class Grid:
 
     def caption(self) -> str:
         """Data, networks, number of attacked images, and what intervals cover."""
-        attacked = self.limit or len(load_splits(self._first_training.data).test)
-        return f"{self.describe_setup()} The first {attacked} test images are attacked; {self.sampling()}."
+        test = len(load_splits(self._first_training.data).test)
+        attacked = self.limit or test
+        return f"{self.describe_setup()} {name_subset(attacked, test)} are attacked; {self.sampling()}."
 
     def describe_setup(self) -> str:
         """Data and networks as a sentence or two."""
@@ -240,6 +241,20 @@ class Grid:
     @property
     def _first_training(self) -> TrainTask:
         return next(iter(self.trained.values()))[0]
+
+
+def name_subset(count: int, total: int | None = None) -> str:
+    """The first test images of a study, for captions: its test sets are in a fixed random order.
+
+    Args:
+        count: number of images.
+        total: size of the test set; None if it is not known that images are left out.
+
+    Example:
+        >>> name_subset(1000, 10_000), name_subset(10_000, 10_000)
+        ('A fixed random subset of 1000 test images', 'All 10000 test images')
+    """
+    return f"All {count} test images" if count == total else f"A fixed random subset of {count} test images"
 
 
 def score_interval(right: Bool[Tensor, " n"], robust: Bool[Tensor, " m"]) -> Interval:

@@ -38,8 +38,14 @@ class TrainState:
     history: list[HistoryEntry] = field(default_factory=list)
 
 
-def save_checkpoint(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, state: TrainState) -> None:
-    """Write network, optimiser and progress to a file.
+def save_checkpoint(
+    path: Path,
+    net: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    state: TrainState,
+    average: nn.Module | None = None,
+) -> None:
+    """Write network, optimiser, progress and averaged weights to a file.
 
     Example:
         >>> from pathlib import Path
@@ -56,20 +62,30 @@ def save_checkpoint(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer
         tensors |= {f"optimiser.{k}.{name}": value for name, value in moments.items() if value is not None}
     tensors |= {f"target.{name}": tensor for name, tensor in state.labels.items()}
     tensors |= {f"recorded.{name}": tensor for name, tensor in state.recorded.items()}
+    if average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
     tensors["losses"] = state.losses
     write_tensors(path, tensors, {"epoch": state.epoch, "step": state.step, "history": state.history})
 
 
-def load_checkpoint(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, state: TrainState) -> None:
-    """Read a checkpoint into network, optimiser and progress."""
+def load_checkpoint(
+    path: Path,
+    net: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    state: TrainState,
+    average: nn.Module | None = None,
+) -> None:
+    """Read a checkpoint into network, optimiser, progress and averaged weights."""
     with with_hint(f"Delete {path} and run the same command again; the training restarts from the beginning."):
         tensors, about = read_tensors(path)
-    parts: dict[str, dict[str, Tensor]] = {"net": {}, "optimiser": {}, "target": {}, "recorded": {}}
+    parts: dict[str, dict[str, Tensor]] = {"net": {}, "optimiser": {}, "target": {}, "recorded": {}, "average": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         if part in parts:
             parts[part][rest] = tensor
     load_weights(net, parts["net"], path)
+    if average is not None:
+        load_weights(average, parts["average"], path)
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts["optimiser"].items():
         k, _, moment = name.partition(".")

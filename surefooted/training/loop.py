@@ -19,10 +19,13 @@ from torch import Tensor, nn
 from surefooted.core.rng import torch_seed
 from surefooted.core.types import Points
 from surefooted.data.images import Splits
-from surefooted.errors import ArgumentError, InputError, NonFiniteOutput, StoreError
+from surefooted.errors import ArgumentError, InputError, ModelError, NonFiniteOutput, StoreError
 from surefooted.evaluation import metrics
 from surefooted.models.ensembles import Ensemble
+from surefooted.models.guard import model_errors
 from surefooted.models.prediction import predict
+from surefooted.models.victims import as_victim, check_initialised
+from surefooted.training.averaging import WeightAverage, check_averages
 from surefooted.training.batches import Batches, pack_seed
 from surefooted.training.checkpoint import HistoryEntry, TrainState, load_checkpoint, save_checkpoint
 from surefooted.training.methods.base import Method
@@ -36,6 +39,7 @@ from surefooted.training.setup import (
     initial_levels,
     initialise_from_data,
     to_memory_format,
+    with_label_noise,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +65,7 @@ def fit(
     fabric: Fabric | None = None,
     checkpoint: Path | None = None,
     tick: Callable[[int], None] | None = None,
+    on_epoch: Callable[[HistoryEntry], None] | None = None,
 ) -> TrainState:
     """Train ``net`` in place.
 
@@ -75,15 +80,18 @@ def fit(
         fabric: a launched Fabric; by default one process on the CPU.
         checkpoint: file to resume from, written after every epoch and every 30 seconds. Nothing is pickled.
         tick: called with 1 after every step, for a progress bar.
+        on_epoch: called with the history entry of every epoch once its checkpoint is written; first with the entries
+            that the checkpoint holds.
 
     Returns:
         The state at the end of the run. ``history`` has one entry per epoch: mean training loss, learning rate,
         accuracy, NLL and ECE on the validation set, and the soft labels of methods that learn them. ``recorded`` is
-        what the recorder recorded.
+        what the recorder recorded. With weight averaging, ``net`` and the metrics are the average's.
 
     Raises:
         InputError: the loss is no longer finite (the last good checkpoint is kept), or the arguments do not go
             together.
+        ModelError: the network has nothing to train, or its forward or backward pass fails.
 
     Example:
         >>> import surefooted as sf
@@ -95,6 +103,10 @@ def fit(
     """
     fabric = fabric or _cpu_fabric()
     check_gaussian_process(method, net)
+    check_averages(net, recipe.averaging)
+    check_initialised(as_victim(net))
+    if not any(weight.requires_grad for weight in net.parameters()):
+        raise ModelError("The network has no weight to train: it has no parameters, or none with requires_grad.")
     check_smallest_batch(net, len(data.train), recipe.batch, data.train.shape)
     initialise_from_data(net, data.train, fabric.device)
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
@@ -109,6 +121,7 @@ def fit(
             recorder=recorder,
             checkpoint=checkpoint,
             tick=tick,
+            on_epoch=on_epoch if fabric.global_rank == 0 else None,
         )
         return run.finish()
 
@@ -143,6 +156,7 @@ class _Run:
     recorder: Recorder | None
     checkpoint: Path | None
     tick: Callable[[int], None] | None
+    on_epoch: Callable[[HistoryEntry], None] | None
 
     def __post_init__(self) -> None:
         fabric, device = self.fabric, self.fabric.device
@@ -150,7 +164,11 @@ class _Run:
             mixed = torch.is_autocast_enabled(device.type)
         to_memory_format(self.net, device, mixed=mixed)
         self.model, self.optimiser = fabric.setup(OuterLoss(self.method, self.net), self.recipe.optimiser(self.net))
+        averaging, noise = self.recipe.averaging, self.recipe.label_noise
+        self.average = WeightAverage(self.net, averaging, self.recipe.epochs) if averaging else None
         train = self.data.train.to(device)
+        if noise:
+            train = with_label_noise(train, noise)
         self.batches = Batches(train, self.method, self.recipe, self.seed, fabric.global_rank, fabric.world_size)
         self.validation = self.data.validation.to(device)
         self.state = TrainState(labels=self.method.target.init(self.levels.to(device)))
@@ -163,14 +181,24 @@ class _Run:
 
     def finish(self) -> TrainState:
         """Train from the current state to the end."""
+        for entry in self.state.history if self.on_epoch else ():
+            self.on_epoch(entry)  # type: ignore[misc]  # there is one
         while self.state.epoch < self.recipe.epochs:
             self._train_epoch()
-        if self.recorder:
+        if self.recorder and self.recorder.interval:
             self._record(self.recorder, self.recipe.epochs * len(self.batches))
+        if self.average:
+            self.net.load_state_dict(self.average.net.state_dict())
         return self.state
 
+    @property
+    def _evaluated(self) -> nn.Module:
+        """The network that would be returned now."""
+        return self.average.net if self.average else self.net
+
     def _resume(self, checkpoint: Path) -> None:
-        load_checkpoint(checkpoint, self.net, self.optimiser, self.state)
+        average = self.average.model if self.average else None
+        load_checkpoint(checkpoint, self.net, self.optimiser, self.state, average)
         before, now = len(self.state.losses), len(self.batches)
         if self.state.step and before != now:
             raise StoreError(
@@ -189,7 +217,7 @@ class _Run:
                 levels = current_levels(self.method, self.net, self.data, self.fabric.device)
                 state.labels = self.method.target.rerank(state.labels, levels)
             state.losses = torch.zeros(steps, device=self.fabric.device)
-        self.net.train()
+        _set_training(self.net)
         while state.step < steps:
             self._train_step(permutations)
             if self.tick:
@@ -197,17 +225,26 @@ class _Run:
             if self._is_checkpoint_due():
                 self._save_checkpoint()
         _sync_buffers(self.fabric, self.net)
-        rate = self.recipe.learning_rate(state.epoch + 1 - 1 / steps)
+        if self.recipe.settings:
+            rate = self.recipe.settings_at((state.epoch + 1) * steps - 1, steps)["lr"]
+        else:
+            rate = self.recipe.learning_rate(state.epoch + 1 - 1 / steps)
         _check_finite(state.losses, state.epoch, rate, self.net)
+        if self.average:
+            self.average.after_epoch(state.epoch + 1, self.batches.images, self.recipe.batch, self.seed)
+        if self.recorder and not self.recorder.interval:
+            self._record(self.recorder, (state.epoch + 1) * steps)
         state.history.append(self._history_entry(rate))
         state.epoch, state.step = state.epoch + 1, 0
         self._save_checkpoint()
+        if self.on_epoch:
+            self.on_epoch(state.history[-1])
 
     def _train_step(self, permutations: list[Tensor]) -> None:
         state, fabric, steps = self.state, self.fabric, len(self.batches)
         step = state.epoch * steps + state.step  # of the whole run
-        rate = self.recipe.learning_rate(step / steps)
-        if self.recorder and step % self.recorder.interval == 0:
+        settings = self.recipe.settings_at(step, steps)
+        if self.recorder and self.recorder.interval and step % self.recorder.interval == 0:
             self._record(self.recorder, step)
         # For dropout only: attacks and augmentations draw from their own streams.
         torch.manual_seed(torch_seed(self.seed, step, fabric.global_rank, _DROPOUT_STREAM))
@@ -220,16 +257,21 @@ class _Run:
         state.losses[state.step] = cast(Tensor, fabric.all_reduce(loss.detach().clone(), reduce_op="mean"))
         on_cpu, done = fabric.device.type == "cpu", state.step + 1
         if on_cpu or done % _STEPS_BETWEEN_LOSS_CHECKS == 0 or done == steps:
-            _check_finite(state.losses[:done], state.epoch, rate)
+            _check_finite(state.losses[:done], state.epoch, settings["lr"])
         self.optimiser.zero_grad()
-        fabric.backward(loss)
+        with model_errors("The backward pass of the training failed"):
+            fabric.backward(loss)
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip_norm)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group.update(settings)
         self.optimiser.step()
+        if self.average:
+            self.average.after_step()
         state.step = done
 
     def _record(self, recorder: Recorder, step: int) -> None:
-        self.state.recorded = recorder.record(self.state.recorded, self.net, self.recorder_points, step)
+        self.state.recorded = recorder.record(self.state.recorded, self._evaluated, self.recorder_points, step)
 
     def _history_entry(self, rate: float) -> HistoryEntry:
         """The history entry of an epoch. Learnt labels are updated here, from the same predictions."""
@@ -240,7 +282,7 @@ class _Run:
             try:
                 with warnings.catch_warnings():  # a network without an answer is refused below
                     warnings.simplefilter("ignore", NonFiniteOutput)
-                    p = predict(self.net, self.validation)
+                    p = predict(self._evaluated, self.validation)
             except InputError as error:
                 raise type(error)(f"{place}: {error} {_DIVERGENCE_HINT}") from None
             if unanswered := int((~p.answered).sum()):
@@ -252,6 +294,8 @@ class _Run:
             state.labels = self.method.target.refresh(state.labels, p.log_p, Points(p.log_p, p.y, p.rows))
             if "p" in state.labels:
                 entry["soft_labels"] = state.labels["p"].tolist()
+        if self.recorder:
+            entry |= {name: float(state.recorded[name][-1]) for name in self.recorder.history}
         return entry
 
     def _is_checkpoint_due(self) -> bool:
@@ -267,8 +311,19 @@ class _Run:
 
     def _save_checkpoint(self) -> None:
         if self.checkpoint and self.fabric.global_rank == 0:
-            save_checkpoint(self.checkpoint, self.net, self.optimiser, self.state)
+            average = self.average.model if self.average else None
+            save_checkpoint(self.checkpoint, self.net, self.optimiser, self.state, average)
             self.saved_at = time.monotonic()
+
+
+def _set_training(net: nn.Module) -> None:
+    try:
+        net.train()
+    except NotImplementedError:
+        raise ModelError(
+            "The network has no training mode, as an exported program has none. Train the module that it was exported "
+            "from."
+        ) from None
 
 
 def _check_finite(losses: Tensor, epoch: int, rate: float, net: nn.Module | None = None) -> None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from surefooted.core.rng import Noise
 from surefooted.data.images import Images, Splits
 from surefooted.errors import ArgumentError, DataError
+from surefooted.models.ensembles import Ensemble
+from surefooted.models.guard import is_known
 from surefooted.models.nets.due import Due
 from surefooted.models.nets.normalise import Normalise
 from surefooted.training.methods.base import Method
 from surefooted.training.methods.targets import RobustnessLevels
+from surefooted.training.recipes.base import LabelNoise
 
 # Images that are attacked at once to rank them.
 _RANKING_BATCH = 4096
 # Training images from which a Gaussian process takes its inducing points, about.
 _GP_IMAGES = 1000
+# Separates the draws of noisy labels from those of attacks and augmentations.
+_LABEL_STREAM = 8
 
 
 def initialise_from_data(net: nn.Module, train: Images, device: torch.device) -> None:
@@ -57,8 +64,8 @@ def check_smallest_batch(net: nn.Module, images: int, batch: int, shape: tuple[i
     """
     if min(images, batch) != 1:
         return
-    copy = deepcopy(net).to("meta").train()  # shapes without numbers
     try:
+        copy = deepcopy(net).to("meta").train()  # shapes without numbers
         with torch.no_grad():
             copy(torch.empty(1, *shape, device="meta"))
     except Exception as error:  # not every layer knows shapes without numbers; the training reports its own errors
@@ -70,14 +77,38 @@ def check_smallest_batch(net: nn.Module, images: int, batch: int, shape: tuple[i
             ) from None
 
 
+def with_label_noise(images: Images, noise: LabelNoise) -> Images:
+    """The images with a share of their labels replaced by another class: a function of seed and row.
+
+    Example:
+        >>> import surefooted as sf
+        >>> train = sf.digits().train
+        >>> noisy = with_label_noise(train, LabelNoise(0.5))
+        >>> share = (noisy.y != train.y).float().mean()
+        >>> bool((share - 0.5).abs() < 0.06)
+        True
+    """
+    classes = len(images.classes)
+    if classes < 2:
+        return images
+    draws = Noise(noise.seed, images.rows, stream=_LABEL_STREAM).uniform(2).double()
+    others = (images.y + 1 + (draws[:, 1] * (classes - 1)).long()) % classes
+    return replace(images, y=torch.where(draws[:, 0] < noise.share, others, images.y))
+
+
 def to_memory_format(net: nn.Module, device: torch.device, *, mixed: bool = False) -> None:
     """Use channels last where convolutions are faster with it: on a CPU it takes 0.6 of the time of a LeNet's step.
 
     Args:
         mixed: convolutions run in half precision, for which GPUs are faster with channels last, too.
     """
-    if mixed or device.type == "cpu":
+    if (mixed or device.type == "cpu") and _bears_layout(net):
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from torch's stubs
+
+
+def _bears_layout(net: nn.Module) -> bool:
+    """Whether a network may be laid out: the code of others may rely on the layout, as ``.view(B, -1)`` does."""
+    return all(map(is_known, net.members)) if isinstance(net, Ensemble) else is_known(net)
 
 
 def initial_levels(method: Method, data: Splits, given: RobustnessLevels | None) -> RobustnessLevels:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from torch import nn
 
 from surefooted.components.component import Count
-from surefooted.models.nets.network import Shape, network
+from surefooted.models.nets.network import Shape, image_network
 from surefooted.models.nets.normalise import Normalise, NormaliseMode
 from surefooted.models.nets.stages import sequential
 
 
-@network(min_side=16)
+@image_network(min_side=16)
 def cnn4(shape: Shape, classes: Count, /, *, normalise: NormaliseMode = "none") -> nn.Sequential:
     """Four-layer CNN: unpadded 5×5 convolutions (10, 20 channels) with ReLU and max pooling, then 50, classes units.
 

@@ -7,12 +7,12 @@ from itertools import pairwise
 from torch import nn
 
 from surefooted.components.component import Count, Share
-from surefooted.models.nets.network import Shape, network
+from surefooted.models.nets.network import Shape, image_network
 from surefooted.models.nets.normalise import Normalise, NormaliseMode
 from surefooted.models.nets.stages import dropout_layer, sequential
 
 
-@network(min_side=4)
+@image_network(min_side=4)
 def cnn7(
     shape: Shape, classes: Count, /, *, width: Count = 64, dropout: Share = 0.0, normalise: NormaliseMode = "none"
 ) -> nn.Sequential:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from surefooted.components.component import Count, Positive, Share
 from surefooted.models.nets.gaussian_process import GaussianProcess
-from surefooted.models.nets.network import Shape, network
+from surefooted.models.nets.network import Shape, image_network
 from surefooted.models.nets.normalise import Normalise, NormaliseMode
 from surefooted.models.nets.spectral import SpectralConv2d, SpectralLinear, bound_layers, power_iteration
 from surefooted.models.nets.stages import dropout_layer, sequential
@@ -69,7 +69,7 @@ class Due(nn.Sequential):
         process.initialise(features, examples)
 
 
-@network()
+@image_network()
 def due_mlp(
     shape: Shape,
     classes: Count,
@@ -129,7 +129,7 @@ def due_mlp(
     return Due(OrderedDict(stages.named_children()))
 
 
-@network(min_side=4)
+@image_network(min_side=4)
 def due(
     shape: Shape,
     classes: Count,

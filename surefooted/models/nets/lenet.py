@@ -5,12 +5,12 @@ from __future__ import annotations
 from torch import nn
 
 from surefooted.components.component import Count
-from surefooted.models.nets.network import Shape, network
+from surefooted.models.nets.network import Shape, image_network
 from surefooted.models.nets.normalise import Normalise, NormaliseMode
 from surefooted.models.nets.stages import sequential
 
 
-@network(min_side=12)
+@image_network(min_side=12)
 def lenet(shape: Shape, classes: Count, /, *, normalise: NormaliseMode = "none") -> nn.Sequential:
     """LeNet: two 5×5 convolutions (6, 16 channels), each with ReLU and max pooling, then 120, 84, classes units.
 
@@ -45,7 +45,7 @@ def lenet(shape: Shape, classes: Count, /, *, normalise: NormaliseMode = "none")
     return _build(shape, (6, 16), (120, 84, classes), normalise)
 
 
-@network(min_side=12)
+@image_network(min_side=12)
 def lenet_svhn(shape: Shape, classes: Count, /, *, normalise: NormaliseMode = "none") -> nn.Sequential:
     """LeNet with more capacity: convolutions of 32 and 64 channels, then 256, 120, classes units.
 

@@ -8,12 +8,12 @@ from math import prod
 from torch import nn
 
 from surefooted.components.component import Count, Share
-from surefooted.models.nets.network import Shape, network
+from surefooted.models.nets.network import Shape, image_network
 from surefooted.models.nets.normalise import Normalise, NormaliseMode
 from surefooted.models.nets.stages import dropout_layer, sequential
 
 
-@network()
+@image_network()
 def mlp(
     shape: Shape,
     classes: Count,

@@ -32,7 +32,7 @@ class NetworkFactory(Protocol[Args, Net]):
     def __call__(self, *args: Args.args, **kwargs: Args.kwargs) -> Net: ...
 
 
-def network(*, min_side: int = 1) -> Callable[[Callable[Args, Net]], NetworkFactory[Args, Net]]:
+def image_network(*, min_side: int = 1) -> Callable[[Callable[Args, Net]], NetworkFactory[Args, Net]]:
     """Declare a network: a component whose first argument is the shape of the images, which may be too small.
 
     Args:

@@ -7,7 +7,7 @@ from functools import partial
 from torch import nn
 
 from surefooted.components.component import Count
-from surefooted.models.nets.network import Shape, network
+from surefooted.models.nets.network import Shape, image_network
 from surefooted.models.nets.normalise import Normalise, NormaliseMode
 from surefooted.models.nets.residual import Residual, conv, global_average_pool, he_normal_, residual_group
 from surefooted.models.nets.stages import sequential
@@ -15,7 +15,7 @@ from surefooted.models.nets.stages import sequential
 _STEM_CHANNELS = 16
 
 
-@network(min_side=4)
+@image_network(min_side=4)
 def resnet29_v2(
     shape: Shape, classes: Count, /, *, n: Count = 3, normalise: NormaliseMode = "pixel_mean"
 ) -> nn.Sequential:

@@ -7,13 +7,13 @@ from functools import partial
 from torch import nn
 
 from surefooted.components.component import Count, Share
-from surefooted.models.nets.network import Shape, network
+from surefooted.models.nets.network import Shape, image_network
 from surefooted.models.nets.normalise import Normalise, NormaliseMode
 from surefooted.models.nets.residual import Residual, conv, global_average_pool, projection_shortcut, residual_group
 from surefooted.models.nets.stages import dropout_layer, sequential
 
 
-@network(min_side=8)
+@image_network(min_side=8)
 def resnet18(
     shape: Shape, classes: Count, /, *, dropout: Share = 0.0, normalise: NormaliseMode = "none"
 ) -> nn.Sequential:

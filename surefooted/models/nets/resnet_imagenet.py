@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from surefooted.components.component import Count
-from surefooted.models.nets.network import Shape, network
+from surefooted.models.nets.network import Shape, image_network
 from surefooted.models.nets.normalise import Normalise, NormaliseMode
 from surefooted.models.nets.residual import (
     Residual,
@@ -18,7 +18,7 @@ from surefooted.models.nets.residual import (
 from surefooted.models.nets.stages import sequential
 
 
-@network(min_side=32)
+@image_network(min_side=32)
 def resnet101(shape: Shape, classes: Count, /, *, normalise: NormaliseMode = "none") -> nn.Sequential:
     """ResNet-101 (v1, bottlenecks): 7×7 stem of stride 2, max pooling, groups of 3, 4, 23, 3 blocks.
 

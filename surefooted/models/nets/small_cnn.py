@@ -5,12 +5,12 @@ from __future__ import annotations
 from torch import nn
 
 from surefooted.components.component import Count, Share
-from surefooted.models.nets.network import Shape, network
+from surefooted.models.nets.network import Shape, image_network
 from surefooted.models.nets.normalise import Normalise, NormaliseMode
 from surefooted.models.nets.stages import dropout_layer, sequential
 
 
-@network(min_side=16)
+@image_network(min_side=16)
 def small_cnn(
     shape: Shape, classes: Count, /, *, dropout: Share = 0.5, normalise: NormaliseMode = "none"
 ) -> nn.Sequential:

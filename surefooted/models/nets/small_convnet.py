@@ -5,12 +5,12 @@ from __future__ import annotations
 from torch import nn
 
 from surefooted.components.component import Count, Share
-from surefooted.models.nets.network import Shape, network
+from surefooted.models.nets.network import Shape, image_network
 from surefooted.models.nets.normalise import Normalise, NormaliseMode
 from surefooted.models.nets.stages import dropout_layer, sequential
 
 
-@network(min_side=2)
+@image_network(min_side=2)
 def small_convnet(
     shape: Shape, classes: Count, /, *, width: Count = 16, dropout: Share = 0.0, normalise: NormaliseMode = "none"
 ) -> nn.Sequential:

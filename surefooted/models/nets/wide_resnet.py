@@ -9,7 +9,7 @@ from torch import nn
 
 from surefooted.components.component import Count, Share
 from surefooted.errors import ArgumentError
-from surefooted.models.nets.network import Shape, network
+from surefooted.models.nets.network import Shape, image_network
 from surefooted.models.nets.normalise import Normalise, NormaliseMode
 from surefooted.models.nets.residual import Residual, conv, global_average_pool, he_normal_, residual_group
 from surefooted.models.nets.stages import dropout_layer, sequential
@@ -17,7 +17,7 @@ from surefooted.models.nets.stages import dropout_layer, sequential
 ShortcutInput = Literal["input", "activated"]
 
 
-@network(min_side=4)
+@image_network(min_side=4)
 def wide_resnet(
     shape: Shape,
     classes: Count,
@@ -78,7 +78,7 @@ def wide_resnet(
     return net
 
 
-@network(min_side=4)
+@image_network(min_side=4)
 def wide_resnet28_10(
     shape: Shape, classes: Count, /, *, dropout: Share = 0.0, normalise: NormaliseMode = "channel"
 ) -> nn.Sequential:
@@ -113,7 +113,7 @@ def wide_resnet28_10(
     return wide_resnet(shape, classes, depth=28, widen=10, dropout=dropout, normalise=normalise)
 
 
-@network(min_side=4)
+@image_network(min_side=4)
 def wide_resnet34_10(
     shape: Shape, classes: Count, /, *, dropout: Share = 0.0, normalise: NormaliseMode = "none"
 ) -> nn.Sequential:

@@ -22,7 +22,15 @@ from surefooted.pipeline.tasks.leakage import check_unseen
 def load_for_eval(victim: Source, store: Store, device: torch.device) -> nn.Module:
     """The victim's network on a device; batch norm of Surefooted's own networks is fused."""
     net = victim.load(store).to(device)
-    return net if isinstance(victim, ExternalModel | InMemoryModel) else fuse_batchnorm(net)
+    return net if isinstance(victim, ExternalModel | InMemoryModel) or _has_other_code(net) else fuse_batchnorm(net)
+
+
+def _has_other_code(net: nn.Module) -> bool:
+    """Whether a part of a network is of the user's code, which may call the layers of a Sequential one by one."""
+    return any(
+        type(part).__module__.partition(".")[0] not in ("torch", "surefooted", "gpytorch", "linear_operator")
+        for part in net.modules()
+    )
 
 
 def eval_images(victim: Source, data: ComponentSpec | None, split: SplitName, limit: int) -> Images:

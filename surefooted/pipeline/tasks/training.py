@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from json import dumps, loads
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from surefooted.components.component import component, in_slot
-from surefooted.components.spec import base_name, canonical, complete
-from surefooted.core.files import read_json, write_json, write_tensors
+from surefooted.components.code import keep_object
+from surefooted.components.component import Component, component, in_slot
+from surefooted.components.spec import base_name, canonical, complete, names_code
+from surefooted.core.files import read_json, write_file, write_json, write_tensors
 from surefooted.core.types import Forward
 from surefooted.data.column import column_at, read_column
 from surefooted.errors import ArgumentError, DataError, InputError, StoreError
@@ -25,7 +27,10 @@ from surefooted.pipeline.tasks.base import ComponentSpec, SplitName, Task, Train
 from surefooted.pipeline.tasks.datasets import load_splits, resolve_data
 from surefooted.pipeline.tasks.prediction import PredictTask
 from surefooted.pipeline.workers import OnProgress
+from surefooted.training.averaging import check_averages
 from surefooted.training.batches import Seed, total_steps
+from surefooted.training.checkpoint import HistoryEntry
+from surefooted.training.loggers.files import csv_text, jsonl_text
 from surefooted.training.loop import fit
 from surefooted.training.methods.base import Method
 from surefooted.training.methods.due import check_gaussian_process
@@ -43,6 +48,8 @@ class TrainTask(TrainTaskBase):
     Attributes:
         stored_key: key of a training that the store already holds; its weights are used even if the code of a component
             has changed since.
+        watch: called with the history entry of every epoch while the training runs, and the number of steps since the
+            last one (0 if a checkpoint holds the entry). It is no part of the task's identity.
     """
 
     method: ComponentSpec
@@ -53,6 +60,7 @@ class TrainTask(TrainTaskBase):
     precision: Precision = "fp32"
     record: ComponentSpec | None = None
     stored_key: str = ""
+    watch: Callable[[HistoryEntry, int], None] | None = field(default=None, repr=False)
 
     kind = "train"
     # 2: every epoch has its own order, every step its own dropout masks, every member its own initial weights.
@@ -92,7 +100,7 @@ class TrainTask(TrainTaskBase):
         ranking = self.method_component.target.ranking
         if ranking is None or ranking.every or ranking.column:
             return ()
-        vanilla = replace(self, method=complete("method", "vanilla"), record=None, stored_key="")
+        vanilla = replace(self, method=complete("method", "vanilla"), record=None, stored_key="", watch=None)
         parts: tuple[SplitName, ...] = ("train", "validation")
         if ranking.score:
             return tuple(PredictTask(vanilla, part) for part in parts)
@@ -115,7 +123,29 @@ class TrainTask(TrainTaskBase):
                 f"The training {self.stored_key[:12]} cannot be repeated: the code of a component has changed since. "
                 "Train anew."
             )
-        runtime.launch(self.precision, _train, self, store.root, into, work, tick=tick)
+        steps, faults = 0, list[Exception]()
+
+        def progress(news: Any) -> None:
+            """Steps go to the progress bar, and history entries to whoever watches."""
+            nonlocal steps
+            if not isinstance(news, dict):
+                steps += news
+                return tick(news)
+            try:
+                if self.watch and not faults:
+                    self.watch(news, steps)
+            except Exception as error:
+                if runtime.devices == 1:
+                    raise
+                faults.append(error)  # raised in a thread, nobody would hear of it
+            steps = 0
+
+        runtime.launch(self.precision, _train, self, store.root, into, work, tick=progress)
+        if faults:
+            raise faults[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"watch": None}  # who watches stays in this process
 
     def network(self) -> nn.Module:
         """The network before the first step."""
@@ -125,7 +155,7 @@ class TrainTask(TrainTaskBase):
 
     def load(self, store: Store) -> nn.Module:
         with store.reading(self.kind, self.key) as place:
-            return load_model(place / "weights.safetensors")
+            return load_model(place / "weights.safetensors", trusted=True)
 
     def history(self, store: Store) -> list[dict[str, Any]]:
         with store.reading(self.kind, self.key) as place:
@@ -163,6 +193,7 @@ def train_task(
     seed: Seed = 0,
     precision: Precision = "fp32",
     record: Any = None,
+    unstored: bool = False,
 ) -> TrainTask:
     """The task of a training, with all arguments checked and completed.
 
@@ -170,6 +201,8 @@ def train_task(
 
     Args:
         method, net, data, recipe, record: names, ``{name: arguments}`` or components.
+        unstored: also take components that no registered function made. The task then has a key that means nothing
+            outside this process.
 
     Raises:
         InputError: for everything that would fail when the training begins, in a study perhaps after hours.
@@ -179,6 +212,8 @@ def train_task(
     def spec_of(kind: str, given: Any, slot: str) -> ComponentSpec:
         try:
             with in_slot(slot):
+                if unstored and isinstance(given, Component) and kind != "data":
+                    return _spec_or_object(kind, given)
                 return (resolve_data(given) if kind == "data" else None) or complete(kind, given)
         except InputError as error:
             faults.append(error)
@@ -194,7 +229,7 @@ def train_task(
         shape, classes = splits.train.shape, len(splits.train.classes)
         try:
             with in_slot("net"):
-                net_spec = _network_spec(net, shape, classes)
+                net_spec = _network_spec(net, shape, classes, unstored)
         except InputError as error:
             faults.append(error)
     if len(faults) == 1:
@@ -206,6 +241,12 @@ def train_task(
     empty = _empty_network(canonical(net_spec), shape, classes, chosen.members)
     chosen.view.make_victim(empty)
     check_gaussian_process(chosen, empty)
+    check_averages(empty, component_of("recipe", recipe_spec).averaging)
+    if chosen.members > 1 and base_name(net_spec).startswith("memory:") and isinstance(net, nn.Module):
+        raise ArgumentError(
+            f"{base_name(method_spec)} trains {chosen.members} networks, which would all start at the weights of this "
+            "module. Pass its class or a function that builds it."
+        )
     check_smallest_batch(empty, len(splits.train), component_of("recipe", recipe_spec).batch, shape)
     if record_spec:
         component_of("recorder", record_spec).init(splits)
@@ -218,11 +259,26 @@ def train_task(
     return task
 
 
-def _network_spec(net: Any, shape: tuple[int, ...], classes: int) -> ComponentSpec:
+def _spec_or_object(kind: str, given: Component) -> ComponentSpec:
+    """The spec of a component, or a name under which this process keeps the component itself."""
+    try:
+        return complete(kind, given)
+    except ArgumentError:
+        return {keep_object(given).reference: {}}
+
+
+def _network_spec(net: Any, shape: tuple[int, ...], classes: int, unstored: bool = False) -> ComponentSpec:
     """The complete spec of a network; one that is given as plain data is built once per process to check it."""
     try:
         spelled = canonical(net)
-    except TypeError:  # a module
+    except TypeError:  # a module, a class or a function
+        try:
+            return network_spec(net, shape, classes)
+        except ArgumentError:
+            if not unstored or not callable(net):
+                raise
+        return network_spec(keep_object(net).reference, shape, classes)
+    if names_code(spelled):
         return network_spec(net, shape, classes)
     spec: ComponentSpec = loads(_checked_network_spec(spelled, shape, classes))
     return spec
@@ -239,7 +295,9 @@ def _empty_network(net: str, shape: tuple[int, ...], classes: int, members: int)
     return build_on_meta(loads(net), shape, classes, members)
 
 
-def _train(fabric: Fabric, task: TrainTask, root: Path, into: Path, work: Path, tick: OnProgress | None) -> None:
+def _train(
+    fabric: Fabric, task: TrainTask, root: Path, into: Path, work: Path, tick: Callable[[Any], None] | None
+) -> None:
     """Train in each process of a data-parallel training; the first one writes the files."""
     data, net, store = load_splits(task.data), task.network(), Store(root)
     state = fit(
@@ -253,11 +311,14 @@ def _train(fabric: Fabric, task: TrainTask, root: Path, into: Path, work: Path, 
         fabric=fabric,
         checkpoint=work / "checkpoint.safetensors",
         tick=tick,
+        on_epoch=tick,  # the same channel: from a worker process it is a pipe
     )
     if fabric.global_rank == 0:
         about = task.arguments() | {"shape": data.train.shape, "classes": data.train.classes}
         about["members"] = len(net.members) if isinstance(net, Ensemble) else 1
         write_tensors(into / "weights.safetensors", net.state_dict(), about)
         write_json(into / "history.json", state.history)
+        write_file(into / "history.csv", csv_text(state.history))
+        write_file(into / "history.jsonl", jsonl_text(state.history))
         if state.recorded:
             write_tensors(into / "recorded.safetensors", state.recorded, {})

@@ -129,7 +129,7 @@ class ShiftDesign:
         test = self.limit or len(splits.test)
         return (
             f"{splits.title}: {len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} "
-            f"test images; under shift the first {test} of them, {len(self.types)} corruption types at 5 "
+            f"test images; under shift a fixed random {test} of them, {len(self.types)} corruption types at 5 "
             f"intensities{self._describe_corruptions()}; {self.seeds} networks per method."
         )
 

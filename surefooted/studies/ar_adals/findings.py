@@ -15,16 +15,8 @@ from surefooted.evaluation.metrics.stability import level_variance_gap
 from surefooted.report import Finding
 from surefooted.studies.ar_adals.design import JOINT_AR_ADALS
 from surefooted.studies.ar_adals.results import ShiftResults
-from surefooted.studies.claims import (
-    HUNDREDTHS,
-    Jackknife,
-    Sampling,
-    claim_gain,
-    claim_gain_over_seeds,
-    format_gain,
-    jackknife_interval,
-    over_seeds,
-)
+from surefooted.studies.claims import HUNDREDTHS, Sampling, claim_gain, claim_gain_over_seeds, format_gain, over_seeds
+from surefooted.studies.intervals import Jackknife, jackknife_interval
 
 _SINGLE_METHODS = ("Vanilla", "LS", "AdaLS", "AR-AdaLS")
 # Of what is measured once per method.

@@ -22,7 +22,7 @@ from surefooted.evaluation.recalibration import temperature_scaling
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import BestOfSweep, MemberOf
 from surefooted.studies.ar_adals.design import JOINT_AR_ADALS, ShiftDesign
-from surefooted.studies.claims import Jackknife
+from surefooted.studies.intervals import Jackknife
 
 # Predictions of the baseline after temperature scaling, fitted on the validation images of each network.
 TEMPERATURE_SCALED = "Vanilla + temperature"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from surefooted.components.component import component
 from surefooted.pipeline.tasks import collect_provenance
@@ -14,6 +16,7 @@ from surefooted.studies.ar_adals.findings import findings
 from surefooted.studies.ar_adals.results import ShiftResults
 from surefooted.studies.base import Study
 from surefooted.studies.ranking import CARLINI_WAGNER, NEAREST_BOUNDARY, NEAREST_BOUNDARY_QUICK
+from surefooted.studies.scope import Scope
 
 # The 19 corruption types of the paper (CIFAR-10-C), in the official order. They are listed by name, so that a
 # corruption that is added to the library does not change the reproduction.
@@ -29,7 +32,13 @@ GREY_TYPES = tuple(kind for kind in PAPER_TYPES if kind != "saturate")
 
 
 @component
-def ar_adals(*, size: Literal["smoke", "cpu", "paper", "released", "cifar100", "svhn"] = "cpu") -> Study:
+def ar_adals(
+    *,
+    size: Literal["smoke", "cpu", "paper", "released", "cifar100", "svhn"] = "cpu",
+    seeds: Annotated[int, Field(ge=0)] = 0,
+    epochs: Annotated[int, Field(ge=0)] = 0,
+    limit: Annotated[int, Field(ge=0)] | None = None,
+) -> Study:
     """AR-AdaLS: figures 1 to 8 and tables 1 to 3 of the paper, with its numbers beside ours.
 
     Args:
@@ -39,6 +48,10 @@ def ar_adals(*, size: Literal["smoke", "cpu", "paper", "released", "cifar100", "
             parameters. released is the same on the official corrupted images (a folder CIFAR-10-C below the data root)
             instead of ours. cifar100 and svhn are the paper's other data sets, without ImageNet. These four take days
             without a GPU.
+        seeds: trainings per method, which are also the members of its ensemble; 0 for as many as the size has.
+        epochs: of every training; 0 for as many as the size has.
+        limit: number of corrupted images, from the start of the test set, 0 for all; by default as many as the size
+            has.
 
     Returns:
         The study.
@@ -47,11 +60,12 @@ def ar_adals(*, size: Literal["smoke", "cpu", "paper", "released", "cifar100", "
 
     Example:
         >>> import surefooted as sf
-        >>> sf.studies.ar_adals(size="smoke").spec.arguments
-        {'size': 'smoke'}
+        >>> sf.studies.ar_adals(size="smoke", seeds=1).spec.name
+        'ar_adals'
     """
-    design = _SIZES[size]()
-    return Study(design.tasks, lambda store: _page(ShiftResults(design, store), size))
+    scope = Scope(seeds, epochs, limit)
+    design = scope.narrow(_SIZES[size]())
+    return Study(design.tasks, lambda store: _page(ShiftResults(design, store), f"(size {size}).{scope.describe()}"))
 
 
 def smoke() -> ShiftDesign:
@@ -140,11 +154,11 @@ def _svhn() -> ShiftDesign:
 _SIZES = {"smoke": smoke, "cpu": cpu, "paper": paper, "released": _released, "cifar100": _cifar100, "svhn": _svhn}
 
 
-def _page(n: ShiftResults, size: str) -> Page:
+def _page(n: ShiftResults, scope: str) -> Page:
     smoothed = [name for name in n.design.runs if name not in (JOINT_AR_ADALS, "mixup")]
     return Page(
         "AR-AdaLS",
-        f"Labels softened by adversarial robustness: calibration and stability under shift (size {size}).",
+        f"Labels softened by adversarial robustness: calibration and stability under shift {scope}",
         tuple(findings(n)),
         (
             Section("Summary", "", (tables.setup_table(n), tables.network_table(n))),

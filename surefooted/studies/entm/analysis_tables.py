@@ -14,6 +14,7 @@ from surefooted.report import Column, Table
 from surefooted.studies.claims import ZERO_TOLERANCE
 from surefooted.studies.entm.curves import FIRST_NETWORK
 from surefooted.studies.entm.design import ANALYSIS_METHODS, RANDOM_SEARCH_METHODS, Analysis
+from surefooted.studies.grid import name_subset
 from surefooted.studies.paper_numbers import printed_numbers
 from surefooted.studies.shared_figures import column_key
 
@@ -80,7 +81,7 @@ def analysis_table(a: Analysis, store: Store) -> Table:
             row |= {column_key("q", eps): float(q.mean()), column_key("q_median", eps): float(q.median())}
         rows.append(row | _paper_numbers(name))
     caption = (
-        f"The first {a.analysis_images} test images; means of M, ‖J‖₂ and distortion with 95 % intervals (Student's "
+        f"{name_subset(a.analysis_images)}; means of M, ‖J‖₂ and distortion with 95 % intervals (Student's "
         "t). PGD20-ε: 20 steps of ε/10 in L2 from a Gaussian step of 0.005, 5 restarts, the point of highest loss; "
         "if the attack fails on most images, most values of Q are measured at points that are classified correctly. Q "
         "excludes images that the attack did not move, M / ‖J‖₂ excludes images without a gradient. Both are ratios, "
@@ -120,7 +121,7 @@ def random_search_table(a: Analysis, store: Store) -> Table:
             }
         )
     caption = (
-        f"The first {a.images} test images; PGD-10 with five restarts, then {a.search_draws} uniform draws from the L∞ "
+        f"{name_subset(a.images)}; PGD-10 with five restarts, then {a.search_draws} uniform draws from the L∞ "
         f"ball of radius {a.step_radii[0]}/255. "
         f"The paper's numbers are for CIFAR-10 and 8/255. {a.grid.describe_setup()} {FIRST_NETWORK}"
     )
@@ -129,7 +130,7 @@ def random_search_table(a: Analysis, store: Store) -> Table:
 
 def gradient_masking_table(a: Analysis, store: Store) -> Table:
     """Signs of gradient masking, a row per method."""
-    white, black = next(k for k in a.grid.white_box if k.startswith("PGD10")), next(iter(a.grid.black_box))
+    white, black = a.masking_attacks
     columns = (
         Column("method", "Method"),
         Column("white", white, "%", 1, help="robust accuracy", scale=100),

@@ -20,20 +20,29 @@ from surefooted.studies.claims import (
 )
 from surefooted.studies.entm.curves import CURVE_METHODS, ONE_NETWORK, Curves
 from surefooted.studies.entm.design import RANDOM_SEARCH_METHODS, Analysis
+from surefooted.studies.entm.grids import chance_accuracy
 from surefooted.studies.entm.stronger_attacks import StrongerAttacks, autoattack_name
 
 
-def attack_findings(s: StrongerAttacks, store: Store) -> list[Finding]:
-    """All findings on strong attacks."""
-    a = s.analysis
+def strong_attack_findings(s: StrongerAttacks, store: Store) -> list[Finding]:
+    """Findings on AutoAttack and on random search."""
     return [
-        *(radius_finding(a, store, other) for other in ("PAT", "TRADES")),
-        *_adaptive_findings(a, store),
-        *(_autoattack_finding(s, store, k) for k in a.step_radii),
+        *(_autoattack_finding(s, store, k) for k in s.analysis.step_radii),
         _chance_finding(s, store),
-        *_random_search_findings(a, store),
-        zero_accuracy_finding(a, store),
+        *_random_search_findings(s.analysis, store),
     ]
+
+
+def masking_finding(a: Analysis, store: Store, name: str) -> Finding:
+    """A method's own gradients are less effective than those of another network."""
+    white, black = a.masking_attacks
+    return claim_gain(
+        f"{name} masks its gradients under a weak attack (section 5.2.1).",
+        a.grid.accuracy_gain(store, (name, white), (name, black)),
+        f"accuracy of {name} under {white}, with its own gradients minus with those of a proxy",
+        see="obfuscation",
+        sampling=a.grid.sampling(),
+    )
 
 
 def radius_finding(a: Curves, store: Store, other: str) -> Finding:
@@ -58,7 +67,7 @@ def zero_accuracy_finding(a: Curves, store: Store) -> Finding:
     )
 
 
-def _adaptive_findings(a: Analysis, store: Store) -> list[Finding]:
+def adaptive_findings(a: Curves, store: Store) -> list[Finding]:
     """Figure 2: the longest attack with labels smoothed by the worst γ, at both radii."""
     findings = []
     for k in a.step_radii:
@@ -71,7 +80,7 @@ def _adaptive_findings(a: Analysis, store: Store) -> list[Finding]:
             see=f"accuracy-steps{a.name_suffix}",
             sampling=ONE_NETWORK,
         )
-        findings.append(_discount(finding, gain, (pat, a.adaptive_second_seed[k]), "the adaptive attack", store))
+        findings.append(_discount(finding, gain, (pat, a.adaptive_second_training[k]), "the adaptive attack", store))
     return findings
 
 
@@ -87,7 +96,7 @@ def _autoattack_finding(s: StrongerAttacks, store: Store, k: int) -> Finding:
         see="stronger",
         sampling=ONE_NETWORK,
     )
-    return _discount(finding, gain, (pat, s.second_seed[k]), attack, store)
+    return _discount(finding, gain, (pat, s.second_training[k]), attack, store)
 
 
 def _chance_finding(s: StrongerAttacks, store: Store) -> Finding:
@@ -98,7 +107,7 @@ def _chance_finding(s: StrongerAttacks, store: Store) -> Finding:
     return claim_at_most(
         f"EntM without adversarial training is no better than chance under AutoAttack at {k}/255 (our question).",
         left,
-        a.chance_accuracy,
+        chance_accuracy(a.grid),
         "accuracy of EntM",
         see="stronger",
         sampling=ONE_NETWORK,

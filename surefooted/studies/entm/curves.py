@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from surefooted.components.spec import base_name
-from surefooted.pipeline.tasks import AttackTask, Task, TrainTask, attack_task
+from surefooted.pipeline.tasks import AttackTask, TrainTask, attack_task
 from surefooted.studies.claims import over_images
 from surefooted.studies.grid import Grid
 from surefooted.studies.paper_numbers import DATA_SET_TITLES
+from surefooted.studies.scope import Scope
 
 # The methods in the paper's figures 1 and 2.
 CURVE_METHODS = ("PAT", "PAT-EntM", "TRADES")
@@ -19,6 +20,7 @@ GAUSSIAN_START = {"start": "gaussian", "sigma": 0.005}
 # For captions and findings about the first network of each method.
 FIRST_NETWORK = "The first network of each method; intervals cover test-set sampling, not training seeds."
 ONE_NETWORK = over_images()
+AnyCurves = TypeVar("AnyCurves", bound="Curves")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +34,11 @@ class Curves:
         steps: numbers of steps in figure 2.
         sweep: PAT-EntM trained with several λ (figure 3).
         images: number of attacked images, from the start of the test set.
+        image_counts: names of the attributes that are numbers of attacked images.
         show_data: figures and claims name their data set; needed if the study has curves of several.
     """
+
+    image_counts: ClassVar[tuple[str, ...]] = ("images",)
 
     grid: Grid
     radii: tuple[int, ...]
@@ -89,6 +94,14 @@ class Curves:
             for steps in self.steps[::2]
         }
 
+    @cached_property
+    def adaptive_second_training(self) -> dict[int, AttackTask]:
+        """The longest adaptive attack on a second PAT network, by radius, to estimate the difference between seeds."""
+        second = self.grid.surrogate_nets["PAT"]
+        return {
+            k: self.attack(second, {"adaptive_smoothing": step_arguments(k, self.max_steps)}) for k in self.step_radii
+        }
+
     @property
     def max_steps(self) -> int:
         """Number of steps of the longest adaptive attack."""
@@ -98,14 +111,10 @@ class Curves:
         """Attack a network on the images of the curves."""
         return attack_task(net, attack, limit=self.images, keep_points=False)
 
-    def tasks(self) -> list[Task]:
-        """Everything that the figures and findings read."""
-        return [
-            *self.sweep.tasks(),
-            *self.radius_attacks.values(),
-            *self.step_attacks.values(),
-            *self.adaptive_attacks.values(),
-        ]
+    def narrow(self: AnyCurves, scope: Scope) -> AnyCurves:
+        """The same attacks in another scope."""
+        limits = {} if scope.limit is None else dict.fromkeys(self.image_counts, scope.limit)
+        return replace(self, grid=scope.narrow(self.grid), sweep=scope.narrow(self.sweep), **limits)
 
     def _net(self, name: str) -> TrainTask:
         return self.grid.trained[name][0]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -17,14 +17,12 @@ from surefooted.pipeline.tasks import (
     AttackTask,
     LocalAnalysisTask,
     LossSurfaceTask,
-    PredictTask,
     SanityCheckTask,
     Task,
     attack_task,
-    load_splits,
 )
-from surefooted.studies.entm.curves import GAUSSIAN_START, Curves, step_arguments
-from surefooted.studies.entm.grids import pgd_attack, strongest_pgd, weakest_pgd
+from surefooted.studies.entm.curves import GAUSSIAN_START, Curves
+from surefooted.studies.entm.grids import pgd_attack, weakest_pgd
 
 # The methods that section 6 analyses, table 10 lists and figures 5 and 6 show.
 ANALYSIS_METHODS = ("Normal", "EntM", "LS", "PAT", "PAT-EntM", "PAT-LS", "TRADES")
@@ -47,19 +45,13 @@ class Analysis(Curves):
         surface_points: points along each axis of the loss surfaces.
     """
 
+    image_counts: ClassVar[tuple[str, ...]] = ("images", "analysis_images")
+
     analysis_images: int
     l2_radii: tuple[float, ...] = (0.5,)
     surface_radius: float = 0.04
     search_draws: int = 10_000
     surface_points: int = 21
-
-    @cached_property
-    def adaptive_second_seed(self) -> dict[int, AttackTask]:
-        """The longest adaptive attack on a second PAT network, by radius, to estimate the difference between seeds."""
-        second = self.grid.surrogate_nets["PAT"]
-        return {
-            k: self.attack(second, {"adaptive_smoothing": step_arguments(k, self.max_steps)}) for k in self.step_radii
-        }
 
     @cached_property
     def random_search_attacks(self) -> dict[str, tuple[AttackTask, AttackTask]]:
@@ -114,37 +106,27 @@ class Analysis(Curves):
         """Checks for gradient masking, by method."""
         return {name: SanityCheckTask(self._net(name)) for name in self.grid.methods}
 
-    @cached_property
-    def second_seed(self) -> dict[tuple[str, str], PredictTask | AttackTask]:
-        """Clean and attacked accuracy of the proxies, by method and attack ("" for clean images).
+    def masking_tasks(self) -> list[Task]:
+        """What the tables on gradient masking read."""
+        white, black = self.masking_attacks
+        grid = replace(
+            self.grid,
+            white_box={white: self.grid.white_box[white]},
+            black_box={black: self.grid.black_box[black]},
+        )
+        pairs = [task for pair in self.random_search_attacks.values() for task in pair]
+        return [*grid.tasks(), *pairs, *self.sanity_checks.values()]
 
-        A proxy is a second network of its method, which shows how much accuracy depends on the training seed.
-        """
-        tasks: dict[tuple[str, str], PredictTask | AttackTask] = {}
-        for name, net in self.grid.surrogate_nets.items():
-            tasks[name, ""] = PredictTask(net)
-            for attack in (weakest_pgd(self.grid), strongest_pgd(self.grid)):
-                spec = self.grid.white_box[attack]
-                tasks[name, attack] = attack_task(net, spec, limit=self.grid.limit, keep_points=False)
-        return tasks
+    def mechanism_tasks(self) -> list[Task]:
+        """What table 4 and figures 4 to 6 read."""
+        parts: Sequence[dict[Any, Any]] = (self.local_analyses, self.distortion_attacks, self.loss_surfaces)
+        return [task for part in parts for task in part.values()]
 
     @property
-    def chance_accuracy(self) -> float:
-        """Accuracy of a uniform guess."""
-        return 1 / len(load_splits(self.grid.trained["EntM"][0].data).test.classes)
-
-    def tasks(self) -> list[Task]:
-        """Everything that the tables, figures and findings read."""
-        pairs = [task for pair in self.random_search_attacks.values() for task in pair]
-        parts: Sequence[dict[Any, Any]] = (
-            self.adaptive_second_seed,
-            self.local_analyses,
-            self.distortion_attacks,
-            self.loss_surfaces,
-            self.sanity_checks,
-            self.second_seed,
-        )
-        return [*super().tasks(), *pairs, *(task for part in parts for task in part.values())]
+    def masking_attacks(self) -> tuple[str, str]:
+        """The weakest PGD attack with a network's own gradients, and the same with those of a surrogate."""
+        white = weakest_pgd(self.grid)
+        return white, f"black-box {white}"
 
     def random_search_success(self, store: Store, name: str) -> Interval:
         """Share of the images robust to PGD-10 that random search breaks.

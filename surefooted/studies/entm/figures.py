@@ -15,6 +15,7 @@ from surefooted.report import figures as draw
 from surefooted.report.landscapes import height_map, scatter_groups
 from surefooted.studies.entm.curves import CURVE_METHODS, FIRST_NETWORK, Curves
 from surefooted.studies.entm.design import SURFACE_METHODS, Analysis
+from surefooted.studies.grid import name_subset
 from surefooted.studies.shared_figures import interval_line
 
 
@@ -28,7 +29,7 @@ def radius_figure(a: Curves, store: Store) -> Figure:
         f"Accuracy against the radius{a.title_suffix} (figure 1)",
         Panel(lambda ax: draw.accuracy_curves(ax, lines, names=list(a.grid.methods)), size=(6.4, 4.2), series=lines),
         "PGD with k steps of 2/255 in an L∞ ball of radius k/255, from a Gaussian step of 0.005, one restart; an image "
-        f"is dropped once it is misclassified. The first {a.images} test images; bands are 95 % Wilson intervals. If "
+        f"is dropped once it is misclassified. {name_subset(a.images)}; bands are 95 % Wilson intervals. If "
         "accuracy does not fall to 0, the defence masks its "
         f"gradients.{_data_note(a)} {a.grid.describe_setup()} {FIRST_NETWORK}",
         "Accuracy against the radius, a line per method.",
@@ -59,7 +60,7 @@ def step_figure(a: Curves, store: Store) -> Figure:
         tuple(panels),
         "k steps of max(1/510, 2ε/k) from a Gaussian step of 0.005, one run. Adaptive: eleven runs with labels "
         "smoothed by γ = 0, 0.1, …, 1, each from its own starting point; an image counts as robust if it withstands "
-        f"all. It runs for every second number of steps. The first {a.images} test images; bands are 95 % Wilson "
+        f"all. It runs for every second number of steps. {name_subset(a.images)}; bands are 95 % Wilson "
         f"intervals.{_data_note(a)} {a.grid.describe_setup()} {FIRST_NETWORK}",
         "Accuracy against the number of steps, a line per method.",
     )
@@ -105,7 +106,7 @@ def margin_figure(a: Analysis, store: Store) -> Figure:
         "margin-distortion",
         "Normalised margin and distortion (figure 4)",
         (panel(by_method, "Three methods", list(a.grid.methods)), panel(by_q, "EntM, by non-linearity")),
-        f"Correctly classified images among the first {a.analysis_images} test images, at most 300 shown. Distortion "
+        f"{name_subset(a.analysis_images)}, of which at most 300 that are classified correctly are shown. Distortion "
         f"by nearest_boundary, Q at the points of PGD20-{a.l2_radii[-1]:g}. The paper's threshold of 65 is called the "
         "40-percentile of Q; we take it to mean that 40 % of the values lie "
         f"above.{_data_note(a)} {a.grid.describe_setup()} {FIRST_NETWORK}",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from surefooted.pipeline.tasks import AttackTask, PredictTask, attack_task, load_splits
 from surefooted.studies.grid import Grid
 
 _STEPS = (10, 20, 40)
@@ -60,20 +61,32 @@ def fgsm_attack(k: int) -> dict[str, Any]:
 
 
 def mnist_grid(
-    *, seeds: int = 1, limit: int = 0, epochs: int = 40, data: Any = None, net: str = "cnn4", starts: int = 5
+    *,
+    seeds: int = 1,
+    limit: int = 0,
+    epochs: int = 40,
+    data: Any = None,
+    net: str = "cnn4",
+    steps: tuple[int, ...] = _STEPS,
+    starts: int = 5,
 ) -> Grid:
-    """Table 9: MNIST, the four-layer CNN. We add LS, PAT-LS and TRADES-EntM, which the paper does not have there."""
+    """Table 9: MNIST, the four-layer CNN. We add LS, PAT-LS and TRADES-EntM, which the paper does not have there.
+
+    Args:
+        steps: numbers of steps of the attacks, growing. Black-box attacks take all but the largest.
+        starts: restarts of each attack, and runs of each black-box attack.
+    """
     methods = paper_methods({"eps": 48 / 255, "steps": 10, "step_size": 6 / 255})
-    white = {"FGSM32": fgsm_attack(32)} | {f"PGD{p}-{k}": pgd_attack(p, k) for p in _STEPS for k in (32, 48)}
-    # Five runs, not five restarts: a point that does not fool the proxy can still fool another network.
-    black = {f"black-box PGD{p}-{k}": pgd_attack(p, k, restarts=1) for p in _STEPS[:2] for k in (32, 48)}
+    white = {f"PGD{p}-{k}": pgd_attack(p, k, restarts=starts) for p in steps for k in (32, 48)}
+    # Runs, not restarts: a point that does not fool the proxy can still fool another network.
+    black = {f"black-box PGD{p}-{k}": pgd_attack(p, k, restarts=1) for p in steps[:-1] for k in (32, 48)}
     return Grid(
         methods,
         net=net,
         data=data or {"mnist": {"validation": 0.0}},
         recipe={"entm_mnist": {"epochs": epochs}},
         seeds=seeds,
-        white_box=white,
+        white_box={"FGSM32": fgsm_attack(32), **white},
         black_box=black,
         surrogates=proxy_methods(methods),
         limit=limit,
@@ -172,6 +185,25 @@ def weakest_pgd(grid: Grid) -> str:
 def strongest_pgd(grid: Grid) -> str:
     """Name of the last PGD attack."""
     return _pgd_names(grid)[-1]
+
+
+def chance_accuracy(grid: Grid) -> float:
+    """Accuracy of a uniform guess on a grid's data."""
+    first = next(iter(grid.trained.values()))[0]
+    return 1 / len(load_splits(first.data).test.classes)
+
+
+def second_trainings(grid: Grid) -> dict[tuple[str, str], PredictTask | AttackTask]:
+    """Clean and attacked accuracy of the surrogates, by method and attack ("" for clean images).
+
+    A surrogate is a second network of its method, which shows how much accuracy depends on the training seed.
+    """
+    tasks: dict[tuple[str, str], PredictTask | AttackTask] = {}
+    for name, net in grid.surrogate_nets.items():
+        tasks[name, ""] = PredictTask(net)
+        for attack in (weakest_pgd(grid), strongest_pgd(grid)):
+            tasks[name, attack] = attack_task(net, grid.white_box[attack], limit=grid.limit, keep_points=False)
+    return tasks
 
 
 def _pgd_names(grid: Grid) -> list[str]:

@@ -16,9 +16,9 @@ from surefooted.studies.entm.curves import ONE_NETWORK, Curves
 from surefooted.studies.entm.design import Analysis
 
 
-def mechanism_findings(a: Analysis, store: Store) -> list[Finding]:
-    """All findings of sections 5.3 and 6."""
-    return [*lambda_findings(a, store), *_geometry_findings(a, store), _correlation_finding(a, store)]
+def geometry_findings(a: Analysis, store: Store) -> list[Finding]:
+    """All findings of section 6."""
+    return [*_jacobian_findings(a, store), _correlation_finding(a, store)]
 
 
 def lambda_findings(a: Curves, store: Store) -> list[Finding]:
@@ -53,7 +53,7 @@ def lambda_findings(a: Curves, store: Store) -> list[Finding]:
     return findings
 
 
-def _geometry_findings(a: Analysis, store: Store) -> list[Finding]:
+def _jacobian_findings(a: Analysis, store: Store) -> list[Finding]:
     """Section 6, image by image.
 
     Logarithms of ‖J‖₂ and Q are compared because a few images would dominate the means of the raw values.

@@ -14,6 +14,7 @@ from surefooted.report import Column, Table
 from surefooted.studies.entm.curves import CURVE_METHODS, FIRST_NETWORK, step_arguments
 from surefooted.studies.entm.design import Analysis
 from surefooted.studies.entm.grids import pgd_attack
+from surefooted.studies.grid import name_subset
 
 # The adaptive attack has as many runs, one for each γ. PGD with as many restarts separates the two causes of its
 # success.
@@ -63,14 +64,14 @@ class StrongerAttacks:
         return {(name, attack): a.attack(a.grid.trained[name][0], spec) for name, (attack, spec) in pairs}
 
     @cached_property
-    def second_seed(self) -> dict[int, AttackTask]:
+    def second_training(self) -> dict[int, AttackTask]:
         """AutoAttack on a second PAT network, by radius, to estimate the difference between seeds."""
         a = self.analysis
         return {k: a.attack(a.grid.surrogate_nets["PAT"], self._autoattack(k)) for k in a.step_radii}
 
     def tasks(self) -> list[Task]:
         """Everything that the table and the findings read."""
-        return [*self.attacks.values(), *self.second_seed.values()]
+        return [*self.attacks.values(), *self.second_training.values()]
 
     def _autoattack(self, k: int) -> dict[str, Any]:
         return {"autoattack": {"eps": k / 255, **self.autoattack_options}}
@@ -99,7 +100,7 @@ def stronger_attacks_table(s: StrongerAttacks, store: Store) -> Table:
     )
     budget = s.autoattack_options.get("budget", "full")
     caption = (
-        f"Robust accuracy on the first {s.analysis.images} test images, 95 % Wilson intervals. -k: L∞, ε = k/255. "
+        f"Robust accuracy. {name_subset(s.analysis.images)}, 95 % Wilson intervals. -k: L∞, ε = k/255. "
         "CW40: PGD40 on the margin of the logits, whose gradient does not vanish if the network is very confident. The "
         f"adaptive attack has {_RUNS} runs, each with a different label smoothing γ; PGD with {_RUNS} runs and hard "
         "labels shows how much of its success is due to the number of runs. "

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from surefooted.components.component import component
-from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import collect_provenance
-from surefooted.report import Page, Section
-from surefooted.studies import paper_comparison
 from surefooted.studies.base import Study
-from surefooted.studies.entm import analysis_tables, figures, grids, tables
+from surefooted.studies.chapters import Chapter, combine_chapters, select_chapters
+from surefooted.studies.entm import grids
+from surefooted.studies.entm.chapters import (
+    EntropyWeight,
+    GradientMasking,
+    Mechanism,
+    RadiusCurve,
+    RobustnessTable,
+    StepCurve,
+)
 from surefooted.studies.entm.curves import Curves
 from surefooted.studies.entm.design import Analysis
-from surefooted.studies.entm.findings import paper_findings
-from surefooted.studies.entm.setup import Setup
-from surefooted.studies.entm.stronger_attacks import StrongerAttacks, stronger_attacks_table
-from surefooted.studies.grid import SINGLE_TRAINING_NOTE, Grid
+from surefooted.studies.entm.stronger_attacks import StrongerAttacks
+from surefooted.studies.grid import Grid
+from surefooted.studies.scope import Scope
 
 # Values k of figures 1 and 2 (radii k/255 and numbers of steps) and λ of figure 3.
 _RADII = (10, 20, 30, 40, 50, 60, 70, 80, 100, 120, 150)
@@ -26,7 +32,14 @@ _LAMBDAS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 @component
-def entm(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu") -> Study:
+def entm(
+    *,
+    size: Literal["smoke", "cpu", "paper", "everything"] = "cpu",
+    only: tuple[str, ...] = (),
+    seeds: Annotated[int, Field(ge=0)] = 0,
+    epochs: Annotated[int, Field(ge=0)] = 0,
+    limit: Annotated[int, Field(ge=0)] | None = None,
+) -> Study:
     """EntM: tables 1 to 4 and 6 to 13 and figures 1 to 6 of the paper, with its numbers next to ours.
 
     Args:
@@ -35,31 +48,48 @@ def entm(*, size: Literal["smoke", "cpu", "paper", "everything"] = "cpu") -> Stu
             paper has three of both); about seven hours on two cores. paper is CIFAR-10 with ResNet-18 (tables 1, 4, 6,
             10 and 12; label it by your copy of the data) and MNIST with three seeds: days without a GPU. everything
             adds CIFAR-100 (with figures 1 to 3), SVHN (tables 2, 3, 7, 8 and 13) and Wide ResNet-34-10 (table 11).
+        only: names of chapters; empty for all. mnist and mnist-unclipped are table 9, with attacks that stay in [0, 1]
+            and attacks that may leave it; masking is table 10 and stronger attacks; radius, steps and lambda are
+            figures 1 to 3; mechanism is table 4 and figures 4 to 6. From size paper cifar10 is tables 1, 6 and 12; in
+            size everything cifar100, svhn, cifar10-wide and cifar100-wide, and figures 1 to 3 for each data set
+            (radius-cifar10, ...).
+        seeds: trainings per method in the tables; 0 for as many as the size has. Curves and analysis use the first.
+        epochs: of every training, those of lambda too; 0 for as many as the size has.
+        limit: number of attacked images, from the start of the test set, 0 for all; by default as many as the size has.
 
     Returns:
         The study: its tasks, and the page that reads them from a store.
+
+    Raises:
+        InputError: ``only`` names a chapter that the size does not have.
 
     Reference:
         The paper is cited in ``surefooted.training.methods.entropy``.
 
     Example:
         >>> import surefooted as sf
-        >>> study = sf.studies.entm(size="smoke")
-        >>> study.spec.name, study.spec.arguments
-        ('entm', {'size': 'smoke'})
+        >>> study = sf.studies.entm(size="smoke", only=("lambda",))
+        >>> sorted({task.kind for task in study.tasks()})  # of two networks, clean and attacked
+        ['attacked', 'predicted']
     """
-    setup = make_setup(size)
-    return Study(setup.tasks, lambda store: _page(setup, store, size))
+    scope = Scope(seeds, epochs, limit)
+    chapters = [chapter.narrow(scope) for chapter in select_chapters(entm_chapters(size), only)]
+    omissions = _OMISSIONS[size] if not only else f"Only {', '.join(chapter.name for chapter in chapters)}."
+    subtitle = (
+        "Entropy maximisation and label smoothing, without and with adversarial training "
+        f"(size {size}). {omissions}{scope.describe()}"
+    )
+    return combine_chapters(chapters, "EntM", subtitle.strip())
 
 
-def make_setup(size: str) -> Setup:
-    """Everything that a size of the study computes."""
+def entm_chapters(size: str) -> list[Chapter]:
+    """The chapters of a size."""
     return _SIZES[size]()
 
 
-def _smoke() -> Setup:
+def _smoke() -> list[Chapter]:
     data = {"digits": {"train_limit": 150, "test_limit": 40, "validation": 0.0}}
-    grid = grids.mnist_grid(epochs=2, data=data, net="small_convnet", starts=2)
+    grid = grids.mnist_grid(epochs=2, data=data, net="small_convnet", steps=(2, 4), starts=2)
     sweep = _lambda_sweep(grid, lambdas=(0.0, 2.0), epochs=2, limit=0)
     analysis = Analysis(
         grid,
@@ -75,10 +105,10 @@ def _smoke() -> Setup:
     )
     other = Curves(grid, radii=(16,), step_radii=(16, 32), steps=(4,), sweep=sweep, images=20, show_data=True)
     stronger = StrongerAttacks(analysis, {"steps": 5, "targets": 2, "queries": 20})
-    return Setup(_mnist_grids(grid), analysis, stronger, (other,))
+    return [*_mnist_tables(grid, "general", "mnist"), *_analysis_chapters(stronger, other)]
 
 
-def _cpu() -> Setup:
+def _cpu() -> list[Chapter]:
     grid = grids.mnist_grid()
     # A quarter of the epochs: seven more trainings in full would take as long as everything else together.
     sweep = _lambda_sweep(grid, lambdas=_LAMBDAS, epochs=10, limit=2000)
@@ -96,24 +126,47 @@ def _cpu() -> Setup:
         surface_radius=1.25 * 48 / 255,
     )
     # A third of AutoAttack's cost, within 0.2 points of the original on LeNets (docs/performance.md).
-    return Setup(_mnist_grids(grid), analysis, StrongerAttacks(analysis, {"budget": "lean"}))
+    stronger = StrongerAttacks(analysis, {"budget": "lean"})
+    return [*_mnist_tables(grid, "general", "mnist"), *_analysis_chapters(stronger)]
 
 
-def _paper() -> Setup:
+def _paper() -> list[Chapter]:
     grid = grids.resnet18_grid("cifar10")
-    analysis = Analysis(grid, **_cifar_curves(grid), analysis_images=2000)
-    cifar10 = {"cifar10": (grid, grids.RESNET18_DATA["cifar10"].tables)}
-    return Setup(cifar10 | _mnist_grids(grids.mnist_grid(seeds=3)), analysis, StrongerAttacks(analysis, {}))
+    return [*_cifar10_tables(grid), *_analysis_chapters(StrongerAttacks(_cifar10_analysis(grid), {}))]
 
 
-def _everything() -> Setup:
-    setup = _paper()
-    analysis = replace(setup.analysis, show_data=True)
-    resnet18 = {data: (grids.resnet18_grid(data), grids.RESNET18_DATA[data].tables) for data in ("cifar100", "svhn")}
-    wide = {f"{data}-wide": (grids.wide_resnet_grid(data), ("11",)) for data in ("cifar10", "cifar100")}
-    cifar100, _ = resnet18["cifar100"]
-    curves = Curves(cifar100, **_cifar_curves(cifar100), show_data=True)
-    return Setup(setup.grids | resnet18 | wide, analysis, StrongerAttacks(analysis, {}), (curves,))
+def _everything() -> list[Chapter]:
+    grid, cifar100 = (grids.resnet18_grid(data) for data in ("cifar10", "cifar100"))
+    analysis = replace(_cifar10_analysis(grid), show_data=True)
+    return [
+        *_cifar10_tables(grid),
+        RobustnessTable("cifar100", cifar100, grids.RESNET18_DATA["cifar100"].tables),
+        RobustnessTable("svhn", grids.resnet18_grid("svhn"), grids.RESNET18_DATA["svhn"].tables),
+        *(RobustnessTable(f"{data}-wide", grids.wide_resnet_grid(data), ("11",)) for data in ("cifar10", "cifar100")),
+        *_analysis_chapters(StrongerAttacks(analysis, {}), Curves(cifar100, **_cifar_curves(cifar100), show_data=True)),
+    ]
+
+
+def _cifar10_tables(grid: Grid) -> list[Chapter]:
+    """The tables of CIFAR-10, and table 9 with as many seeds as the paper has."""
+    cifar10 = RobustnessTable("cifar10", grid, grids.RESNET18_DATA["cifar10"].tables, ("general", "cifar10"))
+    return [cifar10, *_mnist_tables(grids.mnist_grid(seeds=3), "mnist")]
+
+
+def _cifar10_analysis(grid: Grid) -> Analysis:
+    return Analysis(grid, **_cifar_curves(grid), analysis_images=2000)
+
+
+def _analysis_chapters(stronger: StrongerAttacks, *other: Curves) -> list[Chapter]:
+    """What the paper shows beside its tables. Curves can be of several data sets."""
+    curves = (stronger.analysis, *other)
+    return [
+        GradientMasking(stronger),
+        *(RadiusCurve(one) for one in curves),
+        *(StepCurve(one) for one in curves),
+        *(EntropyWeight(one) for one in curves),
+        Mechanism(stronger.analysis),
+    ]
 
 
 def _cifar_curves(grid: Grid) -> dict[str, Any]:
@@ -133,15 +186,15 @@ _OMISSIONS = {
 _SIZES = {"smoke": _smoke, "cpu": _cpu, "paper": _paper, "everything": _everything}
 
 
-def _mnist_grids(grid: Grid) -> dict[str, tuple[Grid, tuple[str, ...]]]:
+def _mnist_tables(grid: Grid, *claims: str) -> list[Chapter]:
     """Table 9, under attacks that stay in [0, 1] and under attacks that may leave it."""
-    return {"mnist": (grid, ("9",)), "mnist-unclipped": (grids.unclipped_grid(grid), ("9",))}
+    unclipped = RobustnessTable("mnist-unclipped", grids.unclipped_grid(grid), ("9",))
+    return [RobustnessTable("mnist", grid, ("9",), claims), unclipped]
 
 
-def _lambda_sweep(
-    grid: Grid, *, lambdas: tuple[float, ...], epochs: int | None, limit: int, attack: str = "PGD40-48"
-) -> Grid:
-    """PAT-EntM with several weights λ (section 5.3), under an attack of the grid."""
+def _lambda_sweep(grid: Grid, *, lambdas: tuple[float, ...], epochs: int | None, limit: int, attack: str = "") -> Grid:
+    """PAT-EntM with several weights λ (section 5.3), under an attack of the grid, by default its strongest PGD."""
+    attack = attack or grids.strongest_pgd(grid)
     adversary = {k: v for k, v in grid.methods["PAT-EntM"]["pat_entm"].items() if k != "lam"}
     ((name, arguments),) = grid.recipe.items()
     recipe: Any = {name: arguments if epochs is None else arguments | {"epochs": epochs}}
@@ -153,56 +206,4 @@ def _lambda_sweep(
         seeds=1,
         white_box={attack: grid.white_box[attack]},
         limit=limit,
-    )
-
-
-def _page(setup: Setup, store: Store, size: str) -> Page:
-    analysis = setup.analysis
-    comparisons = {
-        data: tables.compare_accuracies(grid, store, data.partition("-")[0], printed)
-        for data, (grid, printed) in setup.grids.items()
-    }
-    robustness = []
-    for data, (grid, printed) in setup.grids.items():
-        title = f"The paper's numbers ({tables.table_numbers(printed)}) and ours, {tables.grid_title(data)}"
-        caption = f"{tables.PRINTED_NOTE}{grid.caption()}"
-        robustness += [
-            tables.robustness_table(grid, store, data, printed),
-            paper_comparison.comparison_table(f"printed-{data}", title, comparisons[data], caption),
-        ]
-    return Page(
-        "EntM",
-        "Entropy maximisation and label smoothing, without and with adversarial training "
-        + " ".join(filter(None, (f"(size {size}).", _OMISSIONS[size], SINGLE_TRAINING_NOTE))),
-        tuple(paper_findings(setup, store, comparisons)),
-        (
-            Section("Robustness", "Every method under the paper's attacks.", tuple(robustness)),
-            Section(
-                "Gradient masking",
-                "Signs that robustness is only apparent: accuracy does not fall to 0 at large radii, attacks do not "
-                "converge, random search or another network's gradients are more effective than a network's own.",
-                (
-                    analysis_tables.gradient_masking_table(analysis, store),
-                    analysis_tables.random_search_table(analysis, store),
-                    stronger_attacks_table(setup.stronger, store),
-                    *(figures.radius_figure(curves, store) for curves in setup.curves),
-                    *(figures.step_figure(curves, store) for curves in setup.curves),
-                ),
-            ),
-            Section(
-                "Weight of the entropy",
-                "Section 5.3.",
-                tuple(figures.lambda_figure(curves, store) for curves in setup.curves),
-            ),
-            Section(
-                "Why EntM works",
-                "Section 6: entropy shrinks the Jacobian, which helps only if the network stays close to linear.",
-                (
-                    analysis_tables.analysis_table(analysis, store),
-                    figures.margin_figure(analysis, store),
-                    figures.surface_figure(analysis, store),
-                ),
-            ),
-        ),
-        collect_provenance(setup.tasks(), store),
     )

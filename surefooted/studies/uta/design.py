@@ -119,8 +119,8 @@ class Overfitting:
         ((_, arguments),) = self.record.items()
         return (
             f"{splits.title}, {base_name(run.net)}, {recipe_epochs(run.recipe)} epochs, {len(splits.train)} training "
-            f"images. Evaluated every {arguments['every']} iterations on the first {arguments['images']} test images, "
-            f"on FGSM's adversarial examples and under PGD-{arguments['steps']} with steps of "
+            f"images. Evaluated every {arguments['every']} iterations on clean test images (a fixed random "
+            f"{arguments['images']}), on FGSM's adversarial examples and under PGD-{arguments['steps']} with steps of "
             f"{arguments['step_size']:g} at ε = {arguments['eps']:g}; {self.seeds} runs per method."
         )
 

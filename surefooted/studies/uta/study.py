@@ -61,7 +61,7 @@ def uta(
         True
     """
     scope = Scope(seeds, epochs, limit)
-    chapters = [chapter.narrow(scope) for chapter in select_chapters(make_chapters(size), only)]
+    chapters = [chapter.narrow(scope) for chapter in select_chapters(uta_chapters(size), only)]
     if radii:
         chapters = [
             replace(c, grid=grids.select_radii(c.grid, radii)) if isinstance(c, _TRADE_OFFS) else c for c in chapters
@@ -74,7 +74,7 @@ def uta(
     return combine_chapters(chapters, "UTA", subtitle.strip())
 
 
-def make_chapters(size: str) -> list[Chapter]:
+def uta_chapters(size: str) -> list[Chapter]:
     """The chapters of a size."""
     return _SIZES[size]()
 

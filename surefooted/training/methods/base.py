@@ -54,7 +54,7 @@ class Method(Component):
     separate_batches: bool = False
     view: View = field(default_factory=plain)
     penalty: Callable[[nn.Module], Tensor] | None = None
-    spec: Spec | None = field(default=None, compare=False, repr=False)
+    spec: Spec | None = field(default=None, init=False, compare=False, repr=False)
 
     def scale_eps(self, share: float) -> Method:
         """The same method with a share of the attack's ε."""

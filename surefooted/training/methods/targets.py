@@ -45,7 +45,7 @@ class Target(Component):
     refresh: Callable[[LabelState, Float[Tensor, "n k"], Points], LabelState]
     levels: int = 1
     ranking: Ranking | None = None
-    spec: Spec | None = field(default=None, compare=False, repr=False)
+    spec: Spec | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def is_adaptive(self) -> bool:

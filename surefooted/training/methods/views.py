@@ -31,7 +31,7 @@ class View(Component):
     make_victim: Callable[[nn.Module], Victim]
     in_features: bool = False
     samples: int = 1
-    spec: Spec | None = field(default=None, compare=False, repr=False)
+    spec: Spec | None = field(default=None, init=False, compare=False, repr=False)
 
 
 @component

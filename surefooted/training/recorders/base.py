@@ -22,9 +22,10 @@ class Recorder(Component):
     same weights as one without a recorder.
 
     Attributes:
-        interval: steps between two records; the first record is before the first step.
+        interval: steps between two records; the first record is before the first step. 0 records after every epoch.
         init: points to record at, on the device of the data, and the state before the first record.
         record: state after a record of the network; its last argument is the number of steps done.
+        history: tensors of the state whose last number goes into the history, after every epoch.
 
     Example:
         >>> import torch, surefooted as sf
@@ -44,4 +45,5 @@ class Recorder(Component):
     interval: int
     init: Callable[[Splits], tuple[Points, RecorderState]]
     record: Callable[[RecorderState, nn.Module, Points, int], RecorderState]
-    spec: Spec | None = field(default=None, compare=False, repr=False)
+    history: tuple[str, ...] = ()
+    spec: Spec | None = field(default=None, init=False, compare=False, repr=False)
