@@ -57,12 +57,10 @@ def read_predictions(values: ArrayLike, y: ArrayLike) -> Predictions:
         ArgumentError: if a part has the wrong type, shape or range.
 
     Example:
-        >>> read_predictions([[0.9, 0.1]], [0]).log_p.exp()
-        tensor([[0.9000, 0.1000]])
+        >>> read_predictions([[0.9, 0.1]], [0]).log_p.exp().sum().item()
+        1.0
     """
     scores = as_tensor(values, "predictions")
-    if scores.dtype == torch.float64 and not isinstance(values, torch.Tensor) and not hasattr(values, "dtype"):
-        scores = scores.float()
     if scores.ndim == 1:
         scores = torch.stack([1 - scores, scores], 1)
     sums_to_one = scores.ndim == 2 and len(scores) > 0 and bool(((scores.sum(-1) - 1).abs() < 1e-3).all())
