@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 # The same names for editors and type checkers; tests/test_layers.py compares them with the tables below.
 # isort: off
 if TYPE_CHECKING:
-    from surefooted import attacks as attacks, data as data, report as report, studies as studies
+    from surefooted import adapters as adapters, attacks as attacks, data as data, report as report, studies as studies
     from surefooted.api import (
         TrainingRun as TrainingRun,
         attack as attack,
@@ -114,6 +114,7 @@ _NAMES = {
 }
 # Short names of modules: ``sf.metrics`` is ``surefooted.evaluation.metrics``.
 _MODULES = {
+    "adapters": "surefooted.adapters",
     "analysis": "surefooted.evaluation.analysis",
     "attacks": "surefooted.attacks",
     "checks": "surefooted.evaluation.checks",
@@ -141,12 +142,24 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(_MODULES[name])
     if name not in _MODULE_OF:
-        near = difflib.get_close_matches(name, __dir__(), 1)
-        hint = f". Did you mean {near[0]!r}?" if near else ""
-        raise AttributeError(f"module 'surefooted' has no attribute {name!r}{hint}")
+        raise AttributeError(f"module 'surefooted' has no attribute {name!r}.{_suggestion(name)}")
     value = getattr(importlib.import_module(_MODULE_OF[name]), name)
     globals()[name] = value
     return value
+
+
+def _suggestion(name: str) -> str:
+    """The public name that is meant, such as ``pgd`` for ``PGD`` or ``metrics.ece`` for ``ECE``."""
+    from surefooted.components.spelling import VALUES, understand
+
+    if norm := understand(name, VALUES):
+        return f" A norm is an argument: norm={norm!r}."
+    near = [found] if (found := understand(name, __dir__())) else difflib.get_close_matches(name, __dir__(), 1)
+    if not near and not name.startswith("_"):  # with an underscore it is a tool that looks for a hook
+        for module in ("attacks", "metrics", "methods", "nets", "scores", "recipes"):
+            if found := understand(name, importlib.import_module(_MODULES[module]).__all__):
+                near = [f"{module}.{found}"]
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +17,8 @@ from surefooted.attacks.base import Attack
 from surefooted.attacks.tracker import AttackResult
 from surefooted.components.component import Spec
 from surefooted.components.describe import non_default
-from surefooted.components.spec import build, parse_spec
+from surefooted.components.spec import build, parse_spec, resolve
+from surefooted.components.spelling import ARGUMENTS, understand
 from surefooted.data.arrays import as_images
 from surefooted.data.images import Images, Splits
 from surefooted.errors import ArgumentError
@@ -254,6 +256,7 @@ def attack(
     name: str | Attack,
     model: nn.Module | Victim,
     images: Any,
+    y: Any = None,
     *,
     seed: int = 0,
     batch: int = 512,
@@ -266,6 +269,7 @@ def attack(
         model: maps pixels in [0, 1] to logits.
         images: the images to attack, with their labels: a split of a data set, a data set (its test split), points,
             ``(x, y)``, or other data in memory as ``sf.arrays`` takes them.
+        y: class indices, if ``images`` holds images without labels.
         seed: of the attack's random draws.
         batch: number of images per forward pass; results do not depend on it.
         arguments: arguments of the attack, if it is given by name.
@@ -284,12 +288,26 @@ def attack(
         >>> adversarial = sf.attack("pgd", run.net, run.data.test.take(slice(20)), eps=0.1, steps=3)
         >>> bool((adversarial.size <= 0.1 + 1e-6).all())
         True
+        >>> x, y, _ = run.data.test.take(slice(20)).points()
+        >>> sf.attack("pgd", run.net, x.numpy(), y.tolist(), eps=0.1, steps=3).robust_accuracy.n
+        20
     """
-    if isinstance(name, Attack) and arguments:
-        raise ArgumentError(
-            f"{name.spec} is built already; pass {', '.join(arguments)} to its function, or give the attack by name."
-        )
+    _check_spelling(name, arguments)
     built: Attack = name if isinstance(name, Attack) else build("attack", {name: arguments} if arguments else name)
-    given = as_images(images)
+    given = as_images(images if y is None else (images, y))
     points = given.points() if isinstance(given, Images) else given
     return built(model, points, seed=seed, batch=batch)
+
+
+def _check_spelling(name: str | Attack, arguments: dict[str, Any]) -> None:
+    """Refuse arguments of an attack that has some already, and those of ``attack`` itself under another name."""
+    if not arguments:
+        return
+    if not isinstance(name, str):
+        raise ArgumentError(
+            f"{getattr(name, 'spec', name)} is built already; pass {', '.join(arguments)} to its function, or give the "
+            "attack by name."
+        )
+    for given in arguments.keys() - signature(resolve("attack", name)).parameters:
+        if meant := understand(given, ("y", "seed", "batch"), ARGUMENTS):
+            raise ArgumentError(f"attack has no argument {given!r}. Did you mean {meant!r}?")

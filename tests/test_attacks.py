@@ -328,8 +328,8 @@ def test_a_victim_without_gradients_is_refused_by_gradient_attacks(name):
 @pytest.mark.parametrize(
     "points, message",
     [
-        (torch.zeros(2, 1, 8, 8), "got Tensor. Write Points"),
-        ((torch.zeros(2, 1, 8, 8), torch.zeros(2)), "got tuple. Write Points"),
+        (torch.zeros(2, 1, 8, 8), r"got Tensor. Pass .*\(x, y\)"),
+        ((torch.zeros(2, 1, 8, 8), torch.zeros(2)), r"got tuple. Pass .*\(x, y\)"),
         (Points(torch.zeros(2, 1, 8, 8), torch.zeros(2), torch.arange(2)), "y of these points is torch.float32"),
         (
             Points(torch.zeros(2, 1, 8, 8), torch.zeros(3).long(), torch.arange(2)),

@@ -472,3 +472,9 @@ def test_what_cannot_be_audited_is_refused_before_any_work(tmp_path):
     with pytest.raises(InputError, match="does not exist; expected a weights"):
         sf.audit(WeightsFile(tmp_path / "none.safetensors"), "digits", store=store, **SMOKE)
     assert not list(store.root.glob("artefacts/*"))
+
+
+def test_the_numbers_go_into_robustbenchs_format(found):
+    entry = sf.adapters.robustbench_record(found[0].numbers, "digits")
+    assert entry["external"] == f"{100 * found[0].numbers['headline']['robust_accuracy']['value']:.2f}"
+    assert entry["clean_acc"] == f"{100 * found[0].numbers['calibration']['clean']['accuracy']['value']:.2f}"

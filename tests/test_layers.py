@@ -24,6 +24,7 @@ PACKAGES = [
     "api",
     "studies",
     "auditing",
+    "adapters",
     "cli",
     "__main__",
 ]

@@ -1,12 +1,13 @@
-"""The ``Attack`` dataclass: a search, its ball, objective and settings. Call it as ``attack(model, points)``."""
+"""The ``Attack`` dataclass: a search, its ball, objective and settings. Call it as ``attack(model, x, y)``."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,8 +17,10 @@ from surefooted.attacks.tracker import AttackResult, Keep
 from surefooted.components.component import Component, Spec
 from surefooted.core.finite import finite_rows, has_answer, is_misclassified
 from surefooted.core.norms import Ball, check_fits_box
-from surefooted.core.types import Points, Score, log_mean_softmax
-from surefooted.errors import NonFiniteOutput
+from surefooted.core.types import Points, Score, as_points, check_points, log_mean_softmax
+from surefooted.data.arrays import as_images
+from surefooted.data.images import Images
+from surefooted.errors import ArgumentError, NonFiniteOutput
 from surefooted.models.victims import (
     Mode,
     Victim,
@@ -34,7 +37,7 @@ _POOL_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Attack(Component):
-    """An attack ready to run: ``attack(model, points)``.
+    """An attack ready to run: ``attack(model, x, y)``, or ``attack(model, points)``.
 
     Attributes:
         search: queries the oracle until it is done.
@@ -62,7 +65,10 @@ class Attack(Component):
         >>> attack.passes, attack.gradient_free
         (6, 0)
         >>> result = attack(net, points, seed=1)
-        >>> robust_accuracy = 1 - result.found.float().mean()
+        >>> result.robust_accuracy.n
+        20
+        >>> attack(net, points.x.numpy(), points.y.tolist()).x.shape
+        torch.Size([20, 1, 8, 8])
     """
 
     kind = "attack"
@@ -85,7 +91,8 @@ class Attack(Component):
     def __call__(
         self,
         model: nn.Module | Victim,
-        points: Points,
+        points: Any,
+        y: Any = None,
         *,
         seed: int = 0,
         batch: int = 512,
@@ -108,11 +115,13 @@ class Attack(Component):
 
         Args:
             model: a module from pixels in [0, 1] to logits, or a victim.
-            points: images, labels and rows.
+            points: points (images, labels and rows), a split of a data set, or images: floats in [0, 1] as the model
+                takes them, (N, C, H, W) as a rule, in a tensor, a NumPy array or lists.
+            y: labels of the images, (N,) class indices, if ``points`` are images. Their rows are 0 to N − 1.
             seed: keys all draws, together with the row of each example.
             batch: rows per forward pass at most.
             mode: mode of the model during the attack, ``eval`` or ``train``.
-            progress: is called with the number of row-passes done, out of ``len(points.y) * restarts * passes``.
+            progress: is called with the number of row-passes done, out of ``len(y) * restarts * passes``.
 
         Returns:
             The best point of each row, in the order given.
@@ -122,6 +131,7 @@ class Attack(Component):
                 if an L∞ radius is larger than the box.
         """
         victim = as_victim(model)
+        points = _read_points(points, y)
         check_fits_box(self.ball, victim.box)
         check_input(victim, points, batch)
         few = to_device_of(victim, points.take(slice(0, 2))).x
@@ -206,6 +216,23 @@ class Attack(Component):
             bar.complete()
         result = oracle.result()
         return result._replace(found=result.found & ~unpredicted), y
+
+
+def _read_points(given: Any, y: Any) -> Points:
+    """The points that a caller means: by themselves, as ``x, y``, as a pair of these, or as a data set."""
+    if y is not None and isinstance(given, Points | Images):
+        raise ArgumentError(f"`y` is given, but {type(given).__name__} have labels of their own. Leave `y` out.")
+    if y is None and isinstance(given, Tensor | np.ndarray | list):
+        raise ArgumentError("The labels are missing: call attack(model, x, y).")
+    if y is not None:
+        return as_points(given, y)
+    if isinstance(given, Points) or (isinstance(given, tuple) and len(given) == 2):
+        return as_points(*given)
+    images = as_images(given)
+    if isinstance(images, Images):
+        return images.points()
+    check_points(images)  # refuses what is nothing of the kind
+    return cast(Points, images)
 
 
 def _as_predicted(victim: Victim, result: AttackResult, y: Tensor, batch: int) -> Tensor:

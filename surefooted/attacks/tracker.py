@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from surefooted.core.finite import finite_rows, ranked
+from surefooted.core.interval import Interval, wilson_interval
 from surefooted.core.norms import Ball, per_row
 from surefooted.core.scores import cw_margin
 from surefooted.core.types import Forward, Points
@@ -55,6 +56,17 @@ class AttackResult(NamedTuple):
 
     def __repr__(self) -> str:
         return f"AttackResult(n={len(self.found)}, success={100 * self.found.double().mean().item():.1f} %)"
+
+    @property
+    def robust_accuracy(self) -> Interval:
+        """The share of images on which the attack failed, with its 95 % Wilson interval over the images.
+
+        Example:
+            >>> found = torch.tensor([True] * 30 + [False] * 70)
+            >>> AttackResult(torch.zeros(100, 3), found, torch.zeros(100), torch.zeros(100).long()).robust_accuracy
+            0.700 [0.604, 0.781]
+        """
+        return wilson_interval(int((~self.found).sum()), len(self.found))
 
     @property
     def distance(self) -> Float[Tensor, " b"]:

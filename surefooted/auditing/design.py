@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from surefooted.components.component import Count, Positive, Whole, call_error
+from surefooted.components.component import Count, Positive, Whole, call_error, respell
 from surefooted.core.norms import Norm
 from surefooted.data.images import Splits
 from surefooted.errors import ArgumentError
@@ -119,6 +119,8 @@ def audit_options(**arguments: Any) -> AuditOptions:
     try:
         options = AuditOptions(**arguments)
     except ValidationError as error:
+        if respelt := respell(error, AuditOptions, arguments):
+            return audit_options(**(arguments | respelt))
         raise ArgumentError(call_error(error, AuditOptions).within("")) from None
     if options.norm == "linf" and options.eps >= 1:
         eps = f"{options.eps:g}"

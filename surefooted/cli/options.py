@@ -198,17 +198,15 @@ def _config_tree(file: Path | None, slots: Sequence[str]) -> dict[str, Any]:
 def _places(path: Sequence[str], tree: Mapping[str, Any]) -> list[str]:
     """Options of the chosen components that have the name of an option that does not exist."""
     from surefooted.components.describe import describe
+    from surefooted.components.spelling import ARGUMENTS, understand
 
     found = []
     for slot, branch in tree.items():
         name = branch.get(NAME) if isinstance(branch, dict) else None
         with suppress(InputError):  # an unknown component is refused later, or was given for another option
-            if (
-                path[1:] == [NAME]
-                and name
-                and path[0] in (one["name"] for one in describe(_kind(slot), name)["arguments"])
-            ):
-                found.append(f"--{slot}.{path[0]}")
+            if path[1:] == [NAME] and name:
+                options = [one["name"] for one in describe(_kind(slot), name)["arguments"]]
+                found += [f"--{slot}.{option}"] if (option := understand(path[0], options, ARGUMENTS)) else []
     return found
 
 

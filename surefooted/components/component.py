@@ -15,13 +15,15 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Annotated, Any, ClassVar, ParamSpec, TypeVar
+from typing import Annotated, Any, ClassVar, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, Field, ValidationError, validate_call
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from surefooted.components.spec import accepts_code, build
-from surefooted.errors import ArgumentError, did_you_mean
+from surefooted.components.spelling import VALUES, suggest, understand
+from surefooted.components.text import choices
+from surefooted.errors import ArgumentError
 
 # Tensors hold float32 and int64; a larger number would overflow in the middle of a run.
 LARGEST_FLOAT = 3.4e38
@@ -200,9 +202,27 @@ def component(function: Callable[_P, _T]) -> Callable[_P, _T]:
         try:
             return validated(*args, **kwargs)
         except ValidationError as error:
+            if respelt := respell(error, function, kwargs):
+                return call(*args, **(kwargs | respelt))  # type: ignore[arg-type]
             raise call_error(error, function) from None
 
     return call
+
+
+def respell(error: ValidationError, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that are one of their choices in another spelling, such as ``norm="Linf"``, in the right one.
+
+    Example:
+        >>> from surefooted.attacks import pgd
+        >>> pgd(norm="L2", eps=0.5).spec.arguments["norm"]
+        'l2'
+    """
+    hints, respelt = get_type_hints(function), {}
+    for name in {str(fault["loc"][0]) for fault in error.errors(include_url=False)} & given.keys() & hints.keys():
+        allowed = choices(hints[name])
+        if isinstance(given[name], str | int | float) and given[name] not in allowed:
+            respelt[name] = understand(str(given[name]), allowed, VALUES)
+    return {name: value for name, value in respelt.items() if value is not None}
 
 
 def to_plain(value: Any) -> Any:
@@ -237,7 +257,7 @@ def _faults(fault: ErrorDetails, name: str, parameters: Mapping[str, inspect.Par
     argument = list(parameters)[first] if isinstance(first, int) else first  # pydantic numbers positional arguments
     if fault["type"] == "unexpected_keyword_argument":
         options = [option for option, p in parameters.items() if p.kind is not p.POSITIONAL_ONLY]
-        hint = did_you_mean(argument, options) if options else " It takes no arguments."
+        hint = suggest(argument, options) if options else " It takes no arguments."
         if argument in parameters:
             hint = " It is not an option: Surefooted supplies it. Leave it out."
         return [Fault("", "", f"{name} has no argument {argument!r}.{hint}")]

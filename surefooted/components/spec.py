@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from surefooted.components.code import find_code, is_code, keep_code
+from surefooted.components.spelling import COMPONENTS, suggest, understand
 from surefooted.components.text import read_text
-from surefooted.errors import ArgumentError, did_you_mean
+from surefooted.errors import ArgumentError
 
 # The package that holds the components of each kind. A package is imported when a name of its kind is first looked up:
 # every package of components imports this module.
@@ -66,7 +67,7 @@ def names(kind: str) -> list[str]:
 
 
 def resolve(kind: str, name: str) -> Callable[..., Any]:
-    """Look up the function that makes a component.
+    """Look up the function that makes a component; case and punctuation of its name do not matter.
 
     Args:
         kind: a key of ``KINDS``.
@@ -77,7 +78,7 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
         ArgumentError: if no component of the kind has the name; the message suggests the nearest name.
 
     Example:
-        >>> resolve("attack", "pgd").__name__
+        >>> resolve("attack", "PGD").__name__
         'pgd'
     """
     own = name.partition("@")[0]  # without the version: the code at hand is the current one
@@ -91,7 +92,9 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
     if own.startswith("memory:"):
         kept = find_code(name).value
         return lambda: kept
-    raise ArgumentError(f"There is no {own!r} among the {plural(kind)}.{did_you_mean(own, known)}")
+    if found := understand(own, known):
+        return resolve(kind, found)
+    raise ArgumentError(f"There is no {own!r} among the {plural(kind)}.{suggest(own, known, COMPONENTS.get(kind, {}))}")
 
 
 def accepts_code(kind: str) -> bool:

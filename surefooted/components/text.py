@@ -62,6 +62,16 @@ def read_text(value: Any, hint: Any) -> Any:
     return value
 
 
+def choices(hint: Any) -> list[str]:
+    """The words that a type allows, sorted; none if it allows any.
+
+    Example:
+        >>> choices(Literal["linf", "l2"] | None), choices(str)
+        (['l2', 'linf'], [])
+    """
+    return sorted(one for one in _alternatives(hint) if isinstance(one, str))
+
+
 def parse_fraction(text: str) -> float | None:
     """The number that ``8/255`` writes; None if the text is no fraction or divides by zero.
 

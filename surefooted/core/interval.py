@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import floor, isfinite, isnan, log10
+from math import floor, isfinite, isnan, log10, sqrt
+from statistics import NormalDist
 from typing import NamedTuple
 
 
@@ -62,3 +63,26 @@ class Interval(NamedTuple):
         scale = width if width > 0 else abs(self.value)
         digits = max(3, -floor(log10(scale))) if isfinite(scale) and scale > 0 else 3
         return f"{self.value:.{digits}f}", f"[{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+
+def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
+    """Wilson score interval of a proportion; ``metrics.intervals.binomial_interval`` checks its arguments first.
+
+    Args:
+        successes: number of successes, at most n.
+        n: number of trials, at least 1.
+        level: confidence level.
+
+    Reference: Wilson 1927; Brown, Cai & DasGupta 2001.
+
+    Example:
+        >>> wilson_interval(70, 100).percent()
+        '70.00 % [60.42, 78.11]'
+    """
+    share = successes / n
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == n else centre + half
+    return Interval(share, low, high, n)

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from surefooted.components.component import Component, Spec
+from surefooted.core.arrays import ArrayLike, as_tensor
 from surefooted.core.finite import has_answer
 from surefooted.errors import ArgumentError, DataError
 
@@ -49,6 +50,30 @@ class Points(NamedTuple):
         return Points(*(t.to(device, non_blocking=t.device.type == "cpu") for t in self))
 
 
+def as_points(x: ArrayLike, y: ArrayLike, rows: ArrayLike | None = None) -> Points:
+    """Images and labels as points. Tensors stay as they are; NumPy arrays and lists become tensors, floats float32.
+
+    Args:
+        x: (B, ...) floats in [0, 1], in the layout that the model takes.
+        y: (B,) class indices.
+        rows: (B,) indices in the data set; 0 to B − 1 by default.
+
+    Raises:
+        ArgumentError: if there is not one image, one class index and one row per example.
+
+    Example:
+        >>> as_points([[0.5, 0.1], [0.2, 0.3]], [0, 1]).rows
+        tensor([0, 1])
+    """
+    images = as_tensor(x, "x")
+    if images.dtype == torch.float64 and not isinstance(x, Tensor):  # NumPy's and Python's own precision
+        images = images.float()
+    given_rows = torch.arange(len(images) if images.ndim else 0) if rows is None else as_tensor(rows, "rows")
+    points = Points(images, as_tensor(y, "y"), given_rows)
+    check_points(points)
+    return points
+
+
 def check_points(points: object) -> None:
     """Check that there is one image, one class index and one row per example.
 
@@ -61,11 +86,15 @@ def check_points(points: object) -> None:
     if not isinstance(points, Points):
         raise ArgumentError(
             "Expected Images (such as data.test) or Points(x, y, rows) with pixels, class indices and rows; "
-            f"got {type(points).__name__}. Write Points(x, y, torch.arange(len(x)))."
+            f"got {type(points).__name__}. Pass images with their labels: (x, y)."
         )
     x = points.x
     if not isinstance(x, Tensor) or x.ndim < 2 or not x.is_floating_point():
-        raise ArgumentError(f"x of these points is {_describe(x)}; expected a float tensor with one image per row.")
+        whole = isinstance(x, Tensor) and x.dtype in INTEGER_DTYPES and x.ndim > 1
+        hint = " Divide it by 255, or pass it through sf.arrays." if whole else ""
+        raise ArgumentError(
+            f"x of these points is {_describe(x)}; expected a float tensor with one image per row.{hint}"
+        )
     for name, column in (("y", points.y), ("rows", points.rows)):
         if not isinstance(column, Tensor) or column.shape != x.shape[:1] or column.dtype not in INTEGER_DTYPES:
             raise ArgumentError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from surefooted.core.predictions import Predictions, predictions
-from surefooted.core.types import Points, log_mean_softmax
+from surefooted.core.types import Points, check_points, log_mean_softmax
 from surefooted.data.arrays import as_images
 from surefooted.data.images import Images
 from surefooted.models.victims import (
@@ -59,6 +59,8 @@ def predict(
         True
     """
     images = as_images(images)
+    if not isinstance(images, Images):
+        check_points(images)
     log_p = torch.cat(map_logits(model, images, log_mean_softmax, batch=batch, seed=seed, boxed=boxed))
     return predictions(log_p, images.y.to(log_p.device), images.rows.to(log_p.device))
 

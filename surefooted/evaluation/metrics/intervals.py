@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import ceil, floor, fsum, nan, sqrt
-from statistics import NormalDist, fmean
+from statistics import fmean
 from typing import Annotated, Literal
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from surefooted.components.component import Count, Whole, component
 from surefooted.core.interval import Interval as Interval
+from surefooted.core.interval import wilson_interval
 from surefooted.core.predictions import Predictions
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.metrics.functional import Metric, as_functional
@@ -104,13 +105,7 @@ def binomial_interval(successes: Whole, n: Count, *, level: ConfidenceLevel = 0.
     """
     if successes > n:
         raise ArgumentError(f"binomial_interval needs at most n successes; got {successes} of {n}.")
-    share = successes / n
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    low = 0.0 if successes == 0 else centre - half
-    high = 1.0 if successes == n else centre + half
-    return Interval(share, low, high, n)
+    return wilson_interval(successes, n, level)
 
 
 @component
