@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 # The same names for editors and type checkers; tests/test_layers.py compares them with the tables below.
 # isort: off
 if TYPE_CHECKING:
-    from surefooted import adapters as adapters, attacks as attacks, data as data, report as report, studies as studies
+    from surefooted import attacks as attacks, data as data, report as report, studies as studies
     from surefooted.api import (
         TrainingRun as TrainingRun,
         attack as attack,
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         WorkerError as WorkerError,
     )
     from surefooted.evaluation import (
+        adapters as adapters,
         analysis as analysis,
         checks as checks,
         metrics as metrics,
@@ -114,7 +115,7 @@ _NAMES = {
 }
 # Short names of modules: ``sf.metrics`` is ``surefooted.evaluation.metrics``.
 _MODULES = {
-    "adapters": "surefooted.adapters",
+    "adapters": "surefooted.evaluation.adapters",
     "analysis": "surefooted.evaluation.analysis",
     "attacks": "surefooted.attacks",
     "checks": "surefooted.evaluation.checks",

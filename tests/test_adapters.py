@@ -14,9 +14,9 @@ from torch import nn
 
 import surefooted as sf
 from surefooted import adapters
-from surefooted.adapters.shared import import_package, with_eps
 from surefooted.core.predictions import predictions_from_logits
 from surefooted.errors import ArgumentError, DependencyError, ModelError
+from surefooted.evaluation.adapters.shared import import_package, with_eps
 
 FOLDER = Path(adapters.__file__).parent
 

@@ -24,7 +24,6 @@ PACKAGES = [
     "api",
     "studies",
     "auditing",
-    "adapters",
     "cli",
     "__main__",
 ]

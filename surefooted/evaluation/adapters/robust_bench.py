@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from surefooted.adapters.shared import import_package
 from surefooted.errors import ArgumentError, ModelError
+from surefooted.evaluation.adapters.shared import import_package
 
 # The entries of a file of model_info that a paper's authors state, not an evaluation.
 DESCRIPTION = (

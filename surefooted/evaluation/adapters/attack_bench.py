@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from surefooted.adapters.adversarial_library import adv_lib_attack
 from surefooted.attacks.base import Attack
 from surefooted.core.norms import L2, Linf
 from surefooted.errors import ArgumentError
+from surefooted.evaluation.adapters.adversarial_library import adv_lib_attack
 
 _NORMS = {Linf: "linf", L2: "l2"}
 

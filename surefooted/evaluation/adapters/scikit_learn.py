@@ -9,10 +9,10 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import nn
 
-from surefooted.adapters.shared import choose_metric, read_predictions
 from surefooted.core.arrays import ArrayLike
 from surefooted.core.types import as_points, log_mean_softmax
 from surefooted.errors import ArgumentError
+from surefooted.evaluation.adapters.shared import choose_metric, read_predictions
 from surefooted.evaluation.metrics.functional import split_partial
 from surefooted.models.prediction import map_logits
 from surefooted.models.victims import Victim

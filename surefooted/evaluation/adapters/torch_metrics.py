@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surefooted.adapters.shared import choose_metric, import_package, read_predictions
+from surefooted.evaluation.adapters.shared import choose_metric, import_package, read_predictions
 from surefooted.evaluation.metrics.functional import split_partial
 
 # Arguments that every metric of torchmetrics takes.

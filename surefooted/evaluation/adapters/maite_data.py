@@ -12,11 +12,11 @@ from zlib import crc32
 import torch
 from torch import Tensor, nn
 
-from surefooted.adapters.shared import stack_arrays
 from surefooted.attacks.base import Attack
 from surefooted.components.spec import build
 from surefooted.core.types import Points
 from surefooted.data.arrays import as_images
+from surefooted.evaluation.adapters.shared import stack_arrays
 from surefooted.models.victims import Victim
 
 Batch = tuple[Sequence[Any], Sequence[Any], Sequence[Any]]

@@ -7,9 +7,9 @@ from itertools import count
 
 from torch import Tensor, nn
 
-from surefooted.adapters.shared import with_eps
 from surefooted.attacks.base import Attack
 from surefooted.errors import ArgumentError
+from surefooted.evaluation.adapters.shared import with_eps
 
 
 def adv_lib_attack(attack: Attack, *, seed: int = 0, batch: int = 512) -> Callable[..., Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from surefooted.adapters.shared import choose_metric, import_package, read_predictions
+from surefooted.evaluation.adapters.shared import choose_metric, import_package, read_predictions
 from surefooted.evaluation.metrics.functional import Metric
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from surefooted.adapters.shared import read_predictions, stack_arrays
 from surefooted.core.types import Points, log_mean_softmax
+from surefooted.evaluation.adapters.shared import read_predictions, stack_arrays
 from surefooted.evaluation.metrics.measuring import MetricChoice, measure
 from surefooted.models.prediction import map_logits
 from surefooted.models.victims import Victim

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from surefooted.adapters.shared import import_package, with_eps
 from surefooted.attacks.base import Attack
 from surefooted.core.norms import Linf
 from surefooted.errors import ArgumentError, ModelError
+from surefooted.evaluation.adapters.shared import import_package, with_eps
 
 
 def foolbox_attack(attack: Attack, *, seed: int = 0) -> Any:
