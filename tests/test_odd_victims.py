@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 import surefooted as sf
-from surefooted.core.types import log_mean_softmax
+from surefooted.core.finite import is_misclassified
+from surefooted.core.types import class_scores, log_mean_softmax
 from surefooted.errors import ConvertedInput, ModelError
 from surefooted.evaluation.checks import check_classifier
 from surefooted.models.prediction import map_logits
@@ -63,18 +65,36 @@ def test_an_attack_and_an_audit_admit_what_they_can_run(odd):
     seen = surroundings(net, points)
     pattern = odd.refused or odd.gradient_refused
     if pattern is not None:
-        with pytest.raises(ModelError, match=pattern):
-            sf.attack("fgsm", net, points, eps=0.1)
+        for attack in (partial(sf.attack, "fgsm", net), partial(sf.transfer, "fgsm", plain(), net)):
+            with pytest.raises(ModelError, match=pattern):
+                attack(points)
     if odd.refused is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             sf.attack("random_search", net, points, eps=0.1, draws=2)
+    else:
+        with pytest.raises(ModelError, match=odd.refused):
+            sf.transfer("fgsm", net, plain(), points)
     if pattern is None and not odd.non_finite(points.x).any():
         check_classifier(net, points, 10)
     elif odd.refused is not None:
         with pytest.raises(ModelError):
             check_classifier(net, points, 10)
     assert surroundings(net, points) == seen
+
+
+@pytest.mark.parametrize("odd", WORKING, ids=lambda odd: odd.name)
+def test_a_transfer_from_and_to_an_odd_victim_is_judged_by_what_the_model_answers(odd):
+    net, points = odd.make(), images(6)
+    pairs = [(net, plain())] + [(plain(), net)] * (odd.gradient_refused is None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for model, surrogate in pairs:
+            result = sf.transfer({"pgd": {"eps": 0.15, "steps": 2}}, model, surrogate, points, batch=4)
+            assert (result.size <= 0.15 + 1e-6).all() and result.x.isfinite().all()
+            answers = torch.cat(map_logits(model, points._replace(x=result.x), class_scores, batch=4))
+            assert odd.stochastic or torch.equal(result.found, is_misclassified(answers, points.y))
+            assert (result.non_finite_answers > 0)[odd.non_finite(result.x)].all() or model is not net
 
 
 @pytest.mark.parametrize(

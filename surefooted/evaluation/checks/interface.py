@@ -37,8 +37,7 @@ def check_classifier(model: nn.Module, points: Points, classes: int) -> None:
         >>> net = sf.nets.mlp((1, 8, 8), 10)
         >>> check_classifier(net, points, classes=10)
     """
-    x = points.x[:SANITY_CHECK_IMAGES]
-    check_pixels(points.x)
+    x = check_pixels(points.x)[:SANITY_CHECK_IMAGES]
     with untouched(as_victim(model)), torch.no_grad():
         out, fault = _call(model, x)
         single, fault_single = _call(model, x[:1])
