@@ -31,7 +31,7 @@ Mode = Literal["eval", "train"]
 # Images per forward pass by default, of predictions and of attacks alike: both ask in the same batches.
 BATCH = 512
 # Relative difference of the logits of an image in two batches that rounding cannot explain, in any precision.
-_BATCH_TOLERANCE = 0.02
+_BATCH_TOLERANCE = 0.01
 
 
 @runtime_checkable
@@ -418,7 +418,7 @@ def _restore_tensors(tensors: Sequence[_Saved]) -> None:
     with torch.no_grad():
         for module, name, tensor, saved in tensors:
             with torch.inference_mode(tensor.is_inference()):  # such a tensor can be written there only
-                tensor.copy_(saved)
+                tensor.detach().copy_(saved)
             if getattr(module, name) is not tensor and not isinstance(module, torch.jit.ScriptModule):
                 setattr(module, name, tensor)
 
