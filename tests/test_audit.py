@@ -125,6 +125,7 @@ def test_the_report_is_whole(found, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*NaN or")
+@pytest.mark.filterwarnings("ignore::surefooted.errors.ModelNotice")
 @pytest.mark.parametrize("name", FLAWS)
 def test_each_flaw_is_named_in_an_audit(name, tmp_path):
     points = digits().test.points(slice(0, 64))

@@ -170,7 +170,7 @@ def test_outputs_of_known_layers_are_checked_too():
     points = images()
     for net, message in (
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), "returns 1 number per image"),
-        (nn.Conv2d(1, 10, 3), r"logits have shape \(2, 10, 6, 6\) for 2 images"),
+        (nn.Conv2d(1, 10, 3), r"logits have shape \(8, 10, 6, 6\) for 8 images"),
         (sf.ensembles.Ensemble([nn.Conv2d(1, 10, 3)] * 2, mode="batched"), "logits have shape"),
     ):
         for call in (sf.predict, lambda *args: sf.attack("fgsm", *args)):

@@ -20,6 +20,7 @@ from surefooted.core.types import Points, Score, class_scores
 from surefooted.errors import NonFiniteOutput
 from surefooted.models.victims import (
     BATCH,
+    TRIED_IMAGES,
     Mode,
     Victim,
     as_victim,
@@ -125,7 +126,7 @@ class Attack(Component):
         victim = as_victim(model)
         check_fits_box(self.ball, victim.box)
         points = check_input(victim, points, batch)
-        few = to_device_of(victim, points.take(slice(0, 2))).x
+        few = to_device_of(victim, points.take(slice(0, min(batch, TRIED_IMAGES)))).x
         infer_num_classes(victim, few, points.y, mode=mode, gradient=self.passes > self.gradient_free)
         with untouched(victim, mode, seed), channels_last(victim):
             pool = max(batch, _POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))

@@ -17,7 +17,7 @@ from surefooted.data.arrays import as_images
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.models.prediction import map_logits
-from surefooted.models.victims import BATCH, Victim, as_victim, check_input, to_device_of, try_model
+from surefooted.models.victims import BATCH, TRIED_IMAGES, Victim, as_victim, check_input, to_device_of, try_model
 
 
 def transfer(
@@ -63,7 +63,7 @@ def evaluate_transfer(
     victim = as_victim(model)
     points = to_device_of(victim, check_input(victim, points, batch))
     moved = moved.to(points.x.device)
-    try_model(victim, points.x[:2])
+    try_model(victim, points.x[: min(batch, TRIED_IMAGES)])
     clean = torch.cat(map_logits(victim, points, class_scores, batch=batch))
     # What is returned is judged: the clean image where that is misclassified.
     x = torch.where(per_row(is_misclassified(clean, points.y), moved), points.x, moved)

@@ -15,6 +15,7 @@ from surefooted.data.arrays import as_images
 from surefooted.data.images import Images
 from surefooted.models.victims import (
     BATCH,
+    TRIED_IMAGES,
     Victim,
     as_victim,
     channels_last,
@@ -63,7 +64,7 @@ def predict(
         True
     """
     images, victim = _as_given(images) if not boxed else as_images(images), as_victim(model)
-    try_model(victim, next(in_batches(victim, images, min(batch, 2), boxed=boxed)).x)
+    try_model(victim, next(in_batches(victim, images, min(batch, TRIED_IMAGES), boxed=boxed)).x)
     log_p = torch.cat(map_logits(victim, images, predictive_log_p, batch=batch, seed=seed, boxed=boxed))
     return predictions(log_p, images.y.to(log_p.device), images.rows.to(log_p.device))
 

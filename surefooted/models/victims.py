@@ -30,6 +30,8 @@ from surefooted.models.guard import AUTOCAST_DEVICES, is_known, model_errors, ne
 Mode = Literal["eval", "train"]
 # Images per forward pass by default, of predictions and of attacks alike: both ask in the same batches.
 BATCH = 512
+# Images on which a model is tried before it is used.
+TRIED_IMAGES = 8
 # Relative difference of the logits of an image in two batches that rounding cannot explain, in any precision.
 _BATCH_TOLERANCE = 0.01
 
@@ -202,7 +204,7 @@ def try_model(victim: Victim, x: Float[Tensor, "b *d"], mode: Mode = "eval") -> 
 
     Args:
         victim: the classifier.
-        x: a few images, two for a start.
+        x: a few images, such as the first ``TRIED_IMAGES``.
         mode: of the victim's networks.
 
     Raises:

@@ -11,7 +11,7 @@ from surefooted.core.types import Points, check_pixels
 from surefooted.errors import InputError, ModelError
 from surefooted.evaluation.checks.sanity import SANITY_CHECK_IMAGES
 from surefooted.models.guard import call_network
-from surefooted.models.victims import Victim, as_victim, check_gradient, try_model, untouched
+from surefooted.models.victims import TRIED_IMAGES, Victim, as_victim, check_gradient, try_model, untouched
 
 # A softmax in half precision sums to 1 within this; logits and sigmoids differ by more.
 _SUM_TOLERANCE = 1e-2
@@ -63,7 +63,7 @@ def check_classifier(model: nn.Module, points: Points, classes: int) -> None:
     for outputs, n in ((out, len(x)), (single, 1)):
         for output in outputs if sampled else (outputs,):
             _check_output(output, n, classes)
-    try_model(as_victim(model), x[:2])
+    try_model(as_victim(model), x[:TRIED_IMAGES])
     check_gradient(as_victim(model), x[:2])
 
 

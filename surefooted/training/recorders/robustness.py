@@ -72,7 +72,7 @@ def robustness(
         p = predict(net, points)
         found = {name: attack(net, points).found for name, attack in attacks.items()}
         new = {name: 1 - misclassified_under_attack(each, p).double().mean() for name, each in found.items()}
-        new["clean"] = p.top()[1].mean()
+        new["clean"] = 1 - (p.top()[1] == 0).double().mean()
         new["step"] = torch.tensor(step)
         return {name: torch.cat((values, new[name][None].to(values))) for name, values in state.items()}
 
