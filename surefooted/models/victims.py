@@ -307,7 +307,7 @@ def untouched(
     unknown = [net for net in victim.nets if not is_known(net)]
     # In evaluation mode no buffer of a known network changes and no dropout draws, so there is nothing to save.
     buffers = _save_tensors(victim.nets if mode == "train" else unknown, weights=False)
-    weights = [] if in_training else _save_tensors(unknown, weights=True)
+    own = [] if in_training else _save_tensors(unknown, weights=True)
     devices = {weight.device for net in victim.nets for weight in net.parameters() if weight.is_cuda}
     with (
         torch.random.fork_rng(devices=list(devices)),
@@ -331,7 +331,7 @@ def untouched(
                 if module.training != training:
                     module.training = training
             _restore_tensors(buffers)
-            _restore_tensors([entry for entry in weights if _differ([entry[2]], [entry[3]])])
+            _restore_tensors([entry for entry in own if _differ([entry[2]], [entry[3]])])
 
 
 def check_initialised(victim: Victim) -> None:
