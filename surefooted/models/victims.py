@@ -331,7 +331,7 @@ def untouched(
                 if module.training != training:
                     module.training = training
             _restore_tensors(buffers)
-            _restore_tensors([entry for entry in own if _differ([entry[2]], [entry[3]])])
+            _restore_tensors([entry for entry in own if _has_changed(entry)])
 
 
 def check_initialised(victim: Victim) -> None:
@@ -413,6 +413,12 @@ def _save_tensors(nets: Sequence[nn.Module], *, weights: bool) -> list[_Saved]:
         for name, tensor in (module.named_parameters if weights else module.named_buffers)(recurse=False)
         if not weights or _is_plain(tensor)
     ]
+
+
+def _has_changed(entry: _Saved) -> bool:
+    module, name, tensor, saved = entry
+    replaced = getattr(module, name) is not tensor and not isinstance(module, torch.jit.ScriptModule)
+    return replaced or _differ([tensor], [saved])
 
 
 def _restore_tensors(tensors: Sequence[_Saved]) -> None:
