@@ -65,6 +65,10 @@ class DataNotice(Notice):
     """Something in a data set is not used, or is used in a way that the user may not expect; the message says what."""
 
 
+class ModelNotice(Notice):
+    """A model works in a way that makes results doubtful; the message says in which, and what to do."""
+
+
 class ReducedAttack(Notice):
     """An attack runs in a reduced form because the model does not allow the full one; the message says which."""
 

@@ -311,6 +311,28 @@ def without_gradient(net: nn.Module) -> nn.Module:
     return model
 
 
+class SetsWeights(Around):
+    """Rounds its weights in its forward pass, or lets them shrink with each."""
+
+    def __init__(self, net: nn.Module, shrinks: bool = False) -> None:
+        super().__init__(net)
+        self.shrinks = shrinks
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.net.conv.weight
+        weight.data = weight.data * 0.999 if self.shrinks else (weight.data * 1000).round() / 1000
+        return self.net(x)
+
+
+def leaves_autocast_on(out: Tensor, x: Tensor) -> Tensor:
+    torch.set_autocast_enabled("cpu", True)
+    return out
+
+
+def by_batch(net: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), net).eval()
+
+
 def noisy(out: Tensor, x: Tensor) -> Tensor:
     return out + 1e-3 * torch.randn_like(out)
 
@@ -367,6 +389,9 @@ ODD_VICTIMS = [
     OddVictim("switches gradients off for good", after(switches_gradients_off)),
     OddVictim("draws random numbers", after(draws)),
     OddVictim("seeds all generators", after(reseeds)),
+    OddVictim("leaves autocast on", after(leaves_autocast_on)),
+    OddVictim("sets its weights", SetsWeights, tolerance=0.05),
+    OddVictim("batch norm without running statistics", by_batch, tolerance=40),
     OddVictim("stochastic", after(noisy), tolerance=0.01, stochastic=True),
     OddVictim("in training mode", lambda net: net.train()),
     # outputs
@@ -374,6 +399,9 @@ ODD_VICTIMS = [
     OddVictim("object with logits", after(lambda out, x: SimpleNamespace(logits=out, loss=None))),
     OddVictim("named tuple with logits", after(lambda out, x: Output(out, x))),
     OddVictim("tuple of one", after(lambda out, x: (out,))),
+    OddVictim("tiny logits", after(lambda out, x: out * 1e-12), tolerance=40),
+    OddVictim("saturated logits", after(lambda out, x: out * 1e4), tolerance=1e6),
+    OddVictim("softmax at the end", after(lambda out, x: out.softmax(1)), tolerance=40),
     # gradients
     OddVictim("no_grad inside", without_gradient, gradient_refused="no gradient"),
     OddVictim("detached", before(lambda x: x.detach()), gradient_refused="no gradient"),
@@ -400,5 +428,11 @@ ODD_VICTIMS = [
     OddVictim("exits", raises(SystemExit(3)), refused="SystemExit: 3"),
     OddVictim("endless recursion", before(deep), refused="RecursionError"),
     OddVictim("another image size", before(lambda x: x[:, :, :4]), refused="The model failed on .* images of shape"),
+    OddVictim("moves its weights", lambda net: SetsWeights(net, shrinks=True), refused="changes its weights in every"),
+    OddVictim(
+        "compiled without a compiler",
+        raises(RuntimeError("Failed to find a working C++ compiler")),
+        refused="pass the module that was compiled",
+    ),
     OddVictim("lazy layer", lazy, refused="lazy layers without weights"),
 ]

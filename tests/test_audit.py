@@ -125,6 +125,7 @@ def test_the_report_is_whole(found, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*NaN or")
+@pytest.mark.filterwarnings("ignore::surefooted.errors.ModelNotice")
 @pytest.mark.parametrize("name", FLAWS)
 def test_each_flaw_is_named_in_an_audit(name, tmp_path):
     points = digits().test.points(slice(0, 64))
@@ -348,12 +349,13 @@ BLOCKS = {"cpu": 32, "cuda": 32}
 def audit_to_be_killed(net, root):
     """What a process does that a test ends."""
     torch.set_num_threads(1)
-    attack_module.SMALLEST_CHUNK, attack_module.CHUNK_PASSES = BLOCKS, 1
+    attack_module.SMALLEST_CHUNK, attack_module.CHUNK_BATCH, attack_module.CHUNK_PASSES = BLOCKS, 32, 1
     audit_slowly(net, root, 0.002)
 
 
 def test_killed_three_times_it_finishes_with_the_same_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(attack_module, "SMALLEST_CHUNK", BLOCKS)
+    monkeypatch.setattr(attack_module, "CHUNK_BATCH", 32)
     monkeypatch.setattr(attack_module, "CHUNK_PASSES", 1)
     net, root = trained(), tmp_path / "killed"
     # Forked from a process without threads, of which earlier tests leave some behind here.
@@ -374,6 +376,7 @@ def test_killed_three_times_it_finishes_with_the_same_numbers(tmp_path, monkeypa
 
 def test_an_attack_goes_on_block_by_block(tmp_path, monkeypatch):
     monkeypatch.setattr(attack_module, "SMALLEST_CHUNK", {"cpu": 16, "cuda": 16})
+    monkeypatch.setattr(attack_module, "CHUNK_BATCH", 16)
     monkeypatch.setattr(attack_module, "CHUNK_PASSES", 1)
     victim = InMemoryModel(trained(), (1, 8, 8))
     attack = {"pgd": {"eps": 0.1, "steps": 3, "keep": "worst"}}

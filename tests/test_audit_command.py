@@ -153,6 +153,7 @@ def test_an_audit_that_is_stopped_leaves_no_folder(command, stranger, monkeypatc
     assert code == 2 and "stopped" in err and not report.parent.exists()
 
 
+@pytest.mark.filterwarnings("ignore::surefooted.errors.ModelNotice")
 def test_probabilities_are_flagged_and_mended(command, stranger):
     code, out, _ = command(*AUDIT, "--model", "stranger:Soft", "--outputs", "probabilities", "-q", "--json")
     assert code == 0 and "softmax_twice" not in {flag["name"] for flag in json.loads(out)["flags"]}

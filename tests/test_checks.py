@@ -196,6 +196,7 @@ def test_every_flag_has_a_flawed_classifier():
 
 
 @pytest.mark.filterwarnings("ignore:.*NaN or")
+@pytest.mark.filterwarnings("ignore::surefooted.errors.ModelNotice")
 @pytest.mark.parametrize("name", FLAWS)
 def test_a_flaw_raises_its_flag_and_no_other(name, honest, points):
     raised = flags(FLAWS[name](honest, points.x), points)

@@ -181,6 +181,7 @@ def test_an_ensemble_of_runs_and_dropout_are_victims_of_tasks(store):
 
 def test_an_attack_on_random_masks_goes_on_to_the_same_bytes(store, tmp_path, monkeypatch):
     monkeypatch.setattr(attack_module, "SMALLEST_CHUNK", {"cpu": 16, "cuda": 16})
+    monkeypatch.setattr(attack_module, "CHUNK_BATCH", 16)
     monkeypatch.setattr(attack_module, "CHUNK_PASSES", 1)
     victim = MCDropout(trained("vanilla", store, dropout=0.3), 3)
     task = attack_task(victim, {"apgd": {"eps": 0.1, "steps": 4, "eot": 2}}, limit=60)

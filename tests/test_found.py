@@ -12,9 +12,11 @@ from torch import nn
 
 from surefooted import attacks
 from surefooted.core.finite import is_misclassified
-from surefooted.core.types import Points, log_mean_softmax
+from surefooted.core.types import Points, class_scores
 from surefooted.errors import ConvertedInput
 from surefooted.models.prediction import map_logits, predict
+from surefooted.models.victims import BATCH
+from surefooted.pipeline.tasks.attack import _chunk_size
 
 ROWS = 7
 FEW = {"steps": 4, "queries": 8, "draws": 8, "targets": 2, "search_steps": 1, "gammas": (0, 0.5)}
@@ -103,10 +105,16 @@ def test_of_every_odd_victim_found_is_the_answer(odd):
             if odd.gradient_refused and attack.passes > attack.gradient_free:
                 continue
             result = attack(victim, points, batch=batch)
-            log_p = torch.cat(map_logits(victim, points._replace(x=result.x), log_mean_softmax, batch=batch))
-            assert torch.equal(result.found, is_misclassified(log_p, points.y))
+            scores = torch.cat(map_logits(victim, points._replace(x=result.x), class_scores, batch=batch))
+            assert torch.equal(result.found, is_misclassified(scores, points.y))
             assert result.x.min() >= 0 and result.x.max() <= 1 and result.x.dtype == torch.float32
             assert (result.size <= attack.ball.eps * (1 + 1e-6) + 1e-7).all()
-            clean = torch.cat(map_logits(victim, points, log_mean_softmax, batch=batch))
+            clean = torch.cat(map_logits(victim, points, class_scores, batch=batch))
             assert result.found[is_misclassified(clean, points.y)].all()
             assert (result.non_finite_answers > 0)[odd.non_finite(points.x)].all()
+
+
+def test_chunks_of_a_task_are_whole_batches_of_predictions():
+    """The verdict is then given in the batches in which the stored points are predicted."""
+    chunks = [_chunk_size(attacks.pgd(steps=steps), torch.device("cpu")) for steps in (1, 40, 999, 10_000)]
+    assert [chunk % BATCH for chunk in chunks] == [0] * 4 and min(chunks) == BATCH

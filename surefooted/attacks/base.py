@@ -17,11 +17,13 @@ from surefooted.attacks.tracker import AttackResult, Keep
 from surefooted.components.component import Component, Spec
 from surefooted.core.finite import finite_rows, has_answer, is_misclassified
 from surefooted.core.norms import Ball, check_fits_box
-from surefooted.core.types import Points, Score, as_points, check_points, log_mean_softmax
+from surefooted.core.types import Points, Score, as_points, check_points, class_scores
 from surefooted.data.arrays import as_images
 from surefooted.data.images import Images
 from surefooted.errors import ArgumentError, NonFiniteOutput
 from surefooted.models.victims import (
+    BATCH,
+    TRIED_IMAGES,
     Mode,
     Victim,
     as_victim,
@@ -95,7 +97,7 @@ class Attack(Component):
         y: Any = None,
         *,
         seed: int = 0,
-        batch: int = 512,
+        batch: int = BATCH,
         mode: Mode = "eval",
         progress: Callable[[int], None] | None = None,
     ) -> AttackResult:
@@ -133,8 +135,8 @@ class Attack(Component):
         victim = as_victim(model)
         points = _read_points(points, y)
         check_fits_box(self.ball, victim.box)
-        check_input(victim, points, batch)
-        few = to_device_of(victim, points.take(slice(0, 2))).x
+        points = check_input(victim, points, batch)
+        few = to_device_of(victim, points.take(slice(0, min(batch, TRIED_IMAGES)))).x
         infer_num_classes(victim, few, points.y, mode=mode, gradient=self.passes > self.gradient_free)
         with untouched(victim, mode, seed), channels_last(victim):
             pool = max(batch, _POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))
@@ -178,7 +180,7 @@ class Attack(Component):
         victim = as_victim(model)
         check_fits_box(self.ball, victim.box)
         # Other dropout masks than in the training pass that follows: the perturbation would be fitted to those.
-        with untouched(victim, mode, seed ^ 1 << 62):
+        with untouched(victim, mode, seed ^ 1 << 62, in_training=True):
             lifted = points._replace(x=victim.lift(points.x))
             keep: Keep = "last" if not self.tries_candidates else "nearest" if self.keep == "nearest" else "worst"
             oracle = Oracle(
@@ -205,8 +207,8 @@ class Attack(Component):
             x = x.to(torch.promote_types(x.dtype, torch.float32))  # steps of an attack are too small for half precision
             y, unpredicted = points.y, torch.zeros_like(points.y, dtype=torch.bool)
             if self.away_from == "prediction":
-                log_p = torch.cat([log_mean_softmax(victim(part)) for part in torch.split(x, batch)])
-                y, unpredicted = log_p.argmax(-1), ~has_answer(log_p)
+                scores = torch.cat([class_scores(victim(part)) for part in torch.split(x, batch)])
+                y, unpredicted = scores.argmax(-1), ~has_answer(scores)
         bar = _ProgressBar(progress, len(y) * self.passes)
         oracle = Oracle(self, victim, Points(x, y, points.rows), seed=seed, batch=batch, on_progress=bar.advance)
         oracle.exclude(unpredicted)  # there is no prediction to leave
@@ -242,15 +244,15 @@ def _as_predicted(victim: Victim, result: AttackResult, y: Tensor, batch: int) -
     """
 
     def ask(part: slice) -> Tensor:
-        return log_mean_softmax(victim(result.x[part]).float())
+        return class_scores(victim(result.x[part]).float())
 
     verdicts = []
     with torch.no_grad():
         for part in (slice(a, a + batch) for a in range(0, len(y), batch)):
-            found, log_p = result.found[part], ask(part)
-            wrong = is_misclassified(log_p, y[part]) & finite_rows(result.x[part])
+            found, scores = result.found[part], ask(part)
+            wrong = is_misclassified(scores, y[part]) & finite_rows(result.x[part])
             differs = bool((wrong != found).any())
-            repeats = differs and torch.equal(log_p.nan_to_num(), ask(part).nan_to_num())
+            repeats = differs and torch.equal(scores.nan_to_num(), ask(part).nan_to_num())
             verdicts.append(wrong if repeats else found)
     return torch.cat(verdicts)
 

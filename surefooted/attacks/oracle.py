@@ -25,13 +25,15 @@ from surefooted.attacks.tracker import AttackResult, Keep, RowState, Tracker
 from surefooted.core.finite import finite_gradient, is_misclassified, ranked
 from surefooted.core.norms import Ball
 from surefooted.core.rng import Noise, torch_seed
-from surefooted.core.types import Forward, Points, Score, log_mean_softmax
+from surefooted.core.types import Forward, Points, Score, class_scores
 from surefooted.errors import ArgumentError, ModelError
 from surefooted.models.victims import Victim
 
 Start = Literal["clean", "uniform", "gaussian"]
 # Each of several attacks in turn has 2²⁴ draws of its own.
 _DRAW_BITS = 24
+# See ``_scale_of``.
+_SMALLEST_SPREAD, _LARGEST_EXPONENT = 1e-2, 100
 
 
 @runtime_checkable
@@ -105,6 +107,7 @@ class Oracle:
         self.victim, self.box = victim, victim.box if settings.clip else (-inf, inf)
         self.seed, self.batch, self.tracks_best, self.on_progress = seed, batch, tracks_best, on_progress
         self.draw_count = 0
+        self._scales = False  # whether the logits of a row are scaled
         self.path: tuple[int, ...] = ()  # indices of the attacks within attacks that are running
         self.tracker = Tracker(
             points, target, ball=self.ball, keep=self.keep, tracks_best=tracks_best, drops_rows=drops_rows
@@ -249,19 +252,23 @@ class Oracle:
     def _evaluate_clean(self) -> None:
         """Judge the clean points, and keep their logits for objectives that compare with them."""
         active = self.tracker.active
-        all_logits = []
+        all_logits, scales = [], []
         for part in self._batches():
             with torch.no_grad():
                 logits = torch.cat([self.victim(self.x0[part]) for _ in range(self.eot)])
+            scale = _scale_of(logits) if self.tracks_best else torch.ones_like(logits[0, :, :1])
+            logits = logits * scale
             if self.tracks_best:
                 f = Forward(logits, active.target[part], logits)
-                wrong = self._confirm(active, part, self.x0[part], is_misclassified(f.log_p, self.y[part]))
+                wrong = self._confirm(active, part, self.x0[part], is_misclassified(f.class_scores, self.y[part]))
                 self.tracker.count_queries(part, self.eot)
                 self.tracker.count_non_finite(part, answered=f.answered)
-                self.tracker.judge(part, self.x0[part], f, _comparable(self.objective(f), f), wrong)
+                self.tracker.judge(part, self.x0[part], f, _comparable(self._value(f), f), wrong)
             all_logits.append(logits)
+            scales.append(scale)
         # In every record the first axis is the row; samples follow.
-        self.tracker.add_columns(clean=torch.cat(all_logits, 1).transpose(0, 1))
+        self.tracker.add_columns(clean=torch.cat(all_logits, 1).transpose(0, 1), scale=torch.cat(scales))
+        self._scales = bool((self.tracker.active.scale != 1).any())
         if self.tracks_best:
             # A misclassified clean point is an adversarial example of size 0, and no point is nearer.
             active.inactive |= active.found & (self.keep in ("found", "nearest"))
@@ -279,7 +286,7 @@ class Oracle:
             f, value, gradient_here = self._forward(point, part, gradient)
             values.append(_comparable(value, f))
             gradients += gradient_here
-            wrong.append(is_misclassified(f.log_p.detach(), active.y[part]))
+            wrong.append(is_misclassified(f.class_scores, active.y[part]))
             if self.tracks_best:
                 self.tracker.count_queries(part, self.eot)
                 self.tracker.count_non_finite(part, answered=f.answered)
@@ -302,9 +309,9 @@ class Oracle:
         point.requires_grad_(gradient)
         for _ in range(self.eot):
             with torch.set_grad_enabled(gradient):
-                f = Forward(self.victim(point), active.target[part], clean)
+                f = Forward(self._logits(point, part), active.target[part], clean)
                 _check_objective(self.objective, f)
-                value = self.objective(f)
+                value = self._value(f)
                 if gradient:
                     finite, broken = finite_gradient(input_gradient(value.sum(), point))
                     gradients.append(finite)
@@ -314,6 +321,14 @@ class Oracle:
             logits.append(f.logits.detach())
         joint = f if self.eot == 1 else Forward(torch.cat(logits), f.target)
         return joint, _mean(values), [_mean(gradients)] if gradient else []
+
+    def _logits(self, point: Tensor, part: slice) -> Tensor:
+        logits = self.victim(point)
+        return logits * self.tracker.active.scale[part] if self._scales else logits
+
+    def _value(self, f: Forward) -> Tensor:
+        """The objective as the attack raises it; in training it stays what it is."""
+        return ((self.tracks_best and self.objective.ascent) or self.objective.evaluate)(f)
 
     def _confirm(self, rows: RowState, part: slice, x: Tensor, wrong: Tensor) -> Tensor:
         """Repeat the prediction of stochastic victims at misclassified points, and return which still are.
@@ -327,10 +342,27 @@ class Oracle:
         with torch.no_grad():
             again = torch.cat([self.victim(x[index].detach()) for _ in range(self.eot)])
         rows.queries[part] += self.eot * wrong
-        return wrong.index_put((index,), is_misclassified(log_mean_softmax(again), rows.y[part][index]))
+        return wrong.index_put((index,), is_misclassified(class_scores(again), rows.y[part][index]))
 
     def _batches(self, n: int | None = None) -> Iterator[slice]:
         return (slice(a, a + self.batch) for a in range(0, self.active_count if n is None else n, self.batch))
+
+
+def _scale_of(logits: Float[Tensor, "s b k"]) -> Float[Tensor, "b 1"]:
+    """The power of two by which the logits of each row are multiplied: 1, unless they all but coincide.
+
+    If the logits at a clean image differ by less than 0.01, their softmax is nearly uniform, and rounding hides what an
+    objective gains. Multiplied by a power of two, such that they differ by 4 to 8, they name the same classes. Several
+    samples are left as they are: their mean prediction would change.
+    """
+    one = torch.ones_like(logits[0, :, :1])
+    if len(logits) > 1:
+        return one
+    highest = logits[0].amax(-1, keepdim=True)
+    masked = logits[0] == -inf
+    spread = highest - torch.where(masked, highest, logits[0]).amin(-1, keepdim=True)
+    exponent = (3 - torch.frexp(spread).exponent).clamp_max(_LARGEST_EXPONENT)
+    return torch.where((spread > 0) & (spread < _SMALLEST_SPREAD), exponent.double().exp2().to(logits), one)
 
 
 def _check_objective(objective: Score, f: Forward) -> None:

@@ -22,7 +22,8 @@ from surefooted.core.types import Forward, Points
 Keep = Literal["found", "worst", "nearest", "last"]
 
 _MARGIN = cw_margin()
-# A margin changes by up to this much with the composition of the batch or the memory layout of the weights.
+# A margin changes by up to this much with the composition of the batch or the memory layout of the weights. The oracle
+# scales logits that are all but equal, so that it stands for the rounding of those, too.
 MARGIN_ROUNDING = 4e-6
 
 

@@ -12,21 +12,22 @@ from surefooted.attacks.tracker import AttackResult
 from surefooted.components.spec import build, complete, parse_spec
 from surefooted.core.finite import has_answer, is_misclassified
 from surefooted.core.norms import per_row
-from surefooted.core.types import Points, log_mean_softmax
+from surefooted.core.types import Points, class_scores
+from surefooted.data.arrays import as_images
 from surefooted.data.images import Images
 from surefooted.errors import InputError
 from surefooted.models.prediction import map_logits
-from surefooted.models.victims import Victim, as_victim, to_device_of
+from surefooted.models.victims import BATCH, TRIED_IMAGES, Victim, as_victim, check_input, to_device_of, try_model
 
 
 def transfer(
     attack: str | dict[str, Any] | Attack,
     model: nn.Module | Victim,
     proxy: nn.Module | Victim,
-    images: Images | Points,
+    images: Any,
     *,
     seed: int = 0,
-    batch: int = 512,
+    batch: int = BATCH,
 ) -> AttackResult:
     """Attack ``proxy``, the surrogate, and evaluate ``model``, the victim, on the result: two queries per image.
 
@@ -35,9 +36,9 @@ def transfer(
             was given: a point that has just left its class on the surrogate rarely leaves it on the victim.
         model: the victim, a module from pixels in [0, 1] to logits.
         proxy: the surrogate, on which the attack runs.
-        images: images with their labels.
+        images: images with their labels, as for ``surefooted.attack``.
         seed: keys all draws of the attack.
-        batch: images per forward pass at most.
+        batch: images per forward pass at most, of both models.
 
     Returns:
         ``found`` is True where ``model`` misclassifies the clean image (size 0) or the perturbed one.
@@ -50,21 +51,26 @@ def transfer(
         tensor([2])
     """
     made = attack if isinstance(attack, Attack) else build("attack", as_transfer_attack(attack))
-    points = images.points() if isinstance(images, Images) else images
-    return evaluate_transfer(model, points, made(proxy, points, seed=seed, batch=batch).x, made)
+    given = as_images(images)
+    points = given.points() if isinstance(given, Images) else given
+    return evaluate_transfer(model, points, made(proxy, points, seed=seed, batch=batch).x, made, batch=batch)
 
 
-def evaluate_transfer(model: nn.Module | Victim, points: Points, moved: Tensor, attack: Attack) -> AttackResult:
+def evaluate_transfer(
+    model: nn.Module | Victim, points: Points, moved: Tensor, attack: Attack, *, batch: int = BATCH
+) -> AttackResult:
     """Evaluate a victim on points that an attack perturbed on a surrogate."""
-    points = to_device_of(as_victim(model), points)
+    victim = as_victim(model)
+    points = to_device_of(victim, check_input(victim, points, batch))
     moved = moved.to(points.x.device)
-    clean = torch.cat(map_logits(model, points, log_mean_softmax))
+    try_model(victim, points.x[: min(batch, TRIED_IMAGES)])
+    clean = torch.cat(map_logits(victim, points, class_scores, batch=batch))
     # What is returned is judged: the clean image where that is misclassified.
     x = torch.where(per_row(is_misclassified(clean, points.y), moved), points.x, moved)
-    log_p = torch.cat(map_logits(model, points._replace(x=x), log_mean_softmax, boxed=attack.clip))
+    answers = torch.cat(map_logits(victim, points._replace(x=x), class_scores, batch=batch, boxed=attack.clip))
     size, queries = attack.ball.size(x - points.x), torch.full_like(points.y, 2)
-    unanswered = (~has_answer(clean)).long() + ~has_answer(log_p)
-    result = AttackResult(x, is_misclassified(log_p, points.y), size, queries, unanswered, torch.zeros_like(queries))
+    unanswered = (~has_answer(clean)).long() + ~has_answer(answers)
+    result = AttackResult(x, is_misclassified(answers, points.y), size, queries, unanswered, torch.zeros_like(queries))
     warn_of_non_finite("The transfer", result, points.rows)
     return result
 

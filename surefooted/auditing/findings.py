@@ -19,7 +19,7 @@ from surefooted.evaluation.metrics import accuracy, confidence, ece
 from surefooted.evaluation.metrics.intervals import Interval, mean_interval
 from surefooted.evaluation.metrics.levels import by_level, levels_of
 from surefooted.evaluation.metrics.measuring import measure
-from surefooted.evaluation.metrics.robustness import robust_accuracy, size_quantiles
+from surefooted.evaluation.metrics.robustness import misclassified_under_attack, robust_accuracy, size_quantiles
 from surefooted.evaluation.temperature import cross_fit_temperature, fit_temperature, temperature_scale
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import AttackTask
@@ -106,7 +106,9 @@ class AuditFindings:
         named = [(name, size, task) for name, tasks in runs.items() for size, task in tasks]
         named.append((f"APGD-{2 * d.budget.steps}", d.huge_eps, d.huge_ball))
         return {
-            f"{name}, ε = {size:.4g}": AttackOutcome(size, task, task.result(self.store)["found"] | self.unanswered)
+            f"{name}, ε = {size:.4g}": AttackOutcome(
+                size, task, misclassified_under_attack(task.result(self.store)["found"], self.clean)
+            )
             for name, size, task in named
         }
 
@@ -118,7 +120,7 @@ class AuditFindings:
     @cached_property
     def unanswered(self) -> Tensor:
         """(N,) bool, the clean images without a finite answer. They count as misclassified."""
-        return _without_answer(self.clean)
+        return ~self.clean.answered
 
     @cached_property
     def non_finite(self) -> dict[str, Tensor]:
@@ -131,7 +133,7 @@ class AuditFindings:
         )
         return {
             "clean": self.unanswered,
-            "attacked": _without_answer(self.under_attack) & ~self.unanswered,
+            "attacked": ~self.under_attack.answered & ~self.unanswered,
             "tried": tried & ~self.unanswered,
             "gradients": gradients & ~self.unanswered,
         }
@@ -324,11 +326,6 @@ def _overconfident_near_the_boundary(f: AuditFindings) -> Finding:
         _OF_THIS_CLASSIFIER,
         see="levels",
     )
-
-
-def _without_answer(p: Predictions) -> Tensor:
-    """(N,) bool, where logits are NaN or +inf: then all log-probabilities are NaN."""
-    return p.log_p.isnan().any(1)
 
 
 def _log_loss(p: Predictions) -> Tensor:

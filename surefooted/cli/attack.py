@@ -113,14 +113,13 @@ def _clean_predictions(task: AttackTask | TransferTask) -> PredictTask:
 def _document(task: AttackTask | TransferTask, clean: PredictTask, store: Store) -> dict[str, Any]:
     """The result of the attack as plain data."""
     from surefooted.evaluation.metrics.intervals import binomial_interval
-    from surefooted.evaluation.metrics.robustness import robust_accuracy, size_quantiles
+    from surefooted.evaluation.metrics.robustness import misclassified_under_attack, robust_accuracy, size_quantiles
     from surefooted.pipeline.tasks import TransferTask
     from surefooted.pipeline.tasks.base import component_of
 
     found, before = task.result(store), clean.result(store)
     correct = before.top()[1] > 0
-    # An image without an answer is misclassified, though it is no success of the attack.
-    misclassified = found["found"].to(correct.device) | ~before.answered
+    misclassified = misclassified_under_attack(found["found"], before).to(correct.device)
     n, broken = int(correct.sum()), int((correct & misclassified).sum())
     # Only `keep=nearest` looks for the smallest perturbation; other sizes say nothing of a smaller ball.
     nearest = component_of("attack", task.attack).keep == "nearest"

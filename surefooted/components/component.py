@@ -15,9 +15,11 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Annotated, Any, ClassVar, ParamSpec, TypeVar, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, ClassVar, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, Field, ValidationError, validate_call
+import numpy as np
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, validate_call
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from surefooted.components.spec import accepts_code, build
@@ -29,12 +31,24 @@ from surefooted.errors import ArgumentError
 LARGEST_FLOAT = 3.4e38
 LARGEST_INT = 2**63 - 1
 
-Count = Annotated[int, Field(ge=1, le=LARGEST_INT, description="whole number from 1")]
-Whole = Annotated[int, Field(ge=0, le=LARGEST_INT, description="whole number from 0")]
-Positive = Annotated[float, Field(gt=0, le=LARGEST_FLOAT, allow_inf_nan=False, description="number above 0")]
-NonNegative = Annotated[float, Field(ge=0, le=LARGEST_FLOAT, allow_inf_nan=False, description="number from 0")]
-Share = Annotated[float, Field(ge=0, le=1, description="number in [0, 1]")]
-Finite = Annotated[float, Field(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT, allow_inf_nan=False, description="finite number")]
+
+def _refuse_bool(value: Any) -> Any:
+    if isinstance(value, bool | np.bool_):
+        raise ValueError(f"expected a number, not {str(bool(value)).lower()}")
+    return value
+
+
+# Python, and with it pydantic, counts True as the number 1: ``pgd(eps=True)`` would be an attack.
+NO_BOOL = BeforeValidator(_refuse_bool)
+
+Count = Annotated[int, Field(ge=1, le=LARGEST_INT, description="whole number from 1"), NO_BOOL]
+Whole = Annotated[int, Field(ge=0, le=LARGEST_INT, description="whole number from 0"), NO_BOOL]
+Positive = Annotated[float, Field(gt=0, le=LARGEST_FLOAT, allow_inf_nan=False, description="number above 0"), NO_BOOL]
+NonNegative = Annotated[float, Field(ge=0, le=LARGEST_FLOAT, allow_inf_nan=False, description="number from 0"), NO_BOOL]
+Share = Annotated[float, Field(ge=0, le=1, description="number in [0, 1]"), NO_BOOL]
+Finite = Annotated[
+    float, Field(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT, allow_inf_nan=False, description="finite number"), NO_BOOL
+]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -195,6 +209,8 @@ def component(function: Callable[_P, _T]) -> Callable[_P, _T]:
             object.__setattr__(made, "spec", Spec(function.__name__, arguments, now))
         return made
 
+    hints = get_type_hints(function, include_extras=True)
+    with_spec.__annotations__ = {name: _without_bool(hint) for name, hint in hints.items()}
     validated = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(with_spec)
 
     @functools.wraps(function)
@@ -223,6 +239,21 @@ def respell(error: ValidationError, function: Callable[..., Any], given: Mapping
         if isinstance(given[name], str | int | float) and given[name] not in allowed:
             respelt[name] = understand(str(given[name]), allowed, VALUES)
     return {name: value for name, value in respelt.items() if value is not None}
+
+
+def _without_bool(hint: Any) -> Any:
+    """A type that takes no True or False for a number, at any depth."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        number = parts[0] in (int, float) and NO_BOOL not in parts
+        return Annotated[(*parts, NO_BOOL)] if number else hint
+    if hint in (int, float):
+        return Annotated[hint, NO_BOOL]
+    if origin in (Union, UnionType) and bool not in parts:
+        return Union[tuple(map(_without_bool, parts))]  # noqa: UP007 - of any number of types
+    if origin in (tuple, list):
+        return origin[tuple(_without_bool(part) for part in parts)]
+    return hint
 
 
 def to_plain(value: Any) -> Any:

@@ -19,27 +19,31 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-def has_answer(log_p: Float[Tensor, "b k"]) -> Bool[Tensor, " b"]:
-    """True where log-probabilities are those of an answer. One logit that is NaN or +inf makes all of them NaN.
+def has_answer(scores: Float[Tensor, "b k"]) -> Bool[Tensor, " b"]:
+    """True where logits, or log-probabilities, are those of an answer.
 
     Example:
         >>> logits = torch.tensor([[1.0, 2.0], [-torch.inf, 2.0], [torch.nan, 2.0], [torch.inf, 2.0]])
-        >>> has_answer(logits.log_softmax(-1)).tolist()
-        [True, True, False, False]
+        >>> has_answer(logits).tolist(), has_answer(logits.log_softmax(-1)).tolist()
+        ([True, True, False, False], [True, True, False, False])
     """
-    return ~log_p.amax(-1).isnan()
+    return scores.amax(-1).isfinite()
 
 
-def is_misclassified(log_p: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Bool[Tensor, " b"]:
+def is_misclassified(scores: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Bool[Tensor, " b"]:
     """True where the most likely class is not ``y``; False where there is no answer, for every label alike.
+
+    Args:
+        scores: what the class is read from (``core.types.class_scores``), or log-probabilities made from it.
+        y: class indices.
 
     Example:
         >>> log_p = torch.tensor([[0.9, 0.1], [0.9, 0.1], [torch.nan, torch.nan]]).log()
         >>> is_misclassified(log_p, torch.tensor([0, 1, 1])).tolist()
         [False, True, False]
     """
-    highest, predicted = log_p.max(-1)
-    return (predicted != y) & ~highest.isnan()
+    highest, predicted = scores.max(-1)
+    return (predicted != y) & highest.isfinite()
 
 
 def finite_rows(x: Float[Tensor, "b *d"]) -> Bool[Tensor, " b"]:

@@ -121,7 +121,7 @@ def predictions_from_logits(logits: ArrayLike, y: ArrayLike, rows: ArrayLike | N
     """
     logits = as_tensor(logits, "logits")
     _check_shape(logits, "predictions_from_logits", "logits")
-    if logits.shape[1] > 1 and _look_like_probabilities(logits):
+    if logits.shape[1] > 1 and look_like_probabilities(logits):
         raise ArgumentError(
             "`logits` are probabilities: every row is in [0, 1] and sums to 1. Pass their logarithm, "
             "predictions(p.log(), y)."
@@ -185,6 +185,17 @@ def check_answered(p: Predictions, caller: str) -> None:
         )
 
 
+def look_like_probabilities(values: Float[Tensor, "n k"]) -> bool:
+    """Whether every row with an answer is in [0, 1] and sums to 1, so that these can hardly be logits.
+
+    Example:
+        >>> look_like_probabilities(torch.tensor([[0.9, 0.1]])), look_like_probabilities(torch.tensor([[2.0, 0.0]]))
+        (True, False)
+    """
+    rows = values[(values < torch.inf).all(-1)].double()
+    return len(rows) > 0 and bool(rows.min() >= 0) and bool(((rows.sum(-1) - 1).abs() < _TOLERANCE).all())
+
+
 def _check_log_p(log_p: Tensor, caller: str) -> Bool[Tensor, " n"]:
     """Check the type, the shape and the sums; return which rows are answers."""
     _check_shape(log_p, caller, "log-probabilities")
@@ -194,7 +205,7 @@ def _check_log_p(log_p: Tensor, caller: str) -> Bool[Tensor, " n"]:
     rounding = torch.finfo(log_p.dtype).eps * max(1.0, torch.tensor(float(log_p.shape[1])).log().item())
     if len(total) and (total - 1).abs().max() > max(_TOLERANCE, rounding):
         worst = float(total[(total - 1).abs().argmax()])
-        if _look_like_probabilities(log_p):
+        if look_like_probabilities(log_p):
             hint = "These are probabilities: pass their logarithm"
         else:
             hint = "Pass f.log_p, not f.logits; logits of your own: predictions_from_logits(logits, y)"
@@ -210,11 +221,6 @@ def _check_shape(values: Tensor, caller: str, what: str) -> None:
         )
     if values.numel() == 0:
         raise ArgumentError(f"{caller} needs at least one example and one class; got shape {tuple(values.shape)}.")
-
-
-def _look_like_probabilities(values: Float[Tensor, "n k"]) -> bool:
-    rows = values[(values < torch.inf).all(-1)].double()
-    return len(rows) > 0 and bool(rows.min() >= 0) and bool(((rows.sum(-1) - 1).abs() < _TOLERANCE).all())
 
 
 def _with_labels(

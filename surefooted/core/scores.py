@@ -7,6 +7,8 @@ the samples themselves read each sample: ``summed_cross_entropy``, ``adp_loss``,
 
 from __future__ import annotations
 
+from math import log
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -47,7 +49,7 @@ def cross_entropy() -> Score:
         >>> cross_entropy()(f).exp()  # 1 / 0.8
         tensor([1.2500])
     """
-    return Score(lambda f: _cross_entropy(f), "CE")  # defined below
+    return Score(_cross_entropy, "CE", ascent=_unsaturated_cross_entropy)
 
 
 @component
@@ -70,7 +72,7 @@ def smoothed_cross_entropy(*, gamma: Share = 0.1) -> Score:
     def evaluate(f: Forward) -> Tensor:
         return (1 - gamma) * _cross_entropy(f) - gamma * f.log_p.mean(-1)
 
-    return Score(evaluate, f"CE(γ={gamma:g})")
+    return Score(evaluate, f"CE(γ={gamma:g})", ascent=_unsaturated_cross_entropy if gamma == 0 else None)
 
 
 @component
@@ -346,6 +348,22 @@ def _cross_entropy(f: Forward) -> Float[Tensor, " b"]:
     if f.target.ndim == 1:
         return -_pick(f.log_p, f.target)
     return -(f.target * _finite_log(f.log_p)).sum(-1)
+
+
+def _unsaturated_cross_entropy(f: Forward) -> Float[Tensor, " b"]:
+    """The cross-entropy or, where all other classes have a probability of 0 in float32, the margin.
+
+    There the cross-entropy is 0, and so is its gradient: an attack on it would stay where it is. The margin is below 0
+    and has a gradient.
+    """
+    value = _cross_entropy(f)
+    if f.target.ndim > 1:
+        return value
+    other = _highest_other(f.log_p, f.label)
+    saturated = other < log(torch.finfo(other.dtype).tiny)
+    if other.device.type == "cpu" and not bool(saturated.any()):
+        return value
+    return torch.where(saturated, other - _pick(f.log_p, f.label), value)
 
 
 def _mean(f: Forward) -> Float[Tensor, "b k"]:

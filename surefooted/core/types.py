@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import log
+from math import inf, log
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +17,8 @@ from surefooted.core.arrays import ArrayLike, as_tensor
 from surefooted.core.finite import has_answer
 from surefooted.errors import ArgumentError, DataError
 
+# An image that was normalised and scaled back is outside the box by about this much.
+_PIXEL_ROUNDING = 1e-6
 INTEGER_DTYPES = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
 
 
@@ -102,19 +104,26 @@ def check_points(points: object) -> None:
             )
 
 
-def check_pixels(x: Tensor) -> None:
-    """Check that all pixels are finite and in [0, 1].
+def check_pixels(x: Float[Tensor, "b *d"]) -> Float[Tensor, "b *d"]:
+    """Check that all pixels are finite and in [0, 1], and clamp those that are outside by rounding: at most 1e-6.
+
+    Returns:
+        The pixels in [0, 1]; ``x`` itself if nothing had to be clamped.
 
     Raises:
-        DataError: if not.
+        DataError: if pixels are not finite, or farther outside.
 
     Example:
-        >>> check_pixels(torch.rand(2, 1, 8, 8))
+        >>> check_pixels(torch.tensor([[-3e-8, 0.5, 1.0000001]])).tolist()
+        [[0.0, 0.5, 1.0]]
     """
     low, high = (float(v) for v in torch.aminmax(x))
-    if not (low >= 0 and high <= 1):  # also true for NaN, for which every comparison is false
+    if low >= 0 and high <= 1:
+        return x
+    if not (low >= -_PIXEL_ROUNDING and high <= 1 + _PIXEL_ROUNDING):  # also for NaN: every comparison is false
         hint = "divide by 255" if high > 2 else "scale them; normalisation belongs inside the model (`mean`, `std`)"
         raise DataError(f"Pixel values range from {low:g} to {high:g}, not from 0 to 1; {hint}.")
+    return x.clamp(0, 1)
 
 
 def _describe(value: object) -> str:
@@ -152,9 +161,14 @@ class Forward:
         return self.target if self.target.ndim == 1 else self.target.argmax(-1)
 
     @cached_property
+    def class_scores(self) -> Float[Tensor, "b k"]:
+        """What the predicted class is read from, without a gradient; see ``class_scores``."""
+        return class_scores(self.logits.detach())
+
+    @cached_property
     def answered(self) -> Bool[Tensor, " b"]:
         """True where the mean prediction is an answer; see ``core.finite``."""
-        return has_answer(self.log_p.detach())
+        return has_answer(self.class_scores)
 
     def at_clean(self) -> Forward:
         """The forward pass at the unperturbed points."""
@@ -174,6 +188,36 @@ def log_mean_softmax(logits: Float[Tensor, "s b k"]) -> Float[Tensor, "b k"]:
     return log_p[0] if len(log_p) == 1 else log_p.logsumexp(0) - log(len(log_p))
 
 
+def class_scores(logits: Float[Tensor, "s b k"]) -> Float[Tensor, "b k"]:
+    """Numbers whose largest is at the predicted class: the one rule for attacks, predictions and metrics.
+
+    For a single sample they are its logits: log-probabilities in float32 merge logits that differ by less than their
+    rounding, 2e-7 for ten classes. For several they are the logarithm of the mean prediction. Of equal classes the
+    first one counts.
+
+    Example:
+        >>> logits = torch.tensor([[[0.0, 1e-9]]])
+        >>> class_scores(logits).argmax(-1), log_mean_softmax(logits).argmax(-1)
+        (tensor([1]), tensor([0]))
+    """
+    return logits[0] if len(logits) == 1 else log_mean_softmax(logits)
+
+
+def predictive_log_p(logits: Float[Tensor, "s b k"]) -> Float[Tensor, "b k"]:
+    """Logarithm of the mean prediction, whose largest entry is at the class of ``class_scores``.
+
+    Where rounding has merged that class with others, its log-probability is raised by one rounding step.
+
+    Example:
+        >>> predictive_log_p(torch.tensor([[[0.0, 1e-9]]])).argmax(-1)
+        tensor([1])
+    """
+    log_p, predicted = log_mean_softmax(logits), class_scores(logits).argmax(-1, keepdim=True)
+    above = torch.nextafter(log_p.amax(-1, keepdim=True), torch.full_like(log_p[:, :1], inf))
+    merged = log_p.argmax(-1, keepdim=True) != predicted
+    return torch.where(merged, log_p.scatter(-1, predicted, above), log_p)
+
+
 @dataclass(frozen=True)
 class Score(Component):
     """A number per example, computed from a forward pass: a training loss, an attack's objective or a detection score.
@@ -187,6 +231,8 @@ class Score(Component):
         uses_clean: whether it reads ``Forward.clean``; only then is the clean forward pass run.
         epistemic: whether it measures how the samples of a prediction differ. It is constant for a single sample.
         terms: for a weighted sum, the weights and the scores.
+        ascent: what an attack raises in its place: equal to it but where float32 leaves it without a gradient. None if
+            there is no such place.
 
     Example:
         >>> import surefooted as sf
@@ -204,6 +250,7 @@ class Score(Component):
     uses_clean: bool = False
     epistemic: bool = False
     terms: tuple[tuple[float, Score], ...] = field(default=(), compare=False, repr=False)
+    ascent: Callable[[Forward], Float[Tensor, " b"]] | None = None
     spec: Spec | None = field(default=None, init=False, compare=False, repr=False)
 
     def __call__(self, f: Forward) -> Float[Tensor, " b"]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from surefooted.errors import ArgumentError, ModelError
-from surefooted.models.guard import call_network, network_logits
+from surefooted.models.guard import call_network, check_logits, network_logits
 
 EnsembleMode = Literal["loop", "batched"]
 _DROPOUT_LAYERS = nn.modules.dropout._DropoutNd
@@ -80,8 +80,10 @@ class Ensemble(nn.Module):
         def run(x: Tensor) -> Any:
             return vmap(lambda w, b: functional_call(first, (w, b), (x,)), randomness="different")(weights, buffers)
 
-        logits: Tensor = call_network(first, z, run)
-        logits = logits.flatten(0, 1) if logits.ndim == 4 else logits
+        logits = call_network(first, z, run)
+        if isinstance(logits, Tensor) and logits.ndim == 4 and isinstance(getattr(first, "nets", None), tuple):
+            logits = logits.flatten(0, 1)  # samples of each member
+        logits = check_logits(logits, len(z), sampled=True).to(torch.promote_types(z.dtype, torch.float32))
         if first.training:  # the running statistics were updated in the stacked copy
             with torch.no_grad():
                 for m, member in enumerate(self.members):

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from surefooted.errors import ConvertedInput, ModelError, SurefootedError
 
+AUTOCAST_DEVICES = ("cpu", "cuda")
 # Networks that have refused their input in its own precision, with the precision in which they accepted it.
 _precisions: WeakKeyDictionary[nn.Module, torch.dtype] = WeakKeyDictionary()
 
@@ -90,9 +91,42 @@ def network_logits(
         torch.Size([2, 3])
     """
     out = call_network(net, x, forward)
-    if _is_trusted(net, x):
-        return _check_tensor(out)
-    return _as_logits(out, x, sampled=isinstance(getattr(net, "nets", None), tuple))
+    logits = check_logits(out, len(x), sampled=isinstance(getattr(net, "nets", None), tuple))
+    precision = torch.promote_types(x.dtype, torch.float32)
+    return logits.to(precision) if _is_trusted(net, x) else _as_ordinary(logits, x.device, precision)
+
+
+def check_logits(out: Any, n: int, *, sampled: bool = False) -> Tensor:
+    """Refuse an output that is not one row of logits for each of ``n`` inputs.
+
+    Args:
+        out: the output of a network.
+        n: number of inputs.
+        sampled: whether the samples of the network, or its members, are a first axis.
+
+    Raises:
+        ModelError: if it is none; the message states what it is.
+
+    Example:
+        >>> check_logits(torch.zeros(2, 1), 2)
+        Traceback (most recent call last):
+        surefooted.errors.ModelError: The model returns 1 number per image; expected a logit for each of at least 2 ...
+    """
+    if not isinstance(out, Tensor):
+        raise ModelError(
+            f"The classifier returns {_describe(out)}; expected one tensor of logits. Wrap it in a module that returns "
+            "the logits alone."
+        )
+    if not out.is_floating_point():
+        raise ModelError(f"The classifier returns {out.dtype}; expected logits as floats, before any argmax.")
+    if out.ndim != (3 if sampled else 2) or out.shape[-2] != n:
+        raise ModelError(f"The model's logits have shape {tuple(out.shape)} for {n} images; expected (batch, classes).")
+    if out.shape[-1] < 2:
+        raise ModelError(
+            f"The model returns {out.shape[-1]} number per image; expected a logit for each of at least 2 classes. "
+            "If it is one logit z of a binary classifier, return torch.cat([torch.zeros_like(z), z], 1)."
+        )
+    return out
 
 
 def unwrap_logits(out: Any) -> Any:
@@ -143,33 +177,11 @@ def _is_trusted(net: nn.Module, x: Tensor) -> bool:
     return is_known(net) and _first_precision(net) in (None, x.dtype)
 
 
-def _check_tensor(out: Any) -> Tensor:
-    if not isinstance(out, Tensor):
-        raise ModelError(
-            f"The classifier returns {_describe(out)}; expected one tensor of logits. Wrap it in a module that returns "
-            "the logits alone."
-        )
-    return out
-
-
-def _as_logits(out: Any, x: Tensor, *, sampled: bool) -> Tensor:
-    """One row of logits per input, or one per input and sample, as an ordinary dense tensor."""
-    logits = _check_tensor(out)
-    if not logits.is_floating_point():
-        raise ModelError(f"The classifier returns {logits.dtype}; expected logits as floats, before any argmax.")
-    if logits.ndim != (3 if sampled else 2) or logits.shape[-2] != len(x):
-        raise ModelError(
-            f"The model's logits have shape {tuple(logits.shape)} for {len(x)} images; expected (batch, classes)."
-        )
-    if logits.shape[-1] < 2:
-        raise ModelError(
-            f"The model returns {logits.shape[-1]} number per image; expected a logit for each of at least 2 classes. "
-            "If it is one logit z of a binary classifier, return torch.cat([torch.zeros_like(z), z], 1)."
-        )
+def _as_ordinary(logits: Tensor, device: torch.device, precision: torch.dtype) -> Tensor:
+    """A dense tensor without a subclass, and a copy: the model may return the same memory again at its next call."""
     if logits.layout != torch.strided:
         logits = logits.to_dense()
-    # A copy: the model may return the same memory again at its next call.
-    logits = logits.to(x.device, torch.promote_types(x.dtype, torch.float32)).clone()
+    logits = logits.to(device, precision).clone()
     return logits.contiguous() if type(logits) is Tensor else logits.as_subclass(Tensor).contiguous()
 
 
@@ -180,20 +192,25 @@ def _cure(error: BaseException) -> str:
         "cannot give the gradient of the input.",
         "Can't call numpy() on Tensor that requires grad": " Compute with torch in the forward pass, or use a "
         "gradient-free attack: square or random_search.",
+        "working C++ compiler": " torch.compile needs a C++ compiler. Install one (g++), or pass the module that was "
+        "compiled, `model._orig_mod`.",
     }
     return next((cure for sign, cure in cures.items() if sign in text), "")
 
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Run a stranger's code: what it prints goes to standard error; default dtype and gradient mode are restored."""
-    dtype = torch.get_default_dtype()
+    """Run a stranger's code: what it prints goes to standard error; global settings of torch are restored."""
+    dtype, autocast = torch.get_default_dtype(), {kind: torch.is_autocast_enabled(kind) for kind in AUTOCAST_DEVICES}
     try:
         with redirect_stdout(sys.stderr), torch.set_grad_enabled(torch.is_grad_enabled()):
             yield
     finally:
         if torch.get_default_dtype() != dtype:
             torch.set_default_dtype(dtype)
+        for kind, enabled in autocast.items():
+            if torch.is_autocast_enabled(kind) != enabled:
+                torch.set_autocast_enabled(kind, enabled)
 
 
 def _call_in_precision(net: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> Any:

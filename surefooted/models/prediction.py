@@ -8,11 +8,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from surefooted.core.arrays import as_tensor
 from surefooted.core.predictions import Predictions, predictions
-from surefooted.core.types import Points, check_points, log_mean_softmax
+from surefooted.core.types import Points, check_points, predictive_log_p
 from surefooted.data.arrays import as_images
 from surefooted.data.images import Images
 from surefooted.models.victims import (
+    BATCH,
+    TRIED_IMAGES,
     Victim,
     as_victim,
     channels_last,
@@ -21,6 +24,7 @@ from surefooted.models.victims import (
     device_of,
     infer_num_classes,
     to_device_of,
+    try_model,
     untouched,
 )
 
@@ -28,7 +32,7 @@ BatchResult = TypeVar("BatchResult")
 
 
 def predict(
-    model: nn.Module | Victim, images: Any, *, batch: int = 512, seed: int = 0, boxed: bool = True
+    model: nn.Module | Victim, images: Any, *, batch: int = BATCH, seed: int = 0, boxed: bool = True
 ) -> Predictions:
     """Predict class probabilities for every image, in evaluation mode and on the model's device.
 
@@ -40,7 +44,8 @@ def predict(
             other data in memory as ``sf.arrays`` takes them.
         batch: number of images per forward pass.
         seed: of the random numbers that the model draws, such as dropout masks.
-        boxed: refuse pixels outside [0, 1]. Pass False for the result of an attack that does not clip.
+        boxed: refuse pixels outside [0, 1]. Pass False for the result of an attack that does not clip; a pair
+            ``(x, y)`` is then taken as it is, images (N, C, H, W) and class indices.
 
     Returns:
         Log-probabilities (N, K), labels (N,) and rows (N,).
@@ -58,11 +63,20 @@ def predict(
         >>> p.log_p.exp().sum(1).allclose(torch.ones(len(images)))
         True
     """
-    images = as_images(images)
+    images, victim = _as_given(images) if not boxed else as_images(images), as_victim(model)
     if not isinstance(images, Images):
         check_points(images)
-    log_p = torch.cat(map_logits(model, images, log_mean_softmax, batch=batch, seed=seed, boxed=boxed))
+    try_model(victim, next(in_batches(victim, images, min(batch, TRIED_IMAGES), boxed=boxed)).x)
+    log_p = torch.cat(map_logits(victim, images, predictive_log_p, batch=batch, seed=seed, boxed=boxed))
     return predictions(log_p, images.y.to(log_p.device), images.rows.to(log_p.device))
+
+
+def _as_given(images: Any) -> Any:
+    """Images and labels as points, without the checks of a data set; anything else as ``as_images`` reads it."""
+    if isinstance(images, Points) or not (isinstance(images, tuple) and len(images) == 2):
+        return as_images(images)
+    x, y = (as_tensor(part, name) for part, name in zip(images, ("x", "y")))
+    return Points(x, y, torch.arange(len(x), device=x.device))
 
 
 def map_logits(
@@ -70,7 +84,7 @@ def map_logits(
     images: Images | Points,
     function: Callable[[Tensor], BatchResult],
     *,
-    batch: int = 512,
+    batch: int = BATCH,
     seed: int = 0,
     boxed: bool = True,
 ) -> list[BatchResult]:
@@ -114,7 +128,7 @@ def in_batches(victim: Victim, images: Images | Points, batch: int, *, boxed: bo
     if isinstance(images, Images):
         check_not_empty(len(images), batch)
     else:
-        check_input(victim, images, batch, boxed=boxed)
+        images = check_input(victim, images, batch, boxed=boxed)
     device = device_of(victim)
     for first in range(0, len(images.y), batch):
         part = slice(first, first + batch)

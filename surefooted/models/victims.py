@@ -8,6 +8,7 @@ attacked in its features (``models.latent``). The functions below check what a v
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,14 +18,22 @@ import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 
+from surefooted.core.predictions import look_like_probabilities
 from surefooted.core.rng import torch_seed
 from surefooted.core.types import Points, check_pixels, check_points
-from surefooted.errors import ArgumentError, DataError, ModelError
-from surefooted.models.guard import is_known, model_errors, network_logits
+from surefooted.errors import ArgumentError, DataError, ModelError, ModelNotice
+from surefooted.models.guard import AUTOCAST_DEVICES, is_known, model_errors, network_logits
 
 Mode = Literal["eval", "train"]
+# Images per forward pass by default, of predictions and of attacks alike: both ask in the same batches.
+BATCH = 512
+# Images on which a model is tried before it is used.
+TRIED_IMAGES = 8
+# Relative difference of the logits of an image in two batches that rounding cannot explain, in any precision.
+_BATCH_TOLERANCE = 0.01
 
 
 @runtime_checkable
@@ -116,7 +125,7 @@ def device_of(victim: Victim) -> torch.device | None:
     return next((t.device for t in tensors), None)
 
 
-def check_input(victim: Victim, points: Points, batch: int, *, boxed: bool = True) -> None:
+def check_input(victim: Victim, points: Points, batch: int, *, boxed: bool = True) -> Points:
     """Refuse points that the victim cannot read.
 
     Args:
@@ -124,6 +133,9 @@ def check_input(victim: Victim, points: Points, batch: int, *, boxed: bool = Tru
         points: images, labels and rows.
         batch: number of images per forward pass.
         boxed: also refuse pixels outside [0, 1].
+
+    Returns:
+        The points; pixels that rounding has put outside [0, 1] are clamped, unless ``boxed`` is False.
 
     Raises:
         InputError: if the points are malformed, empty, of the wrong precision or outside [0, 1].
@@ -133,8 +145,7 @@ def check_input(victim: Victim, points: Points, batch: int, *, boxed: bool = Tru
     precision = {w.dtype for net in victim.nets for w in net.parameters()}
     if points.x.dtype == torch.float64 and precision and torch.float64 not in precision:
         raise DataError("The images are float64, but the model is not. Pass Points(x.float(), y, rows).")
-    if boxed:
-        check_pixels(points.x)
+    return points._replace(x=check_pixels(points.x)) if boxed else points
 
 
 def check_not_empty(count: int, batch: int) -> None:
@@ -168,23 +179,17 @@ def infer_num_classes(
         gradient: also try a backward pass.
 
     Raises:
-        ModelError: if the model fails, or the logits have the wrong shape.
+        ModelError: if the model fails, the logits have the wrong shape, or its weights change with every answer.
         DataError: if a label is not among the classes.
 
     Example:
         >>> infer_num_classes(as_victim(nn.Flatten()), torch.rand(1, 1, 1, 3), torch.tensor([0, 2]))
         3
     """
-    with untouched(victim, mode):
-        with torch.no_grad():
-            x = _ordinary(x)
-            logits = victim(victim.lift(x))
-            if len(x) > 1 and mode == "eval" and not all(is_known(net) for net in victim.nets):
-                victim(victim.lift(x[:1]))  # attacks drop images: a batch may be of any size
-        if gradient:
-            check_gradient(victim, x, mode)
-    if logits.ndim != 3 or logits.shape[1] != len(x):
-        raise ModelError(f"The model's logits have shape {tuple(logits.shape[1:])}; expected (batch, classes).")
+    x = _ordinary(x)
+    logits = try_model(victim, x, mode)
+    if gradient:
+        check_gradient(victim, x, mode)
     classes, lowest, highest = logits.shape[-1], int(y.min()), int(y.max())
     if lowest < 0 or highest >= classes:
         raise DataError(
@@ -192,6 +197,52 @@ def infer_num_classes(
             f"{classes - 1}."
         )
     return classes
+
+
+def try_model(victim: Victim, x: Float[Tensor, "b *d"], mode: Mode = "eval") -> Float[Tensor, "s b k"]:
+    """The logits of a few images. A ``ModelNotice`` says what makes the answers of this victim doubtful.
+
+    Args:
+        victim: the classifier.
+        x: a few images, such as the first ``TRIED_IMAGES``.
+        mode: of the victim's networks.
+
+    Raises:
+        ModelError: if the model fails, the logits have the wrong shape, or its weights change with every answer.
+
+    Example:
+        >>> try_model(as_victim(nn.Flatten()), torch.rand(2, 1, 1, 3)).shape
+        torch.Size([1, 2, 3])
+    """
+    unknown = [net for net in victim.nets if not is_known(net)]
+    with untouched(victim, mode), torch.no_grad():
+        x, weights = _ordinary(x), [weight for net in unknown for weight in net.parameters() if _is_plain(weight)]
+        before = [weight.clone() for weight in weights]
+        logits = victim(victim.lift(x))
+        if logits.ndim != 3 or logits.shape[1] != len(x):
+            raise ModelError(f"The model's logits have shape {tuple(logits.shape[1:])}; expected (batch, classes).")
+        if _differ(weights, before):
+            _check_weights_settle(victim, x, weights)
+        depends_on_batch = any(map(_has_batch_statistics, victim.nets))
+        if unknown and mode == "eval" and len(x) > 1:
+            single = victim(victim.lift(x[:1]))  # attacks drop images: a batch may be of any size
+            if single.shape == logits[:, :1].shape and _is_far(single, logits[:, :1]):
+                depends_on_batch |= not _is_far(victim(victim.lift(x)), logits)  # else it is stochastic
+    if depends_on_batch and mode == "eval":
+        warnings.warn(
+            "The model's answer to an image depends on the other images of the batch, in evaluation mode: batch norm "
+            "without running statistics? Results will depend on `batch`. Give it running statistics.",
+            ModelNotice,
+            stacklevel=3,
+        )
+    if all(map(look_like_probabilities, logits)):
+        warnings.warn(
+            "The model's outputs look like probabilities: they are in [0, 1] and sum to 1. They are read as logits, so "
+            "softmax is applied twice. Return the logits, or the logarithm of the probabilities.",
+            ModelNotice,
+            stacklevel=3,
+        )
+    return logits
 
 
 def check_gradient(victim: Victim, x: Float[Tensor, "b *d"], mode: Mode = "eval") -> None:
@@ -226,15 +277,19 @@ def check_gradient(victim: Victim, x: Float[Tensor, "b *d"], mode: Mode = "eval"
 
 
 @contextmanager
-def untouched(victim: Victim, mode: Mode = "eval", seed: int | None = None) -> Iterator[None]:
-    """Freeze the weights and set the mode; on exit restore flags, modes, buffers and random state.
+def untouched(
+    victim: Victim, mode: Mode = "eval", seed: int | None = None, *, in_training: bool = False
+) -> Iterator[None]:
+    """Freeze the weights and set the mode; on exit restore flags, modes, weights, buffers and random state.
 
-    Frozen weights save the gradients that nobody reads (a tenth of a step on a ResNet-18).
+    Frozen weights save the gradients that nobody reads (a tenth of a step on a ResNet-18). Gradients are allowed and
+    autocast is off inside, whatever the caller's script has set, so that results do not depend on it.
 
     Args:
         victim: the classifier.
         mode: of its networks inside the context.
         seed: of torch's generators inside the context, for a victim that draws random numbers; None keeps their state.
+        in_training: this is part of a training step, in the precision of which it runs: autocast stays.
 
     Example:
         >>> net = nn.Linear(2, 2)
@@ -251,9 +306,14 @@ def untouched(victim: Victim, mode: Mode = "eval", seed: int | None = None) -> I
     trained = [weight for weight in weights if weight.requires_grad and not weight.is_inference()]
     unknown = [net for net in victim.nets if not is_known(net)]
     # In evaluation mode no buffer of a known network changes and no dropout draws, so there is nothing to save.
-    buffers = _save_buffers(victim.nets if mode == "train" else unknown)
+    buffers = _save_tensors(victim.nets if mode == "train" else unknown, weights=False)
+    own = [] if in_training else _save_tensors(unknown, weights=True)
     devices = {weight.device for net in victim.nets for weight in net.parameters() if weight.is_cuda}
-    with torch.random.fork_rng(devices=list(devices)), _other_generators(seed, unknown), _gradients():
+    with (
+        torch.random.fork_rng(devices=list(devices)),
+        _other_generators(seed, unknown),
+        _own_settings(autocast=in_training),
+    ):
         if seed is not None:
             torch.default_generator.manual_seed(torch_seed(seed))
             for device in devices:
@@ -270,7 +330,8 @@ def untouched(victim: Victim, mode: Mode = "eval", seed: int | None = None) -> I
             for module, training in zip(modules, modes):
                 if module.training != training:
                     module.training = training
-            _restore_buffers(buffers)
+            _restore_tensors(buffers)
+            _restore_tensors([entry for entry in own if _has_changed(entry)])
 
 
 def check_initialised(victim: Victim) -> None:
@@ -303,23 +364,71 @@ def _set_mode(net: nn.Module, training: bool) -> None:
             _set_mode(child, training)
 
 
-def _save_buffers(nets: Sequence[nn.Module]) -> list[tuple[nn.Module, str, Tensor, Tensor]]:
+def _has_batch_statistics(net: nn.Module) -> bool:
+    return any(isinstance(module, _BatchNorm) and module.running_mean is None for module in net.modules())
+
+
+def _is_far(a: Tensor, b: Tensor) -> bool:
+    """Whether logits differ by more than rounding in half precision."""
+    return bool((a - b).abs().nan_to_num(0.0).max() > _BATCH_TOLERANCE * b.nan_to_num(0.0, 0.0, 0.0).abs().max())
+
+
+def _is_plain(weight: Tensor) -> bool:
+    """Whether a weight is an ordinary tensor, not a subclass that stands for a compressed or distributed one."""
+    return type(weight.data) is Tensor and weight.layout == torch.strided and not is_lazy(weight)
+
+
+def _differ(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
+    return not all(
+        torch.equal(one, other) or torch.equal(one.nan_to_num(), other.nan_to_num())
+        for one, other in zip(a, b, strict=True)
+    )
+
+
+def _check_weights_settle(victim: Victim, x: Tensor, weights: Sequence[Tensor]) -> None:
+    """Say that a forward pass sets weights, as that of a binary network does; refuse one that moves them each time."""
+    settled = [weight.clone() for weight in weights]
+    victim(victim.lift(x))
+    if _differ(weights, settled):
+        raise ModelError(
+            "The model changes its weights in every forward pass, so its answers depend on how often it was asked. "
+            "Move the update out of forward, into the training loop."
+        )
+    warnings.warn(
+        "The model sets its own weights in its forward pass. They are restored after each use.",
+        ModelNotice,
+        stacklevel=4,
+    )
+
+
+_Saved = tuple[nn.Module, str, Tensor, Tensor]
+
+
+def _save_tensors(nets: Sequence[nn.Module], *, weights: bool) -> list[_Saved]:
+    """The buffers of networks, or their weights."""
     modules = (module for net in nets for module in net.modules())
     return [
-        (module, name, buffer, buffer.clone())
+        (module, name, tensor, tensor.detach().clone())
         for module in modules
-        for name, buffer in module.named_buffers(recurse=False)
+        for name, tensor in (module.named_parameters if weights else module.named_buffers)(recurse=False)
+        if not weights or _is_plain(tensor)
     ]
 
 
-def _restore_buffers(buffers: Sequence[tuple[nn.Module, str, Tensor, Tensor]]) -> None:
+def _has_changed(entry: _Saved) -> bool:
+    module, name, tensor, saved = entry
+    replaced = getattr(module, name) is not tensor and not isinstance(module, torch.jit.ScriptModule)
+    return replaced or _differ([tensor], [saved])
+
+
+def _restore_tensors(tensors: Sequence[_Saved]) -> None:
     """Restore the values, and the tensors themselves where a forward pass has put others in their place."""
     with torch.no_grad():
-        for module, name, buffer, saved in buffers:
-            with torch.inference_mode(buffer.is_inference()):  # such a tensor can be written there only
-                buffer.copy_(saved)
-            if getattr(module, name) is not buffer and not isinstance(module, torch.jit.ScriptModule):
-                setattr(module, name, buffer)
+        for module, name, tensor, saved in tensors:
+            with torch.inference_mode(tensor.is_inference()):  # such a tensor can be written there only
+                tensor.detach().copy_(saved)
+            if getattr(module, name) is not tensor and not isinstance(module, torch.jit.ScriptModule):
+                setattr(module, name, tensor)
 
 
 @contextmanager
@@ -340,12 +449,15 @@ def _other_generators(seed: int | None, unknown: Sequence[nn.Module]) -> Iterato
 
 
 @contextmanager
-def _gradients() -> Iterator[None]:
-    """Allow gradients, also in a script that has switched them off or runs in inference mode."""
+def _own_settings(*, autocast: bool) -> Iterator[None]:
+    """Allow gradients, also in a script that has switched them off, and switch its autocast off unless it may stay."""
     with ExitStack() as stack:
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
+        for device in AUTOCAST_DEVICES:
+            if not autocast and torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
         yield
 
 

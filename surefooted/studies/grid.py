@@ -17,7 +17,7 @@ from surefooted.attacks.transfer import as_transfer_attack
 from surefooted.components.spec import base_name, build
 from surefooted.evaluation.metrics import accuracy
 from surefooted.evaluation.metrics.intervals import Interval, mean_interval, seed_interval
-from surefooted.evaluation.metrics.robustness import robust_accuracy
+from surefooted.evaluation.metrics.robustness import misclassified_under_attack, robust_accuracy
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import (
     AttackTask,
@@ -127,7 +127,8 @@ class Grid:
         """Accuracy of each network, clean or under an attack."""
         if not attack:
             return [accuracy(task.result(store)) for task in self.clean[name]]
-        return [robust_accuracy(attack_success(tasks, store)).value for tasks in self.attacked[name, attack]]
+        pairs = zip(self.attacked[name, attack], self.clean[name])
+        return [robust_accuracy(attack_errors(tasks, clean, store)).value for tasks, clean in pairs]
 
     def accuracy_interval(self, store: Store, name: str, attack: str = "") -> Interval:
         """Accuracy with a 95 % interval: Student's t over seeds, or Wilson's over images if there is one seed."""
@@ -187,7 +188,7 @@ class Grid:
     def misclassified(self, store: Store, name: str, attack: str = "") -> Bool[Tensor, " n"]:
         """Images that the first network misclassifies, clean or under an attack."""
         if attack:
-            return attack_success(self.attacked[name, attack][0], store)
+            return attack_errors(self.attacked[name, attack][0], self.clean[name][0], store)
         return clean_errors(self.clean[name][0], store)
 
     def _network_scores(self, store: Store, name: str, attack: str) -> list[float]:
@@ -303,6 +304,7 @@ def clean_errors(task: PredictTask, store: Store) -> Bool[Tensor, " n"]:
     return p.top()[1] == 0
 
 
-def attack_success(tasks: Sequence[AttackTask | TransferTask], store: Store) -> Bool[Tensor, " n"]:
-    """Images that at least one of several attacks breaks."""
-    return torch.stack([task.result(store)["found"] for task in tasks]).any(0)
+def attack_errors(tasks: Sequence[AttackTask | TransferTask], clean: PredictTask, store: Store) -> Bool[Tensor, " n"]:
+    """Images that at least one of several attacks breaks, or for which the network has no answer."""
+    found = torch.stack([task.result(store)["found"] for task in tasks]).any(0)
+    return misclassified_under_attack(found, clean.result(store))

@@ -102,7 +102,7 @@ class Corruption(Component):
             ArgumentError: ``x`` does not hold images in [0, 1] that this type is defined on, or ``rows`` does not hold
                 one row per image.
         """
-        self._check(x, rows)
+        x = self._check(x, rows)
         if len(x) == 0:
             return x.clone()
         constant = self._constant(max(x.shape[2:]))
@@ -126,7 +126,7 @@ class Corruption(Component):
         changed = self.change(levels, noise, constant).clamp(0, 255)
         return (changed.floor() if self.options.quantise else changed) / 255
 
-    def _check(self, x: Tensor, rows: Tensor) -> None:
+    def _check(self, x: Tensor, rows: Tensor) -> Tensor:
         name = self.spec.name if self.spec else "corruption"
         if x.ndim != 4 or not x.is_floating_point():
             raise ArgumentError(
@@ -149,5 +149,4 @@ class Corruption(Component):
                 f"{name}: `rows` is {rows.dtype} of shape {tuple(rows.shape)} for {len(x)} images; expected one whole "
                 "number per image, its row in the data set, such as torch.arange(len(x))."
             )
-        if len(x):
-            check_pixels(x)
+        return check_pixels(x) if len(x) else x

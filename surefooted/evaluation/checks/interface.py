@@ -11,7 +11,7 @@ from surefooted.core.types import Points, check_pixels
 from surefooted.errors import InputError, ModelError
 from surefooted.evaluation.checks.sanity import SANITY_CHECK_IMAGES
 from surefooted.models.guard import call_network
-from surefooted.models.victims import Victim, as_victim, check_gradient, untouched
+from surefooted.models.victims import TRIED_IMAGES, Victim, as_victim, check_gradient, try_model, untouched
 
 # A softmax in half precision sums to 1 within this; logits and sigmoids differ by more.
 _SUM_TOLERANCE = 1e-2
@@ -20,6 +20,8 @@ _FACTORY = "a factory of your own (`model=MODULE:FUNCTION`)"
 
 def check_classifier(model: nn.Module, points: Points, classes: int) -> None:
     """Refuse a classifier that cannot be evaluated; the error states the cause and how to fix it.
+
+    What makes its answers doubtful is said by a ``ModelNotice``; see ``models.victims.try_model``.
 
     Args:
         model: maps images (B, ...) in [0, 1] to logits (B, classes).
@@ -37,8 +39,7 @@ def check_classifier(model: nn.Module, points: Points, classes: int) -> None:
         >>> net = sf.nets.mlp((1, 8, 8), 10)
         >>> check_classifier(net, points, classes=10)
     """
-    x = points.x[:SANITY_CHECK_IMAGES]
-    check_pixels(points.x)
+    x = check_pixels(points.x)[:SANITY_CHECK_IMAGES]
     with untouched(as_victim(model)), torch.no_grad():
         out, fault = _call(model, x)
         single, fault_single = _call(model, x[:1])
@@ -62,6 +63,7 @@ def check_classifier(model: nn.Module, points: Points, classes: int) -> None:
     for outputs, n in ((out, len(x)), (single, 1)):
         for output in outputs if sampled else (outputs,):
             _check_output(output, n, classes)
+    try_model(as_victim(model), x[:TRIED_IMAGES])
     check_gradient(as_victim(model), x[:2])
 
 

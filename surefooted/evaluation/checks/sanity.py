@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from surefooted.core.predictions import look_like_probabilities
 from surefooted.core.scores import cross_entropy, cw_margin
 from surefooted.core.types import Forward, Points, Score, log_mean_softmax
 from surefooted.evaluation.checks.flags import TOLERATED_SHARE, Flag, format_percent
@@ -104,7 +105,7 @@ def sanity_check(model: nn.Module | Victim, points: Points, *, seed: int = 0) ->
         alone=0.0 if redraw > _LOGIT_TOLERANCE else _relative_difference(single, first[:, : single.shape[1]]),
         training=training,
         mode=mode,
-        probabilities=bool((first >= 0).all() and ((first.double().sum(-1) - 1).abs() < 1e-3).all()),
+        probabilities=all(map(look_like_probabilities, first)),
     )
 
 

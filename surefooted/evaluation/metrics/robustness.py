@@ -14,8 +14,30 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from surefooted.core.arrays import ArrayLike, as_tensor
+from surefooted.core.predictions import Predictions
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.metrics.intervals import ConfidenceLevel, Interval, binomial_interval
+
+
+def misclassified_under_attack(found: ArrayLike, clean: Predictions) -> Bool[Tensor, " n"]:
+    """Images that count against the robust accuracy: those that an attack broke, and those without an answer.
+
+    A model that returns NaN for an image gives an attack nothing to break, but does not classify the image correctly.
+
+    Args:
+        found: (N,) booleans, whether the attack succeeded, as in ``AttackResult.found``.
+        clean: predictions on the images before the attack; its first N rows are those that were attacked.
+
+    Raises:
+        ArgumentError: if `found` is not a vector of booleans, or is empty.
+
+    Example:
+        >>> clean = Predictions(torch.tensor([[0.0, -9.0], [torch.nan] * 2]), torch.tensor([0, 1]), torch.arange(2))
+        >>> misclassified_under_attack([False, False], clean).tolist()
+        [False, True]
+    """
+    success = _check_success(found, "misclassified_under_attack")
+    return success | ~clean.answered[: len(success)].to(success.device)
 
 
 def robust_accuracy(found: ArrayLike, *, level: ConfidenceLevel = 0.95) -> Interval:

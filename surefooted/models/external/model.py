@@ -24,7 +24,7 @@ from surefooted.models.external.onnx import read_onnx
 from surefooted.models.external.program import read_program
 from surefooted.models.external.weights import load_external_weights
 from surefooted.models.guard import call_network
-from surefooted.models.victims import NetworkVictim, device_of, untouched
+from surefooted.models.victims import NetworkVictim, check_initialised, device_of, untouched
 
 _FILE_SUFFIXES = (".pt2", ".onnx")
 
@@ -66,6 +66,7 @@ class InMemoryModel:
 
         Code and weights do not determine everything that a module may depend on; the outputs cover the rest.
         """
+        check_initialised(NetworkVictim(self.net))
         sha = hashlib.sha256(repr((self.mean, self.std, self.outputs, self.net)).encode())
         for part in _source_code(self.net):
             sha.update(part.encode())

@@ -20,6 +20,7 @@ from surefooted.data.images import Images
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.checks import SANITY_CHECK_IMAGES, Flag, SanityCheck, sanity_check, sanity_flags
 from surefooted.models.external import ExternalModel, InMemoryModel
+from surefooted.models.victims import BATCH
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.base import (
@@ -38,6 +39,8 @@ from surefooted.pipeline.workers import OnProgress
 COUNTERS = ("non_finite_answers", "non_finite_gradients")
 # Forward passes × images between two chunks, and the fewest images that keep a device busy.
 CHUNK_PASSES, SMALLEST_CHUNK = 2**18, {"cpu": 256, "cuda": 2048}
+# Chunks consist of whole batches, so that the verdict is given in the same batches as predictions on the result.
+CHUNK_BATCH = BATCH
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,4 +232,5 @@ class SanityCheckTask(Task):
 def _chunk_size(attack: Attack, device: torch.device) -> int:
     """Images that are attacked between two writings."""
     smallest = SMALLEST_CHUNK.get(device.type, SMALLEST_CHUNK["cuda"])
-    return max(smallest, CHUNK_PASSES // (attack.passes * attack.restarts))
+    images = max(smallest, CHUNK_PASSES // (attack.passes * attack.restarts))
+    return -(-images // CHUNK_BATCH) * CHUNK_BATCH

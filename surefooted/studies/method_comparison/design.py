@@ -15,7 +15,7 @@ from surefooted.components.spec import base_name
 from surefooted.core.predictions import Predictions
 from surefooted.evaluation.metrics.functional import Metric
 from surefooted.evaluation.metrics.levels import by_level, levels_of
-from surefooted.evaluation.metrics.robustness import robust_accuracy
+from surefooted.evaluation.metrics.robustness import misclassified_under_attack, robust_accuracy
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import AttackTask, PredictTask, Task, TrainTask, attack_task, load_splits, train_task
 
@@ -135,7 +135,8 @@ class ComparisonResults:
     def robust_accuracies(self, name: str, eps: float) -> list[float]:
         """Robust accuracy of each seed's network."""
         return [
-            robust_accuracy(run.attacks[eps][0].result(self.store)["found"]).value for run in self.comparison.runs[name]
+            robust_accuracy(misclassified_under_attack(run.attacks[eps][0].result(self.store)["found"], clean)).value
+            for run, clean in zip(self.comparison.runs[name], self.clean_predictions(name))
         ]
 
     def boundary_distances(self, name: str) -> list[Float[Tensor, " n"]]:

@@ -23,7 +23,7 @@ from surefooted.pipeline.tasks import (
     load_splits,
     train_task,
 )
-from surefooted.studies.grid import Grid, attack_success, clean_errors, recipe_epochs
+from surefooted.studies.grid import Grid, attack_errors, clean_errors, recipe_epochs
 from surefooted.studies.uta import grids
 
 FGSM_AT, UTA_ONE_STEP = "FGSM-AT", "UTA-AT, 1 step"
@@ -74,7 +74,7 @@ class SingleMember:
 
     def _wrong(self, store: Store, name: str, attack: str) -> Tensor:
         if attack:
-            return attack_success((self.attacked[name, attack],), store)
+            return attack_errors((self.attacked[name, attack],), self.clean[name], store)
         return clean_errors(self.clean[name], store)
 
 

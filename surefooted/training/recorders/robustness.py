@@ -13,6 +13,8 @@ from surefooted.components.component import Count, Positive, component
 from surefooted.core.types import Points
 from surefooted.data.images import Images, Splits
 from surefooted.errors import DataError
+from surefooted.evaluation.metrics.robustness import misclassified_under_attack
+from surefooted.models.prediction import predict
 from surefooted.training.recorders.base import Recorder, RecorderState
 
 VERSION = 2  # 2: ``fgsm`` is the accuracy at FGSM's points, no matter how the clean images are classified.
@@ -32,8 +34,8 @@ def robustness(
 
     It records ``step``, ``clean``, ``fgsm`` and ``pgd``; the accuracies are shares in [0, 1]. ``fgsm`` is the accuracy
     at FGSM's points, which can be above the clean accuracy of a network that overfits to them. ``pgd`` counts an image
-    if no iterate is misclassified, including the clean point. PGD drops an image once it succeeds, so a network that
-    PGD breaks costs little to record.
+    if no iterate is misclassified, including the clean point. An image without a finite answer counts in none of them.
+    PGD drops an image once it succeeds, so a network that PGD breaks costs little to record.
 
     Args:
         eps: L∞ radius of both attacks, for pixels in [0, 1].
@@ -67,9 +69,10 @@ def robustness(
         return split.points(slice(0, images)), {"step": torch.zeros(0, dtype=torch.int64), **empty}
 
     def record(state: RecorderState, net: nn.Module, points: Points, step: int) -> RecorderState:
-        results = {name: attack(net, points) for name, attack in attacks.items()}
-        new = {name: 1 - result.found.double().mean() for name, result in results.items()}
-        new["clean"] = 1 - (results["pgd"].found & (results["pgd"].size == 0)).double().mean()
+        p = predict(net, points)
+        found = {name: attack(net, points).found for name, attack in attacks.items()}
+        new = {name: 1 - misclassified_under_attack(each, p).double().mean() for name, each in found.items()}
+        new["clean"] = 1 - (p.top()[1] == 0).double().mean()
         new["step"] = torch.tensor(step)
         return {name: torch.cat((values, new[name][None].to(values))) for name, values in state.items()}
 
