@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from surefooted.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from surefooted.evaluation.calibration_report import CalibrationReport
     from surefooted.evaluation.saved_predictions import SavedPredictions
 
 
@@ -42,7 +41,8 @@ def measure_files(
         The JSON document, and lines for the terminal.
     """
     from surefooted.core.files import as_input_error
-    from surefooted.evaluation.calibration_report import report_calibration
+    from surefooted.evaluation.calibration_measures import measure_calibration
+    from surefooted.evaluation.calibration_report import CalibrationReport
     from surefooted.evaluation.prediction_files import read_predictions
     from surefooted.report.terminal import check_writable, escape
 
@@ -56,7 +56,7 @@ def measure_files(
         return _several_models(saved, metrics, explicit, resampling)
     if out:
         check_writable(out / "index.html")
-    report = report_calibration(saved[0], metrics, other, explicit=explicit, **resampling)
+    report = CalibrationReport(**vars(measure_calibration(saved[0], metrics, other, explicit=explicit, **resampling)))
     document, lines = report.document(), report.lines()
     if out:
         with as_input_error(out):
@@ -73,7 +73,8 @@ def _several_models(
     resampling: Mapping[str, Any],
 ) -> tuple[dict[str, Any], list[Any]]:
     """Metrics of every model, and σ² between them."""
-    from surefooted.evaluation.calibration_report import bounds_text, report_calibration
+    from surefooted.evaluation.calibration_measures import measure_calibration
+    from surefooted.evaluation.calibration_report import bounds_text
     from surefooted.evaluation.metrics.intervals import mean_interval
     from surefooted.evaluation.metrics.stability import variance_of_each
     from surefooted.evaluation.saved_predictions import pair_rows
@@ -92,9 +93,7 @@ def _several_models(
     if not keep.any():
         raise ArgumentError("No row is an answer of every model (NaN or +inf among the outputs).")
     variance = mean_interval(variance_of_each([p.log_p[keep] for p in paired]), level=resampling["level"])
-    reports: list[CalibrationReport] = [
-        report_calibration(one, metrics, explicit=explicit, **resampling) for one in saved
-    ]
+    reports = [measure_calibration(one, metrics, explicit=explicit, **resampling) for one in saved]
     document = {"models": [report.document() for report in reports], "variance": variance._asdict()}
     table = make_table("metric", *(f"model {number}" for number in range(1, len(saved) + 1)))
     for name in reports[0].metrics:

@@ -9,7 +9,7 @@ import torch
 
 from surefooted.core.interval import Interval
 from surefooted.evaluation import metrics
-from surefooted.evaluation.calibration_report import CalibrationReport
+from surefooted.evaluation.calibration_measures import CalibrationMeasures
 from surefooted.evaluation.metrics.functional import MetricComponent
 from surefooted.evaluation.metrics.intervals import binomial_interval
 from surefooted.report import Column, Figure, Finding, Page, Panel, Section, Table
@@ -19,7 +19,7 @@ _MODEL = "the classifier"
 _CURVE_POINTS = 200
 
 
-def calibration_page(report: CalibrationReport) -> Page:
+def calibration_page(report: CalibrationMeasures) -> Page:
     """The page: findings, metrics, reliability, temperature, risk and coverage, and the comparison.
 
     Example:
@@ -46,7 +46,7 @@ def calibration_page(report: CalibrationReport) -> Page:
     )
 
 
-def _findings(report: CalibrationReport) -> tuple[Finding, ...]:
+def _findings(report: CalibrationMeasures) -> tuple[Finding, ...]:
     found = []
     gap = report.metrics.get("overconfidence")
     if gap and not isnan(gap.low):
@@ -89,7 +89,7 @@ def _points(one: Any) -> str:
     return f"{100 * one.value:+.2f} points [{100 * one.low:+.2f}, {100 * one.high:+.2f}]"
 
 
-def _metric_table(report: CalibrationReport, level: str) -> Table:
+def _metric_table(report: CalibrationMeasures, level: str) -> Table:
     columns = (Column("metric", "Metric"), Column("value", "Value", digits=4), Column("about", "Better"))
     rows = [{"metric": name, "value": one, "about": _better(name)} for name, one in report.metrics.items()]
     omitted = f" Not known from confidences: {', '.join(report.omitted)}." if report.omitted else ""
@@ -110,7 +110,7 @@ def _better(name: str) -> str:
     )
 
 
-def _reliability_figure(report: CalibrationReport, level: str) -> Figure:
+def _reliability_figure(report: CalibrationMeasures, level: str) -> Figure:
     rows = report.reliability
     curve = draw.ReliabilityBins(
         [row.confidence for row in rows],
@@ -130,7 +130,7 @@ def _reliability_figure(report: CalibrationReport, level: str) -> Figure:
     )
 
 
-def _reliability_table(report: CalibrationReport, level: str) -> Table:
+def _reliability_table(report: CalibrationMeasures, level: str) -> Table:
     columns = (
         Column("bin", "Confidence"),
         Column("count", "Examples"),
@@ -152,7 +152,7 @@ def _reliability_table(report: CalibrationReport, level: str) -> Table:
     return Table("reliability-bins", "Bins that are not empty", columns, tuple(rows), f"{level} Wilson's intervals.")
 
 
-def _temperature_section(report: CalibrationReport, level: str) -> Section:
+def _temperature_section(report: CalibrationMeasures, level: str) -> Section:
     t = report.temperature
     if not (t.before and t.after and t.change):
         return Section("Temperature scaling", t.note)
@@ -175,7 +175,7 @@ def _temperature_section(report: CalibrationReport, level: str) -> Section:
     return Section("Temperature scaling", "", (table,))
 
 
-def _risk_figure(report: CalibrationReport, level: str) -> Figure:
+def _risk_figure(report: CalibrationMeasures, level: str) -> Figure:
     curve, n = report.curve, len(report.saved.p.y)
     keep = torch.linspace(0, len(curve.coverage) - 1, min(_CURVE_POINTS, len(curve.coverage))).round().long().unique()
     coverage, risk = curve.coverage[keep].tolist(), curve.risk[keep].tolist()
@@ -199,7 +199,7 @@ def _risk_figure(report: CalibrationReport, level: str) -> Figure:
     )
 
 
-def _risk_table(report: CalibrationReport, level: str) -> Table:
+def _risk_table(report: CalibrationMeasures, level: str) -> Table:
     columns = (
         Column("coverage", "Coverage", "%", 0, scale=100),
         Column("risk", "Error rate", "%", 2, scale=100),
@@ -208,7 +208,7 @@ def _risk_table(report: CalibrationReport, level: str) -> Table:
     return Table("risk", "Error rate by coverage", columns, rows, f"{level} Wilson's intervals.")
 
 
-def _comparison_section(report: CalibrationReport, level: str) -> Section:
+def _comparison_section(report: CalibrationMeasures, level: str) -> Section:
     c = report.comparison
     assert c is not None
     columns = (
