@@ -107,7 +107,7 @@ def bounds_text(value: Interval | Difference, digits: int = 4) -> str:
 
     Example:
         >>> bounds_text(Interval(0.5, 0.25, 0.75), 2)
-        '\\\\[0.25, 0.75]'
+        '[0.25, 0.75]'
     """
     if value.low != value.low:
         return "–"

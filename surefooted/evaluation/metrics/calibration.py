@@ -168,7 +168,7 @@ def debiased_ece(
         >>> from surefooted.core.predictions import predictions
         >>> p = predictions(torch.tensor([[0.9, 0.1]]).log().repeat(100, 1), (torch.arange(100) < 12).long())
         >>> round(sf.metrics.ece(p), 3), round(sf.metrics.debiased_ece(p), 3)
-        (0.02, 0.008)
+        (0.02, 0.009)
     """
     confidence, correct = p.top()
     gap = confidence - correct

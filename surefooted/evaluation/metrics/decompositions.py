@@ -140,7 +140,7 @@ def decomposition_intervals(
         >>> from surefooted.core.predictions import predictions
         >>> p = predictions(torch.tensor([[0.9, 0.1]] * 20).log(), torch.tensor([0] * 15 + [1] * 5))
         >>> decomposition_intervals(p, draws=200)["reliability"]
-        0.045 [0.000, 0.081]
+        0.045 [0.000, 0.090]
     """
     check_answered(p, f"{score}_decomposition")
     make, result = {"brier": (_brier_terms, BrierDecomposition), "nll": (_nll_terms, NllDecomposition)}[score]
