@@ -210,11 +210,11 @@ def test_each_metric_gets_the_interval_that_suits_it():
         calibration_interval(metrics.nll, p)
 
 
-@pytest.mark.parametrize("metric", [metrics.ece, metrics.classwise_ece, metrics.smooth_ece, metrics.debiased_ece])
+@pytest.mark.parametrize("metric", [metrics.ece, metrics.classwise_ece])
 def test_intervals_of_calibration_errors_cover_at_perfect_calibration_and_exclude_zero_far_from_it(metric):
     """At the true error 0, a 90 % interval begins at 0 for about 95 % of samples: it has one tail. Seen: 93 to 97 %."""
-    begins = [calibration_interval(metric, calibrated(150, seed), draws=100, level=0.9).low for seed in range(60)]
-    assert sum(low == 0 for low in begins) / 60 >= 0.82  # 95 % minus 4.5 standard errors
+    begins = [calibration_interval(metric, calibrated(150, seed), draws=60, level=0.9).low for seed in range(40)]
+    assert sum(low == 0 for low in begins) / 40 >= 0.8  # 95 % minus 4.4 standard errors
     assert calibration_interval(metric, sample(800), draws=100).low > 0.2 * metric(sample(800))
 
 
