@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import nan
 from typing import Any, NamedTuple
 
+import torch
+
 from surefooted.core.interval import Interval
 from surefooted.core.predictions import Predictions
 from surefooted.errors import ArgumentError, DataError
@@ -173,7 +175,8 @@ def measure_calibration(
         explicit: whether the user asked for these metrics: those that cannot be computed are an error then.
         bins, draws, level, seed: as for ``calibration``.
     """
-    p, resampling = saved.p, {"draws": draws, "level": level, "seed": seed}
+    p = saved.p
+    resampling: dict[str, Any] = {"draws": draws, "level": level, "seed": seed}
     unknown = [name for name, metric in chosen.items() if saved.confidence_only and not _reads_confidence(metric)]
     if unknown and explicit:
         raise ArgumentError(
@@ -246,6 +249,6 @@ def _compare(
     if other.confidence_only:
         chosen = {name: metric for name, metric in chosen.items() if _reads_confidence(metric)}
     differences = {name: paired_bootstrap(metric, p, q, **resampling) for name, metric in chosen.items()}
-    once = len(p.rows.unique()) == len(p.rows)
+    once = len(torch.unique(p.rows)) == len(p.rows)
     values = {name: float(metric(q)) for name, metric in chosen.items()}
     return Comparison(other.name, values, differences, mcnemar(p, q) if once else None)

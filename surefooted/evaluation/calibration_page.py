@@ -14,6 +14,7 @@ from surefooted.evaluation.metrics.functional import MetricComponent
 from surefooted.evaluation.metrics.intervals import binomial_interval
 from surefooted.report import Column, Figure, Finding, Page, Panel, Section, Table
 from surefooted.report import figures as draw
+from surefooted.report.style import PALETTE
 
 _MODEL = "the classifier"
 _CURVE_POINTS = 200
@@ -27,7 +28,7 @@ def calibration_page(report: CalibrationMeasures) -> Page:
         >>> calibration_page(sf.calibration([[2.0, 0.0], [0.0, 1.0]] * 10, [0, 0] * 10, draws=50))
         Page('Calibration of predictions', 2 findings, 4 tables, 2 figures)
     """
-    level = f"{report.resampling['level']:.0%} intervals over examples; they do not cover training seeds."
+    level = f"{100 * report.resampling['level']:g} % intervals over examples; they do not cover training seeds."
     missing = "" if report.saved.p.answered.all() else f" {report.missing}"
     sections = [
         Section("Metrics", "", (_metric_table(report, level),)),
@@ -177,7 +178,7 @@ def _temperature_section(report: CalibrationMeasures, level: str) -> Section:
 
 def _risk_figure(report: CalibrationMeasures, level: str) -> Figure:
     curve, n = report.curve, len(report.saved.p.y)
-    keep = torch.linspace(0, len(curve.coverage) - 1, min(_CURVE_POINTS, len(curve.coverage))).round().long().unique()
+    keep = torch.linspace(0, len(curve.coverage) - 1, min(_CURVE_POINTS, len(curve.coverage))).round().long()
     coverage, risk = curve.coverage[keep].tolist(), curve.risk[keep].tolist()
     level_of = report.resampling["level"]
     answered = [round(share * n) for share in coverage]
@@ -185,7 +186,7 @@ def _risk_figure(report: CalibrationMeasures, level: str) -> Figure:
     line = draw.Line(coverage, risk, [one.low for one in intervals], [one.high for one in intervals])
 
     def plot(ax: Any) -> None:
-        draw.draw_line(ax, line, draw.colour_of(_MODEL, [_MODEL]), "")
+        draw.draw_line(ax, line, PALETTE[0], "")
         ax.set(xlabel="Coverage: share of examples answered", ylabel="Error rate among them", xlim=(0, 1.01))
         ax.set_ylim(0, max(1e-3, *(1.3 * r for r in risk[len(risk) // 4 :])))
         draw.format_as_percent(ax.xaxis, ax.yaxis)

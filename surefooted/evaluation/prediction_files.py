@@ -106,7 +106,7 @@ def _interpret(columns: Mapping[str, np.ndarray], file: Path, outputs: str) -> S
     y, ids, classes = named(_LABELS), named(_IDS), named(_CLASSES)
     found = {kind: one for kind in _ARRAYS if (one := _outputs_of_kind(columns, kind, name))}
     if outputs in found:
-        found = {outputs: found[outputs]}  # type: ignore[dict-item, index]
+        found = {outputs: found[outputs]}
     if y is None or not (found or outputs == "labels" or _has(columns, (*_PREDICTED, *_ANY_OUTPUTS))):
         missing = "labels" if y is None else "outputs"
         shown = ", ".join(map(repr, list(columns)[:12])) + (", ..." if len(columns) > 12 else "")

@@ -143,9 +143,10 @@ def decomposition_intervals(
         0.045 [0.000, 0.090]
     """
     check_answered(p, f"{score}_decomposition")
-    make, result = {"brier": (_brier_terms, BrierDecomposition), "nll": (_nll_terms, NllDecomposition)}[score]
+    make = {"brier": _brier_terms, "nll": _nll_terms}[score]
+    names = BrierDecomposition._fields if score == "brier" else NllDecomposition._fields
     terms = make(p, bins, "equal_width", "right")
-    values = dict(zip(result._fields, _at_equal_weights(terms, p)))
+    values = dict(zip(names, _at_equal_weights(terms, p)))
     examples, unit = torch.unique(p.rows, return_inverse=True)
     n = len(examples)
     if n == 1:

@@ -59,20 +59,23 @@ def smooth_ece(p: Predictions, /) -> Functional:
 def _spectrum(masses: Float[Tensor, "d nodes"]) -> Float[Tensor, "d nodes"]:
     """The Fourier coefficients of the masses with their mirror images at 0 and 1: a real and even sequence."""
     ends = torch.cat([2 * masses[:, :1], masses[:, 1:-1], 2 * masses[:, -1:], masses[:, 1:-1].flip(1)], 1)
-    return torch.fft.rfft(ends).real
+    spectrum: Tensor = torch.fft.rfft(ends)
+    return spectrum.real
 
 
 def _smooth(spectrum: Float[Tensor, "d nodes"], bandwidth: Float[Tensor, " _"]) -> Float[Tensor, "d nodes"]:
     """Convolution with a Gaussian; its transform is a Gaussian too."""
     frequency = torch.pi * torch.arange(spectrum.shape[1], dtype=spectrum.dtype, device=spectrum.device)
     decay = torch.exp(-(frequency * bandwidth[:, None]).square() / 2)
-    return torch.fft.irfft(spectrum * decay, n=2 * _CELLS)[:, : _CELLS + 1]
+    smoothed: Tensor = torch.fft.irfft(spectrum * decay, n=2 * _CELLS)
+    return smoothed[:, : _CELLS + 1]
 
 
 def _integral(smoothed: Float[Tensor, "d nodes"]) -> Float[Tensor, " d"]:
     """The integral of the absolute value, by the trapezoidal rule; a node holds the density times the cell."""
     size = smoothed.abs()
-    return size.sum(1) - (size[:, 0] + size[:, -1]) / 2
+    integral: Tensor = size.sum(1) - (size[:, 0] + size[:, -1]) / 2
+    return integral
 
 
 def _fixed_point(spectrum: Float[Tensor, "d nodes"]) -> Float[Tensor, " d"]:
