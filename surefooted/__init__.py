@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         metrics as metrics,
         recalibration as recalibration,
     )
+    from surefooted.evaluation.calibration_report import calibration as calibration
     from surefooted.evaluation.metrics.intervals import bootstrap as bootstrap
     from surefooted.evaluation.metrics.levels import by_level as by_level, levels_of as levels_of
     from surefooted.models import ensembles as ensembles, nets as nets, victims as victims
@@ -107,6 +108,7 @@ _NAMES = {
         *("SurefootedError", "InputError", "ArgumentError", "DataError", "ModelError", "StoreError"),
         *("DependencyError", "WorkerError"),
     ],
+    "surefooted.evaluation.calibration_report": ["calibration"],
     "surefooted.evaluation.metrics.intervals": ["bootstrap"],
     "surefooted.evaluation.metrics.levels": ["by_level", "levels_of"],
     "surefooted.pipeline.runtime": ["Runtime"],

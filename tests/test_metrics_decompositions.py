@@ -1,7 +1,7 @@
 """Decompositions add up exactly, and their terms are what a known world says; debiased errors average to the truth."""
 
 from functools import partial
-from math import inf, log
+from math import inf, isnan, log
 
 import numpy as np
 import pytest
@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from test_metrics import OPTIONS, of_probabilities, sample
 
 from surefooted.core.predictions import Predictions, predictions
+from surefooted.errors import InputError
 from surefooted.evaluation.metrics import brier, debiased_ece, ece, nll
-from surefooted.evaluation.metrics.decompositions import brier_decomposition, nll_decomposition
+from surefooted.evaluation.metrics.decompositions import brier_decomposition, decomposition_intervals, nll_decomposition
 from surefooted.evaluation.metrics.functional import as_functional
-from surefooted.evaluation.metrics.intervals import bootstrap, resamples
+from surefooted.evaluation.metrics.intervals import bootstrap, central_quantiles, resamples
 
 every_option = pytest.mark.parametrize("options", OPTIONS, ids=lambda o: f"{o['edges']}-{o['closed']}")
 
@@ -159,7 +160,7 @@ def test_debiasing_helps_where_it_is_claimed():
         for m in (ece, partial(debiased_ece, norm="l1"))
     )
     assert plain > 0.01 and abs(debiased) < 0.5 * plain
-    assert debiased_ece(world(200_000, 0, OVERCONFIDENT_ACCURACY), bins=10) == pytest.approx(
+    assert debiased_ece(world(200_000, 0, OVERCONFIDENT_ACCURACY), bins=10, norm="l2") == pytest.approx(
         float((CONFIDENCE - OVERCONFIDENT_ACCURACY).square().mean()) ** 0.5, abs=0.003
     )
 
@@ -188,6 +189,34 @@ def test_rows_of_one_example_are_no_new_evidence(edges):
         apart.append(debiased_ece(predictions(log_p, views.y), bins=10, norm="squared", edges=edges))
     assert abs(np.mean(four)) < 4 * np.std(four) / 80**0.5 + 5e-4 and np.mean(apart) > 0.004
     assert bootstrap(partial(debiased_ece, edges=edges), views, draws=20).n == 100
+
+
+def test_the_debiased_error_has_the_scale_of_the_plain_one():
+    """It is never larger, by default; the root mean square is never smaller, if there is no noise to take off."""
+    for n, right in ((60, CONFIDENCE), (400, OVERCONFIDENT_ACCURACY)):
+        p = world(n, 3, right)
+        assert debiased_ece(p) == debiased_ece(p, norm="l1") <= ece(p)
+    p = world(200_000, 0, OVERCONFIDENT_ACCURACY)
+    assert debiased_ece(p, norm="l2") > debiased_ece(p) == pytest.approx(ece(p), abs=1e-4)
+
+
+@pytest.mark.parametrize(("score", "decompose"), [("brier", brier_decomposition), ("nll", nll_decomposition)])
+def test_terms_of_decompositions_have_intervals(score, decompose):
+    p = sample(120)
+    found = decomposition_intervals(p, score, bins=8, draws=60)
+    assert {name: one.value for name, one in found.items()} == decompose(p, bins=8)._asdict()
+    assert all(one.low <= one.value <= one.high and one.n == 120 for one in found.values())
+    # The weighted form draws the rows that the plain function would get.
+    drawn = torch.cat(list(resamples(120, 60, 0, torch.device("cpu"))))
+    whole = [decompose(p.take(torch.arange(120).repeat_interleave(w.long())), bins=8)[0] for w in drawn]
+    low, high = central_quantiles(torch.tensor(whole, dtype=torch.float64), 0.95)
+    assert found[score].high == pytest.approx(2 * found[score].value - low, abs=1e-9)
+    assert found[score].low == pytest.approx(2 * found[score].value - high, abs=1e-9)
+    twice = p._replace(rows=p.rows // 2)
+    assert decomposition_intervals(twice, score, draws=5)[score].n == 60
+    assert all(isnan(one.low) for one in decomposition_intervals(p.take(slice(1)), score).values())
+    with pytest.raises(InputError, match="undefined if a row is no answer"):
+        decomposition_intervals(p._replace(log_p=p.log_p * torch.nan), score)
 
 
 def test_one_example_in_each_bin_says_nothing():

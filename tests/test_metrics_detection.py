@@ -151,6 +151,17 @@ def test_uncertainty_that_says_nothing_costs_the_error_rate_and_the_ideal_costs_
     assert excess_aurc(predictions(log_p, torch.ones(n).long())) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.parametrize("form", [list, np.array, partial(torch.tensor, dtype=torch.int32), torch.tensor])
+def test_whole_numbers_are_scores(form):
+    """Such as counts of disagreeing members."""
+    plain = detection(torch.tensor([0.0, 1.0, 3.0]), torch.tensor([1.0, 4.0]))
+    assert detection(form([0, 1, 3]), form([1, 4])) == plain
+    p = sample(40)
+    score = torch.arange(40)
+    assert error_detection(p, form(score.tolist())) == error_detection(p, score.double())
+    assert risk_coverage(p, form(score.tolist())).risk.equal(risk_coverage(p, score.double()).risk)
+
+
 def test_without_errors_there_is_nothing_to_detect():
     p = sample(40)
     right = p.top()[1].bool()

@@ -1,6 +1,7 @@
 """Robustness levels, variance over seeds, robust accuracy."""
 
-from math import inf, nan
+from functools import partial
+from math import inf, isnan, nan
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from surefooted.errors import InputError
 from surefooted.evaluation import metrics
 from surefooted.evaluation.metrics.intervals import binomial_interval
 from surefooted.evaluation.metrics.levels import by_level, levels_of
+from surefooted.evaluation.metrics.measuring import measure_by_level, metric_interval
 from surefooted.evaluation.metrics.robustness import accuracy_curve, robust_accuracy, size_quantiles
 from surefooted.evaluation.metrics.stability import variance, variance_by_level
 
@@ -41,6 +43,18 @@ def test_metric_by_level_is_the_metric_of_each_level():
     assert both.shape == (2, 4) and both[1].tolist() == want
     # Equally sized levels: the mean of a mean is the mean.
     assert float(both[0].mean()) == pytest.approx(metrics.accuracy(p))
+
+
+def test_each_level_has_the_intervals_of_its_examples():
+    p, level = sample(60), torch.arange(60) % 3 * 2  # levels 1 and 3 are empty
+    found = measure_by_level(p, level, ["accuracy", {"ece": {"bins": 5}}], draws=20)
+    assert list(found) == ["accuracy", "ece"] and len(found["ece"]) == 5
+    part = p.take(level == 2)
+    assert found["accuracy"][2] == metric_interval(metrics.accuracy, part)
+    assert found["ece"][2] == metric_interval(partial(metrics.ece, bins=5), part, draws=20)
+    assert isnan(found["ece"][1].value) and found["ece"][1].n == 0
+    with pytest.raises(InputError, match="measure_by_level needs one level per example"):
+        measure_by_level(p, level[:3])
 
 
 def test_level_without_examples_is_nan():

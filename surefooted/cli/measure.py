@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -24,6 +25,7 @@ from surefooted.cli.flags import (
     Split,
     StorePath,
 )
+from surefooted.cli.measure_files import measure_files, refuse_options
 from surefooted.cli.options import parse_components
 from surefooted.cli.session import Subset, choose_data, find_network, open_session, own_data
 from surefooted.components.component import CallError
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
     from surefooted.pipeline.tasks import AttackTask, ComponentSpec, PredictTask, Source, Task, UncertaintyTask
 
 Metrics = Mapping[str, Callable[..., float]]
-# Metrics per table by robustness level: a terminal of 80 columns shows four.
-COLUMNS = 4
+# Metrics per table by robustness level: a terminal of 80 columns shows two with their intervals.
+COLUMNS = 2
 
 
 @app.command(cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
@@ -54,8 +56,28 @@ def measure(
     ] = None,
     levels: Annotated[int, typer.Option(min=0, help="Also measure on this many robustness levels.")] = 0,
     against: Annotated[
-        str | None, typer.Option(help="Compare with this network (a key or a file), image by image.")
+        str | None,
+        typer.Option(
+            help="Compare with this network (a key or a file), image by image; with --predictions, with this file of "
+            "predictions, row by row."
+        ),
     ] = None,
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Measure saved predictions instead of a network: a file .npz, .csv, .tsv or .parquet with labels (y) "
+            "and logits, probabilities (probs, or columns p0, p1, ...), or pred and confidence. Repeat for several "
+            "models of one test set, to measure the variance between them too."
+        ),
+    ] = None,
+    outputs: Annotated[
+        str,
+        typer.Option(
+            help="What --predictions holds, if its names do not say: logits, probabilities, "
+            "log_probabilities or labels."
+        ),
+    ] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Directory for a report on --predictions.")] = None,
     ood: Annotated[
         str | None, typer.Option(help="Data set of out-of-distribution images for the uncertainty measures to detect.")
     ] = None,
@@ -71,21 +93,32 @@ def measure(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a trained network's predictions: accuracy, calibration, uncertainty, with 95 % intervals.
+    """Measure predictions, of a trained network or saved by any program, with 95 % intervals.
 
     Options of metrics, attack and data: --ece.bins 20 --ece.edges equal_mass --attack.eps 0.1 --ood.path DIR
     """
     from surefooted.components.spec import resolve
     from surefooted.evaluation import metrics
     from surefooted.pipeline.execute import execute
-    from surefooted.report.terminal import print_json
+    from surefooted.report.terminal import print_json, print_lines
 
-    session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
-    network = find_network(model, session.store, words or [])
-    other = find_network(against, session.store) if against else None
     chosen = metric or metrics.__all__
     for name in chosen:
         resolve("metric", name)
+    resampling = {"draws": draws, "seed": seed}
+    if predictions:
+        models = {"--model": model, "--data": data, "--attack": attack, "--levels": levels, "--ood": ood}
+        refuse_options(models | {"--limit": limit, "--decompose": decompose}, "--predictions is measured, no network")
+        given = parse_components(chosen, {}, words or [], config, defaults={name: name for name in chosen})
+        bound = {name: _bind(name, given[name]) for name in chosen}
+        document, lines = measure_files(
+            predictions, bound, against, outputs, out, explicit=bool(metric), resampling=resampling | {"level": 0.95}
+        )
+        return print_json(document) if as_json else print_lines(*lines)
+    refuse_options({"--outputs": outputs != "auto", "--out": out}, "it goes with --predictions")
+    session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
+    network = find_network(model, session.store, words or [])
+    other = find_network(against, session.store) if against else None
     given = parse_components(
         ("attack", "data", "ood", *chosen),
         {"attack": attack, "data": data, "ood": ood},
@@ -96,7 +129,7 @@ def measure(
     bound = {name: _bind(name, given[name]) for name in chosen}
     plan = _plan(network, given, Subset(split, limit, seed), levels=levels, other=other)
     execute(plan.tasks, session.store, runtime=session.runtime, quiet=quiet)
-    document = _document(plan, session.store, bound, decompose=decompose, resampling={"draws": draws, "seed": seed})
+    document = _document(plan, session.store, bound, decompose=decompose, resampling=resampling)
     for name, value in document["metrics"].items():
         value["options"] = given[name][name]
     if as_json:
@@ -196,10 +229,10 @@ def _document(
     plan: _Plan, store: Store, bound: Metrics, *, decompose: bool, resampling: Mapping[str, int]
 ) -> dict[str, Any]:
     """All that was measured, as plain data."""
-    from surefooted.evaluation.metrics.decompositions import brier_decomposition, nll_decomposition
+    from surefooted.evaluation.metrics.decompositions import decomposition_intervals
     from surefooted.evaluation.metrics.detection import detection
-    from surefooted.evaluation.metrics.levels import by_level, levels_of
-    from surefooted.evaluation.metrics.measuring import metric_interval
+    from surefooted.evaluation.metrics.levels import levels_of
+    from surefooted.evaluation.metrics.measuring import measure_by_level, metric_interval
 
     task = plan.predictions
     p = task.result(store)
@@ -207,15 +240,22 @@ def _document(
         "model": str(task.victim),
         "seed": task.seed,
         "n": len(p.y),
+        "no_answer": int((~p.answered).sum()),
         "split": task.split,
         "attack": task.source_attack and task.source_attack.attack,
     }
     document["metrics"] = {name: metric_interval(metric, p, **resampling)._asdict() for name, metric in bound.items()}
     if plan.ranking:
         level = levels_of(plan.ranking.distances(store), levels=plan.levels)
-        document["by_level"] = {name: by_level(metric, p, level).tolist() for name, metric in bound.items()}
-    if decompose:
-        document["decompositions"] = {"brier": brier_decomposition(p)._asdict(), "nll": nll_decomposition(p)._asdict()}
+        measured = measure_by_level(p, level, bound, **resampling)
+        document["by_level"] = {name: [one._asdict() for one in values] for name, values in measured.items()}
+    if decompose and p.answered.any():
+        answered = p.take(p.answered)  # what a row without an answer adds to a term is undefined
+        document["decompositions"] = {
+            score: {term: one._asdict() for term, one in terms.items()}
+            for score in ("brier", "nll")
+            for terms in [decomposition_intervals(answered, score, **resampling)]
+        }
     if plan.other:
         document["against"] = _compare(bound, p, plan.other.result(store), resampling)
     if plan.uncertainty:
@@ -241,13 +281,13 @@ def _print_document(document: Mapping[str, Any]) -> None:
         table.add_row(name, f"{value['value']:.4f}", _bounds(value))
     attack = f", under {format_value(document['attack'])}" if document["attack"] else ""
     heading = f"{document['model']}, {document['split']} split{attack}, n = {document['n']}, seed {document['seed']}"
-    print_lines(f"[bold]{escape(heading)}[/]", table)
+    print_lines(f"[bold]{escape(heading)}[/]", *_missing(document), table)
     if "by_level" in document:
         _print_levels(document["by_level"])
     for name, terms in document.get("decompositions", {}).items():
-        table = make_table(f"decomposition of {name}", "")
+        table = make_table(f"decomposition of {name}", "value", "95 % interval")
         for term, value in terms.items():
-            table.add_row(term.replace("_", " "), f"{value:+.4f}")
+            table.add_row(term.replace("_", " "), f"{value['value']:+.4f}", _bounds(value))
         print_lines(table)
     if "against" in document:
         _print_comparison(**document["against"])
@@ -255,7 +295,16 @@ def _print_document(document: Mapping[str, Any]) -> None:
         _print_detection(**document["ood"])
 
 
-def _print_levels(by_level: Mapping[str, Sequence[float]]) -> None:
+def _missing(document: Mapping[str, Any]) -> list[str]:
+    """A line on rows without an answer, if there are any."""
+    if not document["no_answer"]:
+        return []
+    share = f"{document['no_answer']:,} of {document['n']:,}"
+    left_out = " Decompositions leave them out." if "decompositions" in document else ""
+    return [f"[yellow]{share} rows have no finite answer; they count as wrong, with confidence 1.{left_out}[/]"]
+
+
+def _print_levels(by_level: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
     from surefooted.report.terminal import make_table, print_lines
 
     names = list(by_level)
@@ -265,7 +314,7 @@ def _print_levels(by_level: Mapping[str, Sequence[float]]) -> None:
         count = len(by_level[shown[0]])
         for k in range(count):
             end = {0: " (least)", count - 1: " (most)"}.get(k, "")
-            table.add_row(f"{k + 1}{end}", *(f"{by_level[name][k]:.3f}" for name in shown))
+            table.add_row(f"{k + 1}{end}", *(_cell(by_level[name][k]) for name in shown))
         print_lines(table)
 
 
@@ -295,7 +344,15 @@ def _print_detection(data: Any, measures: Mapping[str, Any]) -> None:
     print_lines(f"[bold]{heading}[/]", table)
 
 
+def _cell(value: Mapping[str, float]) -> str:
+    from surefooted.report.terminal import escape
+
+    return escape(f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]")
+
+
 def _bounds(value: Mapping[str, float]) -> str:
     from surefooted.report.terminal import escape
 
+    if value["low"] != value["low"]:  # undefined
+        return "–"
     return escape(f"[{value['low']:.4f}, {value['high']:.4f}]")

@@ -46,6 +46,7 @@ class ReliabilityBins(NamedTuple):
         confidence: mean confidence of each bin.
         accuracy: accuracy of each bin.
         n: number of examples of each bin; 0 if it is empty.
+        low, high: bounds of the interval of each accuracy; None for no intervals.
 
     Example:
         >>> ReliabilityBins([0.2, 0.9], [0.1, 0.8], [5, 15]).n
@@ -55,6 +56,8 @@ class ReliabilityBins(NamedTuple):
     confidence: ArrayLike
     accuracy: ArrayLike
     n: ArrayLike
+    low: ArrayLike | None = None
+    high: ArrayLike | None = None
 
 
 def reliability_diagram(ax: Axes, curves: Mapping[str, ReliabilityBins], *, names: Sequence[str] = ()) -> None:
@@ -76,10 +79,13 @@ def reliability_diagram(ax: Axes, curves: Mapping[str, ReliabilityBins], *, name
     counts = split_axes(ax, 0.22)
     ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     for name, curve in curves.items():
-        confidence, accuracy, n = (np.asarray(values, float) for values in curve)
+        confidence, accuracy, n = (np.asarray(values, float) for values in curve[:3])
         colour, full = colour_of(name, names), n > 0
         if len(curves) == 1:
             ax.vlines(confidence[full], accuracy[full], confidence[full], color=colour, alpha=0.45, linewidth=5)
+        if curve.low is not None and curve.high is not None:
+            low, high = (np.asarray(bound, float)[full] for bound in (curve.low, curve.high))
+            ax.vlines(confidence[full], low, high, color=colour, linewidth=1)
         ax.plot(confidence[full], accuracy[full], color=colour, marker=marker_of(name, names))
         counts.plot(confidence[full], n[full] / n.sum(), color=colour, drawstyle="steps-mid", linewidth=1.2)
         if len(curves) == 1:

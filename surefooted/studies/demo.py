@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -138,7 +139,7 @@ def _findings(r: ComparisonResults) -> list[Finding]:
 def _level_findings(r: ComparisonResults) -> list[Finding]:
     """AR-AdaLS's observation that images close to the decision boundary are badly calibrated and unstable."""
     # A binned error is biased upwards, more so where accuracy is low; the debiased one is not.
-    errors = r.metric_by_level("Vanilla", debiased_ece)
+    errors = r.metric_by_level("Vanilla", partial(debiased_ece, norm="l2"))
     networks = [p.log_p for p in r.clean_predictions("Vanilla")]
     level, half = r.levels[0], r.comparison.levels // 2
     compared = f"level 1 minus levels {half + 1}–{r.comparison.levels}"

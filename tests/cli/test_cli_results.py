@@ -39,7 +39,9 @@ def test_measuring_under_attack_and_by_level(document, own):
     assert said["metrics"]["nll"]["value"] == pytest.approx(nll(p)) and nll(p) > nll(sf.predict(net, images)) + 0.05
     sizes = sf.attack("nearest_boundary", net, images, away_from="prediction", seed=3).distance
     expected = by_level(nll, p, levels_of(sizes, levels=2)).tolist()
-    assert said["by_level"]["nll"] == pytest.approx(expected, abs=1e-5) and expected[0] > expected[1]
+    found = said["by_level"]["nll"]
+    assert [one["value"] for one in found] == pytest.approx(expected, abs=1e-5) and expected[0] > expected[1]
+    assert all(one["low"] <= one["value"] <= one["high"] and one["n"] == 20 for one in found) and said["no_answer"] == 0
 
 
 def test_an_attack_by_proxy_is_a_transfer_whose_points_are_handed_out(document, own, tmp_path):

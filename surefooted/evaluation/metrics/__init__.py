@@ -6,6 +6,7 @@ A new metric is a function with ``@metric`` in a file of this package, imported 
 from surefooted.evaluation.metrics.calibration import classwise_ece, debiased_ece, ece, max_calibration_error
 from surefooted.evaluation.metrics.pointwise import accuracy, brier, confidence, entropy, nll, overconfidence
 from surefooted.evaluation.metrics.selective import aurc, error_auroc, excess_aurc
+from surefooted.evaluation.metrics.smoothing import smooth_ece
 
 __all__ = [
     "accuracy",
@@ -21,4 +22,5 @@ __all__ = [
     "max_calibration_error",
     "nll",
     "overconfidence",
+    "smooth_ece",
 ]

@@ -4,7 +4,10 @@ The literature uses the name ACE for three different quantities. They are availa
 ``ece(edges="equal_mass")``; classwise equal-width, ``classwise_ece()``; classwise equal-mass,
 ``classwise_ece(edges="equal_mass")``.
 
-All but ``debiased_ece`` are biased upward by chance gaps within bins.
+Binned errors depend on the bins. ``smooth_ece`` has none: it smooths the gaps by a kernel instead.
+
+All but ``debiased_ece`` are biased upward by chance gaps. Each returns a ``GapFunctional``, from whose gaps
+``calibration_interval`` finds the interval.
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ from torch import Tensor
 
 from surefooted.core.predictions import Predictions
 from surefooted.evaluation.metrics.binning import BinCount, Bins, ClosedSide, Edges, make_bins
-from surefooted.evaluation.metrics.functional import Functional, metric
+from surefooted.evaluation.metrics.functional import Functional, GapFunctional, metric
+
+VERSION = {"debiased_ece": 2}  # since its default is on the scale of ``ece``
 
 
-@metric(better="low", perfect=0.0, interval="basic")
+@metric(better="low", perfect=0.0, interval="calibration", reads="confidence")
 def ece(
     p: Predictions, /, *, bins: BinCount = 15, edges: Edges = "equal_width", closed: ClosedSide = "right"
 ) -> Functional:
@@ -48,11 +53,19 @@ def ece(
     confidence, correct = p.top()
     gap = confidence - correct
     score_bins = make_bins(confidence, bins=bins, edges=edges, closed=closed)
-    # A function of weights per example: ``@metric`` returns its value at equal weights, the bootstrap resamples.
-    return lambda weights: score_bins.sums(weights.T.contiguous(), gap)[0].abs().sum(0) / weights.sum(1)
+
+    def sums(weights: Float[Tensor, "d n"]) -> Float[Tensor, "bins d"]:
+        return score_bins.sums(weights.T.contiguous(), gap)[0]
+
+    # Functions of weights per example: ``@metric`` returns the value at equal weights, the bootstrap resamples.
+    return GapFunctional(
+        lambda weights: sums(weights).abs().sum(0) / weights.sum(1),
+        lambda weights: sums(weights) / weights.sum(1),
+        lambda gaps: gaps.abs().sum(0),
+    )
 
 
-@metric(better="low", perfect=0.0, interval="basic")
+@metric(better="low", perfect=0.0, interval="calibration")
 def classwise_ece(
     p: Predictions, /, *, bins: BinCount = 15, edges: Edges = "equal_width", closed: ClosedSide = "right"
 ) -> Functional:
@@ -83,10 +96,15 @@ def classwise_ece(
             total += class_bins.sums(by_row, gap)[0].abs().sum(0)
         return total / (len(bins_per_class) * weights.sum(1))
 
-    return evaluate
+    def signed(weights: Float[Tensor, "d n"]) -> Float[Tensor, "g d"]:
+        by_row = weights.T.contiguous()
+        sums = [class_bins.sums(by_row, gap)[0] for class_bins, gap in zip(bins_per_class, gaps)]
+        return torch.cat(sums) / (len(bins_per_class) * weights.sum(1))
+
+    return GapFunctional(evaluate, signed, lambda parts: parts.abs().sum(0))
 
 
-@metric(better="low", perfect=0.0, interval="basic")
+@metric(better="low", perfect=0.0, interval="calibration", reads="confidence")
 def max_calibration_error(
     p: Predictions, /, *, bins: BinCount = 15, edges: Edges = "equal_width", closed: ClosedSide = "right"
 ) -> Functional:
@@ -108,14 +126,17 @@ def max_calibration_error(
     gap = confidence - correct
     score_bins = make_bins(confidence, bins=bins, edges=edges, closed=closed)
 
-    def evaluate(weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:
-        gaps, mass = score_bins.sums(weights.T.contiguous(), gap, torch.ones_like(gap))
-        return torch.where(mass > 0, gaps.abs() / mass, 0).amax(0)
+    def signed(weights: Float[Tensor, "d n"]) -> Float[Tensor, "bins d"]:
+        sums, mass = score_bins.sums(weights.T.contiguous(), gap, torch.ones_like(gap))
+        return torch.where(mass > 0, sums / mass, 0)
 
-    return evaluate
+    def largest(gaps: Float[Tensor, "bins d"]) -> Float[Tensor, " d"]:
+        return gaps.abs().amax(0)
+
+    return GapFunctional(lambda weights: largest(signed(weights)), signed, largest)
 
 
-@metric(better="low", perfect=0.0)
+@metric(better="low", perfect=0.0, interval="calibration", reads="confidence")
 def debiased_ece(
     p: Predictions,
     /,
@@ -123,20 +144,21 @@ def debiased_ece(
     bins: BinCount = 15,
     edges: Edges = "equal_width",
     closed: ClosedSide = "right",
-    norm: Literal["l2", "squared", "l1"] = "l2",
+    norm: Literal["l1", "l2", "squared"] = "l1",
 ) -> Functional:
     """Calibration error of the predicted class, corrected for its upward bias by the variance of each bin's gap.
 
-    The estimated variance of a bin's gap is subtracted from the square of the gap, so that the sum over the bins is
-    unbiased for Σ_b (n_b / n) · E[gap in b]². As with every binned error, gaps that cancel within a bin stay hidden.
-    Rows with equal ``p.rows`` are views of one example and may be correlated in any way. A bin with one example has no
-    variance estimate and contributes 0. The other options are those of ``ece``.
+    It has the scale of ``ece`` and is never larger. As with every binned error, gaps that cancel within a bin stay
+    hidden. Rows with equal ``p.rows`` are views of one example and may be correlated in any way. A bin with one example
+    has no variance estimate and contributes 0. The other options are those of ``ece``.
 
     Args:
-        norm: ``l2`` is the root of the sum, or 0 if the sum is negative, which is common near perfect calibration.
-            ``squared`` is the sum itself and may be negative. ``l1`` has the scale of ``ece``: it subtracts
-            E|N(gap, variance)| - |gap| from each bin's |gap|, in closed form. At perfect calibration this removes 41 %
-            of the bias, and nearly all of it once gaps exceed their standard errors.
+        norm: ``l1`` subtracts E|N(gap, variance)| - |gap| from each bin's |gap|, in closed form. At perfect calibration
+            this removes 41 % of the bias, and nearly all of it once gaps exceed their standard errors. ``l2`` is
+            another quantity, the root mean square of the gaps, which is at least as large as their mean: the estimated
+            variance is subtracted from the square of each gap, so that the sum over the bins is unbiased for
+            Σ_b (n_b / n) · E[gap in b]², and the root is taken, of 0 if the sum is negative, as is common near perfect
+            calibration. ``squared`` is that sum itself and may be negative.
 
     Reference: Kumar, Liang & Ma 2019 (squared and l2; they use the variance of the accuracy in a bin, here it is that
     of the gap, which is exact if confidence varies within a bin); after Bröcker 2012 and Ferro & Fricker 2012.
@@ -146,7 +168,7 @@ def debiased_ece(
         >>> from surefooted.core.predictions import predictions
         >>> p = predictions(torch.tensor([[0.9, 0.1]]).log().repeat(100, 1), (torch.arange(100) < 12).long())
         >>> round(sf.metrics.ece(p), 3), round(sf.metrics.debiased_ece(p), 3)
-        (0.02, 0.0)
+        (0.02, 0.009)
     """
     confidence, correct = p.top()
     gap = confidence - correct
@@ -165,7 +187,16 @@ def debiased_ece(
         squared = (share * (mean.square() - variance)).sum(0)
         return squared if norm == "squared" else squared.clamp(min=0).sqrt()
 
-    return evaluate
+    def signed(weights: Float[Tensor, "d n"]) -> Float[Tensor, "bins d"]:
+        sums, mass = score_bins.sums(weights.T.contiguous(), gap, torch.ones_like(gap))
+        if norm == "l1":
+            return sums / weights.sum(1)
+        return torch.where(mass > 0, sums / (mass * weights.sum(1)).sqrt(), 0)
+
+    def uncorrected(gaps: Float[Tensor, "bins d"]) -> Float[Tensor, " d"]:
+        return gaps.abs().sum(0) if norm == "l1" else gaps.square().sum(0).sqrt()
+
+    return GapFunctional(evaluate, signed, uncorrected)
 
 
 def _mean_gaps(

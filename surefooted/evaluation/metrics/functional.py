@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
@@ -24,7 +25,9 @@ from surefooted.core.predictions import Predictions
 Functional = Callable[[Float[Tensor, "d n"]], Float[Tensor, " d"]]
 Metric = Callable[..., float]
 Better = Literal["high", "low", "zero"]
-IntervalKind = Literal["percentile", "basic", "wilson"]
+IntervalKind = Literal["percentile", "calibration", "wilson", "auroc"]
+# What a metric reads of a prediction: the predicted class and its probability, or the probabilities of all classes.
+Reads = Literal["confidence", "probabilities"]
 
 
 @runtime_checkable
@@ -35,6 +38,7 @@ class MetricComponent(Protocol):
         perfect: its value when every example gets probability 1 for its true class; nan if it is undefined there.
         better: which values are better, or None for a metric that describes predictions without rating them.
         interval: the confidence interval that suits it, see ``metric_interval``.
+        reads: ``confidence`` if it reads the predicted class and its probability only, else ``probabilities``.
         weighted: takes the same arguments and returns the ``Functional``.
     """
 
@@ -42,13 +46,45 @@ class MetricComponent(Protocol):
     perfect: float
     better: Better | None
     interval: IntervalKind
+    reads: Reads
     weighted: Callable[..., Functional]
 
     def __call__(self, p: Predictions, /, **options: Any) -> float: ...
 
 
+@dataclass(frozen=True)
+class GapFunctional:
+    """The functional of a calibration error, with the gaps that it summarises; ``calibration_interval`` needs them.
+
+    Attributes:
+        value: maps weights (D, N) to D values.
+        gaps: maps weights (D, N) to signed gaps (G, D), confidence minus accuracy in each of G parts.
+        norm: maps gaps (G, D) to the D values of the error without any correction of its bias. It is convex, and
+            doubling the gaps doubles it.
+
+    Example:
+        >>> import surefooted as sf
+        >>> from surefooted.core.predictions import predictions
+        >>> p = predictions(torch.tensor([[0.9, 0.1], [0.6, 0.4]]).log(), torch.tensor([0, 1]))
+        >>> f = as_functional(sf.metrics.ece, p)
+        >>> f.gaps(torch.ones(1, 2, dtype=torch.float64)).shape
+        torch.Size([15, 1])
+    """
+
+    value: Functional
+    gaps: Callable[[Float[Tensor, "d n"]], Float[Tensor, "g d"]]
+    norm: Callable[[Float[Tensor, "g d"]], Float[Tensor, " d"]]
+
+    def __call__(self, weights: Float[Tensor, "d n"]) -> Float[Tensor, " d"]:
+        return self.value(weights)
+
+
 def metric(
-    *, perfect: float, better: Better | None, interval: IntervalKind = "percentile"
+    *,
+    perfect: float,
+    better: Better | None,
+    interval: IntervalKind = "percentile",
+    reads: Reads = "probabilities",
 ) -> Callable[[Callable[..., Functional]], MetricComponent]:
     """Make a component ``(p, *, options) -> float`` from a function that returns the weighted functional.
 
@@ -71,7 +107,7 @@ def metric(
 
         value.__annotations__ = {**prepare.__annotations__, "return": float}
         signature = inspect.signature(prepare).replace(return_annotation=float)
-        facts = {"perfect": perfect, "better": better, "interval": interval, "weighted": weighted}
+        facts = {"perfect": perfect, "better": better, "interval": interval, "reads": reads, "weighted": weighted}
         vars(value).update(facts, __signature__=signature)
         return cast(MetricComponent, value)
 

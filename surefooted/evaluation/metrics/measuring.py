@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from math import isnan
+from math import isnan, nan
 from typing import Any, TypeAlias
 
 import torch
 
 from surefooted.components.spec import parse_spec, resolve
+from surefooted.core.arrays import ArrayLike
 from surefooted.core.predictions import Predictions, predictions_from_logits, warn_of_missing_answers
 from surefooted.errors import ArgumentError
 from surefooted.evaluation import metrics
+from surefooted.evaluation.metrics.detection import auroc_interval
 from surefooted.evaluation.metrics.functional import Metric, split_partial
-from surefooted.evaluation.metrics.intervals import Interval, binomial_interval, bootstrap
+from surefooted.evaluation.metrics.intervals import Interval, binomial_interval, bootstrap, calibration_interval
+from surefooted.evaluation.metrics.levels import check_level
 
 # A metric is a name, ``{name: options}`` or a function of predictions; several are a sequence or a table of them.
 MetricChoice: TypeAlias = Any
@@ -60,6 +63,49 @@ def measure(
     chosen = choose_metrics(names)
     warn_of_missing_answers(p)
     return {name: metric_interval(metric, p, draws=draws, level=level, seed=seed) for name, metric in chosen.items()}
+
+
+def measure_by_level(
+    p: Predictions,
+    level: ArrayLike,
+    names: MetricChoice = (),
+    *,
+    draws: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, list[Interval]]:
+    """Metrics within each robustness level, with confidence intervals over the examples of the level.
+
+    Args:
+        p: predictions.
+        level: (N,) level of each example as whole numbers from 0, as from ``levels_of``.
+        names: as for ``measure``.
+        draws: number of bootstrap resamples.
+        confidence: confidence level of the intervals.
+        seed: seed of the resamples.
+
+    Returns:
+        By the name of the metric, an interval per level; nan for a level without examples.
+
+    Raises:
+        ArgumentError: if `level` is not one whole number per example, or a metric is unknown.
+
+    Example:
+        >>> import surefooted as sf
+        >>> from surefooted.core.predictions import predictions
+        >>> p = predictions(torch.tensor([[0.9, 0.1]] * 20).log(), torch.tensor([0] * 15 + [1] * 5))
+        >>> measure_by_level(p, torch.tensor([0, 1] * 10), "accuracy")["accuracy"][0]
+        0.800 [0.490, 0.943]
+    """
+    index = check_level(level, len(p.y), "measure_by_level").to(p.y.device)
+    parts = [p.take(index == r) for r in range(int(index.max()) + 1)]
+
+    def one(metric: Metric, part: Predictions) -> Interval:
+        if not len(part.y):
+            return Interval(nan, nan, nan)
+        return metric_interval(metric, part, draws=draws, level=confidence, seed=seed)
+
+    return {name: [one(metric, part) for part in parts] for name, metric in choose_metrics(names).items()}
 
 
 def choose_metrics(given: MetricChoice) -> dict[str, Metric]:
@@ -133,14 +179,14 @@ def metric_interval(
     The metric states which one (``MetricComponent.interval``):
 
     - ``percentile``: the bootstrap's percentile interval. This is the default for any function of predictions.
-    - ``basic``: the basic bootstrap interval, clipped to [0, 1]. It suits calibration errors, which resampling biases
-      upward; the basic interval removes that bias and covers far better near 0 (see ``bootstrap``).
+    - ``calibration``: the interval of a calibration error, which chance makes positive; see ``calibration_interval``.
+    - ``auroc``: Newcombe's interval of an AUROC, see ``auroc_interval``. It suits ``error_auroc``, which is undefined
+      in draws without an error. Views of one example count once.
     - ``wilson``: Wilson's interval of a proportion. It suits accuracy: if all predictions are correct, so are all
       resamples, and a bootstrap interval would have width 0. If some rows are views of one example, they are not
       independent trials, and the percentile interval is used instead.
 
-    A bootstrap interval is widened to hold the value, if the bias of the value has put it outside: near perfect
-    calibration, a calibration error is several standard errors above the truth.
+    A percentile interval is widened to hold the value, if a bias of the value has put it outside.
 
     Args:
         metric: a metric, ``functools.partial`` of one, or any function of ``Predictions``.
@@ -162,11 +208,21 @@ def metric_interval(
     kind = getattr(split_partial(metric)[0], "interval", "percentile")
     if kind == "wilson" and len(torch.unique(p.rows)) == len(p.rows):
         return binomial_interval(round(metric(p) * len(p.y)), len(p.y), level=level)
-    if kind == "basic":
-        found = bootstrap(metric, p, draws=draws, level=level, seed=seed, kind="basic")
-        found = found._replace(low=min(max(found.low, 0.0), 1.0), high=min(max(found.high, 0.0), 1.0))
-    else:
-        found = bootstrap(metric, p, draws=draws, level=level, seed=seed)
+    if kind == "calibration":
+        return calibration_interval(metric, p, draws=draws, level=level, seed=seed)
+    if kind == "auroc":
+        return _auroc_interval(metric(p), p, level)
+    found = bootstrap(metric, p, draws=draws, level=level, seed=seed)
     if isnan(found.low):
         return found
     return found._replace(low=min(found.low, found.value), high=max(found.high, found.value))
+
+
+def _auroc_interval(value: float, p: Predictions, level: float) -> Interval:
+    """The interval of an AUROC of error detection, from the numbers of examples with right and with wrong answers."""
+    n = len(torch.unique(p.rows))
+    if isnan(value):  # all are right, or all wrong
+        return Interval(value, nan, nan, n)
+    correct = p.top()[1].bool()
+    right, wrong = (len(torch.unique(p.rows[side])) for side in (correct, ~correct))
+    return auroc_interval(value, wrong, right, level=level)._replace(n=n)

@@ -63,10 +63,10 @@ def paired_bootstrap(
 ) -> Difference:
     """Paired bootstrap of the difference of a metric, first minus second; each draw uses the same examples for both.
 
-    The interval is the percentile interval. The upward bias of a calibration error cancels in the difference if the two
-    methods are similarly calibrated, and not otherwise. The p-value inverts the interval: twice the smaller share of
-    draws on either side of 0, and at least 2 / (draws + 1). Entries with equal ``rows`` are views of one example and
-    are resampled together.
+    The interval is the percentile interval, extended to hold the difference. The upward bias of a calibration error
+    cancels in the difference if the two methods are similarly calibrated, and not otherwise. The p-value inverts the
+    interval: twice the smaller share of draws on either side of 0, and at least 2 / (draws + 1). Entries with equal
+    ``rows`` are views of one example and are resampled together.
 
     Args:
         metric: as for ``bootstrap``.
@@ -100,7 +100,8 @@ def paired_bootstrap(
     if values.isnan().any():  # inf - inf, or a draw without errors to detect
         return Difference(value, nan, nan, nan, n)
     tails = [(int(side.sum()) + 1) / (draws + 1) for side in (values <= 0, values >= 0)]
-    return Difference(value, *central_quantiles(values, level), min(1.0, 2 * min(tails)), n)
+    low, high = central_quantiles(values, level)
+    return Difference(value, min(low, value), max(high, value), min(1.0, 2 * min(tails)), n)
 
 
 @component

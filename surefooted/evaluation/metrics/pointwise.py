@@ -12,7 +12,7 @@ from surefooted.evaluation.metrics.functional import Functional, metric, weighte
 from surefooted.evaluation.metrics.information import shannon_entropy
 
 
-@metric(better="high", perfect=1.0, interval="wilson")
+@metric(better="high", perfect=1.0, interval="wilson", reads="confidence")
 def accuracy(p: Predictions, /) -> Functional:
     """Share of examples whose most probable class is the true one.
 
@@ -28,7 +28,7 @@ def accuracy(p: Predictions, /) -> Functional:
     return weighted_mean(p.top()[1])
 
 
-@metric(better=None, perfect=1.0)
+@metric(better=None, perfect=1.0, reads="confidence")
 def confidence(p: Predictions, /) -> Functional:
     """Mean probability of the predicted class.
 
@@ -42,7 +42,7 @@ def confidence(p: Predictions, /) -> Functional:
     return weighted_mean(p.top()[0])
 
 
-@metric(better="zero", perfect=0.0)
+@metric(better="zero", perfect=0.0, reads="confidence")
 def overconfidence(p: Predictions, /) -> Functional:
     """Mean confidence minus accuracy: positive for an overconfident model, negative for an underconfident one.
 

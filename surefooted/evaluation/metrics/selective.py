@@ -43,7 +43,7 @@ class RiskCoverage(NamedTuple):
         return float((self.coverage.diff(prepend=self.coverage.new_zeros(1)) * self.risk).sum())
 
 
-@metric(better="high", perfect=torch.nan)
+@metric(better="high", perfect=torch.nan, interval="auroc", reads="confidence")
 def error_auroc(p: Predictions, /, *, by: UncertaintyName = "max_probability") -> Functional:
     """AUROC of error detection: probability that a wrong prediction is more uncertain than a correct one, ties half.
 
@@ -77,7 +77,7 @@ def error_auroc(p: Predictions, /, *, by: UncertaintyName = "max_probability") -
     return evaluate
 
 
-@metric(better="low", perfect=0.0)
+@metric(better="low", perfect=0.0, reads="confidence")
 def aurc(p: Predictions, /, *, by: UncertaintyName = "max_probability") -> Functional:
     """Area under the risk-coverage curve: mean error rate among the predictions that are at most as uncertain.
 
@@ -106,7 +106,7 @@ def aurc(p: Predictions, /, *, by: UncertaintyName = "max_probability") -> Funct
     return evaluate
 
 
-@metric(better="low", perfect=0.0)
+@metric(better="low", perfect=0.0, reads="confidence")
 def excess_aurc(p: Predictions, /, *, by: UncertaintyName = "max_probability") -> Functional:
     """``aurc`` minus the AURC of the best ranking with the same error rate r, r + (1 - r) ln(1 - r); 0 is ideal.
 

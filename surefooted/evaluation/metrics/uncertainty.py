@@ -173,9 +173,9 @@ def given_or_predictive_uncertainty(
     """
     if uncertainty is None:
         return predictive_uncertainty(p, by)
-    if uncertainty.shape != p.y.shape or not uncertainty.is_floating_point():
+    if uncertainty.shape != p.y.shape or uncertainty.is_complex():
         raise ArgumentError(
-            f"{caller} needs one uncertainty per example, floats of shape {tuple(p.y.shape)}; "
+            f"{caller} needs one uncertainty per example, numbers of shape {tuple(p.y.shape)}; "
             f"got {uncertainty.dtype} of shape {tuple(uncertainty.shape)}."
         )
     undefined = uncertainty.isnan() & p.answered

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -32,7 +34,7 @@ def _level_findings(n: ShiftResults) -> list[Finding]:
     """Calibration and stability by robustness level (figure 1)."""
     half, last = n.design.levels // 2, n.design.levels
     # A binned error is biased upwards, more so where accuracy is low; the debiased one is not.
-    errors = [by_level(debiased_ece, p, level) for p, level in zip(n.clean["Vanilla"], n.levels)]
+    errors = [by_level(partial(debiased_ece, norm="l2"), p, level) for p, level in zip(n.clean["Vanilla"], n.levels)]
     error = "debiased calibration error (root mean square)"
     networks = [p.log_p for p in n.clean["Vanilla"]]
     return [
