@@ -49,7 +49,7 @@ def cross_entropy() -> Score:
         >>> cross_entropy()(f).exp()  # 1 / 0.8
         tensor([1.2500])
     """
-    return Score(_cross_entropy, "CE", ascent=_unsaturated_cross_entropy)
+    return Score(lambda f: _cross_entropy(f), "CE", ascent=lambda f: _unsaturated_cross_entropy(f))  # defined below
 
 
 @component

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from surefooted.evaluation.adapters.shared import choose_metric, import_package, read_predictions
+from surefooted.evaluation.adapters.shared import choose_metric, import_package, predictions_from_outputs
 from surefooted.evaluation.metrics.functional import Metric
 
 
@@ -51,6 +51,6 @@ def _metric_class() -> type:
             return evaluate.MetricInfo(description=summary, citation="", inputs_description=inputs, features=features)
 
         def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-            return {self.called: self.metric(read_predictions(predictions, references))}
+            return {self.called: self.metric(predictions_from_outputs(predictions, references))}
 
     return SurefootedMetric

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from surefooted.core.types import Points, log_mean_softmax
-from surefooted.evaluation.adapters.shared import read_predictions, stack_arrays
+from surefooted.evaluation.adapters.shared import predictions_from_outputs, stack_arrays
 from surefooted.evaluation.metrics.measuring import MetricChoice, measure
 from surefooted.models.prediction import map_logits
 from surefooted.models.victims import Victim
@@ -72,7 +72,7 @@ class MaiteMetric:
         self._labels.append(stack_arrays(targets).argmax(-1))
 
     def compute(self) -> dict[str, float]:
-        found = measure(read_predictions(torch.cat(self._predicted), torch.cat(self._labels)), self.metrics)
+        found = measure(predictions_from_outputs(torch.cat(self._predicted), torch.cat(self._labels)), self.metrics)
         parts = ((name, one) for name, one in found.items())
         return {
             key: value

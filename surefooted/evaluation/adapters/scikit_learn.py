@@ -12,7 +12,7 @@ from torch import nn
 from surefooted.core.arrays import ArrayLike
 from surefooted.core.types import as_points, log_mean_softmax
 from surefooted.errors import ArgumentError
-from surefooted.evaluation.adapters.shared import choose_metric, read_predictions
+from surefooted.evaluation.adapters.shared import choose_metric, predictions_from_outputs
 from surefooted.evaluation.metrics.functional import split_partial
 from surefooted.models.prediction import map_logits
 from surefooted.models.victims import Victim
@@ -45,7 +45,7 @@ def sklearn_score(y_true: ArrayLike, y_prob: ArrayLike, *, metric: Any = "ece", 
                 f"`y_true` has {len(known)} different labels and `y_prob` {classes} classes, so it is unclear which "
                 "label is which. Pass class indices, or use sklearn_scorer, which knows the estimator's classes."
             )
-    return choose_metric(metric, options)[1](read_predictions(probabilities, labels))
+    return choose_metric(metric, options)[1](predictions_from_outputs(probabilities, labels))
 
 
 def sklearn_scorer(metric: Any = "ece", **options: Any) -> Any:

@@ -46,7 +46,7 @@ def import_package(name: str, pip: str, user: str) -> Any:
         ) from None
 
 
-def read_predictions(values: ArrayLike, y: ArrayLike) -> Predictions:
+def predictions_from_outputs(values: ArrayLike, y: ArrayLike) -> Predictions:
     """Predictions from logits or probabilities, as other libraries pass either.
 
     Args:
@@ -57,7 +57,7 @@ def read_predictions(values: ArrayLike, y: ArrayLike) -> Predictions:
         ArgumentError: if a part has the wrong type, shape or range.
 
     Example:
-        >>> read_predictions([[0.9, 0.1]], [0]).log_p.exp().sum().item()
+        >>> predictions_from_outputs([[0.9, 0.1]], [0]).log_p.exp().sum().item()
         1.0
     """
     scores = as_tensor(values, "predictions")

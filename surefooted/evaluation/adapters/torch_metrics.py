@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surefooted.evaluation.adapters.shared import choose_metric, import_package, read_predictions
+from surefooted.evaluation.adapters.shared import choose_metric, import_package, predictions_from_outputs
 from surefooted.evaluation.metrics.functional import split_partial
 
 # Arguments that every metric of torchmetrics takes.
@@ -72,7 +72,7 @@ def _metric_class() -> type:
 
         def compute(self) -> Tensor:
             cat = torchmetrics.utilities.dim_zero_cat
-            return torch.tensor(self.metric(read_predictions(cat(self.preds), cat(self.target))))
+            return torch.tensor(self.metric(predictions_from_outputs(cat(self.preds), cat(self.target))))
 
         def __reduce__(self) -> tuple[Any, ...]:  # a class made in a function is not found by its name
             return self.made_from, (), self.__getstate__()
