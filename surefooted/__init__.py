@@ -40,7 +40,9 @@ if TYPE_CHECKING:
         r_fgsm as r_fgsm,
     )
     from surefooted.attacks.transfer import transfer as transfer
+    from surefooted.auditing.local_report import analyse as analyse
     from surefooted.auditing.run import audit as audit
+    from surefooted.auditing.shift_report import corrupt as corrupt
     from surefooted.core import scores as scores
     from surefooted.core.interval import Interval as Interval
     from surefooted.core.types import Forward as Forward, Points as Points, Score as Score
@@ -97,7 +99,9 @@ _NAMES = {
     ],
     "surefooted.attacks": ["autoattack", "carlini_wagner", "fgsm", "nearest_boundary", "pgd", "r_fgsm"],
     "surefooted.attacks.transfer": ["transfer"],
+    "surefooted.auditing.local_report": ["analyse"],
     "surefooted.auditing.run": ["audit"],
+    "surefooted.auditing.shift_report": ["corrupt"],
     "surefooted.core.interval": ["Interval"],
     "surefooted.core.types": ["Forward", "Points", "Score"],
     "surefooted.data": [

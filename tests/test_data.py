@@ -30,7 +30,7 @@ from surefooted.data import images as images_module
 from surefooted.data.images import Images, MappedImages, Splits
 from surefooted.data.paths import set_data_root
 from surefooted.data.split import shuffled_rows
-from surefooted.errors import ArgumentError, DataError, DependencyError, InputError
+from surefooted.errors import ArgumentError, DataError, DataNotice, DependencyError, InputError
 
 
 @pytest.fixture(autouse=True)
@@ -334,11 +334,52 @@ def test_the_hub_with_other_columns_or_splits(monkeypatch):
     fake_hub(monkeypatch, lambda *_, **__: {"train": split})
     with pytest.raises(ArgumentError, match=r"no split 'test'; it has train\. Set `data\.test_split`"):
         data.hub("a/b")
-    with pytest.raises(ArgumentError, match=r"no split ''; it has train\. Set `data\.train_split`"):
+    with pytest.raises(
+        ArgumentError, match=r"`data\.train_split` and `data\.test_split` are both empty; a/b has train"
+    ):
         data.hub("a/b", train_split="", test_split="")
     with pytest.raises(InputError, match=r"the columns are image \(Image\), label"):
         data.hub("a/b", test_split="", image="img")
     assert len(data.hub("a/b", test_split="", test=0.4, validation=0).test) == 2
+    fake_hub(monkeypatch, lambda *_, **__: {"test": split})
+    alone = data.hub("a/b", train_split="")
+    assert (len(alone.train), len(alone.validation), alone.test.rows.tolist()) == (0, 0, [0, 1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    "name", ["pandas", "csv", "imagefolder", "local", "./local", "script.py", "a/b/c", "", "a b/c"]
+)
+def test_a_name_that_could_run_code_never_reaches_the_library(name, monkeypatch, tmp_path):
+    """``load_dataset("pandas")`` unpickles files of the working directory; ``a.py`` is a script."""
+    loaded = []
+    fake_hub(monkeypatch, lambda name, *_, **__: loaded.append(name))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "script.py").write_text("")
+    (tmp_path / "local" / "part").mkdir(parents=True)
+    (tmp_path / "local" / "part" / "train.pkl").write_bytes(b"")
+    with pytest.raises(DataError, match=r"expected OWNER/NAME|scripts and pickles can run code"):
+        data.hub(name)
+    assert not loaded
+
+
+def test_a_local_folder_is_not_taken_for_a_reader_of_the_library(monkeypatch, tmp_path):
+    splits = {"train": HubSplit(*drawn(5, 0)), "test": HubSplit(*drawn(3, 1))}
+    fake_hub(monkeypatch, lambda name, *_, **__: splits if name == str((tmp_path / place).resolve()) else None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    (tmp_path / "pandas").mkdir()
+    place = "pandas"
+    assert len(data.hub(place, validation=0).test) == 3
+    place = "owner/name"
+    with pytest.warns(DataNotice, match="'owner/name' is a folder here: it is read in place of a set of that name"):
+        data.hub(place, validation=0)
+
+
+def test_an_old_library_that_runs_scripts_is_refused(monkeypatch):
+    fake_hub(monkeypatch, lambda *_, **__: {})
+    monkeypatch.setattr(sys.modules["datasets"], "__version__", "3.6.0")
+    with pytest.raises(DependencyError, match=r"'datasets' 3.6.0 runs scripts.*version 4"):
+        data.hub("a/b")
 
 
 def test_paths_may_be_strings_or_paths(tmp_path):

@@ -195,6 +195,30 @@ def test_a_normalising_transform_is_refused_wherever_it_is():
         as_splits(MapItems(lambda image: (to_tensor(image) - 0.5) / 0.5))
 
 
+@pytest.mark.parametrize(
+    "item", [lambda x, y: (x, y, 0), lambda x, y: {"pixels": x, "class": y}, lambda x, y: (x, str(y))]
+)
+def test_a_loader_may_make_pairs_of_other_items(item):
+    """A data set of triples, dictionaries or text goes with a ``collate_fn`` of the user's."""
+
+    def collate(items):
+        pairs = [tuple(one.values()) if isinstance(one, dict) else one[:2] for one in items]
+        return torch.stack([x for x, _ in pairs]), torch.tensor([int(y) for _, y in pairs])
+
+    x, y = tensors()
+    items = [item(*pair) for pair in zip(x, y.tolist())]
+    given = as_splits(DataLoader(items, 5, collate_fn=collate))
+    assert given.checksum == data.arrays(GREY, LABELS).checksum
+    draws = torch.Generator().manual_seed(0)
+
+    def noisy(items):
+        x, y = collate(items)
+        return x / 255 * torch.rand((), generator=draws), y
+
+    with pytest.warns(DataNotice, match="other images each time"):
+        as_splits(DataLoader(items, 5, collate_fn=noisy))
+
+
 def test_a_random_transform_is_told():
     draws = torch.Generator().manual_seed(0)
     with pytest.warns(DataNotice, match="other images each time"):
@@ -238,7 +262,21 @@ def test_hub_data_sets_in_memory_are_read(tmp_path, monkeypatch):
     assert alone.checksum == data.arrays(*test, names=CLASSES).checksum
     both = as_splits({"train": HubSet(*train), "test": HubSet(*test)})
     assert both.checksum == data.arrays(*test, train=train, names=CLASSES).checksum
-    assert resolve_data({"train": HubSet(*train), "valid": HubSet(*test)}) == resolve_data(both)
+    with pytest.warns(DataNotice, match="validation data are its test split"):
+        assert resolve_data({"train": HubSet(*train), "valid": HubSet(*test)}) == resolve_data(both)
+    with pytest.warns(DataNotice, match="Not read in the DatasetDict: 'unlabelled', 'extra'. Read are train, test"):
+        as_splits(
+            {"train": HubSet(*train), "unlabelled": HubSet(*train), "test": HubSet(*test), "extra": HubSet(*test)}
+        )
+    named = {"validation": HubSet(*train), "test": HubSet(*test)}
+    for arguments, text in (
+        ({"y": test[1]}, "`y` is given"),
+        ({"validation": train}, "`validation` is given, but the DatasetDict has 'validation'"),
+    ):
+        with pytest.raises(ArgumentError, match=text):
+            data.arrays(named, **arguments)
+    with pytest.warns(DataNotice, match="`data.validation=0.3` has no effect"):
+        data.arrays(named | {"train": HubSet(*train)}, validation=0.3)
     with pytest.warns(DataNotice, match="Not read in The test data: 'id'"):
         as_splits(HubSet(*test, id=SimpleNamespace(dtype="string")))
     two = HubSet(*test, fine=SimpleNamespace(names=["a"]))

@@ -219,7 +219,7 @@ def test_folders_that_are_no_image_folders_are_refused(tmp_path):
     refused("train/cat' has no images", data.folder, tmp_path)
     write_folder(tmp_path, drawn(20, 0), drawn(4, 1))
     (tmp_path / "test" / "yak").mkdir()
-    refused("test/yak' is not one of the classes in train: cat, dog, eel", data.folder, tmp_path)
+    refused("test/yak' is not one of the 3 classes: cat, dog, eel", data.folder, tmp_path)
 
 
 @pytest.mark.parametrize("link", ["train/cat/linked.png", "train/fox", "test"])

@@ -199,7 +199,9 @@ def test_parquet_files_and_columns_that_are_not_read_are_named(tmp_path):
 
 def test_a_directory_without_training_files_says_what_it_has(tmp_path):
     write_parquet(tmp_path / "data" / "train-0.parquet", *drawn(4, 0))
-    with pytest.raises(DataError, match=r"no train-\*.parquet in .*, which has 'data'. Check the path"):
+    with pytest.raises(
+        DataError, match=r"no train-\*.parquet and no test-\*.parquet in .*, which has 'data'. Check the path"
+    ):
         data.parquet(tmp_path)
     with pytest.raises(DataError, match=r"The folders in .* are 'data'"):
         data.folder(tmp_path)
@@ -385,6 +387,39 @@ def test_files_that_a_set_of_the_hub_names(tmp_path, monkeypatch):
             load(path)
     with pytest.raises(DataError, match="row 19: no image"):
         load(None)
+
+
+def test_images_of_several_sizes_are_brought_to_one_alike(tmp_path, monkeypatch):
+    """By folder, table, Parquet files and the Hub: to the same pixels; without it, the error names the options."""
+    rng, rows, encoded = np.random.default_rng(0), ["image,label"], []
+    for k, shape in enumerate([(9, 12, 3), (20, 10, 3), (8, 8, 3)] * 3):
+        picture, name = rng.integers(0, 256, shape, dtype=np.uint8), CLASSES[k // 3]
+        file = tmp_path / "set" / "train" / name / f"{k}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png(picture))
+        rows.append(f"train/{name}/{k}.png,{name}")
+        encoded.append(picture)
+    (tmp_path / "set" / "table.csv").write_text("\n".join(rows))
+    y = np.arange(9) // 3
+    write_parquet(tmp_path / "parquet" / "train-0.parquet", encoded, y)
+    fake_hub(monkeypatch, lambda *_, **__: {"train": HubSplit(encoded, y)})
+    held = {"test": 0.3, "validation": 0}
+    sources = {
+        "folder": lambda **options: data.folder(tmp_path / "set", **options, **held),
+        "table": lambda **options: data.table(tmp_path / "set" / "table.csv", **options, **held),
+        "parquet": lambda **options: data.parquet(tmp_path / "parquet", **options, **held),
+        "hub": lambda **options: data.hub("a/b", test_split="", **options, **held),
+    }
+    checksums = set()
+    for load in sources.values():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataNotice)
+            splits = load(resize=8, crop=6)
+            with pytest.raises(DataError, match=r"Images differ in size .*set `data.resize` and `data.crop`"):
+                load()
+        assert splits.train.shape == (3, 6, 6)
+        checksums.add(splits.checksum)
+    assert len(checksums) == 1
 
 
 def test_a_broken_library_is_told_from_a_missing_one(tmp_path, monkeypatch):

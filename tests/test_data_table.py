@@ -1,11 +1,14 @@
 """Tables of paths and labels: every row is used in its order, or named in an error."""
 
+import warnings
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tiny_sets import CLASSES, drawn, png, write_folder, write_table
+from tiny_sets import CLASSES, drawn, png, write_folder, write_parquet, write_table
 
+import surefooted as sf
 from surefooted import data
 from surefooted.errors import DataNotice, InputError
 
@@ -55,9 +58,73 @@ def test_without_a_column_of_splits_a_share_is_held_out(places):
 @pytest.mark.parametrize("name", ["test", "val"])
 def test_a_test_set_alone_will_do(places, name):
     table = rewritten(places, lambda k, line: line.replace(",train", f",{name}") if ",test" not in line else None)
-    splits = data.table(table)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        splits = data.table(table)
+    told = ["number its 3 classes in alphabetical order", *["validation data are its test split"] * (name == "val")]
+    assert all(text in str(one.message) for text, one in zip(told, caught, strict=True))
     assert (len(splits.train), len(splits.validation)) == (0, 0) and splits.test.rows.tolist() == list(range(12))
     assert np.array_equal(splits.test.x[:, 0].numpy(), TRAIN[0])
+
+
+def test_labels_of_a_test_set_alone_keep_their_numbers(places):
+    """Not every class need have an image; a number is a class index, a name has the index that the classes give it."""
+    numbers = {"cat": "7", "dog": "0", "eel": "4"}
+    alone = rewritten(places, lambda k, line: line if k == 0 or line.endswith(",test") else None)
+    named = alone.read_text()
+    rewritten(alone, lambda k, line: line.replace(name := line.split(",")[1], numbers.get(name, name)))
+    expected = [int(numbers[CLASSES[label]]) for label in TEST[1]]
+    for options, classes in (({}, 8), ({"classes": 10}, 10), ({"classes": "10"}, 10)):
+        splits = data.table(alone, **options)
+        assert splits.test.y.tolist() == expected and splits.test.classes == tuple(map(str, range(classes)))
+    with pytest.raises(InputError, match="label 7 is outside the 5 classes"):
+        data.table(alone, classes=5)
+    alone.write_text(named)
+    (names := alone.with_name("classes.txt")).write_text("ant\neel\ncow\ndog\ncat\n")
+    splits = data.table(alone, classes=str(names))
+    assert [splits.test.classes[label] for label in splits.test.y] == [CLASSES[label] for label in TEST[1]]
+    assert splits.test.classes == ("ant", "eel", "cow", "dog", "cat")
+    names.write_text("ant\neel\n")
+    with pytest.raises(InputError, match=r"'cat' is not one of the 2 classes of `data\.classes`"):
+        data.table(alone, classes=str(names))
+    names.write_text("ant\nant\n")
+    with pytest.raises(InputError, match="2 names; expected different names"):
+        data.table(alone, classes=str(names))
+
+
+def test_a_test_set_alone_is_the_same_in_every_format(places, tmp_path):
+    """And nothing is trained on it: the parts to train on and to validate on are empty."""
+    alone = rewritten(places, lambda k, line: line if k == 0 or line.endswith(",test") else None)
+    (tmp_path / "names.txt").write_text("\n".join(CLASSES))
+    x, y = TEST
+    write_folder(tmp_path / "folder", ([], []), TEST)
+    write_parquet(tmp_path / "parquet" / "test-0.parquet", x, y)
+    np.savez(tmp_path / "set.npz", x_test=x, y_test=y, classes=np.array(CLASSES))
+    options = {"classes": str(tmp_path / "names.txt")}
+    sets = [
+        data.table(alone, **options),
+        data.folder(tmp_path / "folder", **options),
+        data.parquet(tmp_path / "parquet"),
+        data.npz(tmp_path / "set.npz"),
+        data.arrays(x, y, names=CLASSES),
+    ]
+    assert len({splits.checksum for splits in sets}) == 1
+    for splits in sets:
+        assert (len(splits.train), len(splits.validation)) == (0, 0)
+        assert np.array_equal(splits.test.x[:, 0].numpy(), x) and splits.test.y.tolist() == y.tolist()
+    with pytest.raises(InputError, match=r"no images to train on|train split is empty"):
+        sf.train("vanilla", "mlp", sets[2])
+
+
+def test_a_folder_of_a_test_set_may_lack_classes(tmp_path):
+    write_folder(tmp_path / "set", ([], []), (TEST[0][:1], TEST[1][-1:]))
+    (tmp_path / "names.txt").write_text("\n".join(["ant", *CLASSES]))
+    with pytest.warns(DataNotice, match="number its 1 classes in alphabetical order.*`data.classes`"):
+        assert data.folder(tmp_path / "set").test.y.tolist() == [0]
+    assert data.folder(tmp_path / "set", classes=str(tmp_path / "names.txt")).test.y.tolist() == [3]
+    (tmp_path / "set" / "test" / "zoo").mkdir()
+    with pytest.raises(InputError, match="zoo' is not one of the 4 classes"):
+        data.folder(tmp_path / "set", classes=str(tmp_path / "names.txt"))
 
 
 def test_other_columns_are_told(places):

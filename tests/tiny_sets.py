@@ -129,6 +129,7 @@ class HubSplit:
 def fake_hub(monkeypatch, load):
     """Put a library in the place of ``datasets``."""
     library = types.ModuleType("datasets")
+    library.__version__ = "4.0.0"
     library.load_dataset = load
     library.Image = lambda decode: None
     library.config = types.SimpleNamespace(

@@ -11,9 +11,12 @@ from typing import Any, Literal
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from surefooted.auditing.ood import OODDesign
+from surefooted.auditing.shift import CorruptionDesign, corruption_types
 from surefooted.components.component import Count, Positive, Whole, call_error, respell
 from surefooted.core.norms import Norm
 from surefooted.data.images import Splits
+from surefooted.data.order import Order, parse_order
 from surefooted.errors import ArgumentError
 from surefooted.models.external import ExternalModel, InMemoryModel
 from surefooted.pipeline.tasks import (
@@ -25,7 +28,9 @@ from surefooted.pipeline.tasks import (
     SplitName,
     Task,
     attack_task,
+    choose_order,
     load_splits,
+    resolve_data,
     training_data,
 )
 from surefooted.studies.ranking import CARLINI_WAGNER, NEAREST_BOUNDARY, NEAREST_BOUNDARY_QUICK
@@ -75,6 +80,8 @@ class AuditOptions:
             (all images, suite full, as published); ``smoke`` only exercises every part, and its numbers mean little.
         split: split to audit: ``train``, ``validation`` or ``test``.
         limit: maximum number of images; 0 for the budget's number.
+        order: order of the images, of which the first are audited: ``official`` (the data set's own), ``random``,
+            ``random:SEED``, or ``split`` (as ``split_seed`` draws it).
         levels: number of robustness levels (equal-sized groups of images by distance to the decision boundary).
         eot: forward passes averaged per prediction under attack; use 20 for stochastic models.
         temperature: images to fit the temperature on: the ``validation`` split, or both ``halves`` of the audited
@@ -85,6 +92,8 @@ class AuditOptions:
         std: per-channel standard deviation that an external model's normalisation uses; empty for none.
         outputs: what an external model returns: ``logits`` or ``probabilities``.
         weights: safetensors file with the weights of a factory's module.
+        corruptions: types of corruption to evaluate under as well, as for ``surefooted.corrupt``; empty for none.
+        ood: data set of out-of-distribution images for the classifier's uncertainty to detect; None for none.
 
     Example:
         >>> AuditOptions(eps=0.1).norm
@@ -96,6 +105,7 @@ class AuditOptions:
     budget: Literal["quick", "standard", "full", "smoke"] = "standard"
     split: SplitName = "test"
     limit: Whole = 0
+    order: str = "official"
     levels: Count = 10
     eot: Count = 1
     temperature: Literal["auto", "validation", "halves"] = "auto"
@@ -104,6 +114,8 @@ class AuditOptions:
     std: tuple[float, ...] = ()
     outputs: str = "logits"
     weights: Path | None = None
+    corruptions: str = ""
+    ood: Any = None
 
 
 def audit_options(**arguments: Any) -> AuditOptions:
@@ -122,6 +134,7 @@ def audit_options(**arguments: Any) -> AuditOptions:
         if respelt := respell(error, AuditOptions, arguments):
             return audit_options(**(arguments | respelt))
         raise ArgumentError(call_error(error, AuditOptions).within("")) from None
+    parse_order(options.order)
     if options.norm == "linf" and options.eps >= 1:
         eps = f"{options.eps:g}"
         raise ArgumentError(
@@ -152,7 +165,28 @@ class AuditDesign:
         return [
             *(self.sanity_check, self.clean, *validation, *self.sweep.values(), self.double_steps, self.huge_ball),
             *(self.minimal_norm, self.gradient_free, self.autoattack, self.under_attack),
+            *(self.ood.tasks if self.ood else ()),
+            *(self.shift.tasks if self.shift else ()),
         ]
+
+    @cached_property
+    def shift(self) -> CorruptionDesign | None:
+        """The evaluation on corrupted images, if it was asked for."""
+        o = self.options
+        if not o.corruptions:
+            return None
+        types = corruption_types(o.corruptions, self.splits.test.shape[0])
+        images: dict[str, Any] = {"split": o.split, "limit": self.limit, "order": self.order, "seed": o.seed}
+        return CorruptionDesign(self.model, self.data, types, draws=self.budget.draws, **images)
+
+    @cached_property
+    def ood(self) -> OODDesign | None:
+        """The detection of out-of-distribution images, if it was asked for."""
+        o = self.options
+        if o.ood is None:
+            return None
+        ood = resolve_data(o.ood) or {}
+        return OODDesign(self.model, self.data, ood, o.split, self.limit, o.order, o.seed)
 
     @property
     def budget(self) -> AuditBudget:
@@ -171,12 +205,17 @@ class AuditDesign:
         return load_splits(given)
 
     @cached_property
+    def order(self) -> Order:
+        """Order of the images."""
+        return choose_order(self.model, self.data, self.options.split, self.limit, self.options.order)
+
+    @cached_property
     def sanity_check(self) -> SanityCheckTask:
         return SanityCheckTask(self.model, self.options.split, self.data)
 
     @cached_property
     def clean(self) -> PredictTask:
-        return PredictTask(self.model, self.options.split, None, self.data, self.limit)
+        return PredictTask(self.model, self.options.split, None, self.data, self.limit, order=self.order)
 
     @cached_property
     def validation(self) -> PredictTask | None:
@@ -239,8 +278,9 @@ class AuditDesign:
         return self._attack({"apgd": {**self._ball(eps), "steps": steps, "eot": self.options.eot}})
 
     def _attack(self, attack: ComponentSpec, *, points: bool = False) -> AttackTask:
-        seed, split = self.options.seed, self.options.split
-        return attack_task(self.model, attack, split, data=self.data, limit=self.limit, seed=seed, keep_points=points)
+        o = self.options
+        images: dict[str, Any] = {"data": self.data, "limit": self.limit, "order": self.order}
+        return attack_task(self.model, attack, o.split, **images, seed=o.seed, keep_points=points)
 
     def _ball(self, eps: float) -> ComponentSpec:
         return {"norm": self.options.norm, "eps": eps}

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from surefooted.auditing.design import AuditDesign
+from surefooted.auditing.ood import OODFindings
+from surefooted.auditing.shift import ShiftFindings
 from surefooted.auditing.suites import attacks_run, suite_name
 from surefooted.components.spec import base_name
 from surefooted.core.predictions import Predictions
@@ -205,6 +207,16 @@ class AuditFindings:
         return {name: measure(p, METRICS, draws=self.design.budget.draws) for name, p in rows.items()}
 
     @cached_property
+    def shift(self) -> ShiftFindings | None:
+        """The results on corrupted images, if they were asked for."""
+        return ShiftFindings(self.design.shift, self.store) if self.design.shift else None
+
+    @cached_property
+    def ood(self) -> OODFindings | None:
+        """The detection of out-of-distribution images, if it was asked for."""
+        return OODFindings(self.design.ood, self.store) if self.design.ood else None
+
+    @cached_property
     def per_level(self) -> dict[str, list[float]]:
         return {m.__name__: by_level(m, self.clean, self.level).tolist() for m in (accuracy, confidence, ece)}
 
@@ -253,6 +265,8 @@ class AuditFindings:
             "by_level": self.per_level,
             "non_finite": non_finite,
             "flags": [asdict(flag) for flag in self.flags],
+            **({"shift": self.shift.numbers()} if self.shift else {}),
+            **({"ood": self.ood.numbers()} if self.ood else {}),
         }
 
     def caption(self) -> str:

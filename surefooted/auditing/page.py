@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from surefooted.auditing.findings import WORST_CASE, AuditFindings, attack_name, claims
+from surefooted.auditing.ood import ood_section
+from surefooted.auditing.shift import shift_section
 from surefooted.auditing.suites import attacks_run, suite_description
 from surefooted.components.spec import base_name
 from surefooted.evaluation import checks
@@ -38,6 +40,8 @@ def audit_page(f: AuditFindings) -> Page:
                 "boundary?",
                 (_level_figure(f), _distance_figure(f)),
             ),
+            *([shift_section(f.shift)] if f.shift else ()),
+            *([ood_section(f.ood)] if f.ood else ()),
         ),
         {
             "budget": d.options.budget,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,13 @@ class AuditResult(Printable):
         numbers: all results as plain data, ready for JSON.
         flags: signs that the robust accuracies should not be trusted, and notes.
         page: the report.
+        additions: lines of the summary on corrupted and out-of-distribution images.
     """
 
     numbers: dict[str, Any]
     flags: list[Flag]
     page: Page
+    additions: Sequence[RenderableType] = ()
 
     def write(self, directory: str | Path) -> Path:
         """Write the report into a directory; returns the path of its page."""
@@ -64,7 +66,7 @@ class AuditResult(Printable):
         headline = f"[bold]{escape(self.page.subtitle)}[/]"
         flags = [flag_line(**vars(flag)) for flag in self.flags]
         findings = [finding_line(finding) for finding in self.page.findings]
-        return [heading, headline, self._calibration(), self._attacks(), note, *flags, *findings]
+        return [heading, headline, self._calibration(), self._attacks(), note, *flags, *findings, *self.additions]
 
     def _calibration(self) -> RenderableType:
         by_row = self.numbers["calibration"]
@@ -157,7 +159,8 @@ def design_audit(model: nn.Module | Source | str, data: Any, options: AuditOptio
 def read_result(design: AuditDesign, store: Store) -> AuditResult:
     """Read the result of an audit whose tasks are all in the store."""
     findings = AuditFindings(design, store)
-    return AuditResult(findings.numbers(), findings.flags, audit_page(findings))
+    additions = [line for part in (findings.shift, findings.ood) if part is not None for line in part.lines()]
+    return AuditResult(findings.numbers(), findings.flags, audit_page(findings), additions)
 
 
 def describe_limit(at_most: Forecast) -> str:
@@ -205,6 +208,9 @@ def _check_auditable(design: AuditDesign, store: Store, runtime: Runtime) -> Non
             f"`eps` is {design.options.eps:g}, but a ball of radius {largest:.4g} contains every image. Pixels are in "
             f"[0, 1]: did you mean {design.options.eps:g}/255?"
         )
+    for part in (design.shift, design.ood):
+        if part is not None:
+            part.check()
     if trainings_of(design.model) or not plan(design.tasks, store):
         return  # a network of the store may not have been trained yet
     net = design.model.load(store).to(runtime.device())

@@ -14,6 +14,7 @@ from surefooted.cli.flags import (
     Config,
     DataRoot,
     EvalData,
+    ImageOrder,
     Limit,
     Network,
     Quiet,
@@ -41,6 +42,7 @@ def attack(
     data: EvalData = None,
     split: Split = "test",
     limit: Limit = 0,
+    order: ImageOrder = "official",
     seed: RandomSeed = 0,
     accelerator: Accelerator = "auto",
     config: Config = None,
@@ -59,18 +61,18 @@ def attack(
     Options of the attack: --attack.eps 8/255 --attack.steps 40 --attack.objective cw_margin
     """
     from surefooted.pipeline.execute import execute
-    from surefooted.report.terminal import check_writable, copy_file, print_json
+    from surefooted.report.terminal import check_writable, print_json
 
     check_writable(out, ".safetensors")
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
     victim = find_network(model, session.store, (words or [])[1:])
     surrogate = find_network(proxy, session.store) if proxy else None
-    named, subset = {"data": data}, Subset(split, limit, seed)
+    named, subset = {"data": data}, Subset(split, limit, seed, order)
     task = task_of(victim, words or [], named, config=config, subset=subset, surrogate=surrogate)
     clean = _clean_predictions(task)
     execute([task, task.sanity_check, clean], session.store, runtime=session.runtime, quiet=quiet)
     if out is not None:
-        copy_file(task.path(session.store) / "attacked.safetensors", out)
+        _write_examples(task, session.store, subset.order, out)
     document = _document(task, clean, session.store)
     if as_json:
         return print_json(document)
@@ -88,13 +90,14 @@ def task_of(
 ) -> AttackTask | TransferTask:
     """The attack that the words describe, on the victim or transferred from a surrogate."""
     from surefooted.attacks.transfer import as_transfer_attack
-    from surefooted.pipeline.tasks import TransferTask, attack_task, check_same_set, training_data
+    from surefooted.pipeline.tasks import TransferTask, attack_task, check_same_set, choose_order, training_data
 
     given = parse_components(("attack", "data"), named, words, config, defaults=own_data(victim), bare="attack")
     if "attack" not in given:
         raise ArgumentError("Which attack? Name one (surefooted list attacks), such as pgd.")
     data = choose_data(victim, given)
-    options: dict[str, Any] = {"split": subset.split, "limit": subset.limit, "seed": subset.seed}
+    order = choose_order(victim, data, subset.split, subset.limit, subset.order)
+    options: dict[str, Any] = {"split": subset.split, "limit": subset.limit, "seed": subset.seed, "order": order}
     if surrogate is None:
         return attack_task(victim, given["attack"], data=data, **options)
     check_same_set(victim, surrogate)
@@ -102,12 +105,26 @@ def task_of(
     return TransferTask(victim, attack_task(surrogate, crafted, data=data or training_data(victim), **options))
 
 
+def _write_examples(task: AttackTask | TransferTask, store: Store, order: str, out: Path) -> None:
+    """Write the result to a file, in the order asked for: that of a whole split may be stored in another."""
+    from surefooted.core.files import as_input_error, write_tensors
+    from surefooted.pipeline.tasks import TransferTask, eval_images
+
+    of = task.source_attack if isinstance(task, TransferTask) else task
+    rows = eval_images(of.victim, of.data, of.split, of.limit, order).rows
+    tensors = task.result(store)
+    index = tensors["rows"].argsort()[rows.argsort().argsort()]
+    with as_input_error(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(out, {name: tensor[index] for name, tensor in tensors.items()}, {})
+
+
 def _clean_predictions(task: AttackTask | TransferTask) -> PredictTask:
     """The predictions on the images before the attack."""
     from surefooted.pipeline.tasks import PredictTask, TransferTask
 
     of = task.source_attack if isinstance(task, TransferTask) else task
-    return PredictTask(task.victim, of.split, None, of.data, of.limit, of.seed)
+    return PredictTask(task.victim, of.split, None, of.data, of.limit, of.seed, of.order)
 
 
 def _document(task: AttackTask | TransferTask, clean: PredictTask, store: Store) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from surefooted.cli.flags import (
     ComponentOptions,
     Config,
     DataRoot,
+    ImageOrder,
     Quiet,
     RandomSeed,
     Split,
@@ -68,11 +69,24 @@ def audit(
         typer.Option(min=1, help="Forward passes averaged per prediction (EOT); use 20 for stochastic models."),
     ] = 1,
     levels: Annotated[int, typer.Option(min=1, help="Number of robustness levels.")] = 10,
+    corruptions: Annotated[
+        str,
+        typer.Option(
+            help="Also evaluate on corrupted images: benchmark (the 15 types of ImageNet-C), all (19 types), or names "
+            "separated by commas."
+        ),
+    ] = "",
+    ood: Annotated[
+        str | None, typer.Option(help="Also detect the images of this data set as out of distribution.")
+    ] = None,
     temperature: Annotated[
         str, typer.Option(help="Images to fit the temperature on: validation, halves of the audited images, or auto.")
     ] = "auto",
     split: Split = "test",
-    limit: Annotated[int, typer.Option(min=0, help="Maximum number of images; 0 for the budget's number.")] = 0,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Maximum number of images: the first of --order; 0 for the budget's number.")
+    ] = 0,
+    order: ImageOrder = "official",
     seed: RandomSeed = 0,
     accelerator: Accelerator = "auto",
     config: Config = None,
@@ -107,6 +121,9 @@ def audit(
             "of the store or a .safetensors file that surefooted wrote."
         )
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
+    network = None if is_external(model) else find_victim(model, session.store)
+    named = {"data": data, "ood": ood}
+    given = parse_components(("data", "ood"), named, words or [], config, defaults=own_data(network))
     options = audit_options(
         eps=read_text(eps, float),
         norm=norm,
@@ -120,10 +137,11 @@ def audit(
         temperature=temperature,
         split=split,
         limit=limit,
+        order=order,
         seed=seed,
+        corruptions=corruptions,
+        ood=given.get("ood"),
     )
-    network = None if is_external(model) else find_victim(model, session.store)
-    given = parse_components(("data",), {"data": data}, words or [], config, defaults=own_data(network))
     chosen = choose_data(network, given)
     directory = report or Path("reports") / report_name(model, chosen, options)
     result = audit(

@@ -36,4 +36,34 @@ EvalData = Annotated[
     str | None, typer.Option("--data", help="A data set; by default the one that the network was trained on.")
 ]
 Split = Annotated[str, typer.Option(help="train, validation or test.")]
-Limit = Annotated[int, typer.Option(min=0, help="Maximum number of images, from the first; 0 for all.")]
+Limit = Annotated[int, typer.Option(min=0, help="Maximum number of images: the first of --order; 0 for all.")]
+ImageOrder = Annotated[
+    str,
+    typer.Option(
+        "--order",
+        help="official: the data set's own order of test images, as RobustBench takes them. random or random:SEED: "
+        "--limit takes a random subset. split: the order that --data.split_seed draws, as the studies take them.",
+    ),
+]
+Classifier = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="MODULE:FUNCTION (a factory in Python without arguments, or a module), FILE.pt2 (torch.export), "
+        "FILE.onnx, timm:NAME, transformers:NAME, or a network of the store by its key or .safetensors file.",
+    ),
+]
+Weights = Annotated[Path | None, typer.Option("--weights", help="Weights of the factory's module (.safetensors).")]
+Mean = Annotated[
+    str | None,
+    typer.Option("--mean", help="Per-channel mean that the model's normalisation uses, e.g. 0.5,0.5,0.5."),
+]
+Std = Annotated[
+    str | None,
+    typer.Option("--std", help="Per-channel standard deviation that the model's normalisation uses, e.g. 0.2,0.2,0.2."),
+]
+Outputs = Annotated[str, typer.Option("--outputs", help="logits, or probabilities if the model ends in a softmax.")]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", help="Directory for the report; by default a name of model and data in reports/."),
+]

@@ -10,6 +10,8 @@ from surefooted.cli.app import app, report_errors
 from surefooted.cli.flags import AsJson
 from surefooted.errors import ArgumentError, did_you_mean
 
+WIDEST_DEFAULT = 26
+
 
 @app.command("list")
 @report_errors
@@ -33,8 +35,27 @@ def list_components(
     found = [describe(kinds[kind], n) for n in ([name] if name else names(kinds[kind]))]
     if as_json:
         return print_json(found)
+    widths = _widths(found)
     for component in found:
-        _print_component(component, whole=name is not None)
+        _print_component(component, widths, whole=name is not None)
+
+
+def _widths(components: list[dict[str, Any]]) -> tuple[int, int]:
+    """Widths of names and defaults that align the arguments of all components; longer defaults are wrapped."""
+    every = [argument for component in components for argument in component["arguments"]]
+    names, defaults = ([len(text) for text in texts] for texts in ([a["name"] for a in every], map(_default, every)))
+    return max(names, default=0), min(max(defaults, default=0), WIDEST_DEFAULT)
+
+
+def _default(argument: dict[str, Any]) -> str:
+    from surefooted.report.terminal import format_value
+
+    return "required" if argument["required"] else f"= {format_value(argument['default'])}"
+
+
+def _plain(text: str) -> str:
+    """A docstring without its markup for code."""
+    return text.replace("``", "")
 
 
 def _print_kinds(names: dict[str, list[str]]) -> None:
@@ -48,16 +69,18 @@ def _print_kinds(names: dict[str, list[str]]) -> None:
     )
 
 
-def _print_component(component: dict[str, Any], *, whole: bool) -> None:
-    from surefooted.report.terminal import RichTable, escape, format_value, print_lines
+def _print_component(component: dict[str, Any], widths: tuple[int, int], *, whole: bool) -> None:
+    from surefooted.report.terminal import RichTable, escape, print_lines
 
-    print_lines(f"[bold]{component['name']}[/]  {escape(component['summary'])}")
+    print_lines(f"[bold]{component['name']}[/]  {escape(_plain(component['summary']))}")
     if whole and component["text"]:
-        print_lines(escape(f"\n{component['text']}"))
+        print_lines(escape(f"\n{_plain(component['text'])}\n"))
     if component["arguments"]:
-        table = RichTable(box=None, padding=(0, 2, 0, 2), show_header=False)
+        table = RichTable(box=None, padding=(0, 1, 0, 2), show_header=False)
+        for width in (*widths, None):
+            table.add_column(width=width, overflow="fold")
         for argument in component["arguments"]:
-            default = "required" if argument["required"] else f"= {format_value(argument['default'])}"
-            table.add_row(f"[cyan]{argument['name']}[/]", escape(default), f"[dim]{escape(argument['type'])}[/]")
+            kind = f"[dim]{escape(argument['type'])}[/]"
+            table.add_row(f"[cyan]{argument['name']}[/]", escape(_default(argument)), kind)
         print_lines(table)
     print_lines("")

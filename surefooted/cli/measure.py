@@ -18,6 +18,7 @@ from surefooted.cli.flags import (
     Config,
     DataRoot,
     EvalData,
+    ImageOrder,
     Limit,
     Network,
     Quiet,
@@ -50,6 +51,7 @@ def measure(
     data: EvalData = None,
     split: Split = "test",
     limit: Limit = 0,
+    order: ImageOrder = "official",
     attack: Annotated[str | None, typer.Option(help="Measure under this attack.")] = None,
     metric: Annotated[
         list[str] | None, typer.Option(help="Repeat for several; all by default. See: surefooted list metrics.")
@@ -127,7 +129,7 @@ def measure(
         defaults={name: name for name in chosen} | own_data(network),
     )
     bound = {name: _bind(name, given[name]) for name in chosen}
-    plan = _plan(network, given, Subset(split, limit, seed), levels=levels, other=other)
+    plan = _plan(network, given, Subset(split, limit, seed, order), levels=levels, other=other)
     execute(plan.tasks, session.store, runtime=session.runtime, quiet=quiet)
     document = _document(plan, session.store, bound, decompose=decompose, resampling=resampling)
     for name, value in document["metrics"].items():
@@ -162,19 +164,28 @@ class _Plan:
 
 
 def _plan(network: Source, given: Mapping[str, Any], subset: Subset, *, levels: int, other: Source | None) -> _Plan:
-    from surefooted.pipeline.tasks import PredictTask, attack_task, check_same_data, eval_images, training_data
+    from surefooted.pipeline.tasks import (
+        PredictTask,
+        attack_task,
+        check_same_data,
+        choose_order,
+        eval_images,
+        training_data,
+    )
     from surefooted.studies.ranking import NEAREST_BOUNDARY
 
     data, split, limit, seed = choose_data(network, given), subset.split, subset.limit, subset.seed
+    order = choose_order(network, data, split, limit, subset.order)
     if levels and levels > (n := len(eval_images(network, data, split, limit))):
         raise ArgumentError(f"--levels is {levels}, but there are only {n} images; each level needs at least one.")
 
     def attacked(victim: Source, attack: ComponentSpec, data: ComponentSpec | None, *, points: bool) -> AttackTask:
-        return attack_task(victim, attack, split, data=data, limit=limit, seed=seed, keep_points=points)
+        options: dict[str, Any] = {"data": data, "limit": limit, "seed": seed, "order": order}
+        return attack_task(victim, attack, split, keep_points=points, **options)
 
     def predictions(victim: Source, data: ComponentSpec | None) -> PredictTask:
         moved = attacked(victim, given["attack"], data, points=True) if "attack" in given else None
-        return PredictTask(victim, split, moved, data, limit, seed)
+        return PredictTask(victim, split, moved, data, limit, seed, order)
 
     if other:
         check_same_data((network, other))
@@ -191,13 +202,17 @@ def _uncertainty(
     network: Source, data: ComponentSpec | None, ood: ComponentSpec, subset: Subset
 ) -> tuple[UncertaintyTask, UncertaintyTask]:
     """The network's uncertainty on its own images and on out-of-distribution images."""
-    from surefooted.pipeline.tasks import UncertaintyTask, eval_images, resolve_data
+    from surefooted.pipeline.tasks import UncertaintyTask, choose_order, eval_images, resolve_data
 
     ood = resolve_data(ood) or ood
     own, other = (eval_images(network, one, subset.split, subset.limit).shape for one in (data, ood))
     if own != other:
         raise DataError(f"The images of --ood are {other}, but the network reads {own}; name a data set of that shape.")
-    inside, outside = (UncertaintyTask(network, subset.split, one, subset.limit, subset.seed) for one in (data, ood))
+    split, limit, seed = subset.split, subset.limit, subset.seed
+    inside, outside = (
+        UncertaintyTask(network, split, one, limit, seed, choose_order(network, one, split, limit, subset.order))
+        for one in (data, ood)
+    )
     return inside, outside
 
 

@@ -125,6 +125,20 @@ def parse_numbers(text: str | None, *, flag: str) -> tuple[float, ...]:
     return tuple(numbers)
 
 
+def parse_number(text: str, *, flag: str) -> float:
+    """A number or a fraction.
+
+    Example:
+        >>> parse_number("8/16", flag="--eps")
+        0.5
+    """
+    try:
+        number = float(text) if (quotient := parse_fraction(text)) is None else quotient
+    except ValueError:
+        raise ArgumentError(f"{flag} is {text!r}; expected a number, such as 0.5 or 8/255.") from None
+    return number
+
+
 def _inline_table(text: str) -> Any:
     """``{crop: {pad: 2}}`` as a table; any other text as it is, because the type that it is for is not known here."""
     if not text.startswith("{"):

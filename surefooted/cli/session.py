@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +36,18 @@ class Subset:
         split: train, validation or test.
         limit: maximum number of images; 0 for all.
         seed: key of every random draw.
+        order: order of the images, of which ``limit`` takes the first.
     """
 
     split: Any = "test"
     limit: int = 0
     seed: int = 0
+    order: str = "official"
 
     def __post_init__(self) -> None:
+        from surefooted.data.order import parse_order
+
+        object.__setattr__(self, "order", parse_order(self.order))
         if self.split not in SPLITS:
             raise ArgumentError(f"--split is {self.split!r}; expected train, validation or test.")
 
@@ -104,6 +110,37 @@ def find_network(model: str | None, store: Store, words: Sequence[str] = ()) -> 
             "Which network? Give --model with a key that `surefooted train` printed, or a .safetensors file."
         )
     return find_victim(model, store)
+
+
+def find_classifier(model: str | None, store: Store, words: Sequence[str] = ()) -> Source | str:
+    """The classifier that ``--model`` names: a network of the store, or the name of an external one as it is."""
+    from surefooted.models.external import is_external
+    from surefooted.pipeline.lookup import find_victim
+
+    if model is None and (word := misplaced_model(words)):
+        raise ArgumentError(f"Which classifier? Write it as an option: --model {word}.")
+    if model is None:
+        raise ArgumentError(
+            "Which classifier? Give --model MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME, transformers:NAME, a key "
+            "of the store or a .safetensors file that surefooted wrote."
+        )
+    return model if is_external(model) else find_victim(model, store)
+
+
+def report_directory(command: str, model: str, data: ComponentSpec | None, options: Mapping[str, Any]) -> Path:
+    """Where a command puts its report by default: what it is about, and a digest that tells apart what words do not.
+
+    Example:
+        >>> report_directory("corrupt", "package.module:factory", {"digits": {}}, {"seed": 0})
+        PosixPath('reports/corrupt_package.module_factory_digits_...')
+    """
+    from surefooted.components.spec import base_name, digest
+    from surefooted.pipeline.tasks.base import without_location
+
+    about = [model, without_location(data) if data else None, {name: str(value) for name, value in options.items()}]
+    short = re.sub(r"[^A-Za-z0-9_.-]+", "_", model)[-40:].strip("._-") or "model"
+    data_name = [base_name(data)] if data else []
+    return Path("reports") / "_".join([command, short, *data_name, digest(about)[:8]])
 
 
 def own_data(network: Source | None) -> dict[str, str]:

@@ -37,11 +37,12 @@ def trained(
         none = f"None of the {len(every)} networks of {opened.root} matches: {', '.join(wanted)}"
         empty = f"No network was trained in {opened.root} yet; see: surefooted train --help"
         return print_lines(escape(none if every else empty))
-    table = make_table("key", *SLOT_KINDS, "seed", "trained")
-    for column in table.columns:
-        column.justify, column.overflow, column.no_wrap = "left", "fold", column.header == "key"
+    table = make_table("key", "trained", "method, network, data, recipe, seed")  # fits 80 columns
+    for column, width in zip(table.columns, (12, 16, None), strict=True):
+        column.justify, column.overflow, column.min_width = "left", "fold", width
     for key, when, spec in found:
-        table.add_row(key[:12], *map(escape, _line(spec)), when)
+        *components, seed = map(escape, _line(spec))
+        table.add_row(key[:12], when, f"{', '.join(components)}, seed {seed}")
     next_command = f"surefooted attack pgd --model KEY{escape(place_flags(opened))}"
     print_lines(table, f"Arguments in brackets differ from the defaults. Next: {next_command}")
 

@@ -10,16 +10,16 @@ from torch.utils.data import DataLoader, Dataset
 
 from surefooted.components.component import Spec
 from surefooted.core.types import Points
+from surefooted.data.classes import number_names
 from surefooted.data.hub import read_hub_split
 from surefooted.data.images import Images, Splits
 from surefooted.data.loaders import read_loader
-from surefooted.data.parts import group_parts
+from surefooted.data.parts import group_parts, report_promotion, report_unread
 from surefooted.data.split import (
     VALIDATION_SHARE,
     ImageSource,
     ImageTable,
     SplitOptions,
-    class_numbers,
     split_source,
 )
 from surefooted.data.tables import as_array, image_table
@@ -52,7 +52,8 @@ def arrays(
 
     Args:
         x: images, (N, H, W), (N, H, W, C) or (N, C, H, W): a NumPy array, a tensor or nested lists; uint8 from 0 to 255
-            or floats from 0 to 1. A Hugging Face ``DatasetDict`` gives all splits.
+            or floats from 0 to 1. A Hugging Face ``DatasetDict`` gives all splits; if it has validation but no test
+            data, these are the test split.
         y: class indices, (N,) or (N, 1), of any integer type; omitted if ``x`` holds them.
         names: names of the classes in the order of their indices, or their number; by default those of the data, else
             the numbers from 0 to the largest label.
@@ -82,17 +83,20 @@ def arrays(
     """
     if layout not in ("auto", "nhwc", "nchw"):
         raise ArgumentError(f"`layout` is {layout!r}; expected auto, nhwc or nchw.")
-    if is_dataset_dict(x):
-        given = _parts_of(x, train)
-    else:
-        given = {"test": x if y is None else (x, y)} | ({} if train is None else {"train": train})
     share = _share(validation)
-    if share is None:
-        given["validation"] = validation
+    others = {"train": train, "validation": validation if share is None else None}
+    others = {part: value for part, value in others.items() if value is not None}
+    if is_dataset_dict(x):
+        if y is not None:
+            raise ArgumentError("`y` is given, but a DatasetDict has labels of its own. Omit `y`.")
+        given = _parts_of(x, others)
+    else:
+        given = {"test": x if y is None else (x, y), **others}
     read = {part: _read_part(part, value, layout) for part, value in given.items()}
     tables = {part: table for part, (table, _) in read.items()}
     classes = _class_names(names, tables, {part: own for part, (_, own) in read.items() if own})
-    return _split_tables(tables, classes, validation=share or 0.0, split_seed=split_seed, title=title)
+    share = VALIDATION_SHARE if share is None else share
+    return _split_tables(tables, classes, validation=share, split_seed=split_seed, title=title)
 
 
 def as_splits(data: Any) -> Splits:
@@ -148,16 +152,23 @@ def _is_readable(data: Any) -> bool:
     return isinstance(data, Dataset | DataLoader) or _is_hub_split(data)
 
 
-def _parts_of(found: Mapping[str, Any], train: Any) -> dict[str, Any]:
-    """The parts of a ``DatasetDict``; its validation data are its test data if there are no others."""
-    parts = {part: found[name] for part, name in group_parts(map(str, found), "The DatasetDict").items()}
-    if "test" not in parts and "validation" in parts:
-        parts["test"] = parts.pop("validation")
-    if "test" not in parts:
+def _parts_of(found: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a ``DatasetDict`` and those given beside it; its validation data are its test data if it has none.
+
+    A notice tells of that, and of splits that are not read.
+    """
+    names = group_parts(map(str, found), "The DatasetDict")
+    if "test" not in names and "validation" in names:
+        report_promotion("The DatasetDict", has_train="train" in names or "train" in others)
+        names["test"] = names.pop("validation")
+    if "test" not in names:
         raise DataError(f"The DatasetDict has the splits {', '.join(map(str, found))}; expected one named 'test'.")
-    if train is not None and "train" in parts:
-        raise ArgumentError("`train` is given, but the DatasetDict has a split to train on. Omit one of them.")
-    return parts if train is None else {**parts, "train": train}
+    for part in others:
+        if part in names:
+            raise ArgumentError(f"`{part}` is given, but the DatasetDict has {names[part]!r}. Omit one of them.")
+    read = names.values()
+    report_unread([str(name) for name in found if name not in read], "the DatasetDict", f"Read are {', '.join(read)}.")
+    return {part: found[name] for part, name in names.items()} | dict(others)
 
 
 def _split_tables(
@@ -169,7 +180,7 @@ def _split_tables(
     scale = 255.0 if test.x.dtype == np.uint8 else 1.0
     source = ImageSource(train, tables.get("validation"), test, classes, scale, test_as_given=True)
     held_out = validation if len(train.y) and not source.validation else 0.0
-    options = SplitOptions(VALIDATION_SHARE if source.validation else held_out, split_seed, 0, 0)
+    options = SplitOptions(validation, split_seed, 0, 0)
     splits = split_source(source, options, name="arrays", title=title)
     arguments = {"checksum": splits.checksum, "validation": held_out, "split_seed": split_seed}
     object.__setattr__(splits, "spec", Spec("arrays", arguments))
@@ -218,9 +229,7 @@ def _class_names(
     if own:
         return next(iter(own.values()))
     labels = [table.y for table in tables.values()]
-    if "train" not in tables:  # a few test images need not hold every class
-        return tuple(map(str, range(max(int(np.concatenate(labels).max()), 0) + 1)))
     try:
-        return class_numbers(*labels)
+        return number_names(*labels, alone="train" not in tables)
     except DataError as error:
         raise DataError(f"{error} If some classes have no images here, pass their number, as in `names=10`.") from None

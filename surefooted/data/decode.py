@@ -141,10 +141,10 @@ def common_shape(images: Iterable[Encoded], framing: Framing = AS_STORED) -> tup
             if size is None:
                 first, size = where, found
             if found != size:
-                hint = ", or set `data.crop`" if framing.resize else ""
+                hint = "`data.crop`" if framing.resize else "`data.resize` and `data.crop`, such as 256 and 224"
                 raise DataError(
                     f"Images differ in size (width × height): {first} has {size[0]}×{size[1]}, "
-                    f"{where} has {found[0]}×{found[1]}. Resize them to one size{hint}."
+                    f"{where} has {found[0]}×{found[1]}. Resize them to one size, or set {hint}."
                 )
             if image.mode not in _GREY_MODES:
                 channels = 3

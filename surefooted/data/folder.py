@@ -11,6 +11,7 @@ import numpy as np
 
 from surefooted.components.component import Share, Whole, component
 from surefooted.data.cache import cache_key, decode_cached
+from surefooted.data.classes import Classes, named_classes, read_classes
 from surefooted.data.decode import IMAGE_SUFFIXES, Encoded, Framing, states_image_rules
 from surefooted.data.images import Splits
 from surefooted.data.parts import group_parts, is_ignored, make_source, report_overlap, report_unread
@@ -19,7 +20,7 @@ from surefooted.data.split import ImageTable, SplitOptions, split_source
 from surefooted.errors import DataError, DataNotice
 
 # Arguments that results were stored without; see ``component``.
-ADDED = ("resize", "crop")
+ADDED = ("resize", "crop", "classes")
 # Images of formats that are not read: their loss would change the data set.
 _OTHER_SUFFIXES = (
     *(".gif", ".tif", ".tiff", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".heif", ".mpo"),
@@ -34,6 +35,7 @@ def folder(
     *,
     resize: Whole = 0,
     crop: Whole = 0,
+    classes: Classes = "",
     test: Share = 0.25,
     validation: Share = 0.1,
     split_seed: Whole = 0,
@@ -44,7 +46,8 @@ def folder(
 
     Classes are the folders in ``train`` in alphabetical order; images are in the order of their file names. Images in
     folders below a class belong to that class. Validation images are in ``validation``, ``valid``, ``val`` or ``dev``;
-    if there is no folder ``test``, ``testing`` or ``eval``, they are the test split, as in ImageNet. Images of several
+    if there is no folder ``test``, ``testing`` or ``eval``, they are the test split, as in ImageNet. Test images have
+    the order of their classes. Without ``train`` the set can be evaluated on but not trained on. Images of several
     sizes are brought to one by ``resize`` and ``crop``. A warning names what is not read. Names that begin with a dot
     and files of operating systems (``Thumbs.db``) are ignored. Links out of the folder are refused. Decoded images are
     cached in SUREFOOTED_CACHE (~/.cache/surefooted).
@@ -54,6 +57,8 @@ def folder(
         resize: length of the shorter side in pixels, to which images are scaled (Pillow's bilinear interpolation, with
             anti-aliasing); 0 keeps their size.
         crop: side of the square that is cut from their centre, such as 224 after ``resize=256``; 0 for none.
+        classes: number of classes, or a text file that names them all in the order of their indices, one per line; by
+            default the classes found, in alphabetical order. Needed if a test set alone does not hold every class.
         test: share of the training images held out for testing, if there are no test and no validation images.
         validation: share of the training images held out, if there are no validation images beside test images; 0 for
             none.
@@ -82,23 +87,22 @@ def folder(
     """
     root = directory(locate(path))
     parts = group_parts((entry.name for entry in root.iterdir() if entry.is_dir()), repr(str(root)))
-    if "train" not in parts:
+    if not parts:
         found = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not is_ignored(entry.name))
         raise DataError(
-            f"There is no folder {str(root / 'train')!r}; expected train/<class>/*.png. The folders in "
-            f"{str(root)!r} are {', '.join(map(repr, found[:5])) or 'none'}."
+            f"There is no folder {str(root / 'train')!r} and no {str(root / 'test')!r}; expected train/<class>/*.png. "
+            f"The folders in {str(root)!r} are {', '.join(map(repr, found[:5])) or 'none'}."
         )
     unread = sorted(e.name for e in root.iterdir() if not is_ignored(e.name) and e.name not in parts.values())
     report_unread(unread, repr(str(root)), f"Read are {', '.join(parts.values())}.")
-    train = root / parts["train"]
-    classes = tuple(sorted(class_folders(train, root)))
-    _check_names(classes, train)
-    tables = {
-        part: _read_table(root / name, root, classes, part, Framing(resize, crop)) for part, name in parts.items()
-    }
+    first = root / parts.get("train", parts.get("test", parts.get("validation", "")))
+    given, found_classes = read_classes(classes), class_folders(first, root)
+    names = given or named_classes(found_classes, alone="train" not in parts, where=repr(str(root)))
+    _check_names(names, first, are_given=bool(given))
+    tables = {part: _read_table(root / name, root, names, part, Framing(resize, crop)) for part, name in parts.items()}
     name = root.resolve().name
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
-    source = report_overlap(make_source(tables, classes, name=name), name)
+    source = report_overlap(make_source(tables, names, name=name), name)
     return split_source(source, options, name=name, title=name)
 
 
@@ -172,17 +176,17 @@ def _walk(folder: Path, root: Path, above: tuple[Path, ...] = ()) -> Iterator[Pa
             yield from _walk(entry, root, above)
 
 
-def _check_names(classes: tuple[str, ...], train: Path) -> None:
+def _check_names(classes: tuple[str, ...], train: Path, *, are_given: bool) -> None:
     """Refuse names that cannot be written down; tell of numbers that are not in the order of numbers."""
     if not classes:
-        raise DataError(f"{str(train)!r} has no images; expected train/<class>/*.png.")
+        raise DataError(f"{str(train)!r} has no images; expected {train.name}/<class>/*.png.")
     for name in classes:
         if not name.isprintable():
             raise DataError(
                 f"The name of the class folder {name!r} in {str(train)!r} is not UTF-8, or has characters that cannot "
                 "be printed. Rename it."
             )
-    if all(name.isdecimal() for name in classes) and list(classes) != sorted(classes, key=int):
+    if not are_given and all(name.isdecimal() for name in classes) and list(classes) != sorted(classes, key=int):
         wrong = next(k for k, name in enumerate(sorted(classes, key=int)) if classes[k] != name)
         warnings.warn(
             f"The class folders in {str(train)!r} are numbers, in alphabetical order: {classes[wrong]!r} is class "
@@ -196,12 +200,12 @@ def _read_table(folder: Path, root: Path, classes: tuple[str, ...], part: str, f
     unknown = sorted(class_folders(folder, root) - set(classes))
     if unknown:
         raise DataError(
-            f"{str(folder / unknown[0])!r} is not one of the classes in train: {', '.join(classes)}. Rename or remove "
-            "it."
+            f"{str(folder / unknown[0])!r} is not one of the {len(classes)} classes: {', '.join(classes[:10])}"
+            f"{', ...' * (len(classes) > 10)}. Rename or remove it."
         )
     found = class_files(folder, classes, root)
     for name, of_class in zip(classes, found):
-        if not of_class and part == "train":
+        if not of_class and part == "train" and (folder / name).is_dir():
             raise DataError(f"{str(folder / name)!r} has no images ({', '.join(IMAGE_SUFFIXES)}). Fill or remove it.")
     files = list(chain(*found))
     labels = [label for label, of_class in enumerate(found) for _ in of_class]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,17 @@ import numpy as np
 
 from surefooted.components.component import Share, Whole, component
 from surefooted.data.cache import cache_key, decode_cached
-from surefooted.data.decode import Encoded, states_image_rules
+from surefooted.data.decode import AS_STORED, Encoded, Framing, states_image_rules
 from surefooted.data.folder import read_file
 from surefooted.data.images import Splits
 from surefooted.data.parts import make_source, report_overlap, report_unread
 from surefooted.data.split import ImageTable, SplitOptions, split_source
-from surefooted.errors import ArgumentError, DataError, DependencyError
+from surefooted.errors import ArgumentError, DataError, DataNotice, DependencyError
+
+# Arguments that results were stored without; see ``component``.
+ADDED = ("resize", "crop")
+_HUB_ADDRESS = re.compile(r"[\w.-]+/[\w.-]+")
+_UNSAFE_SUFFIXES = (".py", ".pyc", ".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill")
 
 
 @component
@@ -30,6 +37,8 @@ def hub(
     label: str = "label",
     train_split: str = "train",
     test_split: str = "test",
+    resize: Whole = 0,
+    crop: Whole = 0,
     test: Share = 0.25,
     validation: Share = 0.1,
     split_seed: Whole = 0,
@@ -39,18 +48,23 @@ def hub(
     """Image classification set of the Hugging Face Hub (needs the ``hub`` extra and a network).
 
     A set may hold its images or name files: these are read if they lie in the set's own folder or in the cache of
-    ``datasets``. A warning names splits and columns that are not read. Decoded images are cached in SUREFOOTED_CACHE
-    (~/.cache/surefooted).
+    ``datasets``. A warning names splits and columns that are not read. Images of several sizes are brought to one by
+    ``resize`` and ``crop``. Decoded images are cached in SUREFOOTED_CACHE (~/.cache/surefooted).
 
     Args:
-        name: address on the Hub, such as ``uoft-cs/cifar10``, or a local folder that ``datasets`` can load.
+        name: address on the Hub, such as ``uoft-cs/cifar10``, or a local folder that ``datasets`` can load. A folder
+            with scripts or pickles is refused, and so is a bare word: ``datasets`` may take it for one of its readers,
+            which then reads files of the working directory.
         config: configuration, if the set has several.
         revision: branch, tag or commit; empty for the newest.
         image: name of the column of images.
         label: name of the column of class indices.
-        train_split: the Hub's split to train on.
+        train_split: the Hub's split to train on; empty if the set is only evaluated on.
         test_split: the Hub's split to test on; empty to hold out a share of the training images.
-        test: that share.
+        resize: length of the shorter side in pixels, to which images are scaled (Pillow's bilinear interpolation, with
+            anti-aliasing); 0 keeps their size.
+        crop: side of the square that is cut from their centre, such as 224 after ``resize=256``; 0 for none.
+        test: share of the training images held out for testing, if ``test_split`` is empty.
         validation: share of the training images held out for validation; 0 for none.
         split_seed: seed of the split.
         train_limit: number of training images; 0 for all.
@@ -62,7 +76,7 @@ def hub(
     Raises:
         DependencyError: the library ``datasets`` is not installed.
         ArgumentError: the set has no such split.
-        DataError: the set cannot be loaded, or has other columns.
+        DataError: the set cannot be loaded, might run code, or has other columns.
 
     Example:
         >>> import surefooted as sf
@@ -71,20 +85,24 @@ def hub(
     """
     found = _load(name, config, revision)
     for argument, split in (("train_split", train_split), ("test_split", test_split)):
-        if split not in found and (split or argument == "train_split"):
+        if split and split not in found:
             raise ArgumentError(
                 f"{name} has no split {split!r}; it has {', '.join(found)}. Set `data.{argument}` to one of these."
             )
+    if not train_split and not test_split:
+        raise ArgumentError(f"`data.train_split` and `data.test_split` are both empty; {name} has {', '.join(found)}.")
     splits = {part: split for part, split in {"train": train_split, "test": test_split}.items() if split}
     report_unread(
         [split for split in found if split not in splits.values()], name, f"Read are {', '.join(splits.values())}."
     )
-    classes = _class_names(found[train_split], name, image, label)
-    others = [column for column in found[train_split].features if column not in (image, label)]
+    first = found[train_split or test_split]
+    classes = _class_names(first, name, image, label)
+    others = [column for column in first.features if column not in (image, label)]
     report_unread(others, f"the columns of {name}", f"Read are {image!r} and {label!r}.")
     roots = _file_roots(name)
     tables = {
-        part: _read_table(found[split], image, label, f"{name}, {split}", roots) for part, split in splits.items()
+        part: _read_table(found[split], image, label, f"{name}, {split}", roots, Framing(resize, crop))
+        for part, split in splits.items()
     }
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
     source = report_overlap(make_source(tables, classes, name=name), name)
@@ -134,13 +152,44 @@ def _load(name: str, config: str, revision: str) -> Any:
         raise DependencyError(
             f"{problem} Or download the set's Parquet files and use the data set 'parquet'."
         ) from None
+    if int(datasets.__version__.partition(".")[0]) < 4:
+        raise DependencyError(
+            f"The library 'datasets' {datasets.__version__} runs scripts that come with data sets; expected version 4 "
+            "or later: pip install 'surefooted[hub]'."
+        )
+    _check_name(name)
+    # A folder as an absolute path: `datasets` prefers its own readers, such as "pandas", to a folder of that name.
+    place = str(Path(name).resolve()) if Path(name).is_dir() else name
     try:
-        return datasets.load_dataset(name, config or None, revision=revision or None)
+        return datasets.load_dataset(place, config or None, revision=revision or None)
     except Exception as error:  # the library passes on errors of four network libraries
         raise DataError(
             f"The Hub set {name!r} could not be loaded ({type(error).__name__}: {error}). Check its name and the "
             "network. Without a network, copy the set's Parquet files and use the data set 'parquet'."
         ) from None
+
+
+def _check_name(name: str) -> None:
+    """Refuse what ``datasets`` could take for code, or for data other than those that the name says."""
+    place = Path(name)
+    if place.is_dir():
+        unsafe = (file for file in place.rglob("*") if file.suffix.lower() in _UNSAFE_SUFFIXES)
+        if file := next(unsafe, None):
+            raise DataError(
+                f"The folder {name!r} has {str(file.relative_to(place))!r}: scripts and pickles can run code when a "
+                "data set is loaded. Remove it, or copy the data files to another folder."
+            )
+        if _HUB_ADDRESS.fullmatch(name):
+            warnings.warn(
+                f"{name!r} is a folder here: it is read in place of a set of that name on the Hub.",
+                DataNotice,
+                stacklevel=4,
+            )
+    elif place.exists() or not _HUB_ADDRESS.fullmatch(name):
+        raise DataError(
+            f"The Hub set {name!r} is no folder here and no address; expected OWNER/NAME, such as uoft-cs/cifar10. For "
+            "files of your own use the data sets 'parquet', 'folder', 'table' or 'npz'."
+        )
 
 
 def _class_names(split: Any, name: str, image: str, label: str) -> tuple[str, ...]:
@@ -167,7 +216,9 @@ def _file_roots(name: str) -> list[Path]:
     return [Path(place).expanduser().resolve() for place in places if place]
 
 
-def _read_table(split: Any, image: str, label: str, title: str, roots: list[Path]) -> ImageTable:
+def _read_table(
+    split: Any, image: str, label: str, title: str, roots: list[Path], framing: Framing = AS_STORED
+) -> ImageTable:
     from datasets import Image
 
     raw = split.select_columns([image]).cast_column(image, Image(decode=False))
@@ -182,7 +233,7 @@ def _read_table(split: Any, image: str, label: str, title: str, roots: list[Path
     y = list(split.with_format("python")[label][:])
     if missing := sum(value is None for value in y):
         raise DataError(f"{title}: {missing} rows have no label. Use a labelled set, or remove these rows.")
-    x = decode_cached(images, len(raw), cache_key(data for _, data in images()), title)
+    x = decode_cached(images, len(raw), cache_key(data for _, data in images()), title, framing)
     return ImageTable(x, np.asarray(y, np.int64))
 
 

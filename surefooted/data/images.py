@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float32, Int, Int64, UInt8
@@ -115,17 +116,40 @@ class Images:
 
 
 @dataclass(frozen=True, eq=False)
+class TestDraw:
+    """The official test images of a data set and the random order in which the studies take them.
+
+    Attributes:
+        images: all of them, in the data set's own order.
+        index: places of the images drawn, in the order drawn.
+    """
+
+    __test__ = False  # not a class of tests
+
+    images: Images
+    index: Int64[Tensor, " n"]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every image is drawn."""
+        return len(self.index) == len(self.images)
+
+
+@dataclass(frozen=True, eq=False)
 class Splits(Component):
     """A data set, split into training, validation and test images.
 
     Attributes:
         name: short name, as on the command line.
         title: name for captions; says if this copy was encoded with loss.
-        train: training images.
+        train: training images, in the random order of the split.
         validation: validation images; may be empty.
-        test: test images.
+        test: test images. Official ones are in the data set's own order; images held out from the training images are
+            in the random order in which they were drawn.
         checksum: SHA-256 of all pixels, labels and class names of the source. It does not depend on the file format or
             on the split.
+        draw: how the studies order official test images; None if their order is that of ``test``.
+        is_test_official: whether the test images are in the data set's own order, which may be sorted by class.
     """
 
     kind = "data"
@@ -136,11 +160,18 @@ class Splits(Component):
     validation: Images
     test: Images
     checksum: str
+    draw: TestDraw | None = field(default=None, repr=False)
+    is_test_official: bool = field(default=False, repr=False)
     spec: Spec | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         parts = f"train={len(self.train)}, validation={len(self.validation)}, test={len(self.test)}"
         return f"Splits({self.name!r}, {parts})"
+
+    @cached_property
+    def drawn_test(self) -> Images:
+        """The test images in the random order that ``split_seed`` draws: the order in which the studies take them."""
+        return self.draw.images.take(self.draw.index) if self.draw else self.test
 
 
 def _pick(table: Tensor | MappedImages, index: Tensor | slice) -> Tensor:

@@ -46,14 +46,16 @@ def read_loader(data: Dataset[Any] | DataLoader[Any]) -> tuple[np.ndarray, np.nd
             f"The data set normalises its images ({normalisation}); expected pixels in [0, 1]. Remove this transform, "
             "and normalise inside the model (`mean`, `std`)."
         )
-    _report_random(dataset)
-    batches = _batches(data) if isinstance(data, DataLoader) else _single(dataset)
     images, labels = [], []
-    for x, y in batches:
+    ordered = _in_order(data) if isinstance(data, DataLoader) else None
+    for x, y in _batches(ordered) if ordered is not None else _single(dataset):
         images.append(x)
         labels.append(y)
     if not images:
         raise DataError("The data set is empty; expected at least one image.")
+    if not isinstance(dataset, IterableDataset) and ordered is not data:  # other orders need not repeat themselves
+        again = _batches(ordered) if ordered is not None else _single(dataset)
+        _report_random(images[0], next(again)[0])
     shapes = sorted({x.shape[1:] for x in images})
     if len(shapes) > 1 or len({x.dtype for x in images}) > 1:
         seen = " and ".join("×".join(map(str, shape)) for shape in shapes[:2]) if len(shapes) > 1 else "types"
@@ -69,20 +71,25 @@ def _single(dataset: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield x[None], y.reshape(1, *y.shape)
 
 
-def _batches(loader: DataLoader[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _in_order(loader: DataLoader[Any]) -> DataLoader[Any]:
+    """The loader in the order of its data set and to its end, unless it has a sampler of its own."""
+    if loader.batch_size is None or not isinstance(loader.sampler, RandomSampler | SequentialSampler):
+        return loader
     if isinstance(loader.sampler, RandomSampler):
         warnings.warn(
             "The loader shuffles: its images are read in the order of the data set.", DataNotice, stacklevel=4
         )
-    if loader.batch_size is not None and isinstance(loader.sampler, RandomSampler | SequentialSampler):
-        # A generator of its own: the loader would otherwise draw from that of the process.
-        loader = DataLoader(
-            loader.dataset,
-            loader.batch_size,
-            collate_fn=loader.collate_fn,
-            num_workers=loader.num_workers,
-            generator=torch.Generator(),
-        )
+    # A generator of its own: the loader would otherwise draw from that of the process.
+    return DataLoader(
+        loader.dataset,
+        loader.batch_size,
+        collate_fn=loader.collate_fn,
+        num_workers=loader.num_workers,
+        generator=torch.Generator(),
+    )
+
+
+def _batches(loader: DataLoader[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for batch in loader:
         x, y = _pair(batch)
         if x.ndim < 3 or y.shape[:1] != x.shape[:1]:
@@ -111,14 +118,9 @@ def _pair(item: Any) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _report_random(dataset: Any) -> None:
-    """Tell of a data set that gives other images each time, as random crops do."""
-    if isinstance(dataset, IterableDataset) or not len(_rows(dataset)):
-        return
-    once, twice = dataset[0], dataset[0]
-    if not isinstance(once, tuple | list):  # a loader may make pairs of it
-        return
-    if not np.array_equal(_pair(once)[0], _pair(twice)[0]):
+def _report_random(once: np.ndarray, twice: np.ndarray) -> None:
+    """Tell of data that give other images when they are read again, as random crops do."""
+    if not np.array_equal(once, twice):
         warnings.warn(
             "The data set gives other images each time it is read, as a random transform does. Results cannot be "
             "found again; remove the random transform.",

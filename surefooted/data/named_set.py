@@ -117,9 +117,11 @@ def named_set(facts: NamedSet, module: str) -> NamedSetComponent:
 def _read(facts: NamedSet, options: SplitOptions) -> Splits:
     folder = _find_folder(facts)
     source = read_source(folder, facts.image, facts.label)
-    if source.test is None or source.validation_is_test:
+    missing = "test" if source.test is None or source.validation_is_test else "train" if not len(source.train.y) else ""
+    if missing:
         raise DataError(
-            f"There is no test-*.parquet in {str(folder)!r}: this copy of {facts.title} is incomplete. Copy it again."
+            f"There is no {missing}-*.parquet in {str(folder)!r}: this copy of {facts.title} is incomplete. Copy it "
+            "again."
         )
     # Results on a copy that was encoded with loss cannot be compared with published ones.
     _, first = next(read_images(find_shards(folder)["train"][0], facts.image))

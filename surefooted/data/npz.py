@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from surefooted.components.component import Share, Whole, component
+from surefooted.data.classes import number_names
 from surefooted.data.images import Splits
 from surefooted.data.parts import group_parts, make_source, report_overlap, report_unread
 from surefooted.data.paths import locate
-from surefooted.data.split import SplitOptions, class_numbers, split_source
+from surefooted.data.split import SplitOptions, split_source
 from surefooted.data.tables import Layout, image_table
 from surefooted.errors import DataError
 
@@ -31,9 +32,10 @@ def npz(
     """NumPy archive of arrays ``x_train, y_train, x_test, y_test``.
 
     Images are (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 from 0 to 255 or floats from 0 to 1; labels are class
-    indices from 0 without a gap, (N,) or (N, 1). An optional array of strings, ``classes``, names the classes; with it,
-    classes may have no images. ``x_val, y_val`` (or ``valid``, ``validation``, ``dev``) are validation images, or the
-    test split if there are no test images. A warning names arrays that are not read. Nothing is unpickled.
+    indices from 0, without a gap if there are training images, (N,) or (N, 1). An optional array of strings,
+    ``classes``, names the classes; with it, classes may have no images. ``x_val, y_val`` (or ``valid``, ``validation``,
+    ``dev``) are validation images, or the test split if there are no test images. Without training images the set can
+    be evaluated on but not trained on. A warning names arrays that are not read. Nothing is unpickled.
 
     Args:
         path: the file; a relative path is tried here first, then under the data root.
@@ -67,8 +69,8 @@ def npz(
     for part, name in parts.items():
         names = f"x_{name}", f"y_{name}"
         tables[part] = image_table(arrays[names[0]], arrays[names[1]], names, layout, "data.layout")
-    classes = _class_names(arrays, [table.y for table in tables.values()])
-    scale = 255.0 if tables["train"].x.dtype == np.uint8 else 1.0
+    classes = _class_names(arrays, [table.y for table in tables.values()], alone="train" not in tables)
+    scale = 255.0 if next(iter(tables.values())).x.dtype == np.uint8 else 1.0
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
     source = report_overlap(make_source(tables, classes, name=file.stem, scale=scale), file.stem)
     return split_source(source, options, name=file.stem, title=file.stem)
@@ -81,7 +83,7 @@ def _read_arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             pass
         with np.load(file, allow_pickle=False) as archive:
             parts = group_parts({name[2:] for name in archive if name[:2] in ("x_", "y_")}, repr(str(file)))
-            parts.setdefault("train", "train")
+            parts = parts or {"train": "train"}
             expected = [f"{prefix}_{name}" for name in parts.values() for prefix in "xy"]
             if missing := [name for name in expected if name not in archive]:
                 raise DataError(
@@ -98,9 +100,9 @@ def _read_arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         ) from None
 
 
-def _class_names(arrays: dict[str, np.ndarray], labels: list[np.ndarray]) -> tuple[str, ...]:
+def _class_names(arrays: dict[str, np.ndarray], labels: list[np.ndarray], *, alone: bool) -> tuple[str, ...]:
     if "classes" not in arrays:
-        return class_numbers(*labels)
+        return number_names(*labels, alone=alone)
     names = arrays["classes"]
     if names.ndim != 1 or names.dtype.kind != "U":
         raise DataError(f"classes is {names.dtype} {names.shape}; expected a list of strings.")

@@ -12,13 +12,16 @@ import numpy as np
 
 from surefooted.components.component import Share, Whole, component
 from surefooted.data.cache import cache_key, decode_cached
-from surefooted.data.decode import Encoded, states_image_rules
+from surefooted.data.classes import number_names
+from surefooted.data.decode import AS_STORED, Encoded, Framing, states_image_rules
 from surefooted.data.images import Splits
 from surefooted.data.parts import group_parts, is_ignored, make_source, part_named, report_overlap, report_unread
 from surefooted.data.paths import directory, locate, path_within
-from surefooted.data.split import ImageSource, ImageTable, SplitOptions, class_numbers, split_source
+from surefooted.data.split import ImageSource, ImageTable, SplitOptions, split_source
 from surefooted.errors import DataError
 
+# Arguments that results were stored without; see ``component``.
+ADDED = ("resize", "crop")
 _BATCH = 256  # encoded images held at a time
 
 
@@ -29,6 +32,8 @@ def parquet(
     *,
     image: str = "image",
     label: str = "label",
+    resize: Whole = 0,
+    crop: Whole = 0,
     test: Share = 0.25,
     validation: Share = 0.1,
     split_seed: Whole = 0,
@@ -38,15 +43,20 @@ def parquet(
     """Directory of Parquet files in the image convention of Hugging Face.
 
     Files are ``train-*.parquet`` and optionally ``test-*.parquet`` and ``validation-*.parquet`` (or ``valid``, ``val``,
-    ``dev``), each in one or more shards. If there are no test files, the validation images are the test split. An image
-    is a struct with ``bytes``, the encoded image file; a label is a class index, from 0 without a gap. Class names come
-    from the files' ``huggingface`` metadata, if present; with them, classes may have no images. A warning names files
-    and columns that are not read. Decoded images are cached in SUREFOOTED_CACHE (~/.cache/surefooted).
+    ``dev``), each in one or more shards. If there are no test files, the validation images are the test split. Without
+    training files the set can be evaluated on but not trained on. An image is a struct with ``bytes``, the encoded
+    image file; a label is a class index, from 0, without a gap if there are training files. Class names come from the
+    files' ``huggingface`` metadata, if present; with them, classes may have no images. A warning names files and
+    columns that are not read. Images of several sizes are brought to one by ``resize`` and ``crop``. Decoded images are
+    cached in SUREFOOTED_CACHE (~/.cache/surefooted).
 
     Args:
         path: the directory; a relative path is tried here first, then under the data root.
         image: name of the column of images.
         label: name of the column of class indices.
+        resize: length of the shorter side in pixels, to which images are scaled (Pillow's bilinear interpolation, with
+            anti-aliasing); 0 keeps their size.
+        crop: side of the square that is cut from their centre, such as 224 after ``resize=256``; 0 for none.
         test: share of the training images held out for testing, if there are no test and no validation files.
         validation: share of the training images held out, if there are no validation files beside test files; 0 for
             none.
@@ -68,17 +78,21 @@ def parquet(
     folder = directory(locate(path))
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
     name = folder.resolve().name
-    source = report_overlap(read_source(folder, image, label, report_columns=True), name)
+    source = read_source(folder, image, label, framing=Framing(resize, crop), report_columns=True)
+    source = report_overlap(source, name)
     return split_source(source, options, name=name, title=name)
 
 
-def read_source(folder: Path, image: str, label: str, *, report_columns: bool = False) -> ImageSource:
+def read_source(
+    folder: Path, image: str, label: str, *, framing: Framing = AS_STORED, report_columns: bool = False
+) -> ImageSource:
     """Read all Parquet files of a directory.
 
     Args:
         folder: the directory.
         image: name of the column of images.
         label: name of the column of class indices.
+        framing: how images are resized and cropped.
         report_columns: tell which other columns there are.
     """
     shards = find_shards(folder)
@@ -87,7 +101,7 @@ def read_source(folder: Path, image: str, label: str, *, report_columns: bool = 
     unread = [name for name in entries if name not in read and not is_ignored(name)]
     report_unread(unread, repr(str(folder)), f"Read are the Parquet files of {', '.join(shards)} data.")
     names = {file: _read_names(file, image, label) for files in shards.values() for file in files}
-    first = shards["train"][0]
+    first = next(iter(shards.values()))[0]
     for file, others in names.items():
         if others != names[first]:
             raise DataError(
@@ -97,8 +111,8 @@ def read_source(folder: Path, image: str, label: str, *, report_columns: bool = 
         columns = [column for column in _columns(first) if column not in (image, label)]
         report_unread(columns, f"the columns of {first}", f"Read are {image!r} and {label!r}.")
     labels = {part: _read_labels(files, label) for part, files in shards.items()}
-    classes = names[first] or class_numbers(*labels.values())
-    tables = {part: ImageTable(_read_pixels(shards[part], image, len(y)), y) for part, y in labels.items()}
+    classes = names[first] or number_names(*labels.values(), alone="train" not in labels)
+    tables = {part: ImageTable(_read_pixels(shards[part], image, len(y), framing), y) for part, y in labels.items()}
     return make_source(tables, classes, name=folder.resolve().name)
 
 
@@ -114,10 +128,11 @@ def find_shards(folder: Path) -> dict[str, list[Path]]:
         if part_named(name) and not is_ignored(file.name):
             found.setdefault(name, []).append(path_within(file, folder))
     parts = group_parts(found, repr(str(folder)))
-    if "train" not in parts:
+    if not parts:
         entries = ", ".join(repr(entry.name) for entry in sorted(folder.iterdir())[:5]) or "nothing"
         raise DataError(
-            f"There is no train-*.parquet in {str(folder)!r}, which has {entries}. Check the path, or rename the files."
+            f"There is no train-*.parquet and no test-*.parquet in {str(folder)!r}, which has {entries}. Check the "
+            "path, or rename the files."
         )
     for name, files in found.items():
         for file in files:
@@ -209,7 +224,7 @@ def _read_labels(files: list[Path], label: str) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _read_pixels(files: list[Path], image: str, count: int) -> np.ndarray:
+def _read_pixels(files: list[Path], image: str, count: int, framing: Framing) -> np.ndarray:
     def images() -> Iterator[Encoded]:
         return (encoded for file in files for encoded in read_images(file, image))
 
@@ -218,7 +233,7 @@ def _read_pixels(files: list[Path], image: str, count: int) -> np.ndarray:
     with readable_parquet(files[0]):
         key = cache_key(file.read_bytes() for file in files)
     part, _, _ = files[0].name.partition("-")
-    return decode_cached(images, count, key, f"{files[0].parent.name} ({part})")
+    return decode_cached(images, count, key, f"{files[0].parent.name} ({part})", framing)
 
 
 @contextmanager

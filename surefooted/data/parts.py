@@ -67,10 +67,11 @@ def make_source(
 ) -> ImageSource:
     """The source of a data set in files. Validation data are test data if there are no others.
 
-    Grey tables become colour if another table is colour.
+    Grey tables become colour if another table is colour. Without training data, the set can be evaluated on but not
+    trained on.
 
     Args:
-        tables: table per part; ``train`` is one of them.
+        tables: table per part.
         classes: names of the classes in the order of their indices.
         name: name of the data set, for messages.
         scale: pixel value that becomes 1.0.
@@ -82,13 +83,28 @@ def make_source(
     promoted = test is None and validation is not None
     if promoted:
         validation, test = None, validation
-        warnings.warn(
-            f"The data set {name!r} has validation data but no test data: the validation data are its test split. A "
-            "validation split is held out from the training data.",
-            DataNotice,
-            stacklevel=2,
-        )
-    return ImageSource(tables["train"], validation, test, classes, scale, promoted, test_as_given)
+        report_promotion(f"The data set {name!r}", has_train="train" in tables)
+    train = tables.get("train")
+    if train is None:
+        if test is None:
+            raise DataError(f"The data set {name!r} has no images.")
+        train, test_as_given = ImageTable(test.x[:0], test.y[:0]), True
+    return ImageSource(train, validation, test, classes, scale, promoted, test_as_given)
+
+
+def report_promotion(subject: str, *, has_train: bool) -> None:
+    """Tell that the validation data of a data set are its test split.
+
+    Args:
+        subject: the data set, as the first words of a sentence.
+        has_train: whether it has training data.
+    """
+    rest = " A validation split is held out from the training data." if has_train else ""
+    warnings.warn(
+        f"{subject} has validation data but no test data: the validation data are its test split.{rest}",
+        DataNotice,
+        stacklevel=3,
+    )
 
 
 def report_overlap(source: ImageSource, name: str) -> ImageSource:

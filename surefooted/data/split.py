@@ -14,7 +14,7 @@ from torch import Tensor
 
 from surefooted.core.rng import Noise
 from surefooted.data import images
-from surefooted.data.images import Images, MappedImages, Splits
+from surefooted.data.images import Images, MappedImages, Splits, TestDraw
 from surefooted.errors import ArgumentError, DataError, DataNotice
 
 # Defaults of all data sets: shares that a set with official test or validation images does not need.
@@ -45,8 +45,8 @@ class ImageSource:
         classes: names of the classes in the order of their indices.
         scale: pixel value that becomes 1.0.
         validation_is_test: whether the source calls its test table validation images.
-        test_as_given: whether the test split keeps the order of its table. The training table may then be empty, and
-            the test images may be too few to hold every class.
+        test_as_given: whether the test images are given for evaluation alone. The training table may then be empty,
+            the test images may be too few to hold every class, and studies take them in the given order too.
     """
 
     train: ImageTable
@@ -80,10 +80,10 @@ class SplitOptions:
 def split_source(source: ImageSource, options: SplitOptions, *, name: str, title: str) -> Splits:
     """Split a source by seed.
 
-    Each table is put into a random order that depends on ``split_seed`` only, but for test images that are used as
-    given. If the source has no official test or validation table, the test and then the validation images are taken
-    from the end of the training table's order. Limits keep the first images of an order, so a smaller limit gives a
-    prefix of a larger one.
+    The training table is put into a random order that depends on ``split_seed`` only; official test and validation
+    tables keep their order. If the source has no official test or validation table, the test and then the validation
+    images are taken from the end of the training table's order. Limits keep the first images of an order, so a smaller
+    limit gives a prefix of a larger one.
 
     Args:
         source: tables to split.
@@ -106,24 +106,30 @@ def split_source(source: ImageSource, options: SplitOptions, *, name: str, title
     """
     _check_source(source, name)
     _report_unused(source, options, name)
-    order, tests = shuffled_rows(len(source.train.y), options.split_seed, stream=0), source.train
-    offset = 0
+    order = shuffled_rows(len(source.train.y), options.split_seed, stream=0)
+    draw = None
     if source.test is None:
         order, held_out = _hold_out(order, options.test, "test")
+        test = _select(source, source.train, _limit(held_out, options.test_limit))
     else:
-        tests, n = source.test, len(source.test.y)
-        held_out = torch.arange(n) if source.test_as_given else shuffled_rows(n, options.split_seed, stream=1)
+        n = len(source.test.y)
         offset = len(source.train.y) + (len(source.validation.y) if source.validation else 0)
-    test = _select(source, tests, _limit(held_out, options.test_limit), offset)
+        every = _select(source, source.test, torch.arange(n), offset)
+        test = every.take(slice(0, options.test_limit)) if options.test_limit else every
+        if not source.test_as_given:
+            drawn = shuffled_rows(n, options.split_seed, stream=1)
+            draw = TestDraw(every, _limit(drawn, options.test_limit))
 
     if source.validation is None:
-        order, held_out = _hold_out(order, options.validation, "validation")
+        share = options.validation if len(order) else 0.0  # a test set alone has nothing to hold out
+        order, held_out = _hold_out(order, share, "validation")
         validation = _select(source, source.train, held_out)
     else:
         held_out = torch.arange(len(source.validation.y))
         validation = _select(source, source.validation, held_out, len(source.train.y))
     train = _select(source, source.train, _limit(order, options.train_limit))
-    return Splits(name, title, train, validation, test, _checksum(source))
+    is_official = source.test is not None
+    return Splits(name, title, train, validation, test, _checksum(source), draw, is_official)
 
 
 def shuffled_rows(n: int, seed: int, *, stream: int) -> Tensor:
@@ -223,6 +229,11 @@ def _report_unused(source: ImageSource, options: SplitOptions, name: str) -> Non
             )
     if len(source.classes) == 1 and not source.test_as_given:
         _warn(f"The data set {name!r} has one class only, {source.classes[0]!r}: every model classifies it correctly.")
+    if not len(source.train.y) and not source.validation and options.validation not in (0, VALIDATION_SHARE):
+        _warn(
+            f"`data.validation={options.validation:g}` has no effect: the data set {name!r} has no training images of "
+            "which to hold it out."
+        )
     if source.test and options.test not in (0, TEST_SHARE):
         _warn(f"`data.test={options.test:g}` has no effect: the data set {name!r} has test images of its own.")
     if source.validation and options.validation != VALIDATION_SHARE:

@@ -10,15 +10,18 @@ import numpy as np
 
 from surefooted.components.component import Share, Whole, component
 from surefooted.data.cache import cache_key, decode_cached
+from surefooted.data.classes import Classes, label_indices, read_classes
 from surefooted.data.decode import Encoded, Framing, states_image_rules
 from surefooted.data.folder import read_file
 from surefooted.data.images import Splits
 from surefooted.data.parquet import readable_parquet
 from surefooted.data.parts import make_source, part_named, report_overlap, report_unread
 from surefooted.data.paths import locate, path_within
-from surefooted.data.split import ImageTable, SplitOptions, class_numbers, split_source
+from surefooted.data.split import ImageTable, SplitOptions, split_source
 from surefooted.errors import ArgumentError, DataError
 
+# Arguments that results were stored without; see ``component``.
+ADDED = ("classes",)
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -32,6 +35,7 @@ def table(
     split: str = "split",
     resize: Whole = 0,
     crop: Whole = 0,
+    classes: Classes = "",
     test: Share = 0.25,
     validation: Share = 0.1,
     split_seed: Whole = 0,
@@ -41,12 +45,12 @@ def table(
     """Table of image files and labels, in a CSV, TSV or Parquet file.
 
     A row names an image file, by its path from the folder of the table, and its class. Files outside that folder are
-    refused. If all labels are whole numbers, they are class indices from 0 without a gap; otherwise they are names, and
-    classes are in alphabetical order. If there is a column of splits, it says which rows are ``train``, ``validation``
-    (``valid``, ``val``, ``dev``) and ``test`` data, and test images keep their order. Without training rows the set can
-    be evaluated on but not trained on; without test rows the validation images are the test split. Images of several
-    sizes are brought to one by ``resize`` and ``crop``. Decoded images are cached in SUREFOOTED_CACHE
-    (~/.cache/surefooted).
+    refused. If all labels are whole numbers, they are class indices from 0, without a gap if there are training rows;
+    otherwise they are names, and classes are in alphabetical order. If there is a column of splits, it says which rows
+    are ``train``, ``validation`` (``valid``, ``val``, ``dev``) and ``test`` data, and test images keep their order.
+    Without training rows the set can be evaluated on but not trained on; without test rows the validation images are
+    the test split. Images of several sizes are brought to one by ``resize`` and ``crop``. Decoded images are cached in
+    SUREFOOTED_CACHE (~/.cache/surefooted).
 
     Args:
         path: the table; a relative path is tried here first, then under the data root.
@@ -56,6 +60,8 @@ def table(
         resize: length of the shorter side in pixels, to which images are scaled (Pillow's bilinear interpolation, with
             anti-aliasing); 0 keeps their size.
         crop: side of the square that is cut from their centre, such as 224 after ``resize=256``; 0 for none.
+        classes: number of classes, or a text file that names them all in the order of their indices, one per line; by
+            default the classes found, in alphabetical order. Needed if a test set alone does not hold every class.
         test: share of the images held out for testing, if there is no column of splits.
         validation: share of the training images held out, if there are no validation rows; 0 for none.
         split_seed: seed of the split.
@@ -86,16 +92,12 @@ def table(
     columns = _read_columns(file, [image, label], split)
     framing = Framing(resize, crop)
     files = _image_paths(columns[image], file)
-    classes, y = _number_labels(columns[label], file)
-    parts = _rows_of_parts(columns[split], file) if split in columns else {"train": np.arange(len(y))}
+    parts = _rows_of_parts(columns[split], file) if split in columns else {"train": np.arange(len(files))}
+    names, y = _number_labels(columns[label], read_classes(classes), alone="train" not in parts, file=file)
     tables = {
         part: ImageTable(_read_pixels([files[k] for k in rows], file, framing), y[rows]) for part, rows in parts.items()
     }
-    if "train" not in tables:
-        test_images = tables.get("test") or tables.pop("validation")
-        tables |= {"train": ImageTable(test_images.x[:0], test_images.y[:0]), "test": test_images}
-        validation = validation if "validation" in tables else 0.0
-    source = make_source(tables, classes, name=file.stem, test_as_given=split in columns)
+    source = make_source(tables, names, name=file.stem, test_as_given=split in columns)
     options = SplitOptions(validation, split_seed, train_limit, test_limit, test)
     return split_source(report_overlap(source, file.stem), options, name=file.stem, title=file.stem)
 
@@ -186,16 +188,13 @@ def _image_paths(names: Sequence[str], file: Path) -> list[Path]:
     return paths
 
 
-def _number_labels(labels: Sequence[str], file: Path) -> tuple[tuple[str, ...], np.ndarray]:
+def _number_labels(
+    labels: Sequence[str], given: tuple[str, ...], *, alone: bool, file: Path
+) -> tuple[tuple[str, ...], np.ndarray]:
     """Names of the classes, and the index of each label."""
-    if all(label.isascii() and label.isdigit() and len(label) < 10 for label in labels):
-        y = np.array([int(label) for label in labels], np.int64)
-        return class_numbers(y), y
     if unprintable := [label for label in labels if not label.isprintable()]:
         raise DataError(f"{file}: the label {unprintable[0]!r} has characters that cannot be printed. Rename it.")
-    classes = tuple(sorted(set(labels)))
-    index = {name: k for k, name in enumerate(classes)}
-    return classes, np.array([index[label] for label in labels], np.int64)
+    return label_indices(labels, given, alone=alone, where=str(file))
 
 
 def _rows_of_parts(splits: Sequence[str], file: Path) -> dict[str, np.ndarray]:

@@ -7,9 +7,9 @@ what one study has made is found by every other.
 from surefooted.pipeline.tasks.analysis import LocalAnalysisTask, LossSurfaceTask
 from surefooted.pipeline.tasks.attack import AttackTask, SanityCheckTask, attack_task
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
-from surefooted.pipeline.tasks.corruption import CorruptedPredictTask, CorruptionTask
+from surefooted.pipeline.tasks.corruption import CorruptedPredictTask, CorruptionTask, StreamedShiftTask
 from surefooted.pipeline.tasks.datasets import load_splits, resolve_data, training_data
-from surefooted.pipeline.tasks.evaluation import eval_images
+from surefooted.pipeline.tasks.evaluation import choose_order, eval_images
 from surefooted.pipeline.tasks.leakage import check_same_data, check_same_set
 from surefooted.pipeline.tasks.prediction import PredictTask
 from surefooted.pipeline.tasks.provenance import collect_provenance
@@ -35,6 +35,7 @@ __all__ = [
     "SanityCheckTask",
     "Source",
     "SplitName",
+    "StreamedShiftTask",
     "Task",
     "TrainTask",
     "TransferTask",
@@ -43,6 +44,7 @@ __all__ = [
     "attack_task",
     "check_same_data",
     "check_same_set",
+    "choose_order",
     "collect_provenance",
     "eval_images",
     "load_splits",

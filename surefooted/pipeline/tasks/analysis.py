@@ -12,6 +12,7 @@ from torch import Tensor
 from surefooted.components.spec import build, complete
 from surefooted.core.files import write_tensors
 from surefooted.data.images import Images
+from surefooted.data.order import Order
 from surefooted.errors import ArgumentError, DataError
 from surefooted.evaluation.analysis.jacobian import sensitivity
 from surefooted.evaluation.analysis.linearity import nonlinearity
@@ -20,7 +21,7 @@ from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.attack import AttackTask
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
-from surefooted.pipeline.tasks.datasets import data_fields
+from surefooted.pipeline.tasks.datasets import data_fields, order_fields
 from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval, run_in_chunks
 from surefooted.pipeline.workers import OnProgress
 
@@ -37,6 +38,7 @@ class LocalAnalysisTask(Task):
     Attributes:
         source_attack: an attack on the same images that keeps its points; None for no non-linearity.
         seed: seed of a victim that draws at random.
+        order: order of the images, of which ``limit`` takes the first.
     """
 
     victim: Source
@@ -45,6 +47,7 @@ class LocalAnalysisTask(Task):
     data: ComponentSpec | None = None
     source_attack: AttackTask | None = None
     seed: int = 0
+    order: Order = "split"
 
     kind = "analysed"
 
@@ -59,6 +62,7 @@ class LocalAnalysisTask(Task):
             "limit": self.limit,
             "moved": self.source_attack.key if self.source_attack else None,
             "seed": self.seed,
+            **order_fields(self.order),
             **data_fields(self.data),
         }
 
@@ -71,7 +75,7 @@ class LocalAnalysisTask(Task):
         return f"analyse {self.victim} ({self.split})"
 
     def images(self) -> Images:
-        return eval_images(self.victim, self.data, self.split, self.limit)
+        return eval_images(self.victim, self.data, self.split, self.limit, self.order)
 
     def total_ticks(self) -> int:
         return len(self.images())
@@ -114,7 +118,7 @@ class LocalAnalysisTask(Task):
         if not torch.equal(attacked["rows"], images.rows.cpu()):
             raise DataError(
                 f"The attack is on {len(attacked['rows'])} images, the analysis on {len(images)} others. Give both the "
-                "same `split`, `limit` and `data`."
+                "same `split`, `limit`, `order` and `data`."
             )
         return attacked
 
@@ -126,6 +130,7 @@ class LossSurfaceTask(Task):
     Attributes:
         limit: number of images; the paper shows 8.
         score, reach, grid, seed: as for ``surefooted.evaluation.analysis.loss_surface``.
+        order: order of the images, of which ``limit`` takes the first.
     """
 
     victim: Source
@@ -136,6 +141,7 @@ class LossSurfaceTask(Task):
     reach: float = 0.04
     grid: int = 21
     seed: int = 0
+    order: Order = "split"
 
     kind = "surface"
 
@@ -148,6 +154,7 @@ class LossSurfaceTask(Task):
             "reach": self.reach,
             "grid": self.grid,
             "seed": self.seed,
+            **order_fields(self.order),
             **data_fields(self.data),
         }
 
@@ -160,7 +167,7 @@ class LossSurfaceTask(Task):
         return f"surface of {self.victim} ({self.split})"
 
     def images(self) -> Images:
-        return eval_images(self.victim, self.data, self.split, self.limit)
+        return eval_images(self.victim, self.data, self.split, self.limit, self.order)
 
     def total_ticks(self) -> int:
         return len(self.images())

@@ -17,6 +17,7 @@ from surefooted.components.spec import base_name, complete, digest
 from surefooted.core.files import read_json, write_json, write_tensors
 from surefooted.core.types import Points
 from surefooted.data.images import Images
+from surefooted.data.order import Order
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.checks import SANITY_CHECK_IMAGES, Flag, SanityCheck, sanity_check, sanity_flags
 from surefooted.models.external import ExternalModel, InMemoryModel
@@ -31,7 +32,7 @@ from surefooted.pipeline.tasks.base import (
     component_of,
     trainings_of,
 )
-from surefooted.pipeline.tasks.datasets import data_fields, training_data
+from surefooted.pipeline.tasks.datasets import data_fields, order_fields, training_data
 from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval, run_in_chunks
 from surefooted.pipeline.workers import OnProgress
 
@@ -54,6 +55,7 @@ class AttackTask(Task):
     limit: int = 0
     seed: int = 0
     keep_points: bool = True
+    order: Order = "split"
 
     kind = "attacked"
 
@@ -67,6 +69,7 @@ class AttackTask(Task):
             "keep_points": self.keep_points,
             # 2: unions of attacks average every answer over the forward passes as well.
             **({"eot": [2, self.eot]} if self.eot > 1 else {}),
+            **order_fields(self.order),
             **data_fields(self.data),
         }
 
@@ -95,7 +98,7 @@ class AttackTask(Task):
         return SanityCheckTask(self.victim, self.split, self.data)
 
     def images(self) -> Images:
-        return eval_images(self.victim, self.data, self.split, self.limit)
+        return eval_images(self.victim, self.data, self.split, self.limit, self.order)
 
     def total_ticks(self) -> int:
         return len(self.images()) * self.component.restarts * self.component.passes
@@ -139,7 +142,7 @@ class AttackTask(Task):
         if not self.keep_points:
             raise ArgumentError("This attack keeps no points, but a later task reads them. Set `keep_points=True`.")
         if victim is not self.victim:
-            eval_images(victim, self.data or training_data(self.victim), self.split, self.limit)
+            eval_images(victim, self.data or training_data(self.victim), self.split, self.limit, self.order)
 
 
 def columns_of(points: Points, result: AttackResult, *, keep_points: bool) -> dict[str, Tensor]:
@@ -163,6 +166,7 @@ def attack_task(
     limit: Whole = 0,
     seed: Whole = 0,
     keep_points: bool = True,
+    order: Order = "split",
 ) -> AttackTask:
     """The task of an attack.
 
@@ -171,12 +175,13 @@ def attack_task(
         attack: a name, ``{name: arguments}`` or an ``Attack``.
         split: train, validation or test.
         data: complete spec of a data set; None for the one that the victim was trained on.
-        limit: attack the first ``limit`` images; 0 for all.
+        limit: attack the first ``limit`` images of the order; 0 for all.
         keep_points: store the perturbed images.
+        order: order of the images; see ``data.order``.
     """
     with in_slot("attack"):
         spec = complete("attack", attack)
-    return AttackTask(victim, spec, split, data, limit, seed, keep_points)
+    return AttackTask(victim, spec, split, data, limit, seed, keep_points, order)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,18 +8,18 @@ from dataclasses import fields
 from functools import cached_property, lru_cache
 from json import loads
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from surefooted.components.spec import build, canonical, digest
 from surefooted.core.files import write_json
+from surefooted.data.order import SplitName as SplitName
 from surefooted.pipeline.runtime import Runtime, provenance
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.workers import OnProgress
 
 ComponentSpec = dict[str, Any]
-SplitName = Literal["train", "validation", "test"]
 
 
 class Task(ABC):

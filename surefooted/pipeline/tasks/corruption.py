@@ -16,17 +16,20 @@ from surefooted.core.files import write_tensors
 from surefooted.core.predictions import Predictions
 from surefooted.core.types import Points
 from surefooted.data.images import Images
+from surefooted.data.order import Order
 from surefooted.models.prediction import predict
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
-from surefooted.pipeline.tasks.datasets import load_splits, split_images
+from surefooted.pipeline.tasks.datasets import load_splits, order_fields, split_images
 from surefooted.pipeline.tasks.evaluation import load_for_eval
 from surefooted.pipeline.workers import OnProgress
 
 INTENSITIES: tuple[int, ...] = (1, 2, 3, 4, 5)
 # Images corrupted between two updates of the progress bar.
 STEP = 1000
+# Images that are corrupted and predicted before the next, where corrupted images are not stored.
+STREAMED = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +38,9 @@ class CorruptionTask(Task):
 
     Attributes:
         type: its name in ``surefooted.corruptions``.
-        limit: corrupt the first ``limit`` images; 0 for all.
+        limit: corrupt the first ``limit`` images of the order; 0 for all.
         seed: keys the random draws, together with the row of each image.
+        order: order of the images.
     """
 
     data: ComponentSpec
@@ -44,6 +48,7 @@ class CorruptionTask(Task):
     split: SplitName = "test"
     limit: int = 0
     seed: int = 0
+    order: Order = "split"
 
     kind: ClassVar[str] = "corrupted"
 
@@ -55,6 +60,7 @@ class CorruptionTask(Task):
             "part": self.split,
             "limit": self.limit,
             "seed": self.seed,
+            **order_fields(self.order),
         }
 
     @property
@@ -62,7 +68,7 @@ class CorruptionTask(Task):
         return f"corrupt by {self.type}"
 
     def images(self) -> Images:
-        return split_images(self.data, self.split, self.limit)
+        return split_images(self.data, self.split, self.limit, self.order)
 
     def total_ticks(self) -> int:
         return len(INTENSITIES) * len(self.images())
@@ -129,3 +135,29 @@ class CorruptedPredictTask(Task):
         """Predictions at each intensity, the lowest first."""
         stored = self.tensors(store, "predictions.safetensors")
         return [Predictions(log_p, stored["y"], stored["i"]) for log_p in stored["log_p"]]
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedShiftTask(CorruptedPredictTask):
+    """The same predictions, from images that are corrupted in passing and not stored: for a single classifier.
+
+    Its key is that of ``CorruptedPredictTask``, so that each finds the results of the other.
+    """
+
+    @property
+    def requires(self) -> tuple[Task, ...]:
+        return trainings_of(self.victim)
+
+    def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
+        device, images = runtime.device(), self.corrupted.images()
+        net, levels = load_for_eval(self.victim, store, device), []
+        for intensity in INTENSITIES:
+            parts = []
+            for start in range(0, len(images), STREAMED):
+                part = images.take(slice(start, start + STREAMED))
+                x = self.corrupted.level(intensity, part, device, lambda n: None)
+                parts.append(predict(net, Points(x / 255, part.y, part.rows)).log_p.cpu())
+            levels.append(torch.cat(parts))
+            tick(1)
+        tensors = {"log_p": torch.stack(levels), "y": images.y, "i": images.rows}
+        write_tensors(into / "predictions.safetensors", tensors, {})

@@ -9,6 +9,7 @@ from typing import Any
 from surefooted.components.spec import base_name, build, canonical, complete
 from surefooted.data.arrays import as_splits, is_dataset_dict
 from surefooted.data.images import Images, Splits
+from surefooted.data.order import Order, ordered
 from surefooted.data.paths import data_root
 from surefooted.errors import ArgumentError, DataError
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName
@@ -55,20 +56,26 @@ def training_data(victim: Source | None) -> ComponentSpec | None:
     return getattr(victim, "data", None)
 
 
-def split_images(data: ComponentSpec, split: SplitName, limit: int) -> Images:
+def split_images(data: ComponentSpec, split: SplitName, limit: int, order: Order = "split") -> Images:
     """The images of a split.
 
     Args:
-        limit: take the first ``limit`` images; 0 for all.
+        limit: take the first ``limit`` images of the order; 0 for all.
+        order: see ``data.order``.
 
     Raises:
         DataError: if the split is empty.
     """
-    images: Images = getattr(load_splits(data), split)
+    images = ordered(load_splits(data), split, order)
     if not len(images):
         cure = "Hold out images (`data.validation=0.1`)" if split != "train" else "Pass images to train on"
         raise DataError(f"The {split} split is empty. {cure}, or use another split.")
     return images.take(slice(0, limit)) if limit else images
+
+
+def order_fields(order: Order) -> dict[str, Order]:
+    """The argument of a task that says in which order it takes its images; none for the order of the split."""
+    return {"order": order} if order != "split" else {}
 
 
 def _keep(splits: Any) -> ComponentSpec:

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from surefooted.core.files import read_tensors, with_hint, write_tensors
 from surefooted.data.images import Images
+from surefooted.data.order import Order, parse_order, report_missing_classes, stored_order
 from surefooted.errors import DataError
 from surefooted.models.external import ExternalModel, InMemoryModel
 from surefooted.models.fuse import fuse_batchnorm
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName
-from surefooted.pipeline.tasks.datasets import split_images, training_data
+from surefooted.pipeline.tasks.datasets import load_splits, split_images, training_data
 from surefooted.pipeline.tasks.leakage import check_unseen
 
 
@@ -33,12 +34,15 @@ def _has_other_code(net: nn.Module) -> bool:
     )
 
 
-def eval_images(victim: Source, data: ComponentSpec | None, split: SplitName, limit: int) -> Images:
+def eval_images(
+    victim: Source, data: ComponentSpec | None, split: SplitName, limit: int, order: Order = "split"
+) -> Images:
     """The images that a victim is evaluated on.
 
     Args:
         data: a data set; None for the one that the victim was trained on.
-        limit: take the first ``limit`` images; 0 for all.
+        limit: take the first ``limit`` images of the order; 0 for all.
+        order: see ``data.order``.
 
     Raises:
         DataError: if the data set is not known, the split is empty, or the victim was trained on some of the images.
@@ -48,10 +52,32 @@ def eval_images(victim: Source, data: ComponentSpec | None, split: SplitName, li
         raise DataError(
             "The data set is not known: the weights do not name it, or it is not at hand. Name a data set with `data`."
         )
-    images = split_images(data or own or {}, split, limit)
+    images = split_images(data or own or {}, split, limit, order)
     if data and split != "train":
         check_unseen(victim, data, images, split)
     return images
+
+
+def choose_order(victim: Source, data: ComponentSpec | None, split: SplitName, limit: int, order: str) -> Order:
+    """The order for the tasks of a command: where it is all the same, the one under which older results are found.
+
+    A notice tells if the first ``limit`` images lack classes.
+
+    Args:
+        data: a data set; None for the one that the victim was trained on.
+        limit: number of images; 0 for all.
+        order: the order that was asked for.
+
+    Raises:
+        ArgumentError: if there is no such order.
+    """
+    order, known = parse_order(order), data or training_data(victim)
+    if known is None:  # refused by ``eval_images``
+        return order
+    splits = load_splits(known)
+    if order == "official" and limit:
+        report_missing_classes(splits, split, limit)
+    return stored_order(splits, split, limit, order)
 
 
 def run_in_chunks(

@@ -9,13 +9,14 @@ from typing import Any
 from surefooted.core.files import write_tensors
 from surefooted.core.predictions import Predictions
 from surefooted.core.types import Points
+from surefooted.data.order import Order
 from surefooted.errors import ArgumentError
 from surefooted.models.prediction import predict
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.attack import AttackTask
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
-from surefooted.pipeline.tasks.datasets import data_fields
+from surefooted.pipeline.tasks.datasets import data_fields, order_fields
 from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval
 from surefooted.pipeline.workers import OnProgress
 
@@ -27,6 +28,7 @@ class PredictTask(Task):
     Attributes:
         source_attack: the attack whose points are predicted; None for clean images.
         seed: seed of a victim that draws at random, such as MC dropout.
+        order: order of clean images, of which ``limit`` takes the first.
     """
 
     victim: Source
@@ -35,6 +37,7 @@ class PredictTask(Task):
     data: ComponentSpec | None = None
     limit: int = 0
     seed: int = 0
+    order: Order = "split"
 
     kind = "predicted"
 
@@ -53,6 +56,7 @@ class PredictTask(Task):
             "moved": self.source_attack.key if self.source_attack else None,
             "limit": self.limit,
             **({"seed": self.seed} if self.seed else {}),
+            **order_fields(self.order),
             **data_fields(self.data),
         }
 
@@ -70,7 +74,8 @@ class PredictTask(Task):
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         net = load_for_eval(self.victim, store, runtime.device())
         if self.source_attack is None:
-            p = predict(net, eval_images(self.victim, self.data, self.split, self.limit), seed=self.seed)
+            images = eval_images(self.victim, self.data, self.split, self.limit, self.order)
+            p = predict(net, images, seed=self.seed)
         else:
             attacked = self.source_attack.result(store)
             points = Points(attacked["x"], attacked["y"], attacked["rows"])

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from surefooted.core.files import write_tensors
+from surefooted.data.order import Order
 from surefooted.evaluation.metrics.uncertainty import uncertainties
 from surefooted.models.prediction import map_logits
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
-from surefooted.pipeline.tasks.datasets import data_fields
+from surefooted.pipeline.tasks.datasets import data_fields, order_fields
 from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval
 from surefooted.pipeline.workers import OnProgress
 
@@ -26,6 +27,7 @@ class UncertaintyTask(Task):
 
     Attributes:
         seed: seed of a victim that draws at random, such as MC dropout.
+        order: order of the images, of which ``limit`` takes the first.
     """
 
     victim: Source
@@ -33,12 +35,14 @@ class UncertaintyTask(Task):
     data: ComponentSpec | None = None
     limit: int = 0
     seed: int = 0
+    order: Order = "split"
 
     kind = "unsure"
 
     def arguments(self) -> dict[str, Any]:
         seed = {"seed": self.seed} if self.seed else {}
-        return {"victim": self.victim.key, "part": self.split, "limit": self.limit, **seed, **data_fields(self.data)}
+        chosen = {"part": self.split, "limit": self.limit, **order_fields(self.order)}
+        return {"victim": self.victim.key, **chosen, **seed, **data_fields(self.data)}
 
     @property
     def requires(self) -> tuple[Task, ...]:
@@ -53,7 +57,7 @@ class UncertaintyTask(Task):
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         net = load_for_eval(self.victim, store, runtime.device())
-        images = eval_images(self.victim, self.data, self.split, self.limit)
+        images = eval_images(self.victim, self.data, self.split, self.limit, self.order)
         parts = map_logits(net, images, uncertainties, seed=self.seed)
         tick(1)
         tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

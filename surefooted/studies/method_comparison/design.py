@@ -99,7 +99,8 @@ class MethodComparison:
         if attack:
             a = first.attacks[self.radii[0]][0].attack["pgd"]
             text += (
-                f" PGD-{a['steps']}, {NORM_SYMBOLS[a['norm']]}, {a['start']} start, {a['restarts']} restart(s); keep "
+                f" PGD-{a['steps']}, {NORM_SYMBOLS[a['norm']]}, {a['start']} start, {a['restarts']} "
+                f"restart{'s' * (a['restarts'] != 1)}; keep "
                 f"rule “{a['keep']}”: an image is dropped once the attack succeeds; of an image that withstands, the "
                 "point with the highest objective is kept."
             )

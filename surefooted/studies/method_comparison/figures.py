@@ -133,7 +133,7 @@ def example_figure(r: ComparisonResults, names: Sequence[str], eps: float, count
         before, after = r.clean_predictions(name)[0].take(rows), r.attacked_predictions(name, eps)[0].take(rows)
         moved = r.comparison.runs[name][0].attacks[eps][0].result(r.store)["x"][rows]
         texts = [(describe(b), describe(a)) for b, a in zip(before.log_p, after.log_p)]
-        shown, changed = to_image(splits.test.points(rows).x), to_image(moved)
+        shown, changed = to_image(splits.drawn_test.points(rows).x), to_image(moved)
         return Panel(lambda ax: perturbed_examples(ax, shown, changed, texts, amplify=3), name, (3.2, 3.8))
 
     def describe(log_p: Tensor) -> str:

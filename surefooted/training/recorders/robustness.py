@@ -42,7 +42,7 @@ def robustness(
         steps: gradient steps of PGD, which starts at the clean point.
         step_size: length of a step; by default 2.5 · eps / steps.
         every: training steps between records. With the defaults, PGD on 128 images costs at most 21 forward passes.
-        images: number of images, the first of the split.
+        images: number of images, the first of the order that the split drew.
         part: split of the images. The test set is allowed, as in the paper, because nothing is selected by the records.
 
     Example:
@@ -59,7 +59,7 @@ def robustness(
     }
 
     def init(data: Splits) -> tuple[Points, RecorderState]:
-        split: Images = getattr(data, part)
+        split: Images = data.drawn_test if part == "test" else data.validation
         if not len(split):
             raise DataError(
                 f"The recorder robustness needs the {part} split, which is empty. Choose the other split with "

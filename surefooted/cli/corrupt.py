@@ -1,0 +1,98 @@
+"""``surefooted corrupt``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors
+from surefooted.cli.flags import (
+    Accelerator,
+    AsJson,
+    Classifier,
+    ComponentOptions,
+    Config,
+    DataRoot,
+    EvalData,
+    ImageOrder,
+    Mean,
+    Outputs,
+    Quiet,
+    RandomSeed,
+    Report,
+    Split,
+    Std,
+    StorePath,
+    Weights,
+)
+from surefooted.cli.options import parse_components, parse_numbers
+from surefooted.cli.session import choose_data, find_classifier, open_session, own_data, report_directory
+
+
+@app.command(cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
+@report_errors
+def corrupt(
+    *,
+    words: ComponentOptions = None,
+    model: Classifier = None,
+    weights: Weights = None,
+    data: EvalData = None,
+    corruptions: Annotated[
+        str,
+        typer.Option(
+            help="benchmark (the 15 types of ImageNet-C), all (19 types), or names separated by commas; see: "
+            "surefooted list corruptions."
+        ),
+    ] = "benchmark",
+    draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws.")] = 1000,
+    mean: Mean = None,
+    std: Std = None,
+    outputs: Outputs = "logits",
+    split: Split = "test",
+    limit: Annotated[
+        int, typer.Option(min=0, help="Maximum number of images: the first of --order; 0 for all.")
+    ] = 1000,
+    order: ImageOrder = "official",
+    seed: RandomSeed = 0,
+    accelerator: Accelerator = "auto",
+    config: Config = None,
+    report: Report = None,
+    store: StorePath = None,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure accuracy and calibration on corrupted images, by type and severity, with 95 % intervals.
+
+    Corruptions are made by Surefooted with the constants of CIFAR-10-C or, above 64 pixels, of ImageNet-C.
+    """
+    from surefooted.auditing import corrupt as evaluate
+    from surefooted.core.files import as_input_error
+    from surefooted.report.terminal import check_writable, escape, print_json, print_lines
+
+    session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
+    classifier = find_classifier(model, session.store, words or [])
+    network = None if isinstance(classifier, str) else classifier
+    given = parse_components(("data",), {"data": data}, words or [], config, defaults=own_data(network))
+    chosen = choose_data(network, given)
+    options: dict[str, Any] = {
+        **{"mean": parse_numbers(mean, flag="--mean"), "std": parse_numbers(std, flag="--std"), "outputs": outputs},
+        **{"weights": weights, "split": split, "limit": limit, "order": order, "seed": seed},
+        **{"corruptions": corruptions, "draws": draws},
+    }
+    directory = report or report_directory("corrupt", str(model), chosen, options)
+    result = evaluate(
+        classifier,
+        chosen,
+        **options,
+        store=session.store,
+        runtime=session.runtime,
+        quiet=quiet,
+        before_run=lambda: check_writable(directory / "index.html"),
+    )
+    with as_input_error(directory):
+        index = result.write(directory)
+    if as_json:
+        return print_json(result.numbers | {"report": str(index)})
+    print_lines(*result.lines(), f"report: {escape(str(index))}")
