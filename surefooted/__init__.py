@@ -22,21 +22,25 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from surefooted import attacks as attacks, data as data, report as report, studies as studies
     from surefooted.api import (
+        CorruptionResult as CorruptionResult,
         TrainingRun as TrainingRun,
         attack as attack,
+        classifier as classifier,
+        corrupt as corrupt,
         measure as measure,
         predict as predict,
         train as train,
+        transfer as transfer,
     )
     from surefooted.attacks import (
         autoattack as autoattack,
         carlini_wagner as carlini_wagner,
         fgsm as fgsm,
+        hop_skip_jump as hop_skip_jump,
         nearest_boundary as nearest_boundary,
         pgd as pgd,
         r_fgsm as r_fgsm,
     )
-    from surefooted.attacks.transfer import transfer as transfer
     from surefooted.auditing.run import audit as audit
     from surefooted.core import scores as scores
     from surefooted.core.interval import Interval as Interval
@@ -74,6 +78,7 @@ if TYPE_CHECKING:
     )
     from surefooted.evaluation.metrics.intervals import bootstrap as bootstrap
     from surefooted.evaluation.metrics.levels import by_level as by_level, levels_of as levels_of
+    from surefooted.models.external.black_box import blackbox as blackbox
     from surefooted.models import ensembles as ensembles, nets as nets, victims as victims
     from surefooted.pipeline.runtime import Runtime as Runtime
     from surefooted.pipeline.store import Store as Store
@@ -82,9 +87,13 @@ if TYPE_CHECKING:
 # isort: on
 
 _NAMES = {
-    "surefooted.api": ["TrainingRun", "attack", "measure", "predict", "train"],
-    "surefooted.attacks": ["autoattack", "carlini_wagner", "fgsm", "nearest_boundary", "pgd", "r_fgsm"],
-    "surefooted.attacks.transfer": ["transfer"],
+    "surefooted.api": [
+        *("CorruptionResult", "TrainingRun", "attack", "classifier", "corrupt", "measure", "predict", "train"),
+        "transfer",
+    ],
+    "surefooted.attacks": [
+        *("autoattack", "carlini_wagner", "fgsm", "hop_skip_jump", "nearest_boundary", "pgd", "r_fgsm"),
+    ],
     "surefooted.auditing.run": ["audit"],
     "surefooted.core.interval": ["Interval"],
     "surefooted.core.types": ["Forward", "Points", "Score"],
@@ -98,6 +107,7 @@ _NAMES = {
     ],
     "surefooted.evaluation.metrics.intervals": ["bootstrap"],
     "surefooted.evaluation.metrics.levels": ["by_level", "levels_of"],
+    "surefooted.models.external.black_box": ["blackbox"],
     "surefooted.pipeline.runtime": ["Runtime"],
     "surefooted.pipeline.store": ["Store"],
     "surefooted.training.recipes": ["recipe"],

@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from torch import Tensor, nn
 
+from surefooted.attacks import transfer as transfer_attack
 from surefooted.attacks.base import Attack
 from surefooted.attacks.tracker import AttackResult
 from surefooted.components.component import Spec
 from surefooted.components.describe import non_default
-from surefooted.components.spec import build, parse_spec
+from surefooted.components.spec import build, parse_spec, resolve
+from surefooted.core.predictions import Predictions
+from surefooted.core.types import Points
+from surefooted.data import corruptions
 from surefooted.data.arrays import as_images
 from surefooted.data.images import Images, Splits
 from surefooted.errors import ArgumentError
+from surefooted.evaluation import metrics
 from surefooted.evaluation.metrics.measuring import measure
-from surefooted.models.prediction import predict
+from surefooted.models import prediction
+from surefooted.models.external import ModelOptions, is_external
 from surefooted.models.victims import Victim
 from surefooted.pipeline.execute import execute
+from surefooted.pipeline.lookup import find_model
 from surefooted.pipeline.runtime import Precision, Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import TrainTask, load_splits, train_task
+from surefooted.pipeline.tasks import (
+    CorruptedPredictTask,
+    CorruptionTask,
+    PredictTask,
+    Source,
+    SplitName,
+    TrainTask,
+    load_splits,
+    resolve_data,
+    train_task,
+    training_data,
+)
+from surefooted.pipeline.tasks.corruption import INTENSITIES
+from surefooted.pipeline.tasks.sources import model_reading
 from surefooted.training.checkpoint import HistoryEntry
 
-__all__ = ["TrainingRun", "attack", "measure", "predict", "train"]
+__all__ = [
+    "CorruptionResult",
+    "TrainingRun",
+    "attack",
+    "classifier",
+    "corrupt",
+    "measure",
+    "predict",
+    "train",
+    "transfer",
+]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,9 +142,216 @@ def train(
     return TrainingRun(task.load(store), task.history(store), load_splits(task.data), recorded, task)
 
 
+@dataclass(frozen=True, eq=False)
+class CorruptionResult:
+    """Predictions on corrupted images.
+
+    Attributes:
+        clean: on the images as they are.
+        by_type: for each type of corruption, the predictions at each severity, the lowest first.
+
+    Example:
+        >>> import surefooted as sf
+        >>> net = sf.nets.mlp((1, 8, 8), 10)
+        >>> result = sf.corrupt(net, "digits", ["gaussian_noise"], limit=20, quiet=True)
+        >>> len(result.accuracy("gaussian_noise"))
+        5
+    """
+
+    clean: Predictions
+    by_type: dict[str, list[Predictions]]
+
+    severities = INTENSITIES
+
+    def accuracy(self, type: str) -> list[float]:
+        """Accuracy under a corruption at each severity."""
+        return [metrics.accuracy(p) for p in self.by_type[type]]
+
+    def ece(self, type: str) -> list[float]:
+        """Expected calibration error under a corruption at each severity."""
+        return [metrics.ece(p) for p in self.by_type[type]]
+
+    @property
+    def mean_corruption_error(self) -> float:
+        """1 − accuracy, averaged over types and severities; not divided by that of AlexNet."""
+        return 1 - fmean(value for type in self.by_type for value in self.accuracy(type))
+
+    def numbers(self) -> dict[str, Any]:
+        """All results as plain data, ready for JSON."""
+        return {
+            "n": len(self.clean.y),
+            "clean_accuracy": metrics.accuracy(self.clean),
+            "clean_ece": metrics.ece(self.clean),
+            "mean_corruption_error": self.mean_corruption_error,
+            "types": {type: {"accuracy": self.accuracy(type), "ece": self.ece(type)} for type in self.by_type},
+        }
+
+
+def corrupt(
+    model: Any,
+    data: Any = None,
+    types: Sequence[str] | str = "all",
+    *,
+    split: SplitName = "test",
+    limit: int = 0,
+    seed: int = 0,
+    store: Store | None = None,
+    runtime: Runtime | None = None,
+    quiet: bool = False,
+    **options: Any,
+) -> CorruptionResult:
+    """Measure a classifier on corrupted images (distribution shift).
+
+    Args:
+        model: as for ``classifier``.
+        data: a data set, by default the one that a network of the store was trained on.
+        types: names in ``surefooted.corruptions``, or ``all``.
+        split: split to corrupt.
+        limit: corrupt the first ``limit`` images; 0 for all.
+        seed: of the corruptions' random draws.
+        store: where artifacts are kept; the default store if omitted.
+        runtime: device and processes.
+        quiet: print no progress.
+        options: how an external classifier is to be read, as for ``classifier``.
+
+    Raises:
+        InputError: if there is no such classifier, data set or corruption.
+
+    Example:
+        >>> import surefooted as sf
+        >>> net = sf.nets.mlp((1, 8, 8), 10)
+        >>> result = sf.corrupt(net, "digits", ["gaussian_noise", "fog"], limit=20, quiet=True)
+        >>> 0 <= result.mean_corruption_error <= 1
+        True
+    """
+    store, given = store or Store(), resolve_data(data)
+    victim = find_model(model, store, given, ModelOptions(**options))
+    chosen = given or training_data(victim)
+    if chosen is None:
+        raise ArgumentError("The data set cannot be inferred from these weights; pass `data`.")
+    names = corruptions.__all__ if types == "all" else [types] if isinstance(types, str) else types
+    for name in names:
+        resolve("corruption", name)
+    clean = PredictTask(victim, split, None, chosen, limit)
+    shifted = {name: CorruptedPredictTask(victim, CorruptionTask(chosen, name, split, limit, seed)) for name in names}
+    execute(
+        [clean, *(task.corrupted for task in shifted.values()), *shifted.values()], store, runtime=runtime, quiet=quiet
+    )
+    return CorruptionResult(clean.result(store), {name: task.result(store) for name, task in shifted.items()})
+
+
+def classifier(
+    model: nn.Module | Source | str | Path, data: Any = None, *, store: Store | None = None, **options: Any
+) -> nn.Module:
+    """A module from pixels in [0, 1] to logits, from anything that names a classifier.
+
+    Args:
+        model: a module; ``module:function`` (a factory or a black box), a ``.pt2`` or ``.onnx`` file, ``timm:NAME`` or
+            ``transformers:NAME``; a key of the store, or a weights file that surefooted wrote.
+        data: the data set that it will read, or images of it; an external model's image size and classes are theirs.
+        store: where a key is looked up; the default store if omitted.
+        options: how an external classifier is to be read: ``mean``, ``std``, ``outputs``, ``weights``, ``layout``,
+            ``pixels``; see ``ModelOptions``.
+
+    Raises:
+        InputError: if there is no such classifier, or the options do not go with it.
+
+    Example:
+        >>> import surefooted as sf
+        >>> one_logit = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
+        >>> net = sf.classifier(one_logit, "digits", outputs="sigmoid")
+        >>> net(torch.rand(3, 1, 8, 8)).shape
+        torch.Size([3, 2])
+    """
+    store, given = store or Store(), ModelOptions(**options)
+    if isinstance(model, nn.Module) and not given.given:
+        return model
+    images = as_images(data)
+    if isinstance(images, Images | Points):
+        named = is_external(str(model)) if isinstance(model, str | Path) else isinstance(model, nn.Module)
+        shape, classes = (images.shape, images.classes) if isinstance(images, Images) else (images.x.shape[1:], ())
+        source = model_reading(model, tuple(shape), classes, given) if named else find_model(model, store, None, given)
+    else:
+        source = find_model(model, store, resolve_data(data), given)
+    net: nn.Module = source.load(store)
+    return net
+
+
+def predict(
+    model: nn.Module | Victim | str | Path,
+    images: Any,
+    *,
+    batch: int = 512,
+    seed: int = 0,
+    boxed: bool = True,
+) -> Predictions:
+    """Predict class probabilities for every image, in evaluation mode and on the model's device.
+
+    A model with several samples (an ensemble, Monte Carlo dropout) predicts the mean of their probabilities.
+
+    Args:
+        model: a ``torch.nn.Module`` from pixels in [0, 1] to logits, a victim, or a name as for ``classifier``.
+        images: a split of a data set, such as ``sf.mnist().test``, a data set (its test split), points, ``(x, y)``, or
+            other data in memory as ``sf.arrays`` takes them.
+        batch: number of images per forward pass.
+        seed: of the random numbers that the model draws, such as dropout masks.
+        boxed: refuse pixels outside [0, 1]. Pass False for the result of an attack that does not clip.
+
+    Returns:
+        Log-probabilities (N, K), labels (N,) and rows (N,).
+
+    Raises:
+        InputError: if there are no images, or the model cannot read them.
+
+    Example:
+        >>> import surefooted as sf
+        >>> images = sf.mnist().test
+        >>> p = sf.predict(sf.nets.small_convnet(images.shape, 10), images)
+        >>> p.log_p.shape == (len(images), 10)
+        True
+    """
+    images = as_images(images)
+    return prediction.predict(_named(model, images), images, batch=batch, seed=seed, boxed=boxed)
+
+
+def transfer(
+    attack: str | dict[str, Any] | Attack,
+    model: nn.Module | Victim | str | Path,
+    proxy: nn.Module | Victim | str | Path,
+    images: Any,
+    *,
+    seed: int = 0,
+    batch: int = 512,
+) -> AttackResult:
+    """Attack ``proxy``, the surrogate, and evaluate ``model``, the victim, on the result: two queries per image.
+
+    Args:
+        attack: as for ``surefooted.attack``. An attack given by name uses ``keep="last"`` if it can and if no ``keep``
+            was given: a point that has just left its class on the surrogate rarely leaves it on the victim.
+        model: the victim, as for ``predict``.
+        proxy: the surrogate, as for ``predict``.
+        images: the images with their labels, as for ``predict``.
+        seed: keys all draws of the attack.
+        batch: images per forward pass at most.
+
+    Returns:
+        ``found`` is True where ``model`` misclassifies the clean image (size 0) or the perturbed one.
+
+    Example:
+        >>> import surefooted as sf
+        >>> model, proxy = (sf.nets.mlp((1, 8, 8), 10) for _ in range(2))
+        >>> result = sf.transfer({"pgd": {"eps": 0.1, "steps": 5}}, model, proxy, sf.digits(test_limit=20).test)
+        >>> result.queries.unique()
+        tensor([2])
+    """
+    images = as_images(images)
+    victim, surrogate = _named(model, images), _named(proxy, images)
+    return transfer_attack.transfer(attack, victim, surrogate, images, seed=seed, batch=batch)
+
+
 def attack(
     name: str | Attack,
-    model: nn.Module | Victim,
+    model: nn.Module | Victim | str | Path,
     images: Any,
     *,
     seed: int = 0,
@@ -122,7 +362,7 @@ def attack(
 
     Args:
         name: name of an attack, or an attack such as ``sf.attacks.pgd(eps=0.1)``.
-        model: maps pixels in [0, 1] to logits.
+        model: maps pixels in [0, 1] to logits; or a name as for ``classifier``.
         images: the images to attack, with their labels: a split of a data set, a data set (its test split), points,
             ``(x, y)``, or other data in memory as ``sf.arrays`` takes them.
         seed: of the attack's random draws.
@@ -151,4 +391,9 @@ def attack(
     built: Attack = name if isinstance(name, Attack) else build("attack", {name: arguments} if arguments else name)
     given = as_images(images)
     points = given.points() if isinstance(given, Images) else given
-    return built(model, points, seed=seed, batch=batch)
+    return built(_named(model, given), points, seed=seed, batch=batch)
+
+
+def _named(model: Any, images: Any) -> Any:
+    """The classifier of that name; anything else as it is."""
+    return classifier(model, images) if isinstance(model, str | Path) else model

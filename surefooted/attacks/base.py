@@ -17,7 +17,8 @@ from surefooted.components.component import Component, Spec
 from surefooted.core.finite import finite_rows, has_answer, is_misclassified
 from surefooted.core.norms import Ball, check_fits_box
 from surefooted.core.types import Points, Score, log_mean_softmax
-from surefooted.errors import NonFiniteOutput
+from surefooted.errors import ModelError, NonFiniteOutput
+from surefooted.models.guard import gives_gradients
 from surefooted.models.victims import (
     Mode,
     Victim,
@@ -29,6 +30,8 @@ from surefooted.models.victims import (
     untouched,
 )
 
+# For messages: the attacks that need no gradients.
+GRADIENT_FREE = "square (for scores), hop_skip_jump (also for labels) or random_search"
 _POOL_BYTES = 2**28
 
 
@@ -124,6 +127,11 @@ class Attack(Component):
         victim = as_victim(model)
         check_fits_box(self.ball, victim.box)
         check_input(victim, points, batch)
+        if self.passes > self.gradient_free and not gives_gradients(victim.nets):
+            raise ModelError(
+                f"{self.spec.name if self.spec else 'The attack'} needs gradients, and a black box has none. Use an "
+                f"attack that needs none: {GRADIENT_FREE}."
+            )
         few = to_device_of(victim, points.take(slice(0, 2))).x
         infer_num_classes(victim, few, points.y, mode=mode, gradient=self.passes > self.gradient_free)
         with untouched(victim, mode, seed), channels_last(victim):

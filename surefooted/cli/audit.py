@@ -11,18 +11,24 @@ import typer
 from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors
 from surefooted.cli.flags import (
     Accelerator,
+    AnyModel,
     AsJson,
     ComponentOptions,
     Config,
     DataRoot,
+    Layout,
+    Mean,
+    Outputs,
+    Pixels,
     Quiet,
     RandomSeed,
     Split,
+    Std,
     StorePath,
+    Weights,
 )
 from surefooted.cli.options import parse_components, parse_numbers
-from surefooted.cli.session import choose_data, misplaced_model, open_session, own_data
-from surefooted.errors import ArgumentError
+from surefooted.cli.session import choose_data, choose_model, open_session, own_data
 
 if TYPE_CHECKING:
     from surefooted.auditing import AuditOptions
@@ -34,14 +40,8 @@ if TYPE_CHECKING:
 def audit(
     *,
     words: ComponentOptions = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="MODULE:FUNCTION (a factory in Python without arguments, or a module), FILE.pt2 (torch.export), "
-            "FILE.onnx, timm:NAME, transformers:NAME, or a network of the store by its key or .safetensors file."
-        ),
-    ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights of the factory's module (.safetensors).")] = None,
+    model: AnyModel = None,
+    weights: Weights = None,
     data: Annotated[str | None, typer.Option(help="A data set; see: surefooted list data.")] = None,
     eps: Annotated[
         str, typer.Option(help="Perturbation radius ε, for pixels in [0, 1]. A sweep from ε/4 to 2ε is also run.")
@@ -55,14 +55,14 @@ def audit(
             "hopeless images). full: all images, suite full (as published)."
         ),
     ] = "standard",
-    mean: Annotated[
-        str | None, typer.Option(help="Per-channel mean that the model's normalisation uses, e.g. 0.5,0.5,0.5.")
-    ] = None,
-    std: Annotated[
-        str | None,
-        typer.Option(help="Per-channel standard deviation that the model's normalisation uses, e.g. 0.2,0.2,0.2."),
-    ] = None,
-    outputs: Annotated[str, typer.Option(help="logits, or probabilities if the model ends in a softmax.")] = "logits",
+    mean: Mean = None,
+    std: Std = None,
+    outputs: Outputs = None,
+    layout: Layout = "nchw",
+    pixels: Pixels = "float32",
+    queries: Annotated[
+        int, typer.Option(min=0, help="Queries per image in the audit of a black box; 0 for the budget's number.")
+    ] = 0,
     eot: Annotated[
         int,
         typer.Option(min=1, help="Forward passes averaged per prediction (EOT); use 20 for stochastic models."),
@@ -95,17 +95,8 @@ def audit(
     from surefooted.auditing import audit, audit_options
     from surefooted.components.text import read_text
     from surefooted.core.files import as_input_error
-    from surefooted.models.external import is_external
-    from surefooted.pipeline.lookup import find_victim
     from surefooted.report.terminal import check_writable, escape, print_json, print_lines
 
-    if model is None and (word := misplaced_model(words or [])):
-        raise ArgumentError(f"Which classifier? Write it as an option: --model {word}.")
-    if model is None:
-        raise ArgumentError(
-            "Which classifier? Give --model MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME, transformers:NAME, a key "
-            "of the store or a .safetensors file that surefooted wrote."
-        )
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
     options = audit_options(
         eps=read_text(eps, float),
@@ -114,6 +105,9 @@ def audit(
         mean=parse_numbers(mean, flag="--mean"),
         std=parse_numbers(std, flag="--std"),
         outputs=outputs,
+        layout=layout,
+        pixels=pixels,
+        queries=queries,
         weights=weights,
         eot=eot,
         levels=levels,
@@ -122,12 +116,12 @@ def audit(
         limit=limit,
         seed=seed,
     )
-    network = None if is_external(model) else find_victim(model, session.store)
-    given = parse_components(("data",), {"data": data}, words or [], config, defaults=own_data(network))
-    chosen = choose_data(network, given)
-    directory = report or Path("reports") / report_name(model, chosen, options)
+    classifier = choose_model(model, session.store, words or [])
+    given = parse_components(("data",), {"data": data}, words or [], config, defaults=own_data(classifier.stored))
+    chosen = choose_data(classifier.stored, given)
+    directory = report or Path("reports") / report_name(classifier.name, chosen, options)
     result = audit(
-        network or model,
+        classifier.stored or classifier.name,
         chosen,
         options,
         store=session.store,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from itertools import chain
 from pathlib import Path
@@ -24,6 +24,10 @@ from torch import Tensor, nn
 
 from surefooted.errors import ConvertedInput, ModelError, SurefootedError
 
+_BINARY_HINT = (
+    "If it is one logit z of a binary classifier, set `outputs=sigmoid`, for logits (0, z); if it is the probability "
+    "of class 1, set `outputs=probabilities`."
+)
 # Networks that have refused their input in its own precision, with the precision in which they accepted it.
 _precisions: WeakKeyDictionary[nn.Module, torch.dtype] = WeakKeyDictionary()
 
@@ -45,6 +49,16 @@ def is_known(net: nn.Module) -> bool:
     if package.startswith("surefooted.models.nets."):
         return True  # with all that is in it, such as the Gaussian process of gpytorch
     return package.startswith("torch.nn.modules.") and all(is_known(child) for child in net.children())
+
+
+def gives_gradients(nets: Iterable[nn.Module]) -> bool:
+    """Whether networks can be differentiated as far as is known before a call: none contains a black box.
+
+    Example:
+        >>> gives_gradients([nn.Flatten()])
+        True
+    """
+    return all(getattr(module, "differentiable", True) is not False for net in nets for module in net.modules())
 
 
 def call_network(net: nn.Module, x: Float[Tensor, "b *d"], forward: Callable[[Tensor], Any] | None = None) -> Any:
@@ -155,6 +169,11 @@ def _check_tensor(out: Any) -> Tensor:
 def _as_logits(out: Any, x: Tensor, *, sampled: bool) -> Tensor:
     """One row of logits per input, or one per input and sample, as an ordinary dense tensor."""
     logits = _check_tensor(out)
+    if logits.shape == (len(x),) and logits.is_floating_point() and not sampled:
+        raise ModelError(
+            f"The model returns one number per image (shape {tuple(logits.shape)} for {len(x)} images); expected a "
+            f"logit for each of at least 2 classes. {_BINARY_HINT}"
+        )
     if not logits.is_floating_point():
         raise ModelError(f"The classifier returns {logits.dtype}; expected logits as floats, before any argmax.")
     if logits.ndim != (3 if sampled else 2) or logits.shape[-2] != len(x):
@@ -164,7 +183,7 @@ def _as_logits(out: Any, x: Tensor, *, sampled: bool) -> Tensor:
     if logits.shape[-1] < 2:
         raise ModelError(
             f"The model returns {logits.shape[-1]} number per image; expected a logit for each of at least 2 classes. "
-            "If it is one logit z of a binary classifier, return torch.cat([torch.zeros_like(z), z], 1)."
+            f"{_BINARY_HINT}"
         )
     if logits.layout != torch.strided:
         logits = logits.to_dense()
@@ -178,8 +197,8 @@ def _cure(error: BaseException) -> str:
     cures = {
         "use_reentrant": " Call torch.utils.checkpoint.checkpoint with use_reentrant=False: reentrant checkpointing "
         "cannot give the gradient of the input.",
-        "Can't call numpy() on Tensor that requires grad": " Compute with torch in the forward pass, or use a "
-        "gradient-free attack: square or random_search.",
+        "Can't call numpy() on Tensor that requires grad": " Compute with torch in the forward pass, use a "
+        "gradient-free attack (square), or pass the model as a black box (sf.blackbox).",
     }
     return next((cure for sign, cure in cures.items() if sign in text), "")
 

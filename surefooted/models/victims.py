@@ -22,7 +22,7 @@ from torch.nn.parameter import is_lazy
 from surefooted.core.rng import torch_seed
 from surefooted.core.types import Points, check_pixels, check_points
 from surefooted.errors import ArgumentError, DataError, ModelError
-from surefooted.models.guard import is_known, model_errors, network_logits
+from surefooted.models.guard import gives_gradients, is_known, model_errors, network_logits
 
 Mode = Literal["eval", "train"]
 
@@ -215,7 +215,7 @@ def check_gradient(victim: Victim, x: Float[Tensor, "b *d"], mode: Mode = "eval"
             "The model's weights were made in inference mode, so it has no gradient. Build or load it outside "
             "torch.inference_mode()."
         )
-    if all(is_known(net) for net in victim.nets):
+    if all(is_known(net) for net in victim.nets) or not gives_gradients(victim.nets):
         return
     with untouched(victim, mode):
         point = victim.lift(x).detach().clone().requires_grad_()

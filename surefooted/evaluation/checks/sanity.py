@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from surefooted.core.scores import cross_entropy, cw_margin
 from surefooted.core.types import Forward, Points, Score, log_mean_softmax
+from surefooted.errors import ModelError
 from surefooted.evaluation.checks.flags import TOLERATED_SHARE, Flag, format_percent
 from surefooted.evaluation.display import printable
+from surefooted.models.guard import gives_gradients
 from surefooted.models.victims import Victim, as_victim, untouched
 
 SANITY_CHECK_IMAGES = 64
@@ -92,7 +94,7 @@ def sanity_check(model: nn.Module | Victim, points: Points, *, seed: int = 0) ->
     # Images without an answer are the matter of ``non_finite``.
     answered = ~log_mean_softmax(first).isnan().any(-1)
     finite = answered & loss_size.isfinite() & margin_size.isfinite()
-    zero = finite & (margin_size == 0)
+    zero = finite & (margin_size == 0) & gives_gradients(victim.nets)
     redraw = _relative_difference(second, first)
     return SanityCheck(
         n=len(x),
@@ -225,7 +227,10 @@ def softmax_twice(check: SanityCheck) -> Flag | None:
 
 def _gradient(victim: Victim, x: Tensor, score: Score) -> Float[Tensor, "b *z"]:
     point = x.detach().clone().requires_grad_()
-    logits = victim(point)
+    try:
+        logits = victim(point)
+    except ModelError:  # it answered without a gradient: it computes outside torch
+        return torch.zeros_like(x)
     # At the predicted class, not the label: the margin of a misclassified image may be flat for other reasons.
     value = score(Forward(logits, log_mean_softmax(logits.detach()).argmax(-1)))
     if not value.requires_grad:

@@ -12,9 +12,16 @@ from surefooted.pipeline.tasks.datasets import load_splits, resolve_data, traini
 from surefooted.pipeline.tasks.evaluation import eval_images
 from surefooted.pipeline.tasks.leakage import check_same_data, check_same_set
 from surefooted.pipeline.tasks.prediction import PredictTask
-from surefooted.pipeline.tasks.provenance import collect_provenance
+from surefooted.pipeline.tasks.provenance import collect_provenance, recorded_seconds
 from surefooted.pipeline.tasks.released import ReleasedCorruptionTask
-from surefooted.pipeline.tasks.sources import BestOfSweep, DeepEnsemble, MCDropout, MemberOf, WeightsFile
+from surefooted.pipeline.tasks.sources import (
+    BestOfSweep,
+    DeepEnsemble,
+    MCDropout,
+    MemberOf,
+    WeightsFile,
+    external_source,
+)
 from surefooted.pipeline.tasks.training import TrainTask, train_task
 from surefooted.pipeline.tasks.transfer import TransferTask
 from surefooted.pipeline.tasks.uncertainty import UncertaintyTask
@@ -45,7 +52,9 @@ __all__ = [
     "check_same_set",
     "collect_provenance",
     "eval_images",
+    "external_source",
     "load_splits",
+    "recorded_seconds",
     "resolve_data",
     "train_task",
     "training_data",

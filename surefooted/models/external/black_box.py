@@ -1,0 +1,195 @@
+"""Black boxes: classifiers that answer arrays with probabilities, logits or labels, and give no gradient."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import pickle  # to hash what a callable depends on; nothing is unpickled
+import types
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from surefooted.errors import ArgumentError, ModelError
+from surefooted.models.external.io_adapter import check_outputs, to_logits
+
+Layout = Literal["nchw", "nhwc", "flat"]
+PixelType = Literal["float32", "uint8"]
+LAYOUTS: tuple[Layout, ...] = ("nchw", "nhwc", "flat")
+PIXEL_TYPES: tuple[PixelType, ...] = ("float32", "uint8")
+
+
+class BlackBox(nn.Module):
+    """A callable from arrays of images to answers, as a module from pixels in [0, 1] to logits. See ``blackbox``.
+
+    Attributes:
+        queries: number of images that the callable has answered.
+    """
+
+    differentiable = False
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        classes: int,
+        outputs: str = "probabilities",
+        *,
+        layout: str = "nchw",
+        pixels: str = "float32",
+        batch: int = 0,
+    ) -> None:
+        super().__init__()
+        if not callable(function):
+            raise ArgumentError(f"A black box is a function of one array of images; got {type(function).__name__}.")
+        check_outputs(outputs)
+        for name, value, known in (("layout", layout, LAYOUTS), ("pixels", pixels, PIXEL_TYPES)):
+            if value not in known:
+                raise ArgumentError(f"`{name}` is {value!r}; expected {', '.join(known[:-1])} or {known[-1]}.")
+        if classes < 2:
+            raise ArgumentError(f"`classes` is {classes}; expected at least 2.")
+        self.function, self.classes, self.outputs = function, classes, outputs
+        self.layout, self.pixels, self.batch = layout, pixels, batch
+        self.queries = 0
+        self.eval()
+
+    def forward(self, x: Float[Tensor, "b *d"]) -> Float[Tensor, "b k"]:
+        size = self.batch or len(x)
+        parts = [self._ask(part) for part in torch.split(x.detach(), max(size, 1))]
+        return torch.cat(parts).to(x.device)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{name_of(self.function)}, classes={self.classes}, outputs={self.outputs}, layout={self.layout}, "
+            f"pixels={self.pixels}"
+        )
+
+    def content(self) -> Iterator[bytes]:
+        """What the answers depend on, as far as it can be seen: source code, and the values that it uses."""
+        return _content(self.function, set())
+
+    def _ask(self, x: Tensor) -> Tensor:
+        self.queries += len(x)
+        out = _as_tensor(self.function(self._array(x)))
+        logits = to_logits(out, self.outputs, n=len(x), classes=self.classes)
+        if logits.ndim == 2 and logits.shape[1] != self.classes:
+            raise ModelError(
+                f"The black box returns {logits.shape[1]} numbers per image; expected {self.classes}, one per class "
+                "(`classes`)."
+            )
+        return logits
+
+    def _array(self, x: Tensor) -> np.ndarray[Any, Any]:
+        """The images as the callable reads them, in memory of its own."""
+        x = x.cpu().float()
+        if self.layout == "nhwc":
+            x = x.movedim(1, -1)
+        elif self.layout == "flat":
+            x = x.flatten(1)
+        if self.pixels == "uint8":
+            x = (x * 255).round().to(torch.uint8)
+        return x.numpy().copy(order="C")
+
+
+def blackbox(
+    function: Callable[[Any], Any],
+    classes: int,
+    outputs: str = "probabilities",
+    *,
+    layout: Layout = "nchw",
+    pixels: PixelType = "float32",
+    batch: int = 0,
+) -> BlackBox:
+    """Any callable as a classifier: scikit-learn, XGBoost, ONNX Runtime, a web service.
+
+    It is attacked and audited by gradient-free attacks only: ``square`` where it returns scores, ``hop_skip_jump``
+    where it returns labels. Results in the store belong to its source code, the values that this uses, and its answers
+    to a few images: if none of these tells a new version of a web service apart, name the version in the function.
+
+    Args:
+        function: from an array of images to one row of probabilities or logits, or one label, per image. It gets pixels
+            in [0, 1], float32, of shape (N, C, H, W) unless the options say otherwise.
+        classes: number of classes.
+        outputs: ``probabilities``, ``log_probabilities``, ``logits``, ``sigmoid`` (the logit of class 1 of two) or
+            ``labels``.
+        layout: ``nchw``, ``nhwc`` or ``flat``, (N, C · H · W).
+        pixels: ``float32`` in [0, 1], or ``uint8``: rounded to 0 to 255, which hides smaller changes.
+        batch: images per call at most; 0 for no limit.
+
+    Raises:
+        ArgumentError: if an argument is wrong.
+
+    Example:
+        >>> import surefooted as sf
+        >>> from sklearn.neighbors import KNeighborsClassifier
+        >>> data = sf.digits(test_limit=20)
+        >>> train = data.train.points()
+        >>> knn = KNeighborsClassifier(3).fit(train.x.flatten(1).numpy(), train.y.numpy())
+        >>> model = sf.blackbox(knn.predict_proba, classes=10, layout="flat")
+        >>> bool(sf.attack("square", model, data, eps=0.2, queries=50).found.any())
+        True
+    """
+    return BlackBox(function, classes, outputs, layout=layout, pixels=pixels, batch=batch)
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The name of a callable, without its address."""
+    if isinstance(function, functools.partial):
+        return name_of(function.func)
+    return getattr(function, "__qualname__", type(function).__name__)
+
+
+def _as_tensor(out: Any) -> Tensor:
+    if isinstance(out, Tensor):
+        return out.detach().cpu()
+    try:
+        array = np.ascontiguousarray(np.asarray(out))
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    except (TypeError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        raise ModelError(
+            f"The black box returns a {type(out).__name__} that is no array of numbers ({reason}); expected one row of "
+            "probabilities or logits, or one label, per image."
+        ) from None
+
+
+def _content(value: Any, seen: set[int]) -> Iterator[bytes]:
+    """Source code and values that a callable uses, through closures, bound objects and module-level names."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, functools.partial):
+        for part in (value.func, value.args, value.keywords):
+            yield from _content(part, seen)
+    elif isinstance(value, types.MethodType):
+        yield from _content(value.__func__, seen)
+        yield from _content(value.__self__, seen)
+    elif isinstance(value, types.FunctionType):
+        yield _source(value)
+        used = inspect.getclosurevars(value)
+        for part in (value.__defaults__, *(v for _, v in sorted({**used.globals, **used.nonlocals}.items()))):
+            yield from _content(part, seen)
+    elif isinstance(value, types.ModuleType | type | types.BuiltinFunctionType):
+        yield repr(getattr(value, "__qualname__", value.__name__)).encode()
+    elif isinstance(value, nn.Module):
+        yield repr(value).encode()
+        for name, tensor in value.state_dict().items():
+            yield name.encode() + (tensor.detach().cpu().numpy().tobytes() if isinstance(tensor, Tensor) else b"")
+    else:
+        yield type(value).__qualname__.encode()
+        try:
+            yield pickle.dumps(value, protocol=4)
+        except Exception:  # a connection, a session of ONNX Runtime: its answers stand for it
+            if callable(value):
+                yield _source(type(value))
+
+
+def _source(value: Any) -> bytes:
+    try:
+        return inspect.getsource(value).encode()
+    except (OSError, TypeError):  # typed in a console, or compiled
+        code = getattr(value, "__code__", None)
+        return code.co_code if code else b""
