@@ -54,14 +54,16 @@ def transfer(
     return evaluate_transfer(model, points, made(proxy, points, seed=seed, batch=batch).x, made)
 
 
-def evaluate_transfer(model: nn.Module | Victim, points: Points, moved: Tensor, attack: Attack) -> AttackResult:
+def evaluate_transfer(
+    model: nn.Module | Victim, points: Points, moved: Tensor, attack: Attack, *, batch: int = 512
+) -> AttackResult:
     """Evaluate a victim on points that an attack perturbed on a surrogate."""
     points = to_device_of(as_victim(model), points)
     moved = moved.to(points.x.device)
-    clean = torch.cat(map_logits(model, points, log_mean_softmax))
+    clean = torch.cat(map_logits(model, points, log_mean_softmax, batch=batch))
     # What is returned is judged: the clean image where that is misclassified.
     x = torch.where(per_row(is_misclassified(clean, points.y), moved), points.x, moved)
-    log_p = torch.cat(map_logits(model, points._replace(x=x), log_mean_softmax, boxed=attack.clip))
+    log_p = torch.cat(map_logits(model, points._replace(x=x), log_mean_softmax, batch=batch, boxed=attack.clip))
     size, queries = attack.ball.size(x - points.x), torch.full_like(points.y, 2)
     unanswered = (~has_answer(clean)).long() + ~has_answer(log_p)
     result = AttackResult(x, is_misclassified(log_p, points.y), size, queries, unanswered, torch.zeros_like(queries))

@@ -34,6 +34,7 @@ from surefooted.pipeline.tasks import (
     trainings_of,
 )
 from surefooted.pipeline.tasks.base import component_of
+from surefooted.pipeline.tasks.evaluation import batch_size
 from surefooted.pipeline.tasks.sources import DeepEnsemble, MCDropout, MemberOf, WeightsFile
 from surefooted.training.loop import OuterLoss
 from surefooted.training.setup import to_memory_format
@@ -203,7 +204,7 @@ def _time_pass(task: TrainTask, device: torch.device, gradient: bool) -> float:
 def _time_external_pass(
     model: InMemoryModel | ExternalModel | WeightsFile, shape: tuple[int, ...], device: torch.device, gradient: bool
 ) -> float:
-    rows = TIMED_IMAGES_EXTERNAL if getattr(model, "differentiable", True) else TIMED_QUERIES
+    rows = min(TIMED_IMAGES_EXTERNAL, batch_size(shape)) if getattr(model, "differentiable", True) else TIMED_QUERIES
     images = torch.full((rows, *shape), 0.5, device=device)
     return _time_images(model.load().to(device), images, gradient)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from surefooted.errors import ArgumentError, ModelError
@@ -82,7 +82,7 @@ class BlackBox(nn.Module):
             )
         return logits
 
-    def _array(self, x: Tensor) -> np.ndarray[Any, Any]:
+    def _array(self, x: Tensor) -> Shaped[np.ndarray, "b *d"]:
         """The images as the callable reads them, in memory of its own."""
         x = x.cpu().float()
         if self.layout == "nhwc":

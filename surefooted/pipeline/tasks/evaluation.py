@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 
 import torch
@@ -18,11 +19,26 @@ from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName
 from surefooted.pipeline.tasks.datasets import split_images, training_data
 from surefooted.pipeline.tasks.leakage import check_unseen
 
+# Numbers in a batch of images, and the bounds of its images.
+BATCH_NUMBERS, FEWEST_IMAGES, MOST_IMAGES = 2**21, 16, 512
+
 
 def load_for_eval(victim: Source, store: Store, device: torch.device) -> nn.Module:
     """The victim's network on a device; batch norm of Surefooted's own networks is fused."""
     net = victim.load(store).to(device)
     return net if isinstance(victim, ExternalModel | InMemoryModel) else fuse_batchnorm(net)
+
+
+def batch_size(shape: tuple[int, ...]) -> int:
+    """Images per forward pass: 512 of up to 64 × 64 grey pixels, fewer of larger ones, at least 16.
+
+    A network keeps about 100 MB per image of 224 × 224 pixels for its gradient.
+
+    Example:
+        >>> batch_size((3, 32, 32)), batch_size((3, 224, 224))
+        (512, 16)
+    """
+    return min(MOST_IMAGES, max(FEWEST_IMAGES, BATCH_NUMBERS // prod(shape)))
 
 
 def eval_images(victim: Source, data: ComponentSpec | None, split: SplitName, limit: int) -> Images:
