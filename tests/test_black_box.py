@@ -134,7 +134,6 @@ def test_an_answer_that_is_no_number_is_no_answer(outputs, points):
         ({"layout": "chw"}, "`layout` is 'chw'; expected nchw, nhwc or flat"),
         ({"pixels": "int"}, "`pixels` is 'int'; expected float32 or uint8"),
         ({"classes": 1}, "`classes` is 1"),
-        ({"function": 3}, "got int"),
     ],
 )
 def test_impossible_black_boxes_are_refused(arguments, message):

@@ -192,6 +192,16 @@ def test_another_normalisation_than_the_hubs_is_said(hub, hubs):
 
 
 @BOTH
+@BOTH
+def test_the_hubs_own_normalisation_may_be_stated(hub, hubs):
+    for mean, std, stated in ((0.0, 1.0, ((0.0,) * 3, (1.0,) * 3)), (0.5, 0.25, ((0.5,) * 3, (0.25,) * 3))):
+        hubs(normalised(mean, std))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            answers(hub, X8, mean=stated[0], std=stated[1])
+
+
+@BOTH
 def test_classes_in_another_order_are_said(hub, hubs):
     hubs(normalised(), classes=("cat", "Great_Dane", "eel"))
     with pytest.warns(UserWarning, match="its output 0 is 'cat', and label 0 of the data is 'eel'"):

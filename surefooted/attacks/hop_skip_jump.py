@@ -180,7 +180,8 @@ class _Walk:
 
     def _between(self, s: RowState, rows: Bool[Tensor, " a"], at: Float[Tensor, " a"]) -> Float[Tensor, "r *z"]:
         """Of some rows, the point between the clean point and ``x``: by its share of the way, or its L∞ distance."""
-        x0, x, at = self.oracle.x0[rows], s.x[rows], per_row(at[rows], s.x)
+        x0, x = self.oracle.x0[rows], s.x[rows]
+        at = per_row(at[rows], x)
         return torch.lerp(x0, x, at) if self.norm == "l2" else torch.clamp(x, x0 - at, x0 + at)
 
     def _begin_bisection(self, s: RowState, rows: Bool[Tensor, " a"]) -> None:

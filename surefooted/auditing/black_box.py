@@ -16,6 +16,8 @@ LEAST_QUERIES = 40
 # HopSkipJump's first estimate of a normal takes this share of its queries, and at most the paper's 100.
 _DIRECTIONS_SHARE, _MOST_DIRECTIONS = 1 / 20, 100
 
+# The checks that need no gradients.
+CHECKS = ("randomised", "train_mode", "softmax_twice", "non_finite", "chance")
 LIMITS = (
     "The audit saw answers only, so it used attacks that need no gradients. Its robust accuracies are upper bounds: "
     "gradients, more queries, or adversarial examples transferred from a surrogate may break more images. Masked "

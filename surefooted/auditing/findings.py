@@ -109,8 +109,13 @@ class AuditFindings:
     def _success(self, eps: float, task: AttackTask) -> Tensor:
         """(N,) bool, the images that a task breaks within ``eps``; a search for the nearest point looks farther."""
         if task is self.design.minimal_norm:
-            return self._near(eps) | ~(self.clean.top()[1] > 0)
+            return self._near(eps) | self._misclassified
         return task.result(self.store)["found"]
+
+    @property
+    def _misclassified(self) -> Tensor:
+        """(N,) bool, the clean images that are not classified correctly."""
+        return ~(self.clean.top()[1] > 0)
 
     @property
     def suite(self) -> str:
@@ -286,6 +291,7 @@ class AuditFindings:
             "eps": eps,
             "seed": d.options.seed,
             "budget": d.options.budget,
+            "precision": getattr(d.model, "precision", "float32"),
             "headline": headline,
             "calibration": calibration,
             "temperature": self.temperature_scaled[1] if d.scores else "labels only: no confidence to scale",
@@ -307,7 +313,7 @@ class AuditFindings:
     def any_success_within(self, eps: float) -> Tensor:
         """(N,) bool, the images that any attack of the audit breaks within this radius."""
         within = [outcome.success for outcome in self.attacks.values() if outcome.eps <= eps]
-        return torch.stack([*within, self._near(eps)]).any(0)
+        return torch.stack([*within, self._near(eps), self._misclassified | self.unanswered]).any(0)
 
     def headline_text(self) -> str:
         """The headline as a sentence or two."""

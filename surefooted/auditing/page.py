@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from surefooted.auditing.black_box import RESERVED_QUERIES, BlackBoxDesign
+from surefooted.auditing.black_box import CHECKS, RESERVED_QUERIES, BlackBoxDesign
 from surefooted.auditing.findings import WORST_CASE, AuditFindings, attack_name, claims
 from surefooted.auditing.suites import attacks_run, suite_description
 from surefooted.components.spec import base_name, parse_spec
@@ -27,14 +27,15 @@ def audit_page(f: AuditFindings) -> Page:
     d = f.design
     limits = d.limits if isinstance(d, BlackBoxDesign) else ""
     trust = (_flag_table(f), _price_table(f, d)) if isinstance(d, BlackBoxDesign) else (_flag_table(f),)
-    near = "How accurate is the classifier on the images that are closest to its decision boundary?"
     if d.scores:
+        near = (
+            "How accurate and how confident is the classifier on the images that are closest to its decision boundary?"
+        )
         calibration = Section("Calibration", "", (_calibration_table(f), _reliability_figure(f)))
         levels = (_level_figure(f), _distance_figure(f))
-        near = near.replace("How accurate is", "How accurate and how confident is")
     else:
         calibration = Section("Accuracy", "", (_calibration_table(f),))
-        levels = (_distance_figure(f),)
+        levels, near = (_distance_figure(f),), "How far are images from the decision boundary?"
     return Page(
         f"Audit of {d.model}",
         f.headline_text(),
@@ -47,6 +48,7 @@ def audit_page(f: AuditFindings) -> Page:
         ),
         {
             "budget": d.options.budget,
+            "precision of the model": getattr(d.model, "precision", "float32"),
             **({"queries per image": f"at most {d.queries:,}"} if isinstance(d, BlackBoxDesign) else {}),
             "attacks": _attacks_run(f),
             **collect_provenance(d.tasks, f.store),
@@ -61,7 +63,8 @@ def _flag_table(f: AuditFindings) -> Table:
         Column("seen", "Observation"),
         Column("cure", "What to do"),
     )
-    none = {"flag": "none", "seen": f"none of {len(checks.FLAGS)} checks raised a doubt"}
+    count = f"{len(CHECKS)} checks without gradients" if f.design.black_box else f"{len(checks.FLAGS)} checks"
+    none = {"flag": "none", "seen": f"none of {count} raised a doubt"}
     rows = [
         {"flag": flag.name.replace("_", " "), "severity": flag.severity, "seen": flag.seen, "cure": flag.cure}
         for flag in f.flags
@@ -131,6 +134,13 @@ def _robustness_table(f: AuditFindings) -> Table:
     ]
     nearest = base_name(f.design.minimal_norm.attack)
     rows.append({"attack": WORST_CASE, "eps": eps, "robust": f.headline.accuracy})
+    if f.design.black_box:
+        square = "Square drops an image once it succeeds. " if f.design.scores else ""
+        caption = (
+            f"{NORM_SYMBOLS[f.design.options.norm]}; 95 % Wilson intervals. {square}HopSkipJump looks for the smallest "
+            f"perturbation, and succeeds if that is within ε. {f.caption()}"
+        )
+        return Table("robust-accuracy", "Robust accuracy", columns, tuple(rows), caption)
     caption = (
         f"{NORM_SYMBOLS[f.design.options.norm]}; 95 % Wilson intervals; an image is dropped once an attack succeeds. "
         f"{_suite_note(f)}. The worst case also counts images whose distance to the decision boundary, by {nearest}, "

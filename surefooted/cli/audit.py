@@ -95,6 +95,7 @@ def audit(
     from surefooted.auditing import audit, audit_options
     from surefooted.components.text import read_text
     from surefooted.core.files import as_input_error
+    from surefooted.pipeline.tasks import load_splits
     from surefooted.report.terminal import check_writable, escape, print_json, print_lines
 
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
@@ -119,7 +120,8 @@ def audit(
     classifier = choose_model(model, session.store, words or [])
     given = parse_components(("data",), {"data": data}, words or [], config, defaults=own_data(classifier.stored))
     chosen = choose_data(classifier.stored, given)
-    directory = report or Path("reports") / report_name(classifier.name, chosen, options)
+    checksum = load_splits(chosen).checksum if chosen else ""
+    directory = report or Path("reports") / report_name(classifier.name, chosen, options, checksum)
     result = audit(
         classifier.stored or classifier.name,
         chosen,
@@ -136,8 +138,14 @@ def audit(
     print_lines(*result.lines(), f"report: {escape(str(index))}")
 
 
-def report_name(model: str, data: ComponentSpec | None, options: AuditOptions) -> str:
+def report_name(model: str, data: ComponentSpec | None, options: AuditOptions, checksum: str = "") -> str:
     """The directory of an audit's report: what it is about, and a digest that tells apart what the words do not.
+
+    Args:
+        model: as given.
+        data: complete spec of the data set; None for the one that the network was trained on.
+        options: of the audit.
+        checksum: of the data, which may be others in a place of the same name.
 
     Example:
         >>> from surefooted.auditing import AuditOptions
@@ -147,7 +155,7 @@ def report_name(model: str, data: ComponentSpec | None, options: AuditOptions) -
     from surefooted.components.spec import base_name, digest
     from surefooted.pipeline.tasks.base import without_location
 
-    about = [model, without_location(data) if data else None, {k: str(v) for k, v in vars(options).items()}]
+    about = [model, [without_location(data), checksum] if data else None, {k: str(v) for k, v in vars(options).items()}]
     data_name = [base_name(data)] if data else []
     words = [short_name(model), *data_name, f"{options.norm}-{options.eps:.4g}", options.budget, digest(about)[:8]]
     return "_".join(["audit", *words])

@@ -61,6 +61,16 @@ def gives_gradients(nets: Iterable[nn.Module]) -> bool:
     return all(getattr(module, "differentiable", True) is not False for net in nets for module in net.modules())
 
 
+def precision_of(net: nn.Module) -> str:
+    """The precision in which a network works: that of its first layer, float32 if it has no weights.
+
+    Example:
+        >>> precision_of(nn.Linear(2, 2).half()), precision_of(nn.Flatten())
+        ('float16', 'float32')
+    """
+    return _name(_first_precision(net) or torch.float32)
+
+
 def call_network(net: nn.Module, x: Float[Tensor, "b *d"], forward: Callable[[Tensor], Any] | None = None) -> Any:
     """The output of a network, with ``.logits`` taken out of an output that has several fields.
 
@@ -105,7 +115,9 @@ def network_logits(
     """
     out = call_network(net, x, forward)
     if _is_trusted(net, x):
-        return _check_tensor(out)
+        out = _check_tensor(out)
+        _check_columns(out, x)
+        return out
     return _as_logits(out, x, sampled=isinstance(getattr(net, "nets", None), tuple))
 
 
@@ -166,24 +178,24 @@ def _check_tensor(out: Any) -> Tensor:
     return out
 
 
-def _as_logits(out: Any, x: Tensor, *, sampled: bool) -> Tensor:
-    """One row of logits per input, or one per input and sample, as an ordinary dense tensor."""
-    logits = _check_tensor(out)
-    if logits.shape == (len(x),) and logits.is_floating_point() and not sampled:
+def _check_columns(logits: Tensor, x: Tensor) -> None:
+    """Refuse one number per image: the model may be a binary classifier."""
+    if logits.shape == (len(x),) or (logits.ndim > 1 and logits.shape[-1] == 1):
         raise ModelError(
             f"The model returns one number per image (shape {tuple(logits.shape)} for {len(x)} images); expected a "
             f"logit for each of at least 2 classes. {_BINARY_HINT}"
         )
+
+
+def _as_logits(out: Any, x: Tensor, *, sampled: bool) -> Tensor:
+    """One row of logits per input, or one per input and sample, as an ordinary dense tensor."""
+    logits = _check_tensor(out)
+    _check_columns(logits, x)
     if not logits.is_floating_point():
         raise ModelError(f"The classifier returns {logits.dtype}; expected logits as floats, before any argmax.")
     if logits.ndim != (3 if sampled else 2) or logits.shape[-2] != len(x):
         raise ModelError(
             f"The model's logits have shape {tuple(logits.shape)} for {len(x)} images; expected (batch, classes)."
-        )
-    if logits.shape[-1] < 2:
-        raise ModelError(
-            f"The model returns {logits.shape[-1]} number per image; expected a logit for each of at least 2 classes. "
-            f"{_BINARY_HINT}"
         )
     if logits.layout != torch.strided:
         logits = logits.to_dense()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-import pickle  # to hash what a callable depends on; nothing is unpickled
 import types
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +16,8 @@ from torch import Tensor, nn
 from surefooted.errors import ArgumentError, ModelError
 from surefooted.models.external.io_adapter import check_outputs, to_logits
 
-Layout = Literal["nchw", "nhwc", "flat"]
-PixelType = Literal["float32", "uint8"]
-LAYOUTS: tuple[Layout, ...] = ("nchw", "nhwc", "flat")
-PIXEL_TYPES: tuple[PixelType, ...] = ("float32", "uint8")
+LAYOUTS = ("nchw", "nhwc", "flat")
+PIXEL_TYPES = ("float32", "uint8")
 
 
 class BlackBox(nn.Module):
@@ -56,7 +53,7 @@ class BlackBox(nn.Module):
         self.queries = 0
         self.eval()
 
-    def forward(self, x: Float[Tensor, "b *d"]) -> Float[Tensor, "b k"]:
+    def forward(self, x: Float[Tensor, "b *d"]) -> Tensor:
         size = self.batch or len(x)
         parts = [self._ask(part) for part in torch.split(x.detach(), max(size, 1))]
         return torch.cat(parts).to(x.device)
@@ -69,7 +66,7 @@ class BlackBox(nn.Module):
 
     def content(self) -> Iterator[bytes]:
         """What the answers depend on, as far as it can be seen: source code, and the values that it uses."""
-        return _content(self.function, set())
+        return _content(self.function, {})
 
     def _ask(self, x: Tensor) -> Tensor:
         self.queries += len(x)
@@ -99,8 +96,8 @@ def blackbox(
     classes: int,
     outputs: str = "probabilities",
     *,
-    layout: Layout = "nchw",
-    pixels: PixelType = "float32",
+    layout: str = "nchw",
+    pixels: str = "float32",
     batch: int = 0,
 ) -> BlackBox:
     """Any callable as a classifier: scikit-learn, XGBoost, ONNX Runtime, a web service.
@@ -156,35 +153,55 @@ def _as_tensor(out: Any) -> Tensor:
         ) from None
 
 
-def _content(value: Any, seen: set[int]) -> Iterator[bytes]:
+def _content(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
     """Source code and values that a callable uses, through closures, bound objects and module-level names."""
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        yield repr(value).encode()
+        return
     if id(value) in seen:
         return
-    seen.add(id(value))
-    if isinstance(value, functools.partial):
-        for part in (value.func, value.args, value.keywords):
-            yield from _content(part, seen)
+    seen[id(value)] = value  # kept, so that no other value gets its address
+    if isinstance(value, np.ndarray | Tensor):
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        yield repr((array.shape, array.dtype)).encode()
+        if array.dtype != object:
+            yield array.tobytes()
+        else:
+            yield from _all_content(array.ravel().tolist(), seen)
     elif isinstance(value, types.MethodType):
-        yield from _content(value.__func__, seen)
-        yield from _content(value.__self__, seen)
+        yield from _all_content((value.__func__, value.__self__), seen)
     elif isinstance(value, types.FunctionType):
         yield _source(value)
         used = inspect.getclosurevars(value)
-        for part in (value.__defaults__, *(v for _, v in sorted({**used.globals, **used.nonlocals}.items()))):
-            yield from _content(part, seen)
-    elif isinstance(value, types.ModuleType | type | types.BuiltinFunctionType):
-        yield repr(getattr(value, "__qualname__", value.__name__)).encode()
-    elif isinstance(value, nn.Module):
-        yield repr(value).encode()
-        for name, tensor in value.state_dict().items():
-            yield name.encode() + (tensor.detach().cpu().numpy().tobytes() if isinstance(tensor, Tensor) else b"")
+        named = sorted({**used.globals, **used.nonlocals}.items())
+        yield from _all_content((value.__defaults__, *(used for _, used in named)), seen)
+    elif isinstance(value, types.ModuleType | types.BuiltinFunctionType):
+        yield value.__name__.encode()
+    elif isinstance(value, type):
+        yield f"{value.__module__}.{value.__qualname__}".encode()
+    elif isinstance(value, Mapping):
+        yield from _all_content((part for item in value.items() for part in item), seen)
+    elif isinstance(value, list | tuple):
+        yield from _all_content(value, seen)
+    elif isinstance(value, set | frozenset):
+        yield from _all_content(sorted(value, key=repr), seen)
     else:
-        yield type(value).__qualname__.encode()
-        try:
-            yield pickle.dumps(value, protocol=4)
-        except Exception:  # a connection, a session of ONNX Runtime: its answers stand for it
-            if callable(value):
-                yield _source(type(value))
+        yield _source(type(value))
+        yield from _all_content(_parts(value), seen)
+
+
+def _all_content(values: Iterable[Any], seen: dict[int, Any]) -> Iterator[bytes]:
+    for value in values:
+        yield from _content(value, seen)
+
+
+def _parts(value: Any) -> tuple[Any, ...]:
+    """What an object consists of, by its own account; nothing for a connection or a session of ONNX Runtime."""
+    try:
+        _, arguments, *rest = value.__reduce_ex__(4)
+    except Exception:  # it refuses, or its code fails: its answers stand for it
+        return ()
+    return (arguments, *(list(part) if isinstance(part, Iterator) else part for part in rest))
 
 
 def _source(value: Any) -> bytes:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -117,7 +118,7 @@ def load_from_hub(
             f"`std`{_describe(loaded.stated)}; or do all of it in a module of your own (MODULE:FUNCTION)."
         ) from None
     net, mean, std = preprocessing.adapt(loaded.net, shape[0])
-    if normalisation and (mean, std) != normalisation:
+    if normalisation and not _is_same((mean, std), normalisation):
         warnings.warn(
             f"{hub}:{name} normalises with mean {mean or 0} and std {std or 1}; `mean` {normalisation[0]} and `std` "
             f"{normalisation[1]} are used as given instead.",
@@ -126,6 +127,12 @@ def load_from_hub(
         )
         return net, *normalisation
     return net, mean, std
+
+
+def _is_same(one: Normalisation, other: Normalisation) -> bool:
+    """Whether two normalisations do the same to every pixel; none is a mean of 0 and a standard deviation of 1."""
+    pairs = zip(one, other, (0.0, 1.0))
+    return all(np.allclose(a or (none,), b or (none,), rtol=1e-4, atol=1e-4) for a, b, none in pairs)
 
 
 def _cure(hub: str) -> str:

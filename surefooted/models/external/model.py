@@ -24,7 +24,7 @@ from surefooted.models.external.io_adapter import IOAdapter, check_io
 from surefooted.models.external.onnx import read_onnx
 from surefooted.models.external.program import read_program
 from surefooted.models.external.weights import load_external_weights
-from surefooted.models.guard import call_network, gives_gradients
+from surefooted.models.guard import call_network, gives_gradients, precision_of
 from surefooted.models.victims import NetworkVictim, device_of, untouched
 
 _FILE_SUFFIXES = (".pt2", ".onnx")
@@ -115,6 +115,11 @@ class InMemoryModel:
         return gives_gradients([self.net]) and not self.labels_only
 
     @property
+    def precision(self) -> str:
+        """The precision in which it works, such as float16; its inputs are converted to it."""
+        return precision_of(self.net)
+
+    @property
     def labels_only(self) -> bool:
         """Whether its answers are labels without confidence."""
         boxes = (module for module in self.net.modules() if isinstance(module, BlackBox))
@@ -183,6 +188,11 @@ class ExternalModel:
     def differentiable(self) -> bool:
         """False for a black box: it can be attacked by gradient-free attacks only."""
         return self._in_memory.differentiable
+
+    @property
+    def precision(self) -> str:
+        """The precision in which it works, such as float16; its inputs are converted to it."""
+        return self._in_memory.precision
 
     @property
     def labels_only(self) -> bool:
