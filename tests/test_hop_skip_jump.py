@@ -26,16 +26,16 @@ class Counting(nn.Module):
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_it_comes_close_to_the_nearest_boundary_of_a_linear_victim(norm):
     net, points, exact = linear(3, (2, 4, 4), 8)
-    result = attacks.hop_skip_jump(norm=norm, queries=1500)(net, points)
+    result = attacks.hop_skip_jump(norm=norm, queries=300, directions=20)(net, points)
     ratio = result.distance / exact[norm]
     assert result.found.all() and (ratio >= 1 - 1e-5).all()
-    assert ratio.median() < 1.12 and ratio.max() < 1.6
-    assert int(result.queries.max()) == 1500
+    assert ratio.median() < 1.3 and ratio.max() < 1.5
+    assert int(result.queries.max()) == 300
 
 
 def test_more_queries_come_closer():
     net, points, _ = linear(3, (2, 4, 4), 8)
-    far, near = (attacks.hop_skip_jump(queries=queries)(net, points).distance for queries in (100, 800))
+    far, near = (attacks.hop_skip_jump(queries=queries, directions=20)(net, points).distance for queries in (60, 300))
     assert (near <= far).all() and near.median() < 0.8 * far.median()
 
 
@@ -60,9 +60,9 @@ def test_a_black_box_is_asked_no_more_than_is_counted():
 def test_an_image_is_dropped_once_it_is_within_eps(norm):
     net, points, exact = linear(3, (1, 4, 4), 8)
     eps = 1.5 * float(exact[norm].max())
-    result = attacks.hop_skip_jump(norm=norm, eps=eps, queries=600, directions=30)(net, points)
+    result = attacks.hop_skip_jump(norm=norm, eps=eps, queries=300, directions=20)(net, points)
     assert result.found.all() and (result.size <= eps * (1 + 1e-6)).all()
-    assert result.queries.float().mean() < 500
+    assert result.queries.float().mean() < 250
 
 
 def test_without_a_misclassified_start_nothing_is_found():

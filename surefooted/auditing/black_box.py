@@ -9,8 +9,8 @@ from surefooted.components.spec import parse_spec
 from surefooted.errors import ArgumentError
 from surefooted.pipeline.tasks import AttackTask, PredictTask, Task
 
-# Queries per image that no search may spend: clean and attacked predictions, sanity checks, and the answers that
-# confirm what an attack found.
+# Queries per image that no search may spend, in an audit of eight images or more: clean and attacked predictions,
+# sanity checks, and the answers that confirm what an attack found.
 RESERVED_QUERIES = 16
 LEAST_QUERIES = 40
 # HopSkipJump's first estimate of a normal takes this share of its queries, and at most the paper's 100.

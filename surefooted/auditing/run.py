@@ -29,6 +29,7 @@ from surefooted.pipeline.tasks import (
     Source,
     eval_images,
     external_source,
+    images_to_check,
     resolve_data,
     trainings_of,
 )
@@ -196,7 +197,8 @@ def _check_auditable(design: AuditDesign, store: Store, runtime: Runtime) -> Non
     if trainings_of(design.model) or not plan(design.tasks, store):
         return  # a network of the store may not have been trained yet
     net = design.model.load(store).to(runtime.device())
-    points = eval_images(design.model, design.data, split, SANITY_CHECK_IMAGES).points(device=runtime.device())
+    images = eval_images(design.model, design.data, split, SANITY_CHECK_IMAGES)
+    points = images.points(slice(0, images_to_check(design.model, images.shape)), runtime.device())
     check_classifier(net, points, len(design.splits.test.classes))
     if isinstance(net, IOAdapter) and net.outputs in ("probabilities", "log_probabilities"):
         with untouched(NetworkVictim(net)), torch.no_grad():

@@ -161,6 +161,7 @@ def _document(task: AttackTask | TransferTask, clean: PredictTask, store: Store)
         "key": task.key,
         "attack": task.attack,
         "proxy": task.source_attack.victim.key if isinstance(task, TransferTask) else None,
+        "precision": getattr(task.victim, "precision", "float32"),
         "split": task.split,
         "n": len(found["y"]),
         "clean_accuracy": binomial_interval(n, len(correct))._asdict(),

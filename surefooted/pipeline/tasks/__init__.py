@@ -9,7 +9,7 @@ from surefooted.pipeline.tasks.attack import AttackTask, SanityCheckTask, attack
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
 from surefooted.pipeline.tasks.corruption import CorruptedPredictTask, CorruptionTask
 from surefooted.pipeline.tasks.datasets import load_splits, resolve_data, training_data
-from surefooted.pipeline.tasks.evaluation import eval_images
+from surefooted.pipeline.tasks.evaluation import eval_images, images_to_check
 from surefooted.pipeline.tasks.leakage import check_same_data, check_same_set
 from surefooted.pipeline.tasks.prediction import PredictTask
 from surefooted.pipeline.tasks.provenance import collect_provenance, recorded_seconds
@@ -53,6 +53,7 @@ __all__ = [
     "collect_provenance",
     "eval_images",
     "external_source",
+    "images_to_check",
     "load_splits",
     "recorded_seconds",
     "resolve_data",

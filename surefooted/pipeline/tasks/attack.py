@@ -31,7 +31,7 @@ from surefooted.pipeline.tasks.base import (
     trainings_of,
 )
 from surefooted.pipeline.tasks.datasets import data_fields, training_data
-from surefooted.pipeline.tasks.evaluation import batch_size, eval_images, load_for_eval, run_in_chunks
+from surefooted.pipeline.tasks.evaluation import batch_size, eval_images, images_to_check, load_for_eval, run_in_chunks
 from surefooted.pipeline.workers import OnProgress
 
 # Columns of a result that count, per image, what was not finite during the attack.
@@ -211,7 +211,7 @@ class SanityCheckTask(Task):
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         net = self.victim.load(store).to(runtime.device())
         images = eval_images(self.victim, self.data, self.split, SANITY_CHECK_IMAGES)
-        points = images.points(slice(0, batch_size(images.shape)), runtime.device())
+        points = images.points(slice(0, images_to_check(self.victim, images.shape)), runtime.device())
         write_json(into / "probe.json", sanity_check(net, points).json())
         tick(1)
 

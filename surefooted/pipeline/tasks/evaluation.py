@@ -19,7 +19,8 @@ from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName
 from surefooted.pipeline.tasks.datasets import split_images, training_data
 from surefooted.pipeline.tasks.leakage import check_unseen
 
-# Numbers in a batch of images, and the bounds of its images.
+# Numbers in a batch of images, and the bounds of its images; images that a black box is checked with.
+QUERIED_IMAGES = 8
 BATCH_NUMBERS, FEWEST_IMAGES, MOST_IMAGES = 2**21, 16, 512
 
 
@@ -39,6 +40,11 @@ def batch_size(shape: tuple[int, ...]) -> int:
         (512, 16)
     """
     return min(MOST_IMAGES, max(FEWEST_IMAGES, BATCH_NUMBERS // prod(shape)))
+
+
+def images_to_check(victim: Source, shape: tuple[int, ...]) -> int:
+    """Images that checks ask a victim about: a batch, or a few of a black box, whose queries may have a price."""
+    return batch_size(shape) if getattr(victim, "differentiable", True) else QUERIED_IMAGES
 
 
 def eval_images(victim: Source, data: ComponentSpec | None, split: SplitName, limit: int) -> Images:
