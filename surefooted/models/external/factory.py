@@ -48,7 +48,7 @@ def build_from_factory(module: str, function: str, *, takes_images: bool = False
             f"The module {module!r} cannot be imported ({describe_error(error)}). Run in its folder or add that "
             f'folder to PYTHONPATH, and try: python -c "import {module}".'
         ) from None
-    factory = getattr(imported, function, None)
+    factory: Any = getattr(imported, function, None)
     if isinstance(factory, nn.Module):
         return factory
     if not callable(factory):
@@ -58,17 +58,18 @@ def build_from_factory(module: str, function: str, *, takes_images: bool = False
         )
     required = _required_arguments(factory)
     if takes_images and len(required) == 1:
-        return factory
+        box: Callable[[Any], Any] = factory
+        return box
     if required:
-        box = f" If it takes images itself (a black box), say what it returns: {_BOX_OUTPUTS}." * (len(required) == 1)
+        hint = f" If it takes images itself (a black box), say what it returns: {_BOX_OUTPUTS}." * (len(required) == 1)
         raise ModelError(
             f"{module}:{function} needs arguments ({', '.join(required)}); expected a function that takes none. Write "
             f"one that fills them in: def model(): return {function}({', '.join(f'{name}=...' for name in required)})."
-            f"{box}"
+            f"{hint}"
         )
     try:
         with contained():
-            net = factory()
+            net: nn.Module | Callable[[Any], Any] = factory()
     except (Exception, SystemExit) as error:
         raise ModelError(
             f"{module}:{function} failed ({describe_error(error)}). To see the traceback: "
@@ -76,8 +77,8 @@ def build_from_factory(module: str, function: str, *, takes_images: bool = False
         ) from None
     if isinstance(net, nn.Module) or (takes_images and callable(net)):
         return net
-    box = f" If it takes images (a black box), say what it returns: {_BOX_OUTPUTS}." * callable(net)
-    raise ModelError(f"{module}:{function} returned a {type(net).__name__}; expected a torch.nn.Module.{box}")
+    hint = f" If it takes images (a black box), say what it returns: {_BOX_OUTPUTS}." * callable(net)
+    raise ModelError(f"{module}:{function} returned a {type(net).__name__}; expected a torch.nn.Module.{hint}")
 
 
 def _required_arguments(factory: Callable[..., Any]) -> list[str]:

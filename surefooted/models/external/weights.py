@@ -123,12 +123,8 @@ def _rename(given: dict[str, Tensor], expected: Mapping[str, Tensor], path: Path
         if (matches := len(renamed.keys() & expected.keys())) > most and len(renamed) == len(given):
             best, most, held = renamed, matches, simplify is _without_holder
     if held:
-        theirs, ours = _holder(given), _holder(expected)
-        begin = " and ".join(
-            f"all names {place} begin with {prefix!r}"
-            for place, prefix in (("in the file", theirs), ("of the network", ours))
-            if prefix
-        )
+        prefixes = {"in the file": _holder(given), "of the network": _holder(expected)}
+        begin = " and ".join(f"all names {place} begin with {prefix!r}" for place, prefix in prefixes.items() if prefix)
         _warn(f"{path}: {begin}; the names are compared without it.")
     return best
 
