@@ -259,5 +259,10 @@ def test_the_budget_of_queries_is_for_black_boxes():
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     with pytest.raises(ArgumentError, match="`queries` is for black boxes"):
         sf.audit(net, "digits", budget="smoke", queries=100)
-    with pytest.raises(ArgumentError, match="needs at least 40"):
-        sf.audit(sf.blackbox(lambda x: [0] * len(x), 10, "labels"), "digits", budget="smoke", queries=10)
+    constant = sf.blackbox(lambda x: [0] * len(x), 10, "labels")
+    for options, message in (
+        ({"queries": 10}, "needs at least 40"),
+        ({"eot": 5}, "`eot` is for attacks with gradients"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            sf.audit(constant, "digits", budget="smoke", **options)

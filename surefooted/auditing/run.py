@@ -164,6 +164,8 @@ def design_audit(model: nn.Module | Source | str | Path, data: Any, options: Aud
         if options.queries:
             raise ArgumentError("`queries` is for black boxes. Leave it out, or choose a `budget`.")
         return AuditDesign(source, given, options)
+    if options.eot > 1:
+        raise ArgumentError("`eot` is for attacks with gradients; a black box is asked once per point. Leave it out.")
     return BlackBoxDesign(source, given, options)
 
 
