@@ -169,7 +169,7 @@ def test_probabilities_are_flagged_and_mended(command, stranger):
         ((*AUDIT, "--model", "stranger:Two"), "returns a tuple"),
         ((*AUDIT, "--model", "stranger:mlp", "--mean", "0,0,0", "--std", "1,1,1"), "cannot run on 64 images of"),
         ((*AUDIT, "--model", "stranger:mlp", "--mean", "grey", "--std", "1"), "--mean is 'grey'"),
-        ((*AUDIT, "--model", "stranger:mlp", "--outputs", "labels"), "expected logits or probabilities"),
+        ((*AUDIT, "--model", "stranger:mlp", "--outputs", "words"), "expected logits, probabilities, "),
         (
             (*AUDIT, "--model", "stranger:Sixteenths", "--outputs", "probabilities"),
             "for 64 of 64 images are not probabilities",

@@ -345,12 +345,13 @@ def _evaluation_is_sound(f: AuditFindings) -> Finding:
     serious = any(flag.severity == "serious" for flag in doubts)
     verdict: Verdict = "does not hold" if serious else "unclear" if doubts else "holds"
     raised = checks.flag_names(doubts)
-    if isinstance(f.design, BlackBoxDesign) and not doubts:
+    if f.design.black_box:
+        bound = "gradient-free attacks on a black box give an upper bound only"
         return Finding(
             "The robust accuracy can be trusted.",
-            "unclear",
-            "gradient-free attacks on a black box give an upper bound only",
-            "queries",
+            "does not hold" if serious else "unclear",
+            f"flags: {raised}; {bound}" if raised else bound,
+            "flags" if raised else "queries",
         )
     return Finding(
         "The evaluation passes all checks for gradient masking, weak attacks and a faulty set-up.",
