@@ -267,12 +267,12 @@ def classifier(
     if isinstance(model, nn.Module) and not given.given:
         return model
     images = as_images(data)
-    if isinstance(images, Images | Points):
-        named = is_external(str(model)) if isinstance(model, str | Path) else isinstance(model, nn.Module)
+    external = isinstance(model, nn.Module) or (isinstance(model, str | Path) and is_external(str(model)))
+    if isinstance(model, nn.Module | str | Path) and external and isinstance(images, Images | Points):
         shape, classes = (images.shape, images.classes) if isinstance(images, Images) else (images.x.shape[1:], ())
-        source = model_reading(model, tuple(shape), classes, given) if named else find_model(model, store, None, given)
+        source: Source = model_reading(model, tuple(shape), classes, given)
     else:
-        source = find_model(model, store, resolve_data(data), given)
+        source = find_model(model, store, resolve_data(data) if external else None, given)
     net: nn.Module = source.load(store)
     return net
 

@@ -25,6 +25,7 @@ MODEL = "the classifier"
 def audit_page(f: AuditFindings) -> Page:
     """The report: flags, calibration, robustness, and calibration by robustness level."""
     d = f.design
+    levels: tuple[Figure, ...]
     limits = d.limits if isinstance(d, BlackBoxDesign) else ""
     trust = (_flag_table(f), _price_table(f, d)) if isinstance(d, BlackBoxDesign) else (_flag_table(f),)
     if d.scores:
@@ -89,7 +90,7 @@ def _price_table(f: AuditFindings, design: BlackBoxDesign) -> Table:
 
 
 def _calibration_table(f: AuditFindings) -> Table:
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("which", "Predictions"),
         Column("accuracy", "Accuracy", "%", 1, scale=100),
         Column("confidence", "Confidence", "%", 1, scale=100),

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from surefooted.errors import ConvertedInput
+
 MODULE = """
 import numpy as np
 import torch
@@ -47,8 +49,9 @@ def test_an_external_network_is_attacked_like_our_own(document):
 
 
 def test_a_precision_of_its_own_is_said(run):
-    code, _, error = run("attack", "fgsm", "--model", "their_nets:half", *DATA)
-    assert code == 0 and "The model works in float16" in error
+    with pytest.warns(ConvertedInput, match="The model works in float16"):
+        code, out, _ = run("attack", "fgsm", "--model", "their_nets:half", *DATA, "--json")
+    assert code == 0 and json.loads(out)["precision"] == "float16"
 
 
 def test_a_black_box_is_attacked_without_gradients(document, refused):
