@@ -192,7 +192,6 @@ def test_another_normalisation_than_the_hubs_is_said(hub, hubs):
 
 
 @BOTH
-@BOTH
 def test_the_hubs_own_normalisation_may_be_stated(hub, hubs):
     for mean, std, stated in ((0.0, 1.0, ((0.0,) * 3, (1.0,) * 3)), (0.5, 0.25, ((0.5,) * 3, (0.25,) * 3))):
         hubs(normalised(mean, std))
