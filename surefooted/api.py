@@ -257,6 +257,7 @@ def classifier(
         InputError: if there is no such classifier, or the options do not go with it.
 
     Example:
+        >>> import torch
         >>> import surefooted as sf
         >>> one_logit = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
         >>> net = sf.classifier(one_logit, "digits", outputs="sigmoid")
