@@ -24,22 +24,24 @@ if TYPE_CHECKING:
     from surefooted.api import (
         TrainingRun as TrainingRun,
         attack as attack,
+        classifier as classifier,
         export as export,
         load as load,
         measure as measure,
         network as network,
         predict as predict,
         train as train,
+        transfer as transfer,
     )
     from surefooted.attacks import (
         autoattack as autoattack,
         carlini_wagner as carlini_wagner,
         fgsm as fgsm,
+        hop_skip_jump as hop_skip_jump,
         nearest_boundary as nearest_boundary,
         pgd as pgd,
         r_fgsm as r_fgsm,
     )
-    from surefooted.attacks.transfer import transfer as transfer
     from surefooted.auditing.local_report import analyse as analyse
     from surefooted.auditing.run import audit as audit
     from surefooted.auditing.shift_report import corrupt as corrupt
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
     from surefooted.evaluation.calibration_report import calibration as calibration
     from surefooted.evaluation.metrics.intervals import bootstrap as bootstrap
     from surefooted.evaluation.metrics.levels import by_level as by_level, levels_of as levels_of
+    from surefooted.models.external.black_box import blackbox as blackbox
     from surefooted.models import ensembles as ensembles, nets as nets, victims as victims
     from surefooted.pipeline.runtime import Runtime as Runtime
     from surefooted.pipeline.store import Store as Store
@@ -95,10 +98,22 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "surefooted.api": [
-        *("TrainingRun", "attack", "export", "load", "measure", "network", "predict", "train"),
+        *(
+            "TrainingRun",
+            "attack",
+            "classifier",
+            "export",
+            "load",
+            "measure",
+            "network",
+            "predict",
+            "train",
+            "transfer",
+        ),
     ],
-    "surefooted.attacks": ["autoattack", "carlini_wagner", "fgsm", "nearest_boundary", "pgd", "r_fgsm"],
-    "surefooted.attacks.transfer": ["transfer"],
+    "surefooted.attacks": [
+        *("autoattack", "carlini_wagner", "fgsm", "hop_skip_jump", "nearest_boundary", "pgd", "r_fgsm"),
+    ],
     "surefooted.auditing.local_report": ["analyse"],
     "surefooted.auditing.run": ["audit"],
     "surefooted.auditing.shift_report": ["corrupt"],
@@ -115,6 +130,7 @@ _NAMES = {
     "surefooted.evaluation.calibration_report": ["calibration"],
     "surefooted.evaluation.metrics.intervals": ["bootstrap"],
     "surefooted.evaluation.metrics.levels": ["by_level", "levels_of"],
+    "surefooted.models.external.black_box": ["blackbox"],
     "surefooted.pipeline.runtime": ["Runtime"],
     "surefooted.pipeline.store": ["Store"],
     "surefooted.training.recipes": ["recipe"],

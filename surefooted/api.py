@@ -13,28 +13,34 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from surefooted.attacks import transfer as transfer_attack
 from surefooted.attacks.base import Attack
 from surefooted.attacks.tracker import AttackResult
 from surefooted.components.component import Spec
 from surefooted.components.describe import non_default
 from surefooted.components.spec import build, parse_spec, resolve
 from surefooted.components.spelling import ARGUMENTS, understand
+from surefooted.core.predictions import Predictions
+from surefooted.core.types import Points
 from surefooted.data.arrays import as_images
 from surefooted.data.images import Images, Splits
 from surefooted.errors import ArgumentError
-from surefooted.evaluation.metrics.measuring import measure
+from surefooted.models import prediction
 from surefooted.models.export import ExportCheck, export_network, format_of
-from surefooted.models.prediction import predict
-from surefooted.models.victims import Victim
+from surefooted.models.external import ModelOptions, is_external
+from surefooted.models.victims import BATCH, Victim
 from surefooted.models.weights import seeded_network
-from surefooted.pipeline.lookup import find_victim, stored_metadata
+from surefooted.pipeline.lookup import find_model, find_victim, stored_metadata
 from surefooted.pipeline.runtime import Precision, Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import TrainTask, load_splits, train_task
+from surefooted.pipeline.tasks import Source, TrainTask, load_splits, resolve_data, train_task
+from surefooted.pipeline.tasks.sources import model_reading
 from surefooted.pipeline.watching import run_training
 from surefooted.training.checkpoint import HistoryEntry
 
-__all__ = ["TrainingRun", "attack", "export", "load", "measure", "network", "predict", "train"]
+__all__ = [
+    *("TrainingRun", "attack", "classifier", "export", "load", "measure", "network", "predict", "train", "transfer"),
+]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -252,21 +258,130 @@ def export(
     return export_network(net, shape, path, to or format_of(path), about)
 
 
+def classifier(
+    model: nn.Module | Source | str | Path, data: Any = None, *, store: Store | None = None, **options: Any
+) -> nn.Module:
+    """A module from pixels in [0, 1] to logits, from anything that names a classifier.
+
+    Args:
+        model: a module; ``module:function`` (a factory or a black box), a ``.pt2`` or ``.onnx`` file, ``timm:NAME`` or
+            ``transformers:NAME``; a key of the store, or a weights file that surefooted wrote.
+        data: the data set that it will read, or images of it; an external model's image size and classes are theirs.
+        store: where a key is looked up; the default store if omitted.
+        options: how an external classifier is to be read: ``mean``, ``std``, ``outputs``, ``weights``, ``layout``,
+            ``pixels``; see ``ModelOptions``.
+
+    Raises:
+        InputError: if there is no such classifier, or the options do not go with it.
+
+    Example:
+        >>> import torch
+        >>> import surefooted as sf
+        >>> one_logit = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
+        >>> net = sf.classifier(one_logit, "digits", outputs="sigmoid")
+        >>> net(torch.rand(3, 1, 8, 8)).shape
+        torch.Size([3, 2])
+    """
+    store, given = store or Store(), ModelOptions(**options)
+    if isinstance(model, nn.Module) and not given.given:
+        return model
+    images = as_images(data)
+    external = isinstance(model, nn.Module) or (isinstance(model, str | Path) and is_external(str(model)))
+    if isinstance(model, nn.Module | str | Path) and external and isinstance(images, Images | Points):
+        shape, classes = (images.shape, images.classes) if isinstance(images, Images) else (images.x.shape[1:], ())
+        source: Source = model_reading(model, tuple(shape), classes, given)
+    else:
+        source = find_model(model, store, resolve_data(data) if external else None, given)
+    net: nn.Module = source.load(store)
+    return net
+
+
+def predict(
+    model: nn.Module | Victim | str | Path,
+    images: Any,
+    *,
+    batch: int = BATCH,
+    seed: int = 0,
+    boxed: bool = True,
+) -> Predictions:
+    """Predict class probabilities for every image, in evaluation mode and on the model's device.
+
+    A model with several samples (an ensemble, Monte Carlo dropout) predicts the mean of their probabilities.
+
+    Args:
+        model: a ``torch.nn.Module`` from pixels in [0, 1] to logits, a victim, or a name as for ``classifier``.
+        images: a split of a data set, such as ``sf.mnist().test``, a data set (its test split), points, ``(x, y)``, or
+            other data in memory as ``sf.arrays`` takes them.
+        batch: number of images per forward pass.
+        seed: of the random numbers that the model draws, such as dropout masks.
+        boxed: refuse pixels outside [0, 1]. Pass False for the result of an attack that does not clip; a pair
+            ``(x, y)`` is then taken as it is, images (N, C, H, W) and class indices.
+
+    Returns:
+        Log-probabilities (N, K), labels (N,) and rows (N,).
+
+    Raises:
+        InputError: if there are no images, or the model cannot read them.
+
+    Example:
+        >>> import surefooted as sf
+        >>> images = sf.mnist().test
+        >>> p = sf.predict(sf.nets.small_convnet(images.shape, 10), images)
+        >>> p.log_p.shape == (len(images), 10)
+        True
+    """
+    return prediction.predict(_named(model, images), images, batch=batch, seed=seed, boxed=boxed)
+
+
+def transfer(
+    attack: str | dict[str, Any] | Attack,
+    model: nn.Module | Victim | str | Path,
+    proxy: nn.Module | Victim | str | Path,
+    images: Any,
+    *,
+    seed: int = 0,
+    batch: int = BATCH,
+) -> AttackResult:
+    """Attack ``proxy``, the surrogate, and evaluate ``model``, the victim, on the result: two queries per image.
+
+    Args:
+        attack: as for ``surefooted.attack``. An attack given by name uses ``keep="last"`` if it can and if no ``keep``
+            was given: a point that has just left its class on the surrogate rarely leaves it on the victim.
+        model: the victim, as for ``predict``.
+        proxy: the surrogate, as for ``predict``.
+        images: the images with their labels, as for ``predict``.
+        seed: keys all draws of the attack.
+        batch: images per forward pass at most.
+
+    Returns:
+        ``found`` is True where ``model`` misclassifies the clean image (size 0) or the perturbed one.
+
+    Example:
+        >>> import surefooted as sf
+        >>> model, proxy = (sf.nets.mlp((1, 8, 8), 10) for _ in range(2))
+        >>> result = sf.transfer({"pgd": {"eps": 0.1, "steps": 5}}, model, proxy, sf.digits(test_limit=20).test)
+        >>> result.queries.unique()
+        tensor([2])
+    """
+    victim, surrogate = _named(model, images), _named(proxy, images)
+    return transfer_attack.transfer(attack, victim, surrogate, images, seed=seed, batch=batch)
+
+
 def attack(
     name: str | Attack,
-    model: nn.Module | Victim,
+    model: nn.Module | Victim | str | Path,
     images: Any,
     y: Any = None,
     *,
     seed: int = 0,
-    batch: int = 512,
+    batch: int = BATCH,
     **arguments: Any,
 ) -> AttackResult:
     """Attack every image.
 
     Args:
         name: name of an attack, or an attack such as ``sf.attacks.pgd(eps=0.1)``.
-        model: maps pixels in [0, 1] to logits.
+        model: maps pixels in [0, 1] to logits; or a name as for ``classifier``.
         images: the images to attack, with their labels: a split of a data set, a data set (its test split), points,
             ``(x, y)``, or other data in memory as ``sf.arrays`` takes them.
         y: class indices, if ``images`` holds images without labels.
@@ -296,7 +411,12 @@ def attack(
     built: Attack = name if isinstance(name, Attack) else build("attack", {name: arguments} if arguments else name)
     given = as_images(images if y is None else (images, y))
     points = given.points() if isinstance(given, Images) else given
-    return built(model, points, seed=seed, batch=batch)
+    return built(_named(model, given), points, seed=seed, batch=batch)
+
+
+def _named(model: Any, images: Any) -> Any:
+    """The classifier of that name; anything else as it is."""
+    return classifier(model, images) if isinstance(model, str | Path) else model
 
 
 def _check_spelling(name: str | Attack, arguments: dict[str, Any]) -> None:

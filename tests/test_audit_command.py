@@ -140,17 +140,20 @@ def test_two_audits_do_not_share_a_report():
     names = {report_name(*one) for one in about}
     assert len(names) == len(about) and all(re.fullmatch(r"[\w.-]{1,120}", name, re.ASCII) for name in names)
     here, there = ({"folder": {"path": place, "name": ""}} for place in ("/a", "/b"))
-    assert report_name("m:f", here, AuditOptions()) == report_name("m:f", there, AuditOptions())
+    assert report_name("m:f", here, AuditOptions(), "3f") == report_name("m:f", there, AuditOptions(), "3f")
+    assert report_name("m:f", here, AuditOptions(), "3f") != report_name("m:f", here, AuditOptions(), "4f")
 
 
 def test_an_audit_that_is_stopped_leaves_no_folder(command, stranger, monkeypatch):
+    report, there = stranger / "new" / "report", []
+
     def stop(*_, **__):
+        there.append(report.parent.exists())  # what a kill would leave behind
         raise InputError("stopped")
 
     monkeypatch.setattr("surefooted.auditing.run.execute", stop)
-    report = stranger / "new" / "report"
     code, _, err = command(*AUDIT, "--model", "stranger:Sixteenths", "--report", report, "-q")
-    assert code == 2 and "stopped" in err and not report.parent.exists()
+    assert code == 2 and "stopped" in err and not report.parent.exists() and there == [False]
 
 
 @pytest.mark.filterwarnings("ignore::surefooted.errors.ModelNotice")
@@ -167,7 +170,7 @@ def test_probabilities_are_flagged_and_mended(command, stranger):
         ((*AUDIT, "--model", "stranger:Two"), "returns a tuple"),
         ((*AUDIT, "--model", "stranger:mlp", "--mean", "0,0,0", "--std", "1,1,1"), "cannot run on 64 images of"),
         ((*AUDIT, "--model", "stranger:mlp", "--mean", "grey", "--std", "1"), "--mean is 'grey'"),
-        ((*AUDIT, "--model", "stranger:mlp", "--outputs", "labels"), "expected logits or probabilities"),
+        ((*AUDIT, "--model", "stranger:mlp", "--outputs", "words"), "expected logits, probabilities, "),
         (
             (*AUDIT, "--model", "stranger:Sixteenths", "--outputs", "probabilities"),
             "for 64 of 64 images are not probabilities",

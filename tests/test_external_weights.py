@@ -76,17 +76,37 @@ def loaded(net, tensors, path, warned=None):
 
 
 @pytest.mark.parametrize(
-    "saved",
-    [prefixed(""), prefixed("module."), prefixed("_orig_mod."), prefixed("model."), prefixed("state_dict."),
-     prefixed("module._orig_mod.model."), prefixed("net.encoder."), inner, without("num_batches_tracked")],
-)  # fmt: skip
+    ("saved", "said"),
+    [
+        *((saved, None) for saved in (prefixed(""), prefixed("module."), prefixed("_orig_mod."), inner)),
+        (without("num_batches_tracked"), None),
+        *(
+            (prefixed(prefix), f"in the file begin with '{prefix}'")
+            for prefix in ("model.", "state_dict.", "net.model.")
+        ),
+        (prefixed("module._orig_mod.model."), "in the file begin with 'model.'"),
+    ],
+)
 @pytest.mark.parametrize("wrap", [nn.Identity, nn.DataParallel])
-def test_prefixes_of_wrappers_and_missing_counters(saved, wrap, tmp_path):
+def test_prefixes_of_wrappers_and_missing_counters(saved, said, wrap, tmp_path):
     theirs, ours = conv_net(0), conv_net(1)
     theirs[1].running_mean.fill_(0.25)
     net = ours if wrap is nn.Identity else wrap(ours)
-    loaded(net, saved(theirs), tmp_path)
+    loaded(net, saved(theirs), tmp_path, said)
     assert torch.equal(ours(X), theirs(X))
+
+
+def test_a_prefix_that_the_network_has_alone_is_said(tmp_path):
+    theirs, ours = conv_net(0), nn.ModuleDict({"net": conv_net(1)})
+    loaded(ours, prefixed("")(theirs), tmp_path, r"of the network begin with 'net\.'")
+    assert torch.equal(ours["net"](X), theirs(X))
+
+
+@pytest.mark.parametrize("prefix", ["net.encoder.", "teacher.", "1."])
+def test_any_other_prefix_is_that_of_another_network(prefix, tmp_path):
+    save_file(prefixed(prefix)(conv_net(0)), tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match="the weights of another network"):
+        load_external_weights(conv_net(1), tmp_path / "w.safetensors")
 
 
 def test_tied_tensors_are_stored_once(tmp_path):

@@ -3,6 +3,7 @@
 import sys
 import types
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from surefooted import data
 from surefooted.errors import DependencyError, ModelError
 from surefooted.models.external import ExternalModel
+from surefooted.models.external.onnx import read_onnx
 from surefooted.models.external.preprocessing import measure_preprocessing
 
 SHAPE = (3, 6, 8)
@@ -189,6 +192,15 @@ def test_another_normalisation_than_the_hubs_is_said(hub, hubs):
 
 
 @BOTH
+def test_the_hubs_own_normalisation_may_be_stated(hub, hubs):
+    for mean, std, stated in ((0.0, 1.0, ((0.0,) * 3, (1.0,) * 3)), (0.5, 0.25, ((0.5,) * 3, (0.25,) * 3))):
+        hubs(normalised(mean, std))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            answers(hub, X8, mean=stated[0], std=stated[1])
+
+
+@BOTH
 def test_classes_in_another_order_are_said(hub, hubs):
     hubs(normalised(), classes=("cat", "Great_Dane", "eel"))
     with pytest.warns(UserWarning, match="its output 0 is 'cat', and label 0 of the data is 'eel'"):
@@ -208,14 +220,31 @@ def test_missing_models_and_packages(hubs, monkeypatch):
         ExternalModel("timm:flat", SHAPE).load()
 
 
-def test_a_broken_package_is_told_from_a_missing_one(monkeypatch, tmp_path):
-    (tmp_path / "timm").mkdir()
-    for fault in ("import no_such_package_at_all", "raise RuntimeError('operator torchvision::nms does not exist')"):
-        (tmp_path / "timm" / "__init__.py").write_text(fault)
-        monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.delitem(sys.modules, "timm", raising=False)
-        with pytest.raises(DependencyError, match=r"installed but broken .*(no_such_package|nms)"):
-            ExternalModel("timm:flat", SHAPE).load()
+@pytest.mark.parametrize("package", ["timm", "transformers", "onnx", "datasets"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "import no_such_package_at_all",
+        "raise RuntimeError('operator torchvision::nms does not exist')",
+        "raise OSError('libcudart.so.11: cannot open nms')",
+        "raise ValueError('numpy.dtype size changed: nms')",
+    ],
+)
+def test_a_broken_package_is_told_from_a_missing_one(package, fault, monkeypatch, tmp_path):
+    use = {
+        "onnx": lambda: read_onnx(Path("any.onnx")),
+        "datasets": lambda: data.hub("any/set"),
+    }.get(package, lambda: ExternalModel(f"{package}:flat", SHAPE).load())
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text(fault)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DependencyError, match=rf"{package}, which is installed but broken \(.*(no_such_package|nms)"):
+        use()
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(DependencyError, match=rf"needs the package {package}\. Install it: pip install"):
+        use()
 
 
 def test_real_processors_of_transformers():

@@ -11,12 +11,13 @@ from shell import own_streams
 import surefooted as sf
 from surefooted import cli
 from surefooted.cli.attack import task_of
-from surefooted.cli.session import Subset
+from surefooted.cli.session import ModelChoice, Subset
 from surefooted.core.files import read_tensors, write_tensors
 from surefooted.errors import InputError
 from surefooted.evaluation.metrics import accuracy
 from surefooted.evaluation.metrics.uncertainty import mutual_information
 from surefooted.models.ensembles import Ensemble
+from surefooted.models.external import ModelOptions
 from surefooted.pipeline.execute import execute
 from surefooted.pipeline.lookup import find_victim
 from surefooted.pipeline.runtime import Runtime
@@ -52,7 +53,8 @@ def document(kept, monkeypatch, capfd):
 
 def attack_on(victim, *words, data=None, surrogate=None):
     """The task of ``surefooted attack``."""
-    return task_of(victim, list(words), {"data": data}, subset=Subset(), surrogate=surrogate)
+    chosen, proxy = (one and ModelChoice("", one, ModelOptions()) for one in (victim, surrogate))
+    return task_of(chosen, list(words), {"data": data}, subset=Subset(), surrogate=proxy)
 
 
 def test_an_ensemble_and_dropout_are_measured_and_attacked(kept, document):

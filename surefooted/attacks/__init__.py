@@ -5,6 +5,7 @@ from surefooted.attacks.apgd import apgd, apgd_t
 from surefooted.attacks.carlini_wagner import carlini_wagner
 from surefooted.attacks.combine import autoattack, worst_of
 from surefooted.attacks.fab import fab
+from surefooted.attacks.hop_skip_jump import hop_skip_jump
 from surefooted.attacks.min_norm import ddn, fmn
 from surefooted.attacks.nearest_boundary import nearest_boundary
 from surefooted.attacks.pgd import fgsm, pgd, r_fgsm
@@ -21,6 +22,7 @@ __all__ = [
     "fab",
     "fgsm",
     "fmn",
+    "hop_skip_jump",
     "nearest_boundary",
     "pgd",
     "r_fgsm",

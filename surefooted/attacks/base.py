@@ -20,7 +20,8 @@ from surefooted.core.norms import Ball, check_fits_box
 from surefooted.core.types import Points, Score, as_points, check_points, class_scores
 from surefooted.data.arrays import as_images
 from surefooted.data.images import Images
-from surefooted.errors import ArgumentError, NonFiniteOutput
+from surefooted.errors import ArgumentError, ModelError, NonFiniteOutput
+from surefooted.models.guard import gives_gradients
 from surefooted.models.victims import (
     BATCH,
     TRIED_IMAGES,
@@ -34,6 +35,8 @@ from surefooted.models.victims import (
     untouched,
 )
 
+# For messages: the attacks that need no gradients.
+GRADIENT_FREE = "square (for scores), hop_skip_jump (also for labels) or random_search"
 _POOL_BYTES = 2**28
 
 
@@ -136,6 +139,11 @@ class Attack(Component):
         points = _read_points(points, y)
         check_fits_box(self.ball, victim.box)
         points = check_input(victim, points, batch)
+        if self.passes > self.gradient_free and not gives_gradients(victim.nets):
+            raise ModelError(
+                f"{self.spec.name if self.spec else 'The attack'} needs gradients, and a black box has none. Use an "
+                f"attack that needs none: {GRADIENT_FREE}."
+            )
         few = to_device_of(victim, points.take(slice(0, min(batch, TRIED_IMAGES)))).x
         infer_num_classes(victim, few, points.y, mode=mode, gradient=self.passes > self.gradient_free)
         with untouched(victim, mode, seed), channels_last(victim):

@@ -27,6 +27,7 @@ from surefooted.core.norms import Ball
 from surefooted.core.rng import Noise, torch_seed
 from surefooted.core.types import Forward, Points, Score, class_scores
 from surefooted.errors import ArgumentError, ModelError
+from surefooted.models.guard import gives_gradients
 from surefooted.models.victims import Victim
 
 Start = Literal["clean", "uniform", "gaussian"]
@@ -112,6 +113,8 @@ class Oracle:
         self.tracker = Tracker(
             points, target, ball=self.ball, keep=self.keep, tracks_best=tracks_best, drops_rows=drops_rows
         )
+        # Each query of a black box may have a price.
+        self.tracker.drops_at_once = not gives_gradients(victim.nets)
         # Which of the points evaluated last are misclassified.
         self.wrong = torch.zeros(len(points.y), dtype=torch.bool, device=points.x.device)
         if tracks_best or self.objective.uses_clean:
@@ -389,7 +392,7 @@ def input_gradient(value: Tensor, point: Tensor) -> Tensor:
     if gradient is None:
         raise ModelError(
             "The model gives its input no gradient. Does its forward pass detach a tensor or run under torch.no_grad? "
-            "Remove that, or use a gradient-free attack: square or random_search."
+            "Remove that, or use a gradient-free attack: square, hop_skip_jump or random_search."
         )
     return gradient
 

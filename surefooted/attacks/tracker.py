@@ -125,6 +125,7 @@ class Tracker:
         give_up_ratio: if finite, ``iterate`` deactivates rows with little hope: those whose remaining way to the goal
             is longer than this many times the progress in the second half of the steps so far.
         drop_every: steps between two checks for rows to drop.
+        drops_at_once: if True, a finished row is never asked again.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class Tracker:
         self.pool = RowState(**self.active.__dict__)
         # Counting inactive rows makes the CPU wait for a GPU, so it is done less often there.
         self.drop_every = 8 if x.is_cuda else 1
+        self.drops_at_once = False
         self._has_deactivated = False  # since the last step of ``iterate``
 
     @property
@@ -274,7 +276,8 @@ class Tracker:
 
     def _dropping_pays(self) -> bool:
         # Dropping a row copies the records of all others: wait until a sixteenth of the rows can go.
-        return self.drops_rows and int(self.active.inactive.sum()) * 16 > self.active_count
+        count = int(self.active.inactive.sum())
+        return self.drops_rows and (count > 0 if self.drops_at_once else count * 16 > self.active_count)
 
     def _write_to_pool(self, rows: RowState) -> None:
         if self.pool.position is self.active.position:

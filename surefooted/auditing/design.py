@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod, sqrt
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from surefooted.auditing.ood import OODDesign
 from surefooted.auditing.shift import CorruptionDesign, corruption_types
+from surefooted.auditing.suites import suite_name
 from surefooted.components.component import Count, Positive, Whole, call_error, respell
 from surefooted.core.norms import Norm
 from surefooted.data.images import Splits
 from surefooted.data.order import Order, parse_order
 from surefooted.errors import ArgumentError
-from surefooted.models.external import ExternalModel, InMemoryModel
+from surefooted.models.external import ExternalModel, InMemoryModel, ModelOptions
 from surefooted.pipeline.tasks import (
     AttackTask,
     ComponentSpec,
@@ -50,6 +51,7 @@ class AuditBudget:
         queries: queries of Square per image; it attacks all images, for comparison with the gradient-based attacks.
         nearest: minimal-norm attack that ranks the images; the full budget uses Carlini–Wagner, as AR-AdaLS does.
         draws: bootstrap draws.
+        black_box_queries: queries per image in the audit of a black box.
     """
 
     images: int
@@ -58,14 +60,15 @@ class AuditBudget:
     queries: int
     nearest: ComponentSpec
     draws: int = 1000
+    black_box_queries: int = 4000
 
 
 BUDGETS = {
-    "quick": AuditBudget(256, 20, {"budget": "quick"}, 200, NEAREST_BOUNDARY),
+    "quick": AuditBudget(256, 20, {"budget": "quick"}, 200, NEAREST_BOUNDARY, black_box_queries=1000),
     "standard": AuditBudget(1000, 40, {"budget": "lean"}, 1000, NEAREST_BOUNDARY),
-    "full": AuditBudget(0, 100, {}, 5000, CARLINI_WAGNER),
+    "full": AuditBudget(0, 100, {}, 5000, CARLINI_WAGNER, black_box_queries=10_000),
     # For tests: it exercises every part, and its numbers mean little.
-    "smoke": AuditBudget(64, 10, {"steps": 5, "targets": 2, "queries": 40}, 40, NEAREST_BOUNDARY_QUICK, 100),
+    "smoke": AuditBudget(64, 10, {"steps": 5, "targets": 2, "queries": 40}, 40, NEAREST_BOUNDARY_QUICK, 100, 120),
 }
 
 
@@ -90,10 +93,14 @@ class AuditOptions:
         seed: key of every random draw.
         mean: per-channel mean that an external model's normalisation subtracts; empty for none.
         std: per-channel standard deviation that an external model's normalisation uses; empty for none.
-        outputs: what an external model returns: ``logits`` or ``probabilities``.
+        outputs: what an external model returns: ``logits`` (None), ``probabilities``, ``log_probabilities``,
+            ``sigmoid`` (one logit of a binary classifier) or ``labels``. A black box needs it.
         weights: safetensors file with the weights of a factory's module.
         corruptions: types of corruption to evaluate under as well, as for ``surefooted.corrupt``; empty for none.
         ood: data set of out-of-distribution images for the classifier's uncertainty to detect; None for none.
+        layout: how a black box reads images: ``nchw``, ``nhwc`` or ``flat``.
+        pixels: the numbers that a black box reads: ``float32`` in [0, 1] or ``uint8``.
+        queries: queries per image in the audit of a black box; 0 for the budget's number.
 
     Example:
         >>> AuditOptions(eps=0.1).norm
@@ -112,10 +119,18 @@ class AuditOptions:
     seed: Whole = 0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    outputs: str = "logits"
+    outputs: str | None = None
     weights: Path | None = None
     corruptions: str = ""
     ood: Any = None
+    layout: str = "nchw"
+    pixels: str = "float32"
+    queries: Whole = 0
+
+    @property
+    def model(self) -> ModelOptions:
+        """How an external model is to be read."""
+        return ModelOptions(self.mean, self.std, self.outputs, self.weights, self.layout, self.pixels)
 
 
 def audit_options(**arguments: Any) -> AuditOptions:
@@ -144,6 +159,20 @@ def audit_options(**arguments: Any) -> AuditOptions:
     return options
 
 
+class AuditRun(NamedTuple):
+    """An attack of an audit at a fixed radius.
+
+    Attributes:
+        name: for the reader.
+        eps: the radius.
+        task: the task that runs it.
+    """
+
+    name: str
+    eps: float
+    task: AttackTask
+
+
 @dataclass(frozen=True, eq=False)
 class AuditDesign:
     """The tasks of an audit.
@@ -157,6 +186,8 @@ class AuditDesign:
     model: Source
     data: ComponentSpec | None
     options: AuditOptions
+
+    black_box: ClassVar[bool] = False
 
     @property
     def tasks(self) -> list[Task]:
@@ -187,6 +218,38 @@ class AuditDesign:
             return None
         ood = resolve_data(o.ood) or {}
         return OODDesign(self.model, self.data, ood, o.split, self.limit, o.order, o.seed)
+
+    @property
+    def runs(self) -> tuple[AuditRun, ...]:
+        """The attacks at a fixed radius, as the report lists them."""
+        steps, eps = self.budget.steps, self.options.eps
+        return (
+            *(AuditRun(f"APGD-{steps}", size, task) for size, task in self.sweep.items()),
+            AuditRun(f"APGD-{2 * steps}", eps, self.double_steps),
+            AuditRun(f"Square, {self.budget.queries} queries", eps, self.gradient_free),
+            AuditRun(self.suite, eps, self.autoattack),
+            AuditRun(f"APGD-{2 * steps}", self.huge_eps, self.huge_ball),
+        )
+
+    @property
+    def radii(self) -> list[float]:
+        """The radii of the sweep."""
+        return list(self.sweep)
+
+    @property
+    def main_attack(self) -> AttackTask:
+        """The attack whose robust accuracy the headline starts from."""
+        return self.autoattack
+
+    @property
+    def suite(self) -> str:
+        """The main attack by name: AutoAttack with the name of its suite."""
+        return suite_name(self.autoattack.attack)
+
+    @property
+    def scores(self) -> bool:
+        """Whether the model gives probabilities, and not labels alone."""
+        return True
 
     @property
     def budget(self) -> AuditBudget:

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from surefooted.auditing.black_box import BlackBoxDesign
 from surefooted.auditing.design import AuditDesign
 from surefooted.auditing.ood import OODFindings
 from surefooted.auditing.shift import ShiftFindings
-from surefooted.auditing.suites import attacks_run, suite_name
+from surefooted.auditing.suites import attacks_run
 from surefooted.components.spec import base_name
 from surefooted.core.predictions import Predictions
 from surefooted.evaluation import checks
@@ -24,7 +25,7 @@ from surefooted.evaluation.metrics.measuring import measure
 from surefooted.evaluation.metrics.robustness import misclassified_under_attack, robust_accuracy, size_quantiles
 from surefooted.evaluation.temperature import cross_fit_temperature, fit_temperature, temperature_scale
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import AttackTask
+from surefooted.pipeline.tasks import AttackTask, recorded_seconds
 from surefooted.pipeline.tasks.attack import COUNTERS
 from surefooted.report import Finding
 from surefooted.report.page import Verdict
@@ -85,8 +86,9 @@ class AuditFindings:
         return self.design.clean.result(self.store)
 
     @cached_property
-    def under_attack(self) -> Predictions:
-        return self.design.under_attack.result(self.store)
+    def under_attack(self) -> Predictions | None:
+        """Predictions at the points of the main attack; None for a model that returns labels alone."""
+        return self.design.under_attack.result(self.store) if self.design.scores else None
 
     @cached_property
     def temperature_scaled(self) -> tuple[Predictions, str]:
@@ -102,22 +104,28 @@ class AuditFindings:
     @cached_property
     def attacks(self) -> dict[str, AttackOutcome]:
         """Every attack at a fixed radius, by its name for the reader."""
-        d, eps = self.design, self.design.options.eps
-        runs = {f"APGD-{d.budget.steps}": d.sweep.items(), f"APGD-{2 * d.budget.steps}": [(eps, d.double_steps)]}
-        runs |= {f"Square, {d.budget.queries} queries": [(eps, d.gradient_free)], self.suite: [(eps, d.autoattack)]}
-        named = [(name, size, task) for name, tasks in runs.items() for size, task in tasks]
-        named.append((f"APGD-{2 * d.budget.steps}", d.huge_eps, d.huge_ball))
         return {
-            f"{name}, ε = {size:.4g}": AttackOutcome(
-                size, task, misclassified_under_attack(task.result(self.store)["found"], self.clean)
+            f"{name}, ε = {eps:.4g}": AttackOutcome(
+                eps, task, misclassified_under_attack(self._success(eps, task), self.clean)
             )
-            for name, size, task in named
+            for name, eps, task in self.design.runs
         }
+
+    def _success(self, eps: float, task: AttackTask) -> Tensor:
+        """(N,) bool, the images that a task breaks within ``eps``; a search for the nearest point looks farther."""
+        if task is self.design.minimal_norm:
+            return self._near(eps) | self._misclassified
+        return task.result(self.store)["found"]
+
+    @property
+    def _misclassified(self) -> Tensor:
+        """(N,) bool, the clean images that are not classified correctly."""
+        return ~(self.clean.top()[1] > 0)
 
     @property
     def suite(self) -> str:
-        """AutoAttack with the name of its suite."""
-        return suite_name(self.design.autoattack.attack)
+        """The main attack by name."""
+        return self.design.suite
 
     @cached_property
     def unanswered(self) -> Tensor:
@@ -135,7 +143,11 @@ class AuditFindings:
         )
         return {
             "clean": self.unanswered,
-            "attacked": ~self.under_attack.answered & ~self.unanswered,
+            "attacked": (
+                torch.zeros_like(self.unanswered)
+                if self.under_attack is None
+                else ~self.under_attack.answered & ~self.unanswered
+            ),
             "tried": tried & ~self.unanswered,
             "gradients": gradients & ~self.unanswered,
         }
@@ -152,17 +164,22 @@ class AuditFindings:
 
     @property
     def _found_by_suite(self) -> Tensor:
-        return next(outcome.success for outcome in self.attacks.values() if outcome.task is self.design.autoattack)
+        return next(outcome.success for outcome in self.attacks.values() if outcome.task is self.design.main_attack)
 
     @property
     def _found_by_others(self) -> dict[str, Tensor]:
-        """Successes within ε of all attacks but AutoAttack, by name."""
-        eps, suite = self.design.options.eps, self.design.autoattack
+        """Successes within ε of all attacks but the main one, by name."""
+        eps, suite = self.design.options.eps, self.design.main_attack
         others = {name: o.success for name, o in self.attacks.items() if o.eps <= eps and o.task is not suite}
+        if self.design.black_box:
+            return others  # the search for the nearest point is among them
         return others | {f"{base_name(self.design.minimal_norm.attack)}, distance ≤ ε": self._near(eps)}
 
     def _near(self, eps: float) -> Tensor:
-        """(N,) bool, correctly classified images within ``eps`` of the boundary: an L2 ball is inside the L∞ ball."""
+        """(N,) bool, correctly classified images within ``eps`` of the boundary.
+
+        An L2 ball is inside the L∞ ball, so that a distance in L2 serves both norms.
+        """
         return (self.distances <= eps) & (self.clean.top()[1] > 0)
 
     @cached_property
@@ -180,31 +197,45 @@ class AuditFindings:
 
     @cached_property
     def flags(self) -> list[Flag]:
+        return [*self.design.sanity_check.flags(self.store, eot=self.design.options.eot), *self._search_flags()]
+
+    def _search_flags(self) -> list[Flag]:
+        """What the predictions and the attacks show."""
+        d = self.design
+        right = (self.clean.top()[1] > 0) & ~self.unanswered
+        trouble = dict(self.non_finite)
+        gradients = trouble.pop("gradients")
+        places = ("clean images", f"points of {self.suite}", "images, at points that attacks tried")
+        raised = [
+            checks.non_finite(dict(zip(places, trouble.values())), self.clean.rows, gradients=gradients),
+            checks.chance(right, self.clean.y, classes=self.clean.log_p.shape[1]),
+            *(() if d.black_box else self._gradient_flags()),
+        ]
+        return [flag for flag in raised if flag]
+
+    def _gradient_flags(self) -> list[Flag | None]:
+        """What attacks with gradients show in comparison with each other and with those without."""
         d, eps = self.design, self.design.options.eps
         found = {radius: task.result(self.store)["found"] for radius, task in d.sweep.items()}
         longer, square, huge = (
             task.result(self.store)["found"] for task in (d.double_steps, d.gradient_free, d.huge_ball)
         )
-        right = (self.clean.top()[1] > 0) & ~self.unanswered
-        trouble = dict(self.non_finite)
-        gradients = trouble.pop("gradients")
-        places = ("clean images", f"points of {self.suite}", "images, at points that attacks tried")
-        raised = (
-            checks.non_finite(dict(zip(places, trouble.values())), self.clean.rows, gradients=gradients),
-            checks.chance(right, self.clean.y, classes=self.clean.log_p.shape[1]),
+        return [
             # Not compared with AutoAttack, which contains Square: no gradient-free attack could win against it.
             checks.black_box_wins(found[eps] | longer, square, names=("APGD", "Square")),
             checks.huge_eps(huge, eps=d.huge_eps),
             checks.not_converged(found[eps], longer, steps=d.budget.steps),
             checks.rising_accuracy(found),
             checks.weak_suite(self._found_by_suite, self._found_by_others, suite=self.suite),
-        )
-        return [*d.sanity_check.flags(self.store, eot=d.options.eot), *(flag for flag in raised if flag)]
+        ]
 
     @cached_property
     def calibration(self) -> dict[str, dict[str, Interval]]:
+        draws = self.design.budget.draws
+        if self.under_attack is None:
+            return {"clean": measure(self.clean, ("accuracy",), draws=draws)}
         rows = {"clean": self.clean, "temperature": self.temperature_scaled[0], "attacked": self.under_attack}
-        return {name: measure(p, METRICS, draws=self.design.budget.draws) for name, p in rows.items()}
+        return {name: measure(p, METRICS, draws=draws) for name, p in rows.items()}
 
     @cached_property
     def shift(self) -> ShiftFindings | None:
@@ -218,7 +249,25 @@ class AuditFindings:
 
     @cached_property
     def per_level(self) -> dict[str, list[float]]:
-        return {m.__name__: by_level(m, self.clean, self.level).tolist() for m in (accuracy, confidence, ece)}
+        metrics = (accuracy, confidence, ece) if self.design.scores else (accuracy,)
+        return {m.__name__: by_level(m, self.clean, self.level).tolist() for m in metrics}
+
+    @cached_property
+    def prices(self) -> list[dict[str, Any]]:
+        """Of each attack, its queries per image and the seconds that they took."""
+        prices = []
+        for name, _, task in self.design.runs:
+            queries = task.result(self.store)["queries"].double()
+            prices.append(
+                {
+                    "attack": name,
+                    "mean": float(queries.mean()),
+                    "most": int(queries.max()),
+                    "total": int(queries.sum()),
+                    "seconds": recorded_seconds(task, self.store),
+                }
+            )
+        return prices
 
     def numbers(self) -> dict[str, Any]:
         """All results as plain data, ready for JSON."""
@@ -257,9 +306,10 @@ class AuditFindings:
             "eps": eps,
             "seed": d.options.seed,
             "budget": d.options.budget,
+            "precision": getattr(d.model, "precision", "float32"),
             "headline": headline,
             "calibration": calibration,
-            "temperature": self.temperature_scaled[1],
+            "temperature": self.temperature_scaled[1] if d.scores else "labels only: no confidence to scale",
             "attacks": attacks,
             "size_quartiles": size_quantiles(self.distances, self.distances.isfinite()).tolist(),
             "by_level": self.per_level,
@@ -267,7 +317,11 @@ class AuditFindings:
             "flags": [asdict(flag) for flag in self.flags],
             **({"shift": self.shift.numbers()} if self.shift else {}),
             **({"ood": self.ood.numbers()} if self.ood else {}),
+            **(self._black_box_numbers(d) if isinstance(d, BlackBoxDesign) else {}),
         }
+
+    def _black_box_numbers(self, design: BlackBoxDesign) -> dict[str, Any]:
+        return {"queries": design.queries, "prices": self.prices, "limits": design.limits}
 
     def caption(self) -> str:
         d = self.design
@@ -276,7 +330,7 @@ class AuditFindings:
     def any_success_within(self, eps: float) -> Tensor:
         """(N,) bool, the images that any attack of the audit breaks within this radius."""
         within = [outcome.success for outcome in self.attacks.values() if outcome.eps <= eps]
-        return torch.stack([*within, self._near(eps)]).any(0)
+        return torch.stack([*within, self._near(eps), self._misclassified | self.unanswered]).any(0)
 
     def headline_text(self) -> str:
         """The headline as a sentence or two."""
@@ -297,7 +351,9 @@ def attack_name(name: str) -> str:
 
 
 def claims(f: AuditFindings) -> tuple[Finding, ...]:
-    """Three claims about the evaluation and the classifier, judged by the flags and by their intervals."""
+    """Claims about the evaluation and the classifier, judged by the flags and by their intervals."""
+    if not f.design.scores:
+        return (_evaluation_is_sound(f),)
     return _evaluation_is_sound(f), _temperature_scaling_helps(f), _overconfident_near_the_boundary(f)
 
 
@@ -306,6 +362,14 @@ def _evaluation_is_sound(f: AuditFindings) -> Finding:
     serious = any(flag.severity == "serious" for flag in doubts)
     verdict: Verdict = "does not hold" if serious else "unclear" if doubts else "holds"
     raised = checks.flag_names(doubts)
+    if f.design.black_box:
+        bound = "gradient-free attacks on a black box give an upper bound only"
+        return Finding(
+            "The robust accuracy can be trusted.",
+            "does not hold" if serious else "unclear",
+            f"flags: {raised}; {bound}" if raised else bound,
+            "flags" if raised else "queries",
+        )
     return Finding(
         "The evaluation passes all checks for gradient masking, weak attacks and a faulty set-up.",
         verdict,

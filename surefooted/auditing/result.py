@@ -17,7 +17,7 @@ from surefooted.pipeline.execute import execute, plan
 from surefooted.pipeline.forecast import forecast
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import Source, Task, eval_images, trainings_of
+from surefooted.pipeline.tasks import Source, Task, eval_images, images_to_check, trainings_of
 from surefooted.report import Page, write_page
 from surefooted.report.display import Printable
 from surefooted.report.terminal import escape, print_on_stderr
@@ -89,5 +89,6 @@ def admit(model: nn.Module | Source | str, data: Any, run: Run, **options: Any) 
     images = eval_images(design.model, design.data, design.options.split, SANITY_CHECK_IMAGES)
     if not trainings_of(design.model):
         device = run.runtime.device()
-        check_classifier(design.model.load(run.store).to(device), images.points(device=device), len(images.classes))
+        points = images.points(slice(0, images_to_check(design.model, images.shape)), device)
+        check_classifier(design.model.load(run.store).to(device), points, len(images.classes))
     return design

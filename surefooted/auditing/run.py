@@ -11,23 +11,25 @@ import torch
 from rich.console import RenderableType
 from torch import nn
 
+from surefooted.auditing.black_box import BlackBoxDesign
 from surefooted.auditing.design import AuditDesign, AuditOptions, audit_options
 from surefooted.auditing.findings import AuditFindings
 from surefooted.auditing.page import audit_page
 from surefooted.errors import ArgumentError
 from surefooted.evaluation.checks import SANITY_CHECK_IMAGES, Flag, check_classifier, check_probabilities
 from surefooted.evaluation.metrics.intervals import Interval
-from surefooted.models.external import ExternalModel, InMemoryModel, IOAdapter, is_external
+from surefooted.models.external import InMemoryModel, IOAdapter, is_external
 from surefooted.models.victims import NetworkVictim, untouched
 from surefooted.pipeline.execute import execute, plan
 from surefooted.pipeline.forecast import Forecast, forecast
+from surefooted.pipeline.lookup import find_victim
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import (
-    ComponentSpec,
     Source,
     eval_images,
-    load_splits,
+    external_source,
+    images_to_check,
     resolve_data,
     trainings_of,
 )
@@ -66,12 +68,15 @@ class AuditResult(Printable):
         headline = f"[bold]{escape(self.page.subtitle)}[/]"
         flags = [flag_line(**vars(flag)) for flag in self.flags]
         findings = [finding_line(finding) for finding in self.page.findings]
-        return [heading, headline, self._calibration(), self._attacks(), note, *flags, *findings, *self.additions]
+        limits = [f"[bold]{escape(n['limits'])}[/]"] if "limits" in n else []
+        tables = (self._calibration(), self._attacks())
+        return [heading, headline, *limits, *tables, note, *flags, *findings, *self.additions]
 
     def _calibration(self) -> RenderableType:
         by_row = self.numbers["calibration"]
         heading = f"{self.numbers['split']} split, n = {self.numbers['n']}"
-        table = make_table(heading, "clean", "temperature-scaled", f"under {self.numbers['headline']['suite']}")
+        names = {"temperature": "temperature-scaled", "attacked": f"under {self.numbers['headline']['suite']}"}
+        table = make_table(heading, *(names.get(row, row) for row in by_row))
         for metric in by_row["clean"]:
             values = (row[metric] for row in by_row.values())
             table.add_row(metric, *(escape(f"{v['value']:.4f} [{v['low']:.4f}, {v['high']:.4f}]") for v in values))
@@ -85,7 +90,7 @@ class AuditResult(Printable):
 
 
 def audit(
-    model: nn.Module | Source | str,
+    model: nn.Module | Source | str | Path,
     data: Any = None,
     options: AuditOptions | None = None,
     *,
@@ -101,7 +106,8 @@ def audit(
 
     Args:
         model: any module from pixels in [0, 1] to logits; ``module:function``, a ``.pt2`` or ``.onnx`` file,
-            ``timm:NAME`` or ``transformers:NAME``; or a network of the store (a task or a weights file).
+            ``timm:NAME`` or ``transformers:NAME``; a black box (``sf.blackbox``); or a network of the store (a task,
+            its key, or a weights file).
         data: a data set by name, ``{name: arguments}``, what the functions of ``surefooted.data`` return, ``(x, y)``,
             or other data in memory as ``sf.arrays`` takes them. By default the one that a Surefooted network was
             trained on.
@@ -128,8 +134,11 @@ def audit(
         audit of Sequential on Digits (...)...
     """
     options = audit_options(**{**vars(options or AuditOptions()), **changes})
+    store = store or Store()
+    if isinstance(model, str | Path) and not is_external(str(model)):
+        model = find_victim(str(model), store)
     design = design_audit(model, data, options)
-    store, runtime = store or Store(), runtime or _default_runtime(design.model)
+    runtime = runtime or _default_runtime(design.model)
     _check_auditable(design, store, runtime)
     if not quiet and (missing := plan(design.tasks, store)):
         at_most = forecast(missing, runtime, at_most=True)
@@ -140,7 +149,7 @@ def audit(
     return read_result(design, store)
 
 
-def design_audit(model: nn.Module | Source | str, data: Any, options: AuditOptions) -> AuditDesign:
+def design_audit(model: nn.Module | Source | str | Path, data: Any, options: AuditOptions) -> AuditDesign:
     """The tasks of an audit; arguments as in ``audit``. Nothing is computed.
 
     Raises:
@@ -153,7 +162,14 @@ def design_audit(model: nn.Module | Source | str, data: Any, options: AuditOptio
         ([0.025, 0.05, 0.1, 0.2], 64)
     """
     given = resolve_data(data)
-    return AuditDesign(_as_source(model, given, options), given, options)
+    source = external_source(model, given, options.model)
+    if getattr(source, "differentiable", True):
+        if options.queries:
+            raise ArgumentError("`queries` is for black boxes. Leave it out, or choose a `budget`.")
+        return AuditDesign(source, given, options)
+    if options.eot > 1:
+        raise ArgumentError("`eot` is for attacks with gradients; a black box is asked once per point. Leave it out.")
+    return BlackBoxDesign(source, given, options)
 
 
 def read_result(design: AuditDesign, store: Store) -> AuditResult:
@@ -174,30 +190,6 @@ def describe_limit(at_most: Forecast) -> str:
     return f"up to {duration} ({at_most.passes:,} image passes); images broken early are skipped, so usually less"
 
 
-def _as_source(model: nn.Module | Source | str, data: ComponentSpec | None, options: AuditOptions) -> Source:
-    """The model as the victim of tasks."""
-    adapter: dict[str, Any] = {"mean": options.mean, "std": options.std, "outputs": options.outputs}
-    if not isinstance(model, nn.Module | str):
-        if options.mean or options.std or options.weights or options.outputs != "logits":
-            raise ArgumentError(
-                "`mean`, `std`, `outputs` and `weights` are for external models. Leave them out: a network that "
-                "Surefooted trained brings its own."
-            )
-        return model
-    if isinstance(model, str) and not is_external(model):
-        raise ArgumentError(
-            f"`model` is {model!r}; expected MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME or transformers:NAME."
-        )
-    if data is None:
-        raise ArgumentError(
-            "The data set cannot be inferred for an external model. Pass `data`, for example `data=digits`."
-        )
-    images = load_splits(data).test
-    if isinstance(model, nn.Module):
-        return InMemoryModel(model, images.shape, **adapter)
-    return ExternalModel(model, images.shape, options.weights, classes=images.classes, **adapter)
-
-
 def _check_auditable(design: AuditDesign, store: Store, runtime: Runtime) -> None:
     """Refuse what cannot be audited, before anything is computed."""
     split, levels = design.options.split, design.options.levels
@@ -214,11 +206,15 @@ def _check_auditable(design: AuditDesign, store: Store, runtime: Runtime) -> Non
     if trainings_of(design.model) or not plan(design.tasks, store):
         return  # a network of the store may not have been trained yet
     net = design.model.load(store).to(runtime.device())
-    points = eval_images(design.model, design.data, split, SANITY_CHECK_IMAGES).points(device=runtime.device())
+    images = eval_images(design.model, design.data, split, SANITY_CHECK_IMAGES)
+    points = images.points(slice(0, images_to_check(design.model, images.shape)), runtime.device())
     check_classifier(net, points, len(design.splits.test.classes))
-    if isinstance(net, IOAdapter) and net.outputs == "probabilities":
+    if isinstance(net, IOAdapter) and net.outputs in ("probabilities", "log_probabilities"):
         with untouched(NetworkVictim(net)), torch.no_grad():
-            check_probabilities(net.raw(points.x))
+            raw = net.raw(points.x)
+        p = raw.exp() if net.outputs == "log_probabilities" else raw
+        column = p.reshape(-1, 1) if p.ndim == 1 or p.shape[1] == 1 else None
+        check_probabilities(p if column is None else torch.cat([1 - column, column], 1))
 
 
 def _default_runtime(model: Source) -> Runtime:

@@ -9,8 +9,8 @@ import typer
 from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors
 from surefooted.cli.flags import (
     Accelerator,
+    AnyModel,
     AsJson,
-    Classifier,
     ComponentOptions,
     Config,
     DataRoot,
@@ -27,7 +27,7 @@ from surefooted.cli.flags import (
     Weights,
 )
 from surefooted.cli.options import parse_components, parse_number, parse_numbers
-from surefooted.cli.session import choose_data, find_classifier, open_session, own_data, report_directory
+from surefooted.cli.session import choose_data, choose_model, open_session, own_data, report_directory
 
 
 @app.command(cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
@@ -35,7 +35,7 @@ from surefooted.cli.session import choose_data, find_classifier, open_session, o
 def analyse(
     *,
     words: ComponentOptions = None,
-    model: Classifier = None,
+    model: AnyModel = None,
     weights: Weights = None,
     data: EvalData = None,
     eps: Annotated[
@@ -45,7 +45,7 @@ def analyse(
     surfaces: Annotated[int, typer.Option(min=0, help="Number of images with a loss surface; 0 for none.")] = 2,
     mean: Mean = None,
     std: Std = None,
-    outputs: Outputs = "logits",
+    outputs: Outputs = None,
     split: Split = "test",
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of images: the first of --order; 0 for all.")] = 500,
     order: ImageOrder = "official",
@@ -64,18 +64,17 @@ def analyse(
     from surefooted.report.terminal import check_writable, escape, print_json, print_lines
 
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
-    classifier = find_classifier(model, session.store, words or [])
-    network = None if isinstance(classifier, str) else classifier
-    given = parse_components(("data",), {"data": data}, words or [], config, defaults=own_data(network))
-    chosen = choose_data(network, given)
+    classifier = choose_model(model, session.store, words or [])
+    given = parse_components(("data",), {"data": data}, words or [], config, defaults=own_data(classifier.stored))
+    chosen = choose_data(classifier.stored, given)
     options: dict[str, Any] = {
         **{"mean": parse_numbers(mean, flag="--mean"), "std": parse_numbers(std, flag="--std"), "outputs": outputs},
         **{"weights": weights, "split": split, "limit": limit, "order": order, "seed": seed},
         **{"eps": parse_number(eps, flag="--eps"), "reach": parse_number(reach, flag="--reach"), "surfaces": surfaces},
     }
-    directory = report or report_directory("analyse", str(model), chosen, options)
+    directory = report or report_directory("analyse", classifier.name, chosen, options)
     result = evaluate(
-        classifier,
+        classifier.stored or classifier.name,
         chosen,
         **options,
         store=session.store,

@@ -10,25 +10,40 @@ import typer
 from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors
 from surefooted.cli.flags import (
     Accelerator,
+    AnyModel,
     AsJson,
     Config,
     DataRoot,
     EvalData,
     ImageOrder,
+    Layout,
     Limit,
-    Network,
+    Mean,
+    Outputs,
+    Pixels,
     Quiet,
     RandomSeed,
     Split,
+    Std,
     StorePath,
+    Weights,
 )
 from surefooted.cli.options import parse_components
-from surefooted.cli.session import Subset, choose_data, find_network, open_session, own_data
+from surefooted.cli.session import (
+    ModelChoice,
+    Session,
+    Subset,
+    choose_data,
+    choose_model,
+    model_options,
+    open_session,
+    own_data,
+)
 from surefooted.errors import ArgumentError
 
 if TYPE_CHECKING:
     from surefooted.pipeline.store import Store
-    from surefooted.pipeline.tasks import AttackTask, PredictTask, Source, TransferTask
+    from surefooted.pipeline.tasks import AttackTask, PredictTask, TransferTask
 
 
 @app.command(cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
@@ -38,7 +53,7 @@ def attack(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="ATTACK", help="An attack; see: surefooted list attacks.")
     ] = None,
-    model: Network = None,
+    model: AnyModel = None,
     data: EvalData = None,
     split: Split = "test",
     limit: Limit = 0,
@@ -49,60 +64,78 @@ def attack(
     out: Annotated[Path | None, typer.Option(help="Copy the adversarial examples to this .safetensors file.")] = None,
     proxy: Annotated[
         str | None,
-        typer.Option(help="Transfer attack: craft the examples on this surrogate network (a key or a file)."),
+        typer.Option(help="Transfer attack: craft the examples on this surrogate (as for --model)."),
     ] = None,
+    weights: Weights = None,
+    mean: Mean = None,
+    std: Std = None,
+    outputs: Outputs = None,
+    layout: Layout = "nchw",
+    pixels: Pixels = "float32",
     store: StorePath = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Attack a trained network and print its robust accuracy.
+    """Attack a classifier and print its robust accuracy.
 
     Options of the attack: --attack.eps 8/255 --attack.steps 40 --attack.objective cw_margin
     """
-    from surefooted.pipeline.execute import execute
-    from surefooted.report.terminal import check_writable, print_json
+    from surefooted.report.terminal import check_writable
 
     check_writable(out, ".safetensors")
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
-    victim = find_network(model, session.store, (words or [])[1:])
-    surrogate = find_network(proxy, session.store) if proxy else None
-    named, subset = {"data": data}, Subset(split, limit, seed, order)
-    task = task_of(victim, words or [], named, config=config, subset=subset, surrogate=surrogate)
+    options = model_options(mean=mean, std=std, outputs=outputs, weights=weights, layout=layout, pixels=pixels)
+    chosen = choose_model(model, session.store, (words or [])[1:], options)
+    surrogate = choose_model(proxy, session.store) if proxy else None
+    subset = Subset(split, limit, seed, order)
+    task = task_of(chosen, words or [], {"data": data}, config=config, subset=subset, surrogate=surrogate)
+    run_attack(task, session, out, order)
+
+
+def run_attack(task: AttackTask | TransferTask, session: Session, out: Path | None, order: str) -> None:
+    """Run an attack and what its report needs, and print the result."""
+    from surefooted.pipeline.execute import execute
+    from surefooted.report.terminal import print_json
+
     clean = _clean_predictions(task)
-    execute([task, task.sanity_check, clean], session.store, runtime=session.runtime, quiet=quiet)
+    execute([task, task.sanity_check, clean], session.store, runtime=session.runtime, quiet=session.quiet)
     if out is not None:
-        _write_examples(task, session.store, subset.order, out)
+        _write_examples(task, session.store, order, out)
     document = _document(task, clean, session.store)
-    if as_json:
+    if session.as_json:
         return print_json(document)
     _print_document(document, task)
 
 
 def task_of(
-    victim: Source,
+    model: ModelChoice,
     words: list[str],
     named: dict[str, str | None],
     *,
     config: Path | None = None,
     subset: Subset,
-    surrogate: Source | None = None,
+    surrogate: ModelChoice | None = None,
 ) -> AttackTask | TransferTask:
     """The attack that the words describe, on the victim or transferred from a surrogate."""
     from surefooted.attacks.transfer import as_transfer_attack
     from surefooted.pipeline.tasks import TransferTask, attack_task, check_same_set, choose_order, training_data
 
-    given = parse_components(("attack", "data"), named, words, config, defaults=own_data(victim), bare="attack")
+    own = own_data(model.stored)
+    given = parse_components(("attack", "data"), named, words, config, defaults=own, bare="attack")
     if "attack" not in given:
         raise ArgumentError("Which attack? Name one (surefooted list attacks), such as pgd.")
-    data = choose_data(victim, given)
+    data = choose_data(model.stored, given)
+    victim = model.source(data)
     order = choose_order(victim, data, subset.split, subset.limit, subset.order)
     options: dict[str, Any] = {"split": subset.split, "limit": subset.limit, "seed": subset.seed, "order": order}
     if surrogate is None:
         return attack_task(victim, given["attack"], data=data, **options)
-    check_same_set(victim, surrogate)
+    data = data or training_data(victim)
+    source = surrogate.source(data)
+    check_same_set(victim, source)
     crafted = as_transfer_attack(given["attack"])
-    return TransferTask(victim, attack_task(surrogate, crafted, data=data or training_data(victim), **options))
+    return TransferTask(victim, attack_task(source, crafted, data=data, **options))
 
 
 def _write_examples(task: AttackTask | TransferTask, store: Store, order: str, out: Path) -> None:
@@ -144,6 +177,7 @@ def _document(task: AttackTask | TransferTask, clean: PredictTask, store: Store)
         "key": task.key,
         "attack": task.attack,
         "proxy": task.source_attack.victim.key if isinstance(task, TransferTask) else None,
+        "precision": getattr(task.victim, "precision", "float32"),
         "split": task.split,
         "n": len(found["y"]),
         "clean_accuracy": binomial_interval(n, len(correct))._asdict(),
@@ -169,7 +203,7 @@ def _print_document(document: dict[str, Any], task: AttackTask | TransferTask) -
     robust = Interval(**document["robust_accuracy"]).percent()
     table.add_row("clean accuracy", escape(Interval(**document["clean_accuracy"]).percent()))
     # An attack that searches the nearest decision boundary has no radius within which accuracy is robust.
-    unbroken = "robust accuracy" if "eps" in arguments else "images without an adversarial example"
+    unbroken = "robust accuracy" if arguments.get("eps") is not None else "images without an adversarial example"
     table.add_row("predictions unchanged" if from_prediction else unbroken, escape(robust))
     if document["success_rate"] and not from_prediction:
         success = Interval(**document["success_rate"]).percent()

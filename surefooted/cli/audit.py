@@ -11,19 +11,25 @@ import typer
 from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors
 from surefooted.cli.flags import (
     Accelerator,
+    AnyModel,
     AsJson,
     ComponentOptions,
     Config,
     DataRoot,
     ImageOrder,
+    Layout,
+    Mean,
+    Outputs,
+    Pixels,
     Quiet,
     RandomSeed,
     Split,
+    Std,
     StorePath,
+    Weights,
 )
 from surefooted.cli.options import parse_components, parse_numbers
-from surefooted.cli.session import choose_data, misplaced_model, open_session, own_data
-from surefooted.errors import ArgumentError
+from surefooted.cli.session import choose_data, choose_model, open_session, own_data
 
 if TYPE_CHECKING:
     from surefooted.auditing import AuditOptions
@@ -35,14 +41,8 @@ if TYPE_CHECKING:
 def audit(
     *,
     words: ComponentOptions = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="MODULE:FUNCTION (a factory in Python without arguments, or a module), FILE.pt2 (torch.export), "
-            "FILE.onnx, timm:NAME, transformers:NAME, or a network of the store by its key or .safetensors file."
-        ),
-    ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights of the factory's module (.safetensors).")] = None,
+    model: AnyModel = None,
+    weights: Weights = None,
     data: Annotated[str | None, typer.Option(help="A data set; see: surefooted list data.")] = None,
     eps: Annotated[
         str, typer.Option(help="Perturbation radius ε, for pixels in [0, 1]. A sweep from ε/4 to 2ε is also run.")
@@ -56,14 +56,14 @@ def audit(
             "hopeless images). full: all images, suite full (as published)."
         ),
     ] = "standard",
-    mean: Annotated[
-        str | None, typer.Option(help="Per-channel mean that the model's normalisation uses, e.g. 0.5,0.5,0.5.")
-    ] = None,
-    std: Annotated[
-        str | None,
-        typer.Option(help="Per-channel standard deviation that the model's normalisation uses, e.g. 0.2,0.2,0.2."),
-    ] = None,
-    outputs: Annotated[str, typer.Option(help="logits, or probabilities if the model ends in a softmax.")] = "logits",
+    mean: Mean = None,
+    std: Std = None,
+    outputs: Outputs = None,
+    layout: Layout = "nchw",
+    pixels: Pixels = "float32",
+    queries: Annotated[
+        int, typer.Option(min=0, help="Queries per image in the audit of a black box; 0 for the budget's number.")
+    ] = 0,
     eot: Annotated[
         int,
         typer.Option(min=1, help="Forward passes averaged per prediction (EOT); use 20 for stochastic models."),
@@ -109,21 +109,13 @@ def audit(
     from surefooted.auditing import audit, audit_options
     from surefooted.components.text import read_text
     from surefooted.core.files import as_input_error
-    from surefooted.models.external import is_external
-    from surefooted.pipeline.lookup import find_victim
+    from surefooted.pipeline.tasks import load_splits
     from surefooted.report.terminal import check_writable, escape, print_json, print_lines
 
-    if model is None and (word := misplaced_model(words or [])):
-        raise ArgumentError(f"Which classifier? Write it as an option: --model {word}.")
-    if model is None:
-        raise ArgumentError(
-            "Which classifier? Give --model MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME, transformers:NAME, a key "
-            "of the store or a .safetensors file that surefooted wrote."
-        )
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
-    network = None if is_external(model) else find_victim(model, session.store)
+    classifier = choose_model(model, session.store, words or [])
     named = {"data": data, "ood": ood}
-    given = parse_components(("data", "ood"), named, words or [], config, defaults=own_data(network))
+    given = parse_components(("data", "ood"), named, words or [], config, defaults=own_data(classifier.stored))
     options = audit_options(
         eps=read_text(eps, float),
         norm=norm,
@@ -131,6 +123,9 @@ def audit(
         mean=parse_numbers(mean, flag="--mean"),
         std=parse_numbers(std, flag="--std"),
         outputs=outputs,
+        layout=layout,
+        pixels=pixels,
+        queries=queries,
         weights=weights,
         eot=eot,
         levels=levels,
@@ -142,10 +137,11 @@ def audit(
         corruptions=corruptions,
         ood=given.get("ood"),
     )
-    chosen = choose_data(network, given)
-    directory = report or Path("reports") / report_name(model, chosen, options)
+    chosen = choose_data(classifier.stored, given)
+    checksum = load_splits(chosen).checksum if chosen else ""
+    directory = report or Path("reports") / report_name(classifier.name, chosen, options, checksum)
     result = audit(
-        network or model,
+        classifier.stored or classifier.name,
         chosen,
         options,
         store=session.store,
@@ -160,8 +156,14 @@ def audit(
     print_lines(*result.lines(), f"report: {escape(str(index))}")
 
 
-def report_name(model: str, data: ComponentSpec | None, options: AuditOptions) -> str:
+def report_name(model: str, data: ComponentSpec | None, options: AuditOptions, checksum: str = "") -> str:
     """The directory of an audit's report: what it is about, and a digest that tells apart what the words do not.
+
+    Args:
+        model: as given.
+        data: complete spec of the data set; None for the one that the network was trained on.
+        options: of the audit.
+        checksum: of the data, which may be others in a place of the same name.
 
     Example:
         >>> from surefooted.auditing import AuditOptions
@@ -171,7 +173,7 @@ def report_name(model: str, data: ComponentSpec | None, options: AuditOptions) -
     from surefooted.components.spec import base_name, digest
     from surefooted.pipeline.tasks.base import without_location
 
-    about = [model, without_location(data) if data else None, {k: str(v) for k, v in vars(options).items()}]
+    about = [model, [without_location(data), checksum] if data else None, {k: str(v) for k, v in vars(options).items()}]
     data_name = [base_name(data)] if data else []
     words = [short_name(model), *data_name, f"{options.norm}-{options.eps:.4g}", options.budget, digest(about)[:8]]
     return "_".join(["audit", *words])

@@ -9,15 +9,17 @@ import typer
 from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors
 from surefooted.cli.flags import (
     Accelerator,
+    AnyModel,
     AsJson,
-    Classifier,
     ComponentOptions,
     Config,
     DataRoot,
     EvalData,
     ImageOrder,
+    Layout,
     Mean,
     Outputs,
+    Pixels,
     Quiet,
     RandomSeed,
     Report,
@@ -27,7 +29,7 @@ from surefooted.cli.flags import (
     Weights,
 )
 from surefooted.cli.options import parse_components, parse_numbers
-from surefooted.cli.session import choose_data, find_classifier, open_session, own_data, report_directory
+from surefooted.cli.session import choose_data, choose_model, open_session, own_data, report_directory
 
 
 @app.command(cls=Command, context_settings=ALLOW_COMPONENT_OPTIONS)
@@ -35,7 +37,7 @@ from surefooted.cli.session import choose_data, find_classifier, open_session, o
 def corrupt(
     *,
     words: ComponentOptions = None,
-    model: Classifier = None,
+    model: AnyModel = None,
     weights: Weights = None,
     data: EvalData = None,
     corruptions: Annotated[
@@ -48,7 +50,9 @@ def corrupt(
     draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws.")] = 1000,
     mean: Mean = None,
     std: Std = None,
-    outputs: Outputs = "logits",
+    outputs: Outputs = None,
+    layout: Layout = "nchw",
+    pixels: Pixels = "float32",
     split: Split = "test",
     limit: Annotated[
         int, typer.Option(min=0, help="Maximum number of images: the first of --order; 0 for all.")
@@ -72,18 +76,25 @@ def corrupt(
     from surefooted.report.terminal import check_writable, escape, print_json, print_lines
 
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
-    classifier = find_classifier(model, session.store, words or [])
-    network = None if isinstance(classifier, str) else classifier
-    given = parse_components(("data",), {"data": data}, words or [], config, defaults=own_data(network))
-    chosen = choose_data(network, given)
+    classifier = choose_model(model, session.store, words or [])
+    given = parse_components(("data",), {"data": data}, words or [], config, defaults=own_data(classifier.stored))
+    chosen = choose_data(classifier.stored, given)
     options: dict[str, Any] = {
         **{"mean": parse_numbers(mean, flag="--mean"), "std": parse_numbers(std, flag="--std"), "outputs": outputs},
-        **{"weights": weights, "split": split, "limit": limit, "order": order, "seed": seed},
+        **{
+            "layout": layout,
+            "pixels": pixels,
+            "weights": weights,
+            "split": split,
+            "limit": limit,
+            "order": order,
+            "seed": seed,
+        },
         **{"corruptions": corruptions, "draws": draws},
     }
-    directory = report or report_directory("corrupt", str(model), chosen, options)
+    directory = report or report_directory("corrupt", classifier.name, chosen, options)
     result = evaluate(
-        classifier,
+        classifier.stored or classifier.name,
         chosen,
         **options,
         store=session.store,

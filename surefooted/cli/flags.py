@@ -32,6 +32,32 @@ Network = Annotated[
         "deep ensemble; KEY@10 is MC dropout with 10 masks per prediction."
     ),
 ]
+AnyModel = Annotated[
+    str | None,
+    typer.Option(
+        help="A trained network: a key of the store (or its first digits) or a .safetensors file; KEY,KEY,... is a "
+        "deep ensemble, KEY@10 is MC dropout with 10 masks per prediction. Or an external classifier: MODULE:FUNCTION "
+        "(a factory in Python without arguments, a module, or a black box), FILE.pt2 (torch.export), FILE.onnx, "
+        "timm:NAME, transformers:NAME."
+    ),
+]
+Weights = Annotated[Path | None, typer.Option(help="Weights of the factory's module (.safetensors).")]
+Mean = Annotated[
+    str | None, typer.Option(help="Per-channel mean that the model's normalisation uses, e.g. 0.5,0.5,0.5.")
+]
+Std = Annotated[
+    str | None,
+    typer.Option(help="Per-channel standard deviation that the model's normalisation uses, e.g. 0.2,0.2,0.2."),
+]
+Outputs = Annotated[
+    str | None,
+    typer.Option(
+        help="What the model returns: logits (the default for a module), probabilities, log_probabilities, sigmoid "
+        "(one logit of a binary classifier) or labels. A black box needs it."
+    ),
+]
+Layout = Annotated[str, typer.Option(help="How a black box reads images: nchw, nhwc or flat.")]
+Pixels = Annotated[str, typer.Option(help="Pixels that a black box reads: float32 in [0, 1], or uint8 from 0 to 255.")]
 EvalData = Annotated[
     str | None, typer.Option("--data", help="A data set; by default the one that the network was trained on.")
 ]
@@ -45,24 +71,6 @@ ImageOrder = Annotated[
         "--limit takes a random subset. split: the order that --data.split_seed draws, as the studies take them.",
     ),
 ]
-Classifier = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        help="MODULE:FUNCTION (a factory in Python without arguments, or a module), FILE.pt2 (torch.export), "
-        "FILE.onnx, timm:NAME, transformers:NAME, or a network of the store by its key or .safetensors file.",
-    ),
-]
-Weights = Annotated[Path | None, typer.Option("--weights", help="Weights of the factory's module (.safetensors).")]
-Mean = Annotated[
-    str | None,
-    typer.Option("--mean", help="Per-channel mean that the model's normalisation uses, e.g. 0.5,0.5,0.5."),
-]
-Std = Annotated[
-    str | None,
-    typer.Option("--std", help="Per-channel standard deviation that the model's normalisation uses, e.g. 0.2,0.2,0.2."),
-]
-Outputs = Annotated[str, typer.Option("--outputs", help="logits, or probabilities if the model ends in a softmax.")]
 Report = Annotated[
     Path | None,
     typer.Option("--report", help="Directory for the report; by default a name of model and data in reports/."),

@@ -13,22 +13,27 @@ import typer
 from surefooted.cli.app import ALLOW_COMPONENT_OPTIONS, Command, app, report_errors, with_flags
 from surefooted.cli.flags import (
     Accelerator,
+    AnyModel,
     AsJson,
     ComponentOptions,
     Config,
     DataRoot,
     EvalData,
     ImageOrder,
+    Layout,
     Limit,
-    Network,
+    Mean,
+    Pixels,
     Quiet,
     RandomSeed,
     Split,
+    Std,
     StorePath,
+    Weights,
 )
 from surefooted.cli.measure_files import measure_files, refuse_options
 from surefooted.cli.options import parse_components
-from surefooted.cli.session import Subset, choose_data, find_network, open_session, own_data
+from surefooted.cli.session import Subset, choose_data, choose_model, model_options, open_session, own_data
 from surefooted.components.component import CallError
 from surefooted.errors import ArgumentError, DataError
 
@@ -47,7 +52,12 @@ COLUMNS = 2
 def measure(
     *,
     words: ComponentOptions = None,
-    model: Network = None,
+    model: AnyModel = None,
+    weights: Weights = None,
+    mean: Mean = None,
+    std: Std = None,
+    layout: Layout = "nchw",
+    pixels: Pixels = "float32",
     data: EvalData = None,
     split: Split = "test",
     limit: Limit = 0,
@@ -102,6 +112,7 @@ def measure(
     from surefooted.components.spec import resolve
     from surefooted.evaluation import metrics
     from surefooted.pipeline.execute import execute
+    from surefooted.pipeline.tasks import training_data
     from surefooted.report.terminal import print_json, print_lines
 
     chosen = metric or metrics.__all__
@@ -117,19 +128,24 @@ def measure(
             predictions, bound, against, outputs, out, explicit=bool(metric), resampling=resampling | {"level": 0.95}
         )
         return print_json(document) if as_json else print_lines(*lines)
-    refuse_options({"--outputs": outputs != "auto", "--out": out}, "it goes with --predictions")
+    refuse_options({"--out": out}, "it goes with --predictions")
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
-    network = find_network(model, session.store, words or [])
-    other = find_network(against, session.store) if against else None
+    reading = None if outputs == "auto" else outputs
+    options = model_options(mean=mean, std=std, outputs=reading, weights=weights, layout=layout, pixels=pixels)
+    choice = choose_model(model, session.store, words or [], options)
+    rival = choose_model(against, session.store) if against else None
     given = parse_components(
         ("attack", "data", "ood", *chosen),
         {"attack": attack, "data": data, "ood": ood},
         words or [],
         config,
-        defaults={name: name for name in chosen} | own_data(network),
+        defaults={name: name for name in chosen} | own_data(choice.stored),
     )
     bound = {name: _bind(name, given[name]) for name in chosen}
-    plan = _plan(network, given, Subset(split, limit, seed, order), levels=levels, other=other)
+    own = choose_data(choice.stored, given)
+    network = choice.source(own)
+    other = rival.source(own or training_data(network)) if rival else None
+    plan = _plan(network, own, given, Subset(split, limit, seed, order), levels=levels, other=other)
     execute(plan.tasks, session.store, runtime=session.runtime, quiet=quiet)
     document = _document(plan, session.store, bound, decompose=decompose, resampling=resampling)
     for name, value in document["metrics"].items():
@@ -163,7 +179,15 @@ class _Plan:
         return [task for task in tasks if task is not None]
 
 
-def _plan(network: Source, given: Mapping[str, Any], subset: Subset, *, levels: int, other: Source | None) -> _Plan:
+def _plan(
+    network: Source,
+    data: ComponentSpec | None,
+    given: Mapping[str, Any],
+    subset: Subset,
+    *,
+    levels: int,
+    other: Source | None,
+) -> _Plan:
     from surefooted.pipeline.tasks import (
         PredictTask,
         attack_task,
@@ -174,7 +198,7 @@ def _plan(network: Source, given: Mapping[str, Any], subset: Subset, *, levels: 
     )
     from surefooted.studies.ranking import NEAREST_BOUNDARY
 
-    data, split, limit, seed = choose_data(network, given), subset.split, subset.limit, subset.seed
+    split, limit, seed = subset.split, subset.limit, subset.seed
     order = choose_order(network, data, split, limit, subset.order)
     if levels and levels > (n := len(eval_images(network, data, split, limit))):
         raise ArgumentError(f"--levels is {levels}, but there are only {n} images; each level needs at least one.")

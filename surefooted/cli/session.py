@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from surefooted.errors import ArgumentError, DataError, StoreError
 
 if TYPE_CHECKING:
+    from surefooted.models.external import ModelOptions
     from surefooted.pipeline.runtime import Runtime
     from surefooted.pipeline.store import Store
     from surefooted.pipeline.tasks import ComponentSpec, Source
@@ -112,19 +113,63 @@ def find_network(model: str | None, store: Store, words: Sequence[str] = ()) -> 
     return find_victim(model, store)
 
 
-def find_classifier(model: str | None, store: Store, words: Sequence[str] = ()) -> Source | str:
-    """The classifier that ``--model`` names: a network of the store, or the name of an external one as it is."""
-    from surefooted.models.external import is_external
+@dataclass(frozen=True, eq=False)
+class ModelChoice:
+    """The classifier that ``--model`` names: a network of the store, or an external one, which needs the data first.
+
+    Attributes:
+        name: as given.
+        stored: the network of the store, or of a file that surefooted wrote; None for an external classifier.
+        options: how an external classifier is to be read.
+    """
+
+    name: str
+    stored: Source | None
+    options: ModelOptions
+
+    def source(self, data: ComponentSpec | None) -> Source:
+        """The classifier as a victim that reads these data."""
+        from surefooted.pipeline.tasks import external_source
+
+        if self.stored is None and data is None:
+            raise ArgumentError(f"Which data set? {self.name} does not say. Pass --data NAME.")
+        return external_source(self.stored or self.name, data, self.options)
+
+
+def choose_model(
+    model: str | None, store: Store, words: Sequence[str] = (), options: ModelOptions | None = None
+) -> ModelChoice:
+    """What ``--model`` names; ``words`` may hold it in the wrong place."""
+    from surefooted.models.external import ModelOptions, is_external
     from surefooted.pipeline.lookup import find_victim
 
-    if model is None and (word := misplaced_model(words)):
-        raise ArgumentError(f"Which classifier? Write it as an option: --model {word}.")
     if model is None:
+        word = misplaced_model(words)
         raise ArgumentError(
-            "Which classifier? Give --model MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME, transformers:NAME, a key "
-            "of the store or a .safetensors file that surefooted wrote."
+            f"Which classifier? Write it as an option: --model {word}."
+            if word
+            else "Which classifier? Give --model with a key that `surefooted train` printed, a .safetensors file that "
+            "surefooted wrote, MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME or transformers:NAME."
         )
-    return model if is_external(model) else find_victim(model, store)
+    stored = None if is_external(model) else find_victim(model, store)
+    return ModelChoice(model, stored, options or ModelOptions())
+
+
+def model_options(
+    *,
+    mean: str | None = None,
+    std: str | None = None,
+    outputs: str | None = None,
+    weights: Path | None = None,
+    layout: str = "nchw",
+    pixels: str = "float32",
+) -> ModelOptions:
+    """The options of an external model, from the texts of a command line."""
+    from surefooted.cli.options import parse_numbers
+    from surefooted.models.external import ModelOptions
+
+    numbers = parse_numbers(mean, flag="--mean"), parse_numbers(std, flag="--std")
+    return ModelOptions(*numbers, outputs, weights, layout, pixels)
 
 
 def report_directory(command: str, model: str, data: ComponentSpec | None, options: Mapping[str, Any]) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from surefooted.components.component import Share, Whole, component
+from surefooted.core.packages import import_package
 from surefooted.data.cache import cache_key, decode_cached
 from surefooted.data.decode import AS_STORED, Encoded, Framing, states_image_rules
 from surefooted.data.folder import read_file
@@ -74,7 +75,7 @@ def hub(
         Training, validation and test images.
 
     Raises:
-        DependencyError: the library ``datasets`` is not installed.
+        DependencyError: the library ``datasets`` is missing or broken.
         ArgumentError: the set has no such split.
         DataError: the set cannot be loaded, might run code, or has other columns.
 
@@ -141,17 +142,9 @@ def read_hub_split(split: Any, title: str) -> tuple[ImageTable, tuple[str, ...]]
 
 def _load(name: str, config: str, revision: str) -> Any:
     try:
-        import datasets
-    except ImportError as error:
-        problem = "Data sets of the Hub need the library 'datasets': pip install 'surefooted[hub]'."
-        if not isinstance(error, ModuleNotFoundError) or error.name != "datasets":
-            problem = (
-                f"The library 'datasets' is installed but cannot be imported ({error}). Install it again: pip install "
-                "--force-reinstall datasets."
-            )
-        raise DependencyError(
-            f"{problem} Or download the set's Parquet files and use the data set 'parquet'."
-        ) from None
+        datasets: Any = import_package("datasets", f"The Hub set {name!r}", "'surefooted[hub]'")
+    except DependencyError as error:
+        raise DependencyError(f"{error} Or download the set's Parquet files and use the data set 'parquet'.") from None
     if int(datasets.__version__.partition(".")[0]) < 4:
         raise DependencyError(
             f"The library 'datasets' {datasets.__version__} runs scripts that come with data sets; expected version 4 "

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from itertools import chain
 from pathlib import Path
@@ -25,6 +25,10 @@ from torch import Tensor, nn
 from surefooted.errors import ConvertedInput, ModelError, SurefootedError
 
 AUTOCAST_DEVICES = ("cpu", "cuda")
+_BINARY_HINT = (
+    "If it is one logit z of a binary classifier, set `outputs=sigmoid`, for logits (0, z); if it is the probability "
+    "of class 1, set `outputs=probabilities`."
+)
 # Networks that have refused their input in its own precision, with the precision in which they accepted it.
 _precisions: WeakKeyDictionary[nn.Module, torch.dtype] = WeakKeyDictionary()
 
@@ -46,6 +50,26 @@ def is_known(net: nn.Module) -> bool:
     if package.startswith("surefooted.models.nets."):
         return True  # with all that is in it, such as the Gaussian process of gpytorch
     return package.startswith("torch.nn.modules.") and all(is_known(child) for child in net.children())
+
+
+def gives_gradients(nets: Iterable[nn.Module]) -> bool:
+    """Whether networks can be differentiated as far as is known before a call: none contains a black box.
+
+    Example:
+        >>> gives_gradients([nn.Flatten()])
+        True
+    """
+    return all(getattr(module, "differentiable", True) is not False for net in nets for module in net.modules())
+
+
+def precision_of(net: nn.Module) -> str:
+    """The precision in which a network works: that of its first layer, float32 if it has no weights.
+
+    Example:
+        >>> precision_of(nn.Linear(2, 2).half()), precision_of(nn.Flatten())
+        ('float16', 'float32')
+    """
+    return _name(_first_precision(net) or torch.float32)
 
 
 def call_network(net: nn.Module, x: Float[Tensor, "b *d"], forward: Callable[[Tensor], Any] | None = None) -> Any:
@@ -110,7 +134,7 @@ def check_logits(out: Any, n: int, *, sampled: bool = False) -> Tensor:
     Example:
         >>> check_logits(torch.zeros(2, 1), 2)
         Traceback (most recent call last):
-        surefooted.errors.ModelError: The model returns 1 number per image; expected a logit for each of at least 2 ...
+        surefooted.errors.ModelError: The model returns one number per image (shape (2, 1) for 2 images); expected a ...
     """
     if not isinstance(out, Tensor):
         raise ModelError(
@@ -119,13 +143,13 @@ def check_logits(out: Any, n: int, *, sampled: bool = False) -> Tensor:
         )
     if not out.is_floating_point():
         raise ModelError(f"The classifier returns {out.dtype}; expected logits as floats, before any argmax.")
+    if out.shape == (n,) or (out.ndim > 1 and out.shape[-1] == 1):
+        raise ModelError(
+            f"The model returns one number per image (shape {tuple(out.shape)} for {n} images); expected a logit for "
+            f"each of at least 2 classes. {_BINARY_HINT}"
+        )
     if out.ndim != (3 if sampled else 2) or out.shape[-2] != n:
         raise ModelError(f"The model's logits have shape {tuple(out.shape)} for {n} images; expected (batch, classes).")
-    if out.shape[-1] < 2:
-        raise ModelError(
-            f"The model returns {out.shape[-1]} number per image; expected a logit for each of at least 2 classes. "
-            "If it is one logit z of a binary classifier, return torch.cat([torch.zeros_like(z), z], 1)."
-        )
     return out
 
 
@@ -190,8 +214,8 @@ def _cure(error: BaseException) -> str:
     cures = {
         "use_reentrant": " Call torch.utils.checkpoint.checkpoint with use_reentrant=False: reentrant checkpointing "
         "cannot give the gradient of the input.",
-        "Can't call numpy() on Tensor that requires grad": " Compute with torch in the forward pass, or use a "
-        "gradient-free attack: square or random_search.",
+        "Can't call numpy() on Tensor that requires grad": " Compute with torch in the forward pass, use a "
+        "gradient-free attack (square, random_search), or pass the model as a black box (sf.blackbox).",
         "working C++ compiler": " torch.compile needs a C++ compiler. Install one (g++), or pass the module that was "
         "compiled, `model._orig_mod`.",
     }

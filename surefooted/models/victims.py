@@ -25,7 +25,7 @@ from surefooted.core.predictions import look_like_probabilities
 from surefooted.core.rng import torch_seed
 from surefooted.core.types import Points, check_pixels, check_points
 from surefooted.errors import ArgumentError, DataError, ModelError, ModelNotice
-from surefooted.models.guard import AUTOCAST_DEVICES, is_known, model_errors, network_logits
+from surefooted.models.guard import AUTOCAST_DEVICES, gives_gradients, is_known, model_errors, network_logits
 
 Mode = Literal["eval", "train"]
 # Images per forward pass by default, of predictions and of attacks alike: both ask in the same batches.
@@ -266,7 +266,7 @@ def check_gradient(victim: Victim, x: Float[Tensor, "b *d"], mode: Mode = "eval"
             "The model's weights were made in inference mode, so it has no gradient. Build or load it outside "
             "torch.inference_mode()."
         )
-    if all(is_known(net) for net in victim.nets):
+    if all(is_known(net) for net in victim.nets) or not gives_gradients(victim.nets):
         return
     with untouched(victim, mode):
         point = victim.lift(x).detach().clone().requires_grad_()

@@ -34,6 +34,7 @@ from surefooted.pipeline.tasks import (
     trainings_of,
 )
 from surefooted.pipeline.tasks.base import component_of
+from surefooted.pipeline.tasks.evaluation import batch_size
 from surefooted.pipeline.tasks.sources import DeepEnsemble, MCDropout, MemberOf, WeightsFile
 from surefooted.training.loop import OuterLoss
 from surefooted.training.setup import to_memory_format
@@ -42,6 +43,8 @@ from surefooted.training.setup import to_memory_format
 TIMED_IMAGES = 256
 # External models are often large, and their audits may cover few images.
 TIMED_IMAGES_EXTERNAL = 64
+# Each query of a black box may have a price.
+TIMED_QUERIES = 4
 # Seconds to read what a task requires and to write what it makes.
 TASK_OVERHEAD = 0.2
 # Seconds that a CPU takes to corrupt one image of 32×32 pixels by one type at five intensities.
@@ -201,7 +204,8 @@ def _time_pass(task: TrainTask, device: torch.device, gradient: bool) -> float:
 def _time_external_pass(
     model: InMemoryModel | ExternalModel | WeightsFile, shape: tuple[int, ...], device: torch.device, gradient: bool
 ) -> float:
-    images = torch.full((TIMED_IMAGES_EXTERNAL, *shape), 0.5, device=device)
+    rows = min(TIMED_IMAGES_EXTERNAL, batch_size(shape)) if getattr(model, "differentiable", True) else TIMED_QUERIES
+    images = torch.full((rows, *shape), 0.5, device=device)
     return _time_images(model.load().to(device), images, gradient)
 
 

@@ -7,12 +7,22 @@ from pathlib import Path
 from string import hexdigits
 from typing import Any
 
+from torch import nn
+
 from surefooted.components.spec import digest
 from surefooted.core.files import read_json, read_tensors, with_hint
 from surefooted.errors import ArgumentError, DataError, StoreError
-from surefooted.models.external import is_external
+from surefooted.models.external import ModelOptions, is_external
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks import DeepEnsemble, MCDropout, Source, TrainTask, WeightsFile, load_splits
+from surefooted.pipeline.tasks import (
+    DeepEnsemble,
+    MCDropout,
+    Source,
+    TrainTask,
+    WeightsFile,
+    external_source,
+    load_splits,
+)
 from surefooted.pipeline.tasks.base import trainings_of, without_location
 
 _FIELDS = ("method", "net", "data", "recipe", "seed", "precision")
@@ -43,6 +53,25 @@ def find_victim(model: str, store: Store) -> Source:
     if not masks.isdecimal() or int(masks) < 1:
         raise ArgumentError(f"`model` is {model!r}; expected a number of dropout masks after the @, as in {key}@10.")
     return MCDropout(find_training(key, store), int(masks))
+
+
+def find_model(
+    model: nn.Module | Source | str | Path, store: Store, data: Any = None, options: ModelOptions | None = None
+) -> Source:
+    """The victim that anything which names a classifier stands for.
+
+    Args:
+        model: a module, a source, the name of an external classifier (see ``external_source``), or what ``find_victim``
+            takes.
+        data: complete spec of the data set that it will read; needed for an external classifier.
+        options: how an external classifier is to be read.
+
+    Raises:
+        InputError: if there is no such classifier, or the options do not go with it.
+    """
+    if isinstance(model, str | Path) and not is_external(str(model)):
+        model = find_victim(str(model), store)
+    return external_source(model, data, options)
 
 
 def find_training(key: str, store: Store) -> TrainTask:

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from surefooted.core.predictions import look_like_probabilities
 from surefooted.core.scores import cross_entropy, cw_margin
 from surefooted.core.types import Forward, Points, Score, log_mean_softmax
+from surefooted.errors import ModelError
 from surefooted.evaluation.checks.flags import TOLERATED_SHARE, Flag, format_percent
 from surefooted.evaluation.display import printable
+from surefooted.models.guard import gives_gradients
 from surefooted.models.victims import Victim, as_victim, untouched
 
 SANITY_CHECK_IMAGES = 64
@@ -75,13 +77,17 @@ def sanity_check(model: nn.Module | Victim, points: Points, *, seed: int = 0) ->
     """
     victim, points = as_victim(model), points.take(slice(0, SANITY_CHECK_IMAGES))
     handed = [(module, module.training) for net in victim.nets for module in net.modules()]
-    training = sum(was for _, was in handed)
+    training, steep = sum(was for _, was in handed), gives_gradients(victim.nets)
     with untouched(victim, seed=seed):
         x = victim.lift(points.x)
         with torch.no_grad():
             first, second = victim(x), victim(x)
             single = torch.cat([victim(x[k : k + 1]) for k in range(min(len(x), 8))], 1)
-        loss_gradient, margin_gradient = (_gradient(victim, x, score) for score in (cross_entropy(), cw_margin()))
+        loss_gradient, margin_gradient = (
+            # A black box is not asked where its answer could not help.
+            _gradient(victim, x, score) if steep else torch.ones_like(x)
+            for score in (cross_entropy(), cw_margin())
+        )
     mode = 0.0
     if training:
         with untouched(victim, "train", seed), torch.no_grad():
@@ -226,7 +232,10 @@ def softmax_twice(check: SanityCheck) -> Flag | None:
 
 def _gradient(victim: Victim, x: Tensor, score: Score) -> Float[Tensor, "b *z"]:
     point = x.detach().clone().requires_grad_()
-    logits = victim(point)
+    try:
+        logits = victim(point)
+    except ModelError:  # it answered without a gradient: it computes outside torch
+        return torch.zeros_like(x)
     # At the predicted class, not the label: the margin of a misclassified image may be flat for other reasons.
     value = score(Forward(logits, log_mean_softmax(logits.detach()).argmax(-1)))
     if not value.requires_grad:

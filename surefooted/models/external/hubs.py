@@ -6,16 +6,17 @@ if that does more to an image than a normalisation can; see ``preprocessing``.
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from surefooted.errors import DependencyError, ModelError, Notice
+from surefooted.core.packages import broken_package, import_package
+from surefooted.errors import ModelError, Notice
 from surefooted.models.external.preprocessing import Processor, measure_preprocessing
 
 HUBS = ("timm", "transformers")
@@ -87,14 +88,14 @@ def load_from_hub(
         The classifier, and the per-channel mean and standard deviation of its normalisation.
 
     Raises:
-        DependencyError: if the hub's package is not installed.
+        DependencyError: if the hub's package is missing or broken.
         ModelError: if the hub has no such model, cannot be reached, or its processor does more than a normalisation.
     """
-    package = _import_hub(hub, name)
+    package = import_package(hub, f"{hub}:{name}", hub, cure=_cure(hub))
     try:
         loaded = (_load_timm if hub == "timm" else _load_transformers)(package, name)
     except ImportError as error:  # both packages import their parts when these are first used
-        raise _broken(hub, name, error) from None
+        raise broken_package(hub, f"{hub}:{name}", error, _cure(hub)) from None
     except (OSError, RuntimeError, ValueError, AttributeError) as error:
         raise ModelError(f"{hub} cannot load the model {name!r}: {error}") from None
     _check_class_order(f"{hub}:{name}", loaded.classes, classes)
@@ -117,7 +118,7 @@ def load_from_hub(
             f"`std`{_describe(loaded.stated)}; or do all of it in a module of your own (MODULE:FUNCTION)."
         ) from None
     net, mean, std = preprocessing.adapt(loaded.net, shape[0])
-    if normalisation and (mean, std) != normalisation:
+    if normalisation and not _is_same((mean, std), normalisation):
         warnings.warn(
             f"{hub}:{name} normalises with mean {mean or 0} and std {std or 1}; `mean` {normalisation[0]} and `std` "
             f"{normalisation[1]} are used as given instead.",
@@ -128,20 +129,14 @@ def load_from_hub(
     return net, mean, std
 
 
-def _import_hub(hub: str, name: str) -> Any:
-    try:
-        return importlib.import_module(hub)
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        if isinstance(error, ModuleNotFoundError) and error.name in (None, hub):
-            raise DependencyError(f"{hub}:{name} needs the package {hub}. Install it: pip install {hub}.") from None
-        raise _broken(hub, name, error) from None
+def _is_same(one: Normalisation, other: Normalisation) -> bool:
+    """Whether two normalisations do the same to every pixel; none is a mean of 0 and a standard deviation of 1."""
+    pairs = zip(one, other, (0.0, 1.0))
+    return all(np.allclose(a or (none,), b or (none,), rtol=1e-4, atol=1e-4) for a, b, none in pairs)
 
 
-def _broken(hub: str, name: str, error: Exception) -> DependencyError:
-    return DependencyError(
-        f"{hub}:{name} needs the package {hub}, which is installed but broken ({error}). Install versions of {hub}, "
-        "torch and torchvision that belong together."
-    )
+def _cure(hub: str) -> str:
+    return f"Install versions of {hub}, torch and torchvision that belong together."
 
 
 def _load_timm(timm: Any, name: str) -> _HubModel:

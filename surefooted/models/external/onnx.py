@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from surefooted.errors import DependencyError, ModelError
+from surefooted.core.packages import import_package
+from surefooted.errors import ModelError
 from surefooted.models.external.conv_pool import Attributes
 from surefooted.models.external.onnx_ops import ONNX_OPERATORS
 
@@ -60,7 +61,7 @@ def read_onnx(path: Path) -> OnnxGraph:
         path: the file; large weights may be in files beside it.
 
     Raises:
-        DependencyError: if the onnx package is not installed.
+        DependencyError: if the onnx package is missing or broken.
         ModelError: if the file cannot be read, has several inputs or outputs, or uses an operator that is not among
             ``ONNX_OPERATORS``; the message names all such operators.
 
@@ -73,11 +74,7 @@ def read_onnx(path: Path) -> OnnxGraph:
         >>> read_onnx(Path("flatten.onnx"))(torch.rand(2, 1, 2, 2)).shape
         torch.Size([2, 4])
     """
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError:
-        raise DependencyError("ONNX files need the onnx package. Install it: pip install 'surefooted[onnx]'.") from None
+    onnx: Any = import_package("onnx", "An ONNX file", "'surefooted[onnx]'")
     try:
         model = onnx.load(path)
     except Exception as error:  # onnx passes on any error of its parser
@@ -94,7 +91,7 @@ def read_onnx(path: Path) -> OnnxGraph:
             f"{path} uses ONNX operators that are not supported: {', '.join(unknown)}. Export the model to .pt2 "
             "instead (torch.export), or build it in a factory (`model=MODULE:FUNCTION`)."
         )
-    tensors = {one.name: _to_tensor(numpy_helper.to_array(one)) for one in graph.initializer}
+    tensors = {one.name: _to_tensor(onnx.numpy_helper.to_array(one)) for one in graph.initializer}
     nodes = []
     for node in graph.node:
         attributes = {a.name: _read_attribute(a, onnx) for a in node.attribute}

@@ -21,6 +21,8 @@ from surefooted.errors import ModelError, Notice
 
 # Segments of a name that ``nn.DataParallel`` and ``torch.compile`` insert, for a whole network or a part of it.
 _WRAPPERS = ("module", "_orig_mod")
+# Attributes in which people's own wrappers keep a network, such as a module of Lightning.
+_HOLDERS = ("model", "net", "network", "backbone", "classifier", "state_dict")
 # Names of parametrisations in ``nn.utils.parametrizations``, and of the same tensors in ``nn.utils``.
 _PARAMETRISATIONS = {
     r"parametrizations\.(\w+)\.original0$": r"\1_g",
@@ -70,9 +72,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def load_external_weights(net: nn.Module, path: Path) -> None:
     """Load a weights file into a network in place, by the rules of ``nn.Module.load_state_dict``.
 
-    Beyond them, names may lack or have the prefixes of wrappers (``module.``, ``_orig_mod.``, ``model.``), and a name
-    may be missing if its tensor is tied to one that is in the file. Tensors of another precision are converted, and
-    NaN is loaded; a warning says so.
+    Beyond them, names may lack or have the prefixes of torch's wrappers (``module.``, ``_orig_mod.``), and a name may
+    be missing if its tensor is tied to one that is in the file. All names may have another prefix of a few well-known
+    ones, such as ``model.``; a warning names it. Tensors of another precision are converted, and NaN is loaded; a
+    warning says so.
 
     Args:
         net: the network. Lazy modules take their shapes from the file.
@@ -93,7 +96,7 @@ def load_external_weights(net: nn.Module, path: Path) -> None:
     expected = _state(net)
     if on_meta := [name for name, tensor in expected.items() if tensor.is_meta]:
         raise ModelError(f"The network has tensors on the meta device ({_list_names(on_meta)}). Build it on the CPU.")
-    given = _rename(read_weights(path), expected)
+    given = _rename(read_weights(path), expected, path)
     _check_tensors(expected, given, path)
     try:
         missing, unknown = net.load_state_dict(given, strict=False)
@@ -108,17 +111,21 @@ def _state(net: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in net.state_dict().items() if isinstance(value, Tensor)}
 
 
-def _rename(given: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _rename(given: dict[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Give the tensors the network's names if they differ by prefixes or parametrisations only; fewest changes win."""
-    best, most = given, len(given.keys() & expected.keys())
-    for simplify in (_without_wrappers, _with_classic_names, _without_common_prefix):
+    best, most, held = given, len(given.keys() & expected.keys()), False
+    for simplify in (_without_wrappers, _with_classic_names, _without_holder):
         theirs, ours = simplify(given), simplify(expected)
         if len(set(theirs.values())) < len(theirs) or len(set(ours.values())) < len(ours):
             continue
         names = {simple: name for name, simple in ours.items()}
         renamed = {names.get(simple, name): given[name] for name, simple in theirs.items()}
         if (matches := len(renamed.keys() & expected.keys())) > most and len(renamed) == len(given):
-            best, most = renamed, matches
+            best, most, held = renamed, matches, simplify is _without_holder
+    if held:
+        prefixes = {"in the file": _holder(given), "of the network": _holder(expected)}
+        begin = " and ".join(f"all names {place} begin with {prefix!r}" for place, prefix in prefixes.items() if prefix)
+        _warn(f"{path}: {begin}; the names are compared without it.")
     return best
 
 
@@ -134,12 +141,22 @@ def _with_classic_names(names: Iterable[str]) -> dict[str, str]:
     return simple
 
 
-def _without_common_prefix(names: Iterable[str]) -> dict[str, str]:
-    """Classic names without the segments that all of them begin with, such as ``model.``."""
-    simple = {name: short.split(".") for name, short in _with_classic_names(names).items()}
-    while simple and all(len(parts) > 1 for parts in simple.values()) and len({p[0] for p in simple.values()}) == 1:
-        simple = {name: parts[1:] for name, parts in simple.items()}
-    return {name: ".".join(parts) for name, parts in simple.items()}
+def _without_holder(names: Iterable[str]) -> dict[str, str]:
+    """Classic names without the holders, such as ``model.``, that all of them begin with."""
+    simple = _with_classic_names(names)
+    prefix = _holder(simple.values())
+    return {name: short.removeprefix(prefix) for name, short in simple.items()}
+
+
+def _holder(names: Iterable[str]) -> str:
+    """The longest prefix that all names have in common and that consists of holders; torch's wrappers do not count."""
+    rest = [short.split(".") for short in _without_wrappers(names).values()]
+    depth = 0
+    while rest and all(len(parts) > depth + 1 and parts[depth] in _HOLDERS for parts in rest):
+        if len({parts[depth] for parts in rest}) > 1:
+            break
+        depth += 1
+    return "".join(f"{part}." for part in rest[0][:depth]) if rest else ""
 
 
 def _check_tensors(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:

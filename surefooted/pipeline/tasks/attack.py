@@ -33,7 +33,7 @@ from surefooted.pipeline.tasks.base import (
     trainings_of,
 )
 from surefooted.pipeline.tasks.datasets import data_fields, order_fields, training_data
-from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval, run_in_chunks
+from surefooted.pipeline.tasks.evaluation import batch_size, eval_images, images_to_check, load_for_eval, run_in_chunks
 from surefooted.pipeline.workers import OnProgress
 
 # Columns of a result that count, per image, what was not finite during the attack.
@@ -110,10 +110,11 @@ class AttackTask(Task):
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         device, attack = runtime.device(), self.component
         net, images = load_for_eval(self.victim, store, device), self.images()
+        batch = batch_size(images.shape)
 
         def run(rows: slice) -> dict[str, Tensor]:
             points = images.points(rows, device)
-            result = attack(net, points, seed=self.seed, progress=tick)
+            result = attack(net, points, seed=self.seed, batch=batch, progress=tick)
             return columns_of(points, result, keep_points=self.keep_points)
 
         passes = attack.restarts * attack.passes
@@ -217,7 +218,8 @@ class SanityCheckTask(Task):
 
     def make(self, store: Store, runtime: Runtime, into: Path, work: Path, tick: OnProgress) -> None:
         net = self.victim.load(store).to(runtime.device())
-        points = eval_images(self.victim, self.data, self.split, SANITY_CHECK_IMAGES).points(device=runtime.device())
+        images = eval_images(self.victim, self.data, self.split, SANITY_CHECK_IMAGES)
+        points = images.points(slice(0, images_to_check(self.victim, images.shape)), runtime.device())
         write_json(into / "probe.json", sanity_check(net, points).json())
         tick(1)
 

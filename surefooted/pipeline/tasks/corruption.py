@@ -22,7 +22,7 @@ from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
 from surefooted.pipeline.tasks.datasets import load_splits, order_fields, split_images
-from surefooted.pipeline.tasks.evaluation import load_for_eval
+from surefooted.pipeline.tasks.evaluation import batch_size, load_for_eval
 from surefooted.pipeline.workers import OnProgress
 
 INTENSITIES: tuple[int, ...] = (1, 2, 3, 4, 5)
@@ -126,7 +126,9 @@ class CorruptedPredictTask(Task):
         net = load_for_eval(self.victim, store, runtime.device())
         images, log_p = self.corrupted.images(), []
         for x in self.corrupted.result(store):
-            log_p.append(predict(net, Points(x / 255, images.y, images.rows)).log_p.cpu())
+            log_p.append(
+                predict(net, Points(x / 255, images.y, images.rows), batch=batch_size(images.shape)).log_p.cpu()
+            )
             tick(1)
         tensors = {"log_p": torch.stack(log_p), "y": images.y, "i": images.rows}
         write_tensors(into / "predictions.safetensors", tensors, {})

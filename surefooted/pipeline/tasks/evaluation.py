@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 
 import torch
@@ -19,6 +20,10 @@ from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName
 from surefooted.pipeline.tasks.datasets import load_splits, split_images, training_data
 from surefooted.pipeline.tasks.leakage import check_unseen
 
+# Numbers in a batch of images, and the bounds of its images; images that a black box is checked with.
+QUERIED_IMAGES = 8
+BATCH_NUMBERS, FEWEST_IMAGES, MOST_IMAGES = 2**21, 16, 512
+
 
 def load_for_eval(victim: Source, store: Store, device: torch.device) -> nn.Module:
     """The victim's network on a device; batch norm of Surefooted's own networks is fused."""
@@ -32,6 +37,25 @@ def _has_other_code(net: nn.Module) -> bool:
         type(part).__module__.partition(".")[0] not in ("torch", "surefooted", "gpytorch", "linear_operator")
         for part in net.modules()
     )
+
+
+def batch_size(shape: tuple[int, ...]) -> int:
+    """Images per forward pass: 512 of up to 64 × 64 grey pixels, fewer of larger ones, at least 16.
+
+    A network keeps about 100 MB per image of 224 × 224 pixels for its gradient.
+
+    Example:
+        >>> batch_size((3, 32, 32)), batch_size((3, 224, 224))
+        (512, 16)
+    """
+    fitting = max(1, BATCH_NUMBERS // prod(shape))
+    # A power of two, so that the batches of an attack's chunks are those of the predictions on the same images.
+    return min(MOST_IMAGES, max(FEWEST_IMAGES, 2 ** (fitting.bit_length() - 1)))
+
+
+def images_to_check(victim: Source, shape: tuple[int, ...]) -> int:
+    """Images that checks ask a victim about: a batch, or a few of a black box, whose queries may have a price."""
+    return batch_size(shape) if getattr(victim, "differentiable", True) else QUERIED_IMAGES
 
 
 def eval_images(

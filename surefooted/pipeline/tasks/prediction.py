@@ -17,7 +17,7 @@ from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.attack import AttackTask
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
 from surefooted.pipeline.tasks.datasets import data_fields, order_fields
-from surefooted.pipeline.tasks.evaluation import eval_images, load_for_eval
+from surefooted.pipeline.tasks.evaluation import batch_size, eval_images, load_for_eval
 from surefooted.pipeline.workers import OnProgress
 
 
@@ -75,11 +75,12 @@ class PredictTask(Task):
         net = load_for_eval(self.victim, store, runtime.device())
         if self.source_attack is None:
             images = eval_images(self.victim, self.data, self.split, self.limit, self.order)
-            p = predict(net, images, seed=self.seed)
+            p = predict(net, images, batch=batch_size(images.shape), seed=self.seed)
         else:
             attacked = self.source_attack.result(store)
             points = Points(attacked["x"], attacked["y"], attacked["rows"])
-            p = predict(net, points, seed=self.seed, boxed=self.source_attack.component.clip)
+            batch = batch_size(tuple(points.x.shape[1:]))
+            p = predict(net, points, batch=batch, seed=self.seed, boxed=self.source_attack.component.clip)
         tick(1)
         # "i", not "rows": files in older stores use that name.
         write_tensors(into / "predictions.safetensors", {"log_p": p.log_p, "y": p.y, "i": p.rows}, {})

@@ -33,6 +33,13 @@ def collect_provenance(tasks: Iterable[Task], store: Store) -> dict[str, Any]:
     }
 
 
+def recorded_seconds(task: Task, store: Store) -> float | None:
+    """The seconds that an artifact took to make, by its record; None without one."""
+    file = task.path(store) / "provenance.json"
+    seconds = read_json(file).get("seconds") if file.exists() else None
+    return None if seconds is None else float(seconds)
+
+
 def _with_requirements(tasks: Iterable[Task]) -> Iterator[Task]:
     """Tasks and all that they require, each once."""
     seen: set[str] = set()

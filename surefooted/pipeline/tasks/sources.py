@@ -13,16 +13,69 @@ from torch import nn
 from surefooted.components.spec import base_name, digest, parse_spec
 from surefooted.core.files import read_tensors, sha256_of
 from surefooted.data.split import SplitOptions
-from surefooted.errors import DataError, InputError, ModelError
+from surefooted.errors import ArgumentError, DataError, InputError, ModelError
 from surefooted.models.ensembles import Ensemble, MonteCarloDropout
+from surefooted.models.external import BlackBox, ExternalModel, InMemoryModel, ModelOptions, is_external
 from surefooted.models.weights import load_model
 from surefooted.pipeline.store import Store
-from surefooted.pipeline.tasks.base import ComponentSpec, TrainTaskBase, without_location
+from surefooted.pipeline.tasks.base import ComponentSpec, Source, TrainTaskBase, without_location
 from surefooted.pipeline.tasks.datasets import load_splits
 from surefooted.pipeline.tasks.leakage import check_same_data
 
 # Arguments of a data set that say how to split it; the others say which data it holds.
 SPLIT_ARGUMENTS = {field.name for field in fields(SplitOptions)}
+
+
+def external_source(
+    model: nn.Module | Source | str | Path, data: ComponentSpec | None, options: ModelOptions | None = None
+) -> Source:
+    """A classifier from outside this package as the victim of tasks; a source is returned as it is.
+
+    Args:
+        model: a module, a source, or ``MODULE:FUNCTION``, ``FILE.pt2``, ``FILE.onnx``, ``timm:NAME``,
+            ``transformers:NAME``. Keys of the store are resolved by ``pipeline.lookup.find_model``.
+        data: complete spec of the data set that it will read.
+        options: how it is to be read.
+
+    Raises:
+        ArgumentError: if it names no classifier, or the options do not go with it.
+
+    Example:
+        >>> from surefooted.pipeline.tasks import resolve_data
+        >>> print(external_source("torch.nn:Flatten", resolve_data("digits")))
+        torch.nn:Flatten
+    """
+    options = options or ModelOptions()
+    if not isinstance(model, nn.Module | str | Path):
+        if options.given:
+            raise ArgumentError(
+                f"{', '.join(f'`{name}`' for name in options.given)}: these options are for external models. Leave "
+                "them out: a network that Surefooted trained brings its own."
+            )
+        return model
+    if not isinstance(model, nn.Module) and not is_external(str(model)):
+        raise ArgumentError(
+            f"`model` is {str(model)!r}; expected MODULE:FUNCTION, FILE.pt2, FILE.onnx, timm:NAME or transformers:NAME."
+        )
+    if data is None:
+        raise ArgumentError(
+            "The data set cannot be inferred for an external model. Pass `data`, for example `data=digits`."
+        )
+    return model_reading(model, load_splits(data).test.shape, load_splits(data).test.classes, options)
+
+
+def model_reading(
+    model: nn.Module | str | Path, shape: tuple[int, ...], classes: tuple[str, ...], options: ModelOptions
+) -> InMemoryModel | ExternalModel:
+    """A classifier that reads images of a shape and of some classes."""
+    if isinstance(model, nn.Module):
+        if options.weights is not None:
+            raise ArgumentError("`weights` are for a factory (MODULE:FUNCTION). Load them into the module yourself.")
+        if isinstance(model, BlackBox) and options.outputs not in (None, model.outputs):
+            raise ArgumentError(f"The black box returns {model.outputs}; `outputs={options.outputs}` contradicts it.")
+        outputs = "logits" if isinstance(model, BlackBox) else options.outputs or "logits"
+        return InMemoryModel(model, shape, options.mean, options.std, outputs, len(classes))
+    return ExternalModel(str(model), shape, classes=classes, **vars(options))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks.attack import AttackTask, SanityCheckTask, columns_of, without_idle_counters
 from surefooted.pipeline.tasks.base import ComponentSpec, Source, SplitName, Task, trainings_of
 from surefooted.pipeline.tasks.datasets import training_data
-from surefooted.pipeline.tasks.evaluation import load_for_eval
+from surefooted.pipeline.tasks.evaluation import batch_size, load_for_eval
 from surefooted.pipeline.workers import OnProgress
 
 
@@ -55,7 +55,9 @@ class TransferTask(Task):
         device = runtime.device()
         net, points = load_for_eval(self.victim, store, device), self.source_attack.images().points(device=device)
         crafted = self.source_attack.result(store)["x"].to(device)
-        result = evaluate_transfer(net, points, crafted, self.source_attack.component)
+        result = evaluate_transfer(
+            net, points, crafted, self.source_attack.component, batch=batch_size(points.x.shape[1:])
+        )
         tensors = columns_of(points, result, keep_points=self.keep_points)
         write_tensors(into / "attacked.safetensors", without_idle_counters(tensors), {})
         tick(1)
