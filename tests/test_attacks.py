@@ -25,7 +25,7 @@ from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.tasks import attack_task, train_task
 
 # Enough for the laws; the strength of attacks is tested elsewhere.
-CHEAP = {"eps": 0.15, "steps": 12, "queries": 60, "draws": 60, "targets": 3, "search_steps": 2}
+CHEAP = {"eps": 0.15, "steps": 12, "queries": 60, "draws": 60, "targets": 3, "search_steps": 2, "directions": 5}
 NAMES = attacks.__all__
 
 
