@@ -25,6 +25,7 @@ from surefooted.core.types import Points
 from surefooted.data.arrays import as_images
 from surefooted.data.images import Images, Splits
 from surefooted.errors import ArgumentError
+from surefooted.evaluation.metrics.measuring import measure
 from surefooted.models import prediction
 from surefooted.models.export import ExportCheck, export_network, format_of
 from surefooted.models.external import ModelOptions, is_external
@@ -39,7 +40,16 @@ from surefooted.pipeline.watching import run_training
 from surefooted.training.checkpoint import HistoryEntry
 
 __all__ = [
-    *("TrainingRun", "attack", "classifier", "export", "load", "measure", "network", "predict", "train", "transfer"),
+    "TrainingRun",
+    "attack",
+    "classifier",
+    "export",
+    "load",
+    "measure",
+    "network",
+    "predict",
+    "train",
+    "transfer",
 ]
 
 

@@ -14,9 +14,10 @@ from torch import nn
 
 import surefooted as sf
 from surefooted import adapters
+from surefooted.core.packages import import_package
 from surefooted.core.predictions import predictions_from_logits
 from surefooted.errors import ArgumentError, DependencyError, ModelError
-from surefooted.evaluation.adapters.shared import import_package, with_eps
+from surefooted.evaluation.adapters.shared import with_eps
 
 FOLDER = Path(adapters.__file__).parent
 
@@ -61,11 +62,11 @@ def test_a_missing_package_is_told_apart_from_a_broken_one(tmp_path, monkeypatch
     with pytest.raises(
         DependencyError, match=r"An example needs the package no-one\. Install it: pip install no-one\."
     ):
-        import_package("no_one", "no-one", "An example")
+        import_package("no_one", "An example", "no-one")
     (tmp_path / "broken_one.py").write_text("import no_one\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(DependencyError, match="installed but broken"):
-        import_package("broken_one", "broken-one", "An example")
+        import_package("broken_one", "An example", "broken-one")
 
 
 # --- torchmetrics ---

@@ -30,7 +30,7 @@ def import_package(name: str, needed_by: str, install: str, *, cure: str = "") -
     try:
         return importlib.import_module(name)
     except Exception as error:  # a broken package may raise anything: a missing operator, symbol, attribute or file
-        if isinstance(error, ModuleNotFoundError) and error.name in (None, name):
+        if isinstance(error, ModuleNotFoundError) and error.name in (None, name, name.partition(".")[0]):
             raise DependencyError(f"{needed_by} needs the package {name}. Install it: pip install {install}.") from None
         raise broken_package(name, needed_by, error, cure) from None
 

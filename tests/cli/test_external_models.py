@@ -79,12 +79,12 @@ def test_a_surrogate_is_needed_to_transfer(refused):
 
 
 def test_an_external_model_under_corruptions(document, refused):
-    found = document("corrupt", "--model", "their_nets:net", "--type", "gaussian_noise", "--type", "fog", *DATA)
-    assert list(found["types"]) == ["gaussian_noise", "fog"]
-    accuracies = [value for one in found["types"].values() for value in one["accuracy"]]
-    assert len(accuracies) == 10
-    assert found["mean_corruption_error"] == pytest.approx(1 - sum(accuracies) / 10)
-    assert "Did you mean 'fog'?" in refused("corrupt", "--model", "their_nets:net", "--type", "fogg", *DATA)
+    words = ("--draws", "20", *DATA)
+    found = document("corrupt", "--model", "their_nets:net", "--corruptions", "gaussian_noise,fog", *words)
+    assert set(found["accuracy"]) == {"gaussian_noise", "fog"}
+    only = ("--corruptions", "fog", *words)
+    assert document("corrupt", "--model", "their_nets:labels", "--outputs", "labels", *only)["n"] == 12
+    assert "Did you mean 'fog'?" in refused("corrupt", "--model", "their_nets:net", "--corruptions", "fogg", *DATA)
 
 
 def test_a_model_that_leaves_torch_is_attacked_without_gradients(document, refused):

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from surefooted.attacks.base import Attack
 from surefooted.core.norms import Linf
+from surefooted.core.packages import import_package
 from surefooted.errors import ArgumentError, ModelError
-from surefooted.evaluation.adapters.shared import import_package, with_eps
+from surefooted.evaluation.adapters.shared import with_eps
 
 
 def foolbox_attack(attack: Attack, *, seed: int = 0) -> Any:
@@ -53,8 +54,8 @@ class _RescaledModel(nn.Module):
 
 @cache
 def _attack_class(minimal: bool) -> type:
-    fb = import_package("foolbox", "foolbox", "An attack of foolbox")
-    ep = import_package("eagerpy", "eagerpy", "An attack of foolbox")
+    fb = import_package("foolbox", "An attack of foolbox", "foolbox")
+    ep = import_package("eagerpy", "An attack of foolbox", "eagerpy")
     base: Any = fb.attacks.base.MinimizationAttack if minimal else fb.attacks.base.FixedEpsilonAttack
 
     class SurefootedAttack(base):  # type: ignore[misc]

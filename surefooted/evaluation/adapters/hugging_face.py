@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from surefooted.evaluation.adapters.shared import choose_metric, import_package, predictions_from_outputs
+from surefooted.core.packages import import_package
+from surefooted.evaluation.adapters.shared import choose_metric, predictions_from_outputs
 from surefooted.evaluation.metrics.functional import Metric
 
 
@@ -35,8 +36,8 @@ def evaluate_metric(metric: Any = "ece", **options: Any) -> Any:
 
 @cache
 def _metric_class() -> type:
-    datasets = import_package("datasets", "datasets", "A metric of evaluate")
-    evaluate = import_package("evaluate", "evaluate", "A metric of evaluate")
+    datasets = import_package("datasets", "A metric of evaluate", "datasets")
+    evaluate = import_package("evaluate", "A metric of evaluate", "evaluate")
 
     class SurefootedMetric(evaluate.Metric):  # type: ignore[misc]
         def __init__(self, name: str, metric: Metric) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from surefooted.core.packages import import_package
 from surefooted.errors import ArgumentError, ModelError
-from surefooted.evaluation.adapters.shared import import_package
 
 # The entries of a file of model_info that a paper's authors state, not an evaluation.
 DESCRIPTION = (
@@ -53,7 +53,7 @@ class RobustBenchLoader:
 
     def __call__(self, name: str) -> nn.Module:
         """The classifier, in evaluation mode."""
-        zoo = import_package("robustbench.utils", "robustbench", "A model of RobustBench")
+        zoo = import_package("robustbench.utils", "A model of RobustBench", "robustbench")
         try:
             net: nn.Module = zoo.load_model(name, str(self.model_dir), self.dataset, self.threat_model)
         except Exception as error:  # whatever its code and its downloads raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,36 +13,8 @@ from surefooted.attacks.base import Attack
 from surefooted.components.spec import build
 from surefooted.core.arrays import ArrayLike, as_tensor
 from surefooted.core.predictions import Predictions, predictions, predictions_from_logits
-from surefooted.errors import DependencyError
 from surefooted.evaluation.metrics.functional import Metric
 from surefooted.evaluation.metrics.measuring import choose_metrics
-
-
-def import_package(name: str, pip: str, user: str) -> Any:
-    """Import an optional package.
-
-    Args:
-        name: the module to import.
-        pip: what ``pip install`` calls it.
-        user: what needs it, for the message.
-
-    Raises:
-        DependencyError: if it is missing; or if it is installed but cannot be imported.
-
-    Example:
-        >>> import_package("no_such_package", "no-such-package", "This example")
-        Traceback (most recent call last):
-        surefooted.errors.DependencyError: This example needs ... Install it: pip install no-such-package.
-    """
-    try:
-        return importlib.import_module(name)
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == name.partition(".")[0]:
-            raise DependencyError(f"{user} needs the package {pip}. Install it: pip install {pip}.") from None
-        raise DependencyError(
-            f"{user} needs the package {pip}, which is installed but broken ({error}). Install it again with what it "
-            f"requires: pip install --force-reinstall {pip}."
-        ) from None
 
 
 def predictions_from_outputs(values: ArrayLike, y: ArrayLike) -> Predictions:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surefooted.evaluation.adapters.shared import choose_metric, import_package, predictions_from_outputs
+from surefooted.core.packages import import_package
+from surefooted.evaluation.adapters.shared import choose_metric, predictions_from_outputs
 from surefooted.evaluation.metrics.functional import split_partial
 
 # Arguments that every metric of torchmetrics takes.
@@ -47,7 +48,7 @@ def torchmetrics_metric(metric: Any = "ece", **options: Any) -> Any:
 
 @cache
 def _metric_class() -> type:
-    torchmetrics = import_package("torchmetrics", "torchmetrics", "A metric of torchmetrics")
+    torchmetrics = import_package("torchmetrics", "A metric of torchmetrics", "torchmetrics")
 
     class SurefootedMetric(torchmetrics.Metric):  # type: ignore[misc]
         is_differentiable = False

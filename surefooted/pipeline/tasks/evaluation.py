@@ -50,7 +50,7 @@ def batch_size(shape: tuple[int, ...]) -> int:
     """
     fitting = max(1, BATCH_NUMBERS // prod(shape))
     # A power of two, so that the batches of an attack's chunks are those of the predictions on the same images.
-    return min(MOST_IMAGES, max(FEWEST_IMAGES, 2 ** (fitting.bit_length() - 1)))
+    return min(MOST_IMAGES, max(FEWEST_IMAGES, 1 << (fitting.bit_length() - 1)))
 
 
 def images_to_check(victim: Source, shape: tuple[int, ...]) -> int:

@@ -113,7 +113,7 @@ class Curves:
 
     def narrow(self: AnyCurves, scope: Scope) -> AnyCurves:
         """The same attacks in another scope."""
-        limits = {} if scope.limit is None else dict.fromkeys(self.image_counts, scope.limit)
+        limits: dict[str, Any] = {} if scope.limit is None else dict.fromkeys(self.image_counts, scope.limit)
         return replace(self, grid=scope.narrow(self.grid), sweep=scope.narrow(self.sweep), **limits)
 
     def _net(self, name: str) -> TrainTask:
