@@ -3,8 +3,8 @@
 import ast
 import copy
 import pickle
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_an_adapter_has_at_most_sixty_lines():
 
 def test_a_missing_package_is_told_apart_from_a_broken_one(tmp_path, monkeypatch):
     with pytest.raises(
-        DependencyError, match=r"An example needs the package no-one\. Install it: pip install no-one\."
+        DependencyError, match=r"An example needs the package no_one\. Install it: pip install no-one\."
     ):
         import_package("no_one", "An example", "no-one")
     (tmp_path / "broken_one.py").write_text("import no_one\n")
@@ -221,7 +221,9 @@ def test_models_of_robustbench(net, monkeypatch):
         return {"Rice2020Overfitting": net}[model_name]
 
     for module in ("robustbench", "robustbench.utils"):
-        monkeypatch.setitem(__import__("sys").modules, module, SimpleNamespace(load_model=load_model, __path__=[]))
+        stand_in = ModuleType(module)
+        vars(stand_in).update(load_model=load_model, __path__=[])
+        monkeypatch.setitem(sys.modules, module, stand_in)
     load = adapters.RobustBenchLoader("cifar10", "L2", Path("zoo"))
     assert load("Rice2020Overfitting") is net and asked == [("Rice2020Overfitting", "zoo", "cifar10", "L2")]
     with pytest.raises(ModelError, match="RobustBench cannot load 'Nobody2020'"):
