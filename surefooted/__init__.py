@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -165,7 +166,9 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(_MODULES[name])
     if name not in _MODULE_OF:
-        raise AttributeError(f"module 'surefooted' has no attribute {name!r}.{_suggestion(name)}")
+        # Python asks for a package as an attribute before it imports it; a suggestion would import torch.
+        hint = "" if importlib.util.find_spec(f"{__name__}.{name}") else _suggestion(name)
+        raise AttributeError(f"module 'surefooted' has no attribute {name!r}.{hint}")
     value = getattr(importlib.import_module(_MODULE_OF[name]), name)
     globals()[name] = value
     return value

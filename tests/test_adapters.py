@@ -5,6 +5,7 @@ import copy
 import pickle
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest

@@ -85,8 +85,8 @@ def measure(
     outputs: Annotated[
         str,
         typer.Option(
-            help="What --predictions holds, if its names do not say: logits, probabilities, "
-            "log_probabilities or labels."
+            help="What the model returns, as for audit, or what --predictions holds if its names do not say: logits, "
+            "probabilities, log_probabilities or labels."
         ),
     ] = "auto",
     out: Annotated[Path | None, typer.Option(help="Directory for a report on --predictions.")] = None,

@@ -70,7 +70,7 @@ def test_a_network_against_itself_and_its_data_as_foreign_tell_nothing_apart(doc
     assert said["against"]["mcnemar"] == {"only_first": 0, "only_second": 0, "p": 1.0}
     for one in said["ood"]["measures"].values():
         assert one["auroc"] == 0.5 and one["low"] < 0.5 < one["high"] and one["n_outside"] == 60
-    brier = said["decompositions"]["brier"]
+    brier = {name: term["value"] for name, term in said["decompositions"]["brier"].items()}
     sharp = brier["resolution"] + brier["within_covariance"]
     assert brier["brier"] == pytest.approx(
         brier["reliability"] + brier["uncertainty"] + brier["within_variance"] - sharp, abs=1e-9
