@@ -321,7 +321,7 @@ def test_a_victim_without_gradients_is_refused_by_gradient_attacks(name):
     if attack.gradient_free == attack.passes:
         assert len(attack(Detached(), points).found) == 5
     else:
-        with pytest.raises(InputError, match=r"no gradient\. .* square or random_search"):
+        with pytest.raises(InputError, match=r"no gradient\. .* square, hop_skip_jump or random_search"):
             make(name)(Detached(), points._replace(y=Detached()(points.x).argmax(1)))
 
 

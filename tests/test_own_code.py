@@ -396,3 +396,13 @@ def refuse_mode(mode=True):
 
 class Held:
     pass
+
+
+def test_a_loss_without_source_trains_unstored_only():
+    names: dict = {}
+    exec("def loss(logits, target):\n    return (logits.logsumexp(1) - logits[range(len(target)), target])", names)
+    data, recipe = {"digits": {"train_limit": 40}}, {"recipe": {"epochs": 1}}
+    method = {"custom": {"loss": names["loss"]}}
+    assert len(sf.train(method, "mlp", data, recipe, store=None).history) == 1
+    with pytest.raises(InputError, match="source of loss is not available"):
+        sf.train(method, "mlp", data, recipe)

@@ -17,7 +17,8 @@ import sysconfig
 import textwrap
 import types
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -31,6 +32,7 @@ _DIGITS = 16
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 # Objects that this process was given and that no module holds, by their reference.
 _KEPT: dict[str, Any] = {}
+_without_source: ContextVar[bool] = ContextVar("without_source", default=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +121,12 @@ def keep_code(value: Any, digest: str = "") -> Code:
         'torch.nn.modules.flatten:Flatten'
     """
     module, path = getattr(value, "__module__", "__main__"), getattr(value, "__qualname__", type(value).__qualname__)
-    digest = digest or source_digest(value)
+    try:
+        digest = digest or source_digest(value)
+    except ArgumentError:
+        if not _without_source.get():
+            raise
+        return keep_object(value)
     found: Any = sys.modules.get(module) if module != "__main__" else None
     for part in path.split("."):
         found = getattr(found, part, None)
@@ -128,6 +135,16 @@ def keep_code(value: Any, digest: str = "") -> Code:
     name = f"{_MEMORY}:{path.rpartition('.')[2].strip('<>')}"
     _KEPT[f"{name}@{digest}"] = value
     return Code(value, name, digest)
+
+
+@contextmanager
+def code_without_source() -> Iterator[None]:
+    """Also take code whose source is not known, under a name that means nothing outside this process."""
+    token = _without_source.set(True)
+    try:
+        yield
+    finally:
+        _without_source.reset(token)
 
 
 def keep_object(value: Any) -> Code:

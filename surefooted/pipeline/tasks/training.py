@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from json import dumps, loads
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from surefooted.components.code import keep_object
+from surefooted.components.code import code_without_source, keep_object
 from surefooted.components.component import Component, component, in_slot
 from surefooted.components.spec import base_name, canonical, complete, names_code
 from surefooted.core.files import read_json, write_file, write_json, write_tensors
@@ -211,7 +212,7 @@ def train_task(
 
     def spec_of(kind: str, given: Any, slot: str) -> ComponentSpec:
         try:
-            with in_slot(slot):
+            with in_slot(slot), code_without_source() if unstored else nullcontext():
                 if unstored and isinstance(given, Component) and kind != "data":
                     return _spec_or_object(kind, given)
                 return (resolve_data(given) if kind == "data" else None) or complete(kind, given)
