@@ -466,7 +466,9 @@ def test_what_cannot_be_audited_is_refused_before_any_work(tmp_path):
         sf.audit(seven, "digits", store=store, **SMOKE)
     with pytest.raises(InputError, match="cannot be inferred for an external model"):
         sf.audit(seven, store=store, **SMOKE)
-    with pytest.raises(InputError, match="`model` is 'lenet'; expected MODULE:FUNCTION"):
+    with pytest.raises(
+        InputError, match=r"'lenet' is no key of a stored network .* An external classifier is MODULE:FUNCTION"
+    ):
         sf.audit("lenet", "digits", store=store, **SMOKE)
     with pytest.raises(InputError, match="`budget` is 'quck'"):
         sf.audit(seven, "digits", store=store, budget="quck")

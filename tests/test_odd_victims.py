@@ -169,7 +169,7 @@ def test_batch_statistics_of_a_strangers_code_are_seen_in_its_answers():
 def test_outputs_of_known_layers_are_checked_too():
     points = images()
     for net, message in (
-        (nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), "returns 1 number per image"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), "returns one number per image"),
         (nn.Conv2d(1, 10, 3), r"logits have shape \(8, 10, 6, 6\) for 8 images"),
         (sf.ensembles.Ensemble([nn.Conv2d(1, 10, 3)] * 2, mode="batched"), "logits have shape"),
     ):

@@ -24,7 +24,6 @@ from surefooted.errors import ArgumentError, ModelError, NonFiniteOutput
 from surefooted.models.guard import gives_gradients
 from surefooted.models.victims import (
     BATCH,
-    TRIED_IMAGES,
     Mode,
     Victim,
     as_victim,
@@ -32,6 +31,7 @@ from surefooted.models.victims import (
     check_input,
     infer_num_classes,
     to_device_of,
+    tried_images,
     untouched,
 )
 
@@ -144,7 +144,7 @@ class Attack(Component):
                 f"{self.spec.name if self.spec else 'The attack'} needs gradients, and a black box has none. Use an "
                 f"attack that needs none: {GRADIENT_FREE}."
             )
-        few = to_device_of(victim, points.take(slice(0, min(batch, TRIED_IMAGES)))).x
+        few = to_device_of(victim, points.take(slice(0, tried_images(victim, batch)))).x
         infer_num_classes(victim, few, points.y, mode=mode, gradient=self.passes > self.gradient_free)
         with untouched(victim, mode, seed), channels_last(victim):
             pool = max(batch, _POOL_BYTES // (8 * 4 * max(1, points.x[:1].numel())))

@@ -16,8 +16,9 @@ from surefooted.core.types import Points, class_scores
 from surefooted.data.arrays import as_images
 from surefooted.data.images import Images
 from surefooted.errors import InputError
+from surefooted.models.guard import gives_gradients
 from surefooted.models.prediction import map_logits
-from surefooted.models.victims import BATCH, TRIED_IMAGES, Victim, as_victim, check_input, to_device_of, try_model
+from surefooted.models.victims import BATCH, Victim, as_victim, check_input, to_device_of, tried_images, try_model
 
 
 def transfer(
@@ -63,7 +64,8 @@ def evaluate_transfer(
     victim = as_victim(model)
     points = to_device_of(victim, check_input(victim, points, batch))
     moved = moved.to(points.x.device)
-    try_model(victim, points.x[: min(batch, TRIED_IMAGES)])
+    if gives_gradients(victim.nets):
+        try_model(victim, points.x[: tried_images(victim, batch)])
     clean = torch.cat(map_logits(victim, points, class_scores, batch=batch))
     # What is returned is judged: the clean image where that is misclassified.
     x = torch.where(per_row(is_misclassified(clean, points.y), moved), points.x, moved)

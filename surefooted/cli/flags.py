@@ -8,7 +8,11 @@ from typing import Annotated
 import typer
 
 ComponentOptions = Annotated[
-    list[str] | None, typer.Argument(metavar="--SLOT.OPTION VALUE", help="Options of components.")
+    list[str] | None,
+    typer.Argument(
+        metavar="--SLOT.OPTION VALUE",
+        help="Arguments of components, such as --attack.eps 0.1 or --data.test_limit 300.",
+    ),
 ]
 StorePath = Annotated[
     Path | None, typer.Option("--store", help="Directory of artifacts [SUREFOOTED_STORE, or .surefooted].")

@@ -244,7 +244,7 @@ def _with_labels(
     if y.min() < 0 or y.max() >= k:
         raise ArgumentError(
             f"{caller} needs class indices from 0 to {k - 1} for {k} columns of log_p; "
-            f"y ranges from {int(y.min())} to {int(y.max())}."
+            f"y ranges from {int(y.min())} to {int(y.max())}.{_shift_hint(y, k)}"
         )
     if not answered.all():
         log_p = log_p.masked_fill(~answered[:, None], torch.nan)
@@ -257,3 +257,11 @@ def _check_type(p: Any) -> Predictions:
     if len(p.y) == 0:
         raise ValueError("needs at least one example, but the split is empty; hold out images (`data.validation=0.1`)")
     return p
+
+
+def _shift_hint(y: Tensor, classes: int) -> str:
+    """What to do if labels are those of the classes, but begin at another number."""
+    first = int(y.min())
+    if first in (-1, 1) and int(y.max()) - first < classes:
+        return f" If the first class is {first}, pass y {'+' if first < 0 else '-'} 1."
+    return ""

@@ -209,7 +209,11 @@ def _check_source(source: ImageSource, name: str) -> None:
         wrong = np.flatnonzero((table.y < 0) | (table.y >= len(source.classes)))
         if len(wrong):
             row = wrong[0]
-            hint = " Label -1 usually marks unlabelled images: use a labelled set." if table.y[row] == -1 else ""
+            hint = (
+                " Label -1 usually marks unlabelled images: use a labelled set. If it is the first class, add 1."
+                if table.y[row] == -1
+                else ""
+            )
             raise DataError(
                 f"{name}, {part}, row {row}: label {table.y[row]} is outside the {len(source.classes)} classes "
                 f"(0 to {len(source.classes) - 1}).{hint}"

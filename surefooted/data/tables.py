@@ -93,7 +93,7 @@ def _label_cure(y: np.ndarray) -> str:
         return "Convert one-hot labels with y.argmax(1)."
     if y.dtype.kind in "US":
         return "Number the names with classes, y = np.unique(y, return_inverse=True), and pass or store both."
-    return "Convert whole numbers with y.astype(int)."
+    return "Convert whole numbers: y.astype(int) of an array, y.long() of a tensor."
 
 
 def _channels_first(x: np.ndarray, layout: str, name: str, option: str) -> np.ndarray:
@@ -112,11 +112,15 @@ def _channels_first(x: np.ndarray, layout: str, name: str, option: str) -> np.nd
     return x.transpose(0, 3, 1, 2) if layout == "nhwc" else x
 
 
+# So many images of which none is brighter are probably of another range, such as 0 to 16.
+_ENOUGH, _DARK = 8, 1 / 12
+
+
 def _check_values(x: np.ndarray, name: str) -> np.ndarray:
     """Pixels as uint8 from 0 to 255 or float32 from 0 to 1."""
     if x.dtype == np.uint8:
-        if x.max() == 1:
-            _report_dark(name, "from 0 to 1 of 255")
+        if x.max() == 1 or (len(x) >= _ENOUGH and 0 < x.max() <= _DARK * 255):
+            _report_dark(name, f"from {x.min()} to {x.max()} of 255")
         return x
     if not np.issubdtype(x.dtype, np.floating):
         raise DataError(
@@ -132,7 +136,7 @@ def _check_values(x: np.ndarray, name: str) -> np.ndarray:
         if low < 0 and high < 20:
             hint = "Undo the normalisation: it belongs inside the model (`mean`, `std`), behind pixels in [0, 1]."
         raise DataError(f"{name} has floats from {low:.9g} to {high:.9g}; expected [0, 1]. {hint}")
-    if 0 < high <= 1 / 255:
+    if 0 < high <= 1 / 255 or (len(x) >= _ENOUGH and 0 < high <= _DARK):
         _report_dark(name, f"from {low:.3g} to {high:.3g} of 1")
     x = x.astype(np.float32)
     return x.clip(0, 1) if low < 0 or high > 1 else x
@@ -140,5 +144,8 @@ def _check_values(x: np.ndarray, name: str) -> np.ndarray:
 
 def _report_dark(name: str, values: str) -> None:
     warnings.warn(
-        f"Pixels of {name} range {values}: almost black, as if they were scaled twice.", DataNotice, stacklevel=2
+        f"Pixels of {name} range {values}: almost black, as if they were scaled twice or had another range, such as 0 "
+        "to 16. Expected uint8 from 0 to 255, or floats from 0 to 1.",
+        DataNotice,
+        stacklevel=2,
     )

@@ -13,9 +13,9 @@ from surefooted.core.predictions import Predictions, predictions
 from surefooted.core.types import Points, check_points, predictive_log_p
 from surefooted.data.arrays import as_images
 from surefooted.data.images import Images
+from surefooted.models.guard import gives_gradients
 from surefooted.models.victims import (
     BATCH,
-    TRIED_IMAGES,
     Victim,
     as_victim,
     channels_last,
@@ -24,6 +24,7 @@ from surefooted.models.victims import (
     device_of,
     infer_num_classes,
     to_device_of,
+    tried_images,
     try_model,
     untouched,
 )
@@ -66,7 +67,8 @@ def predict(
     images, victim = _as_given(images) if not boxed else as_images(images), as_victim(model)
     if not isinstance(images, Images):
         check_points(images)
-    try_model(victim, next(in_batches(victim, images, min(batch, TRIED_IMAGES), boxed=boxed)).x)
+    if gives_gradients(victim.nets):
+        try_model(victim, next(in_batches(victim, images, tried_images(victim, batch), boxed=boxed)).x)
     log_p = torch.cat(map_logits(victim, images, predictive_log_p, batch=batch, seed=seed, boxed=boxed))
     return predictions(log_p, images.y.to(log_p.device), images.rows.to(log_p.device))
 

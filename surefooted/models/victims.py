@@ -199,6 +199,11 @@ def infer_num_classes(
     return classes
 
 
+def tried_images(victim: Victim, batch: int) -> int:
+    """Images on which a victim is tried before it is used: the answers of a black box may have a price."""
+    return min(batch, TRIED_IMAGES if gives_gradients(victim.nets) else 2)
+
+
 def try_model(victim: Victim, x: Float[Tensor, "b *d"], mode: Mode = "eval") -> Float[Tensor, "s b k"]:
     """The logits of a few images. A ``ModelNotice`` says what makes the answers of this victim doubtful.
 
@@ -214,7 +219,8 @@ def try_model(victim: Victim, x: Float[Tensor, "b *d"], mode: Mode = "eval") -> 
         >>> try_model(as_victim(nn.Flatten()), torch.rand(2, 1, 1, 3)).shape
         torch.Size([1, 2, 3])
     """
-    unknown = [net for net in victim.nets if not is_known(net)]
+    free = gives_gradients(victim.nets)  # the answers of a black box may have a price: it is asked once
+    unknown = [net for net in victim.nets if free and not is_known(net)]
     with untouched(victim, mode), torch.no_grad():
         x, weights = _ordinary(x), [weight for net in unknown for weight in net.parameters() if _is_plain(weight)]
         before = [weight.clone() for weight in weights]
@@ -227,7 +233,8 @@ def try_model(victim: Victim, x: Float[Tensor, "b *d"], mode: Mode = "eval") -> 
         if unknown and mode == "eval" and len(x) > 1:
             single = victim(victim.lift(x[:1]))  # attacks drop images: a batch may be of any size
             if single.shape == logits[:, :1].shape and _is_far(single, logits[:, :1]):
-                depends_on_batch |= not _is_far(victim(victim.lift(x)), logits)  # else it is stochastic
+                again = victim(victim.lift(x))  # differs if the victim is stochastic
+                depends_on_batch |= not _is_far(again, logits, _BATCH_TOLERANCE / 100)
     if depends_on_batch and mode == "eval":
         warnings.warn(
             "The model's answer to an image depends on the other images of the batch, in evaluation mode: batch norm "
@@ -368,9 +375,9 @@ def _has_batch_statistics(net: nn.Module) -> bool:
     return any(isinstance(module, _BatchNorm) and module.running_mean is None for module in net.modules())
 
 
-def _is_far(a: Tensor, b: Tensor) -> bool:
-    """Whether logits differ by more than rounding in half precision."""
-    return bool((a - b).abs().nan_to_num(0.0).max() > _BATCH_TOLERANCE * b.nan_to_num(0.0, 0.0, 0.0).abs().max())
+def _is_far(a: Tensor, b: Tensor, tolerance: float = _BATCH_TOLERANCE) -> bool:
+    """Whether logits differ by more than rounding, by default in half precision."""
+    return bool((a - b).abs().nan_to_num(0.0).max() > tolerance * b.nan_to_num(0.0, 0.0, 0.0).abs().max())
 
 
 def _is_plain(weight: Tensor) -> bool:

@@ -167,7 +167,8 @@ def _as_predictions(p: Any) -> Predictions:
         return predictions_from_logits(*p)
     raise ArgumentError(
         f"measure needs Predictions, as from sf.predict, or a pair (logits, labels); got {type(p).__name__}. "
-        "From log-probabilities: surefooted.core.predictions.predictions(log_p, y)."
+        "Of images, such as an attack's: sf.predict(model, (x, y)). From log-probabilities: "
+        "surefooted.core.predictions.predictions(log_p, y)."
     )
 
 
