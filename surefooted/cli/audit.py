@@ -105,6 +105,8 @@ def audit(
 
     The classifier reads pixels in [0, 1]. The command prints first how long it may take; if killed, the same command
     resumes.
+
+    For example: surefooted audit --model package.module:factory --data digits --eps 0.1 --budget quick
     """
     from surefooted.auditing import audit, audit_options
     from surefooted.components.text import read_text
