@@ -266,3 +266,19 @@ def test_the_budget_of_queries_is_for_black_boxes():
     ):
         with pytest.raises(ArgumentError, match=message):
             sf.audit(constant, "digits", budget="smoke", **options)
+
+
+def test_the_key_of_a_callable_knows_inner_functions_and_keyword_defaults():
+    """The images are black, so that the answers on the images that are tried are equal."""
+
+    def box(shift, scale):
+        def inner(x, *, scale=scale):
+            return np.stack([[shift] * 3 for _ in x]).astype(float) * 0 * scale + [0.2, 0.3, 0.5]
+
+        return sf.blackbox(inner, classes=3)
+
+    def key(shift, scale):
+        return InMemoryModel(box(shift, scale), SHAPE).key
+
+    assert key(1, 2) == key(1, 2)
+    assert len({key(1, 2), key(2, 2), key(1, 3)}) == 3

@@ -1,9 +1,12 @@
 """Networks, losses and schedules of the user's code: trained, kept under a key that knows the code, or refused."""
 
 import importlib
+import json
 import sys
 from textwrap import dedent
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,6 +16,7 @@ from surefooted.components.code import find_code, keep_code, source_digest
 from surefooted.components.spec import complete
 from surefooted.core.types import Forward
 from surefooted.errors import ArgumentError, InputError, ModelError, StoreError
+from surefooted.models.nets.own import keep_network
 from surefooted.models.weights import load_model
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import train_task
@@ -103,10 +107,8 @@ def test_changed_code_is_another_training_and_is_not_taken_for_the_old_one(modul
     with pytest.raises(StoreError, match=r"The code of mine:Net has changed since: its hash was \w+ and is \w+"):
         sf.load(run.task.key, store=store)
     assert train_task("vanilla", "mine:Net", DATA, ONCE).key != run.task.key
-    module(MODULE.replace("def halves", "UNUSED = 3\n\n    def halves"))
-    assert train_task("vanilla", "mine:Net", DATA, ONCE).key == run.task.key
     module(MODULE.replace("WIDTH = 8", "WIDTH = 9"))
-    assert train_task("vanilla", "mine:Net", DATA, ONCE).key == run.task.key  # a default is read when it is defined
+    assert train_task("vanilla", "mine:Net", DATA, ONCE).key != run.task.key  # the default of an argument
     assert source_digest(lambda x: x + 1) != source_digest(lambda x: x + 2)
 
 
@@ -385,17 +387,11 @@ def test_the_hash_of_a_function_knows_what_it_uses():
         return lambda logits, target: factor * logits[:, 0]
 
     assert source_digest(scaled(1)) != source_digest(scaled(2)) == source_digest(scaled(2))
-    with pytest.raises(ArgumentError, match="holds Held, whose content is not known"):
-        source_digest(scaled(Held()))
     assert keep_code(nn.Linear).name == "torch.nn.modules.linear:Linear"
 
 
 def refuse_mode(mode=True):
     raise NotImplementedError("Calling train() is not supported yet.")
-
-
-class Held:
-    pass
 
 
 def test_a_loss_without_source_trains_unstored_only():
@@ -406,3 +402,74 @@ def test_a_loss_without_source_trains_unstored_only():
     assert len(sf.train(method, "mlp", data, recipe, store=None).history) == 1
     with pytest.raises(InputError, match="source of loss is not available"):
         sf.train(method, "mlp", data, recipe)
+
+
+class Focal:
+    def __init__(self, gamma):
+        self.gamma = gamma
+
+    def __call__(self, logits, target):
+        return self.gamma * logits[:, 0]
+
+
+def holding(value):
+    return lambda logits, target: (value, logits)[1]
+
+
+def test_objects_that_hold_something_else_have_another_key():
+    assert source_digest(Focal(1.0)) == source_digest(Focal(1.0)) != source_digest(Focal(-1.0))
+    assert source_digest(Focal(1.0).__call__) != source_digest(Focal(-1.0).__call__)
+    one, other = (lambda p: 1 - p), (lambda p: 1 + p)
+    assert source_digest(one) != source_digest(other)
+    for first, second in (
+        (np.arange(3), np.arange(1, 4)),
+        (nn.CrossEntropyLoss(label_smoothing=0.1), nn.CrossEntropyLoss(label_smoothing=0.5)),
+        (SimpleNamespace(width=8), SimpleNamespace(width=64)),
+        (torch.ones(2), torch.ones(2, 1)),
+    ):
+        assert source_digest(holding(first)) != source_digest(holding(second))
+    with pytest.raises(ArgumentError, match="whose content is not known"):
+        source_digest(holding(iter([1])))
+
+
+def test_defaults_class_attributes_and_imports_are_part_of_the_key(module):
+    text = (
+        dedent(MODULE)
+        + """
+
+class Held:
+    hidden = 3
+
+    def forward(self, x, *, scale=2):
+        import mine
+        return x * mine.WIDTH
+"""
+    )
+
+    def digest(changed):
+        module(changed)
+        return source_digest(find_code("mine:Held").value)
+
+    first = digest(text)
+    changes = (("hidden = 3", "hidden = 4"), ("scale=2", "scale=3"), ("WIDTH = 8", "WIDTH = 9"))
+    assert all(digest(text.replace(*change)) != first for change in changes) and digest(text) == first
+
+
+def test_a_module_with_another_plain_attribute_is_another_network():
+    nets = [nn.Sequential(nn.Flatten(), nn.Linear(64, 10)) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    assert keep_network(nets[0]) == keep_network(nets[1])
+    nets[1].temperature = 20.0
+    assert keep_network(nets[0]) != keep_network(nets[1])
+
+
+@pytest.mark.parametrize("name", ["subprocess:getoutput", "subprocess:getoutput@0123456789abcdef", "mine:Net"])
+def test_a_store_cannot_name_code_that_is_called(module, tmp_path, name):
+    store = Store(tmp_path / "s")
+    run = sf.train("vanilla", f"{module()}:Net", DATA, ONCE, store=store)
+    file = run.task.path(store) / "spec.json"
+    spec = json.loads(file.read_text())
+    file.write_text(json.dumps(spec | {"net": {name: {"cmd": f"touch {tmp_path}/ran"}}}))
+    with pytest.raises(StoreError, match=f"names the code {name}, which a store may not"):
+        sf.load(run.task.key, store=Store(tmp_path / "s"))
+    assert not (tmp_path / "ran").exists()

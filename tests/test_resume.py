@@ -184,7 +184,9 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(data, tmp_path):
         finally:
             process.kill()
     assert process.returncode == 130
-    assert error == "surefooted: Stopped. Nothing is lost: the same command resumes.\n"
+    *epochs, last = error.splitlines()
+    assert last == "surefooted: Stopped. Nothing is lost: the same command resumes."
+    assert all(line.startswith("epoch ") for line in epochs)
     assert out.strip() == '{"error": "Stopped. Nothing is lost: the same command resumes."}'
     (checkpoint,) = (tmp_path / "s").glob("work/*/checkpoint.safetensors")
     assert read_tensors(checkpoint)[1]["epoch"] >= 1

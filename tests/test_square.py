@@ -54,7 +54,7 @@ def grey(rows=20, shape=(1, 8, 8)):
 
 
 def searched(inputs, rows):
-    """The points of a search: without the trial on a few images, the clean pass and the verdict."""
+    """The points of a search of more images than are tried first: without the trial, the clean pass and the verdict."""
     return [x for x in inputs if len(x) == rows][1:-1]
 
 
@@ -121,7 +121,7 @@ def test_every_query_of_square_is_a_new_point(norm):
 
 
 def test_linf_squares_have_one_sign_per_channel_and_the_planned_side():
-    inputs, p, eps = [], grey(6, (3, 28, 28)), 0.2
+    inputs, p, eps = [], grey(12, (3, 28, 28)), 0.2
 
     class Recording(Brightness):
         def forward(self, x):
@@ -129,7 +129,7 @@ def test_linf_squares_have_one_sign_per_channel_and_the_planned_side():
             return super().forward(x)
 
     square(eps=eps, queries=60, keep="worst")(Recording(-1.0, contrast=0.0), p)
-    start, *squares = searched(inputs, 6)
+    start, *squares = searched(inputs, 12)
     assert torch.equal(start, start[:, :, :1].expand_as(start)) and torch.allclose(
         (start - 0.5).abs(), torch.tensor(eps)
     )
@@ -141,7 +141,7 @@ def test_linf_squares_have_one_sign_per_channel_and_the_planned_side():
             assert rows[-1] - rows[0] < side and columns[-1] - columns[0] < side
             for channel in range(3):
                 assert len(image[channel][change[channel]].unique()) <= 1
-    places = {tuple((squares[10][k] != start[k]).any(0).nonzero()[0].tolist()) for k in range(6)}
+    places = {tuple((squares[10][k] != start[k]).any(0).nonzero()[0].tolist()) for k in range(12)}
     assert len(places) > 1  # rows do not share a square
 
 

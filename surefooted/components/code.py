@@ -1,22 +1,27 @@
 """Code of the user as components: named ``module:function``, or given in Python, and known by the hash of its source.
 
 The name of such a component ends in that hash, ``module:function@HASH``, in place of a version. It is part of every
-key, so that changed code is another component; results of the old code are not taken for those of the new one.
+key, so that changed code is another component; results of the old code are not taken for those of the new one. The hash
+covers what the code uses of the user's own modules, its defaults and the objects that it holds. It covers compiled code,
+too, so it differs between versions of Python.
 """
 
 from __future__ import annotations
 
 import ast
+import dis
 import functools
 import hashlib
 import importlib
+import importlib.util
 import inspect
+import logging
 import os
 import sys
 import sysconfig
 import textwrap
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -29,6 +34,7 @@ from surefooted.errors import ArgumentError, StoreError, did_you_mean
 
 _MEMORY = "memory"
 _DIGITS = 16
+_CODE = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial, type)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 # Objects that this process was given and that no module holds, by their reference.
 _KEPT: dict[str, Any] = {}
@@ -63,6 +69,27 @@ def is_code(name: str) -> bool:
         (True, False)
     """
     return ":" in name
+
+
+def may_be_stored(name: str) -> bool:
+    """Whether a name of code may come from a store, which others may have written: with a hash, and not a library's.
+
+    A function of a library could do anything with its arguments; layers of torch only make layers.
+
+    Example:
+        >>> may_be_stored("torch.nn.modules.flatten:Flatten@0123"), may_be_stored("subprocess:getoutput@0123")
+        (True, False)
+    """
+    code, _, digest = name.partition("@")
+    module = code.partition(":")[0]
+    if not digest or module == _MEMORY or module.startswith("torch.nn.modules."):
+        return bool(digest)
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        return False
+    with suppress(ImportError, ValueError, AttributeError):
+        spec = importlib.util.find_spec(module)
+        return spec is None or not _is_library_file(spec.origin or "")
+    return True
 
 
 def find_code(reference: str) -> Code:
@@ -176,6 +203,36 @@ def source_digest(value: Any) -> str:
     return sha.hexdigest()[:_DIGITS]
 
 
+def content_digest(value: Any, held_by: str) -> str:
+    """The hash of the content of any value: of an object its type's source and its attributes.
+
+    Args:
+        held_by: what holds the value, for messages.
+
+    Raises:
+        ArgumentError: if it holds what has no known content.
+
+    Example:
+        >>> content_digest({"t": 1.0}, "net") == content_digest({"t": 1.0}, "net") != content_digest({"t": 2.0}, "net")
+        True
+    """
+    sha = hashlib.sha256()
+    for part in _content(value, set(), held_by):
+        sha.update(f"{len(part)}:{part}".encode())
+    return sha.hexdigest()[:_DIGITS]
+
+
+def names_in(code: types.CodeType) -> set[str]:
+    """Global names and attributes that a function uses, also in functions inside it.
+
+    Example:
+        >>> sorted(names_in((lambda: [abs(x) for x in range(3)]).__code__))
+        ['abs', 'range']
+    """
+    inner = [one for one in code.co_consts if isinstance(one, types.CodeType)]
+    return {*code.co_names}.union(*map(names_in, inner))
+
+
 def read_options(name: str, function: Callable[..., Any], given: Mapping[str, Any], filled: set[str]) -> dict[str, Any]:
     """Options of a user's function, checked against its signature and read by its annotations and defaults.
 
@@ -268,26 +325,27 @@ def _hints_of(function: Any) -> dict[str, Any]:
 
 def _parts(value: Any, seen: set[int]) -> Iterator[str]:
     """The source of an object, then that of what it uses."""
+    if not isinstance(value, _CODE):
+        yield from _content(value, seen, type(value).__qualname__)
+        return
     if id(value) in seen:
         return
     seen.add(id(value))
     if isinstance(value, functools.partial):
         yield from _parts(value.func, seen)
         for part in (*value.args, *sorted(value.keywords.items())):
-            yield from _content(part, seen)
+            yield from _content(part, seen, "a partial function")
         return
-    value = inspect.unwrap(value) if callable(value) else value
+    value = inspect.unwrap(value)
     if isinstance(value, types.MethodType):
-        yield from _parts(value.__func__, seen)
-        value = type(value.__self__)
-    if isinstance(value, types.FunctionType | type):
-        yield f"{value.__module__ if _is_library(value) else ''}:{value.__qualname__}"
-        if not _is_library(value):
-            yield from _own_parts(value, seen)
-    elif isinstance(value, types.BuiltinFunctionType):
+        yield from _content(value.__self__, seen, value.__qualname__)
+        value = value.__func__
+    if isinstance(value, types.BuiltinFunctionType):
         yield f"{value.__module__}:{value.__qualname__}"
-    else:
-        yield from _parts(type(value), seen)
+        return
+    yield f"{value.__module__ if _is_library(value) else ''}:{value.__qualname__}"
+    if not _is_library(value):
+        yield from _own_parts(value, seen)
 
 
 def _own_parts(value: Any, seen: set[int]) -> Iterator[str]:
@@ -295,55 +353,111 @@ def _own_parts(value: Any, seen: set[int]) -> Iterator[str]:
     if isinstance(value, type):
         for base in value.__bases__:
             yield from _parts(base, seen)
-        members = [getattr(one, "__func__", getattr(one, "fget", one)) for one in vars(value).values()]
-        functions = [one for one in map(_unwrapped, members) if isinstance(one, types.FunctionType)]
+        functions = []
+        for name, member in vars(value).items():
+            member = _unwrapped(getattr(member, "__func__", getattr(member, "fget", member)))
+            if isinstance(member, types.FunctionType):
+                functions.append(member)
+            elif not name.startswith("__") and not inspect.isdatadescriptor(member):
+                yield name
+                yield from _content(member, seen, value.__qualname__)
     else:
         functions = [value]
     for function in functions:
-        names = sorted(_names_in(function.__code__))
+        # The source may have been edited since the function was made; what runs is its code.
+        yield from _instructions(function.__code__)
+        yield from _content((function.__defaults__, function.__kwdefaults__), seen, function.__qualname__)
+        names = sorted(names_in(function.__code__))
+        for module in _imported_in(function.__code__, function.__globals__.get("__package__")):
+            yield from _of_module(module, names, seen)
         for name in names:
             used = function.__globals__.get(name)
-            if isinstance(used, types.ModuleType) and not _is_library(used):
-                for attribute in names:
-                    if hasattr(used, attribute):
-                        yield from _content(getattr(used, attribute), seen)
-            elif name in function.__globals__ and not isinstance(used, types.ModuleType):
+            if isinstance(used, types.ModuleType):
+                yield from _of_module(used, names, seen)
+            elif name in function.__globals__:
                 yield name
-                yield from _content(used, seen)
+                yield from _content(used, seen, function.__qualname__)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             if name == "__class__":
                 continue
             yield name
-            yield from _content(cell.cell_contents, seen, held_by=function.__qualname__)
+            yield from _content(cell.cell_contents, seen, function.__qualname__)
 
 
-def _content(value: Any, seen: set[int], held_by: str = "") -> Iterator[str]:
-    """What a value adds to a hash: plain data and arrays their content, code its source, other objects their type.
+def _of_module(module: types.ModuleType, names: Sequence[str], seen: set[int]) -> Iterator[str]:
+    """What code with these names may use of a module, and of the modules in it; nothing of a library."""
+    if _is_library(module):
+        return
+    for name in names:
+        used = getattr(module, name, None)
+        if isinstance(used, types.ModuleType) and id(used) not in seen:
+            seen.add(id(used))
+            yield from _of_module(used, names, seen)
+        elif hasattr(module, name) and not isinstance(used, types.ModuleType):
+            yield name
+            yield from _content(used, seen, module.__name__)
+
+
+def _imported_in(code: types.CodeType, package: str | None) -> Iterator[types.ModuleType]:
+    """The modules that a function imports, and functions inside it."""
+    level: Any = 0
+    for one in dis.get_instructions(code):
+        if one.opname == "LOAD_CONST" and isinstance(one.argval, int):
+            level = one.argval
+        if one.opname == "IMPORT_NAME":
+            with suppress(ArgumentError, ImportError):
+                yield _import(importlib.util.resolve_name("." * level + one.argval, package))
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _imported_in(inner, package)
+
+
+def _instructions(code: types.CodeType) -> Iterator[str]:
+    yield f"{code.co_code.hex()} {code.co_names} {[c for c in code.co_consts if isinstance(c, _PLAIN)]}"
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _instructions(inner)
+
+
+def _content(value: Any, seen: set[int], held_by: str) -> Iterator[str]:
+    """What a value adds to a hash: plain data and arrays their content, code its source, other objects their state.
 
     Args:
-        held_by: the function that holds the value, if nothing but its content makes it what it is.
+        held_by: what holds the value, for the message about a value whose content is not known.
     """
     if isinstance(value, _PLAIN):
         yield repr(value)
     elif isinstance(value, tuple | list | set | frozenset):
+        yield type(value).__name__
         for part in sorted(value, key=repr) if isinstance(value, set | frozenset) else value:
             yield from _content(part, seen, held_by)
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
+        yield type(value).__name__
         for item in value.items():
             yield from _content(item, seen, held_by)
     elif hasattr(value, "detach") and hasattr(value, "cpu"):  # a tensor
-        yield repr(value.detach().cpu().flatten().tolist())
-    elif isinstance(
-        value, types.FunctionType | types.MethodType | types.BuiltinFunctionType | functools.partial | type
-    ):
+        yield f"{value.dtype} {tuple(value.shape)} {value.detach().cpu().flatten().tolist()}"
+    elif hasattr(value, "dtype") and hasattr(value, "tobytes"):  # an array
+        yield f"{value.dtype} {value.shape}"
+        yield value.tolist().__repr__() if value.dtype.hasobject else value.tobytes().hex()
+    elif isinstance(value, _CODE):
         yield from _parts(value, seen)
-    elif held_by and not _is_library(type(value)):
-        raise ArgumentError(
-            f"{held_by} holds {type(value).__name__}, whose content is not known, so it has no reproducible key. Pass "
-            "plain numbers, or train unstored (`store=None`)."
-        )
+    elif isinstance(value, types.ModuleType | logging.Logger):
+        yield value.__name__ if isinstance(value, types.ModuleType) else value.name
+    elif id(value) in seen:
+        return
     else:
-        yield type(value).__qualname__
+        seen.add(id(value))
+        yield from _parts(type(value), seen)
+        if hasattr(value, "__dict__"):
+            yield from _content({k: v for k, v in vars(value).items() if k != "training"}, seen, held_by)
+        elif " at 0x" not in (text := repr(value)):
+            yield text
+        else:
+            raise ArgumentError(
+                f"{held_by} holds {type(value).__name__}, whose content is not known, so it has no reproducible key. "
+                "Pass plain numbers, or train unstored (`store=None`)."
+            )
 
 
 def _source(value: Any) -> str:
@@ -354,19 +468,11 @@ def _source(value: Any) -> str:
             f"The source of {value.__qualname__} is not available, so it has no reproducible key. Put it into a file, "
             "or train unstored (`store=None`)."
         ) from None
-    if value.__name__ == "<lambda>":  # a line may hold several
-        source += repr((value.__code__.co_names, [c for c in value.__code__.co_consts if isinstance(c, _PLAIN)]))
     return source
 
 
 def _unwrapped(value: Any) -> Any:
     return inspect.unwrap(value) if isinstance(value, types.FunctionType) else value
-
-
-def _names_in(code: types.CodeType) -> set[str]:
-    """Global names and attributes that a function uses, also in functions inside it."""
-    inner = [one for one in code.co_consts if isinstance(one, types.CodeType)]
-    return {*code.co_names}.union(*map(_names_in, inner))
 
 
 def _is_library(value: Any) -> bool:
@@ -377,4 +483,8 @@ def _is_library(value: Any) -> bool:
     file = getattr(sys.modules.get(name), "__file__", None)
     if file is None:
         return name in sys.modules
+    return _is_library_file(file)
+
+
+def _is_library_file(file: str) -> bool:
     return "site-packages" in file or "dist-packages" in file or file.startswith(sysconfig.get_path("stdlib"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 from string import hexdigits
 from typing import Any
 
 from torch import nn
 
+from surefooted.components.code import is_code, may_be_stored
 from surefooted.components.spec import digest
 from surefooted.core.files import read_json, read_tensors, with_hint
 from surefooted.errors import ArgumentError, DataError, StoreError
@@ -87,6 +89,12 @@ def find_training(key: str, store: Store) -> TrainTask:
     place = store.find("train", key)
     with with_hint(f"Delete {place} and train again."):
         spec = read_json(place / "spec.json")
+    for name in _component_names(spec):
+        if is_code(name) and not may_be_stored(name):
+            raise StoreError(
+                f"{place / 'spec.json'} names the code {name}, which a store may not: expected your own code with its "
+                f"hash. Delete {place} and train again."
+            )
     try:
         task = TrainTask(**{name: spec[name] for name in _FIELDS}, record=spec.get("record"), stored_key=place.name)
         intact = _key_of(spec) == place.name
@@ -105,6 +113,17 @@ def find_training(key: str, store: Store) -> TrainTask:
             f"themselves: `model={place / 'weights.safetensors'}` and `data=NAME`."
         )
     return task
+
+
+def _component_names(spec: Any) -> Iterator[str]:
+    """The names of components in a spec, at any depth."""
+    if isinstance(spec, dict):
+        for name, value in spec.items():
+            yield name
+            yield from _component_names(value)
+    elif isinstance(spec, list):
+        for part in spec:
+            yield from _component_names(part)
 
 
 def stored_metadata(victim: Source, store: Store) -> dict[str, Any]:

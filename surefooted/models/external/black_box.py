@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from surefooted.components.code import names_in
 from surefooted.errors import ArgumentError, ModelError
 from surefooted.models.external.io_adapter import check_outputs, to_logits
 
@@ -172,9 +173,11 @@ def _content(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
         yield from _all_content((value.__func__, value.__self__), seen)
     elif isinstance(value, types.FunctionType):
         yield _source(value)
-        used = inspect.getclosurevars(value)
-        named = sorted({**used.globals, **used.nonlocals}.items())
-        yield from _all_content((value.__defaults__, *(used for _, used in named)), seen)
+        names, cells = names_in(value.__code__), zip(value.__code__.co_freevars, value.__closure__ or ())
+        named = {name: value.__globals__[name] for name in names if name in value.__globals__}
+        named |= {name: cell.cell_contents for name, cell in cells}
+        used = (part for _, part in sorted(named.items()))
+        yield from _all_content((value.__defaults__, value.__kwdefaults__, *used), seen)
     elif isinstance(value, types.ModuleType | types.BuiltinFunctionType):
         yield value.__name__.encode()
     elif isinstance(value, type):

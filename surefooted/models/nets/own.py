@@ -17,7 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from surefooted.components.code import Code, arguments_of, find_code, first_line, keep_code, read_options
+from surefooted.components.code import (
+    Code,
+    arguments_of,
+    content_digest,
+    find_code,
+    first_line,
+    keep_code,
+    read_options,
+)
 from surefooted.core.files import tensors_digest
 from surefooted.errors import ArgumentError, ModelError, SurefootedError
 from surefooted.models.guard import contained, network_logits
@@ -101,6 +109,9 @@ def own_network_spec(reference: str, options: dict[str, Any], shape: tuple[int, 
     return {code.reference: read}
 
 
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+
+
 def keep_network(net: Any) -> str:
     """The reference of a network, class or factory that was given in Python.
 
@@ -118,7 +129,11 @@ def keep_network(net: Any) -> str:
     digests = [keep_code(kind).digest for kind in kinds]
     state = {name: value for name, value in net.state_dict().items() if isinstance(value, Tensor)}
     frozen = [name for name, weight in net.named_parameters() if not weight.requires_grad]
-    digest = tensors_digest(state, about=[*digests, repr(net), *frozen])
+    # What the modules hold beside weights and children, such as a temperature that the forward pass divides by.
+    own = {
+        name: {k: v for k, v in vars(part).items() if k not in _OF_EVERY_MODULE} for name, part in net.named_modules()
+    }
+    digest = tensors_digest(state, about=[*digests, repr(net), *frozen, content_digest(own, type(net).__name__)])
     return keep_code(_copied(net), digest).reference
 
 
