@@ -2,8 +2,8 @@
 
 The name of such a component ends in that hash, ``module:function@HASH``, in place of a version. It is part of every
 key, so that changed code is another component; results of the old code are not taken for those of the new one. The hash
-covers what the code uses of the user's own modules, its defaults and the objects that it holds. It covers compiled code,
-too, so it differs between versions of Python.
+covers what the code uses of the user's own modules, its defaults and the objects that it holds. It covers compiled
+code, too, so it differs between versions of Python.
 """
 
 from __future__ import annotations
