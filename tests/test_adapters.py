@@ -248,7 +248,8 @@ def test_a_result_in_robustbenchs_format():
     """The entries of github.com/RobustBench/robustbench, model_info/cifar10/Linf/Rice2020Overfitting.json."""
     shares = [{"value": value} for value in (0.8534, 0.5342, 0.53)]
     numbers = {"norm": "linf", "eps": 8 / 255, "budget": "full", "calibration": {"clean": {"accuracy": shares[0]}}}
-    numbers["headline"] = {"suite_robust_accuracy": shares[1], "robust_accuracy": shares[2]}
+    headline = {"suite_robust_accuracy": shares[1], "robust_accuracy": shares[2]}
+    numbers["headline"] = headline | {"suite": "AutoAttack (full)"}
     stated = {
         "link": "https://arxiv.org/abs/2002.11569",
         "name": "Overfitting in adversarially robust deep learning",
@@ -263,6 +264,8 @@ def test_a_result_in_robustbenchs_format():
     assert adapters.robustbench_record(numbers, "cifar10", **stated) == stated | evaluated
     quick = adapters.robustbench_record(numbers | {"budget": "quick", "norm": "l2", "eps": 0.5}, "cifar10")
     assert (quick["eps"], quick["external"]) == ("0.5", "53.00") and "autoattack_acc" not in quick
+    black_box = adapters.robustbench_record(numbers | {"headline": headline | {"suite": "Square"}}, "cifar10")
+    assert black_box["external"] == "53.00" and "autoattack_acc" not in black_box
     with pytest.raises(ArgumentError, match="`title` is no entry"):
         adapters.robustbench_record(numbers, "cifar10", title="x")
 
