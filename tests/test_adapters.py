@@ -358,6 +358,12 @@ def test_a_network_as_a_classifier_of_scikit_learn(net, points, logits):
     assert get_scorer("accuracy")(classifier, table, y) == classifier.score(table, y)
     ece = sf.metrics.ece(predictions_from_logits(logits, points.y))
     assert adapters.sklearn_scorer("ece")(classifier, table, y) == pytest.approx(-ece, abs=1e-6)
+    backwards = adapters.NetworkClassifier(net, names[::-1], shape=(1, 8, 8))  # its classes are not sorted
+    y = np.array(names[::-1])[points.y]
+    assert adapters.sklearn_scorer("ece")(backwards, table, y) == pytest.approx(-ece, abs=1e-6)
+    for wrong in ("digit 55", "zero"):  # between the classes, and after them
+        with pytest.raises(ArgumentError, match=f"`y` has the label '{wrong}', which is no class of the estimator"):
+            adapters.sklearn_scorer("ece")(classifier, table, [wrong, *y[1:]])
 
 
 # --- Hugging Face evaluate ---
