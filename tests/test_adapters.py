@@ -18,7 +18,7 @@ from surefooted import adapters
 from surefooted.core.packages import import_package
 from surefooted.core.predictions import predictions_from_logits
 from surefooted.errors import ArgumentError, DependencyError, ModelError
-from surefooted.evaluation.adapters.shared import with_eps
+from surefooted.evaluation.adapters.shared import predictions_from_outputs, with_eps
 
 FOLDER = Path(adapters.__file__).parent
 
@@ -53,6 +53,14 @@ def lines_of_code(file: Path) -> int:
             told |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     lines = enumerate(text.splitlines(), 1)
     return sum(1 for number, line in lines if number not in told and line.strip() and line.strip()[0] != "#")
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.5, 3, float("nan")])
+def test_one_score_per_example_is_a_probability(score):
+    p = predictions_from_outputs([0.25, 1.0], [0, 1]).log_p.exp()
+    assert p.tolist() == [[0.75, 0.25], [0.0, 1.0]]
+    with pytest.raises(ArgumentError, match=r"one score per example, not all in \[0, 1\]; expected probabilities"):
+        predictions_from_outputs([0.5, score], [0, 1])
 
 
 def test_an_adapter_has_at_most_sixty_lines():
