@@ -67,8 +67,8 @@ class RobustBenchLoader:
 def robustbench_record(numbers: dict[str, Any], dataset: str, **description: Any) -> dict[str, Any]:
     """The result of an audit as an entry of RobustBench's ``model_info/<dataset>/<threat model>/<name>.json``.
 
-    The robust accuracy is ``autoattack_acc`` only if the audit ran AutoAttack as published (``budget="full"``). Of other
-    audits, and of any black box, the worst case over the attacks is ``external``, RobustBench's name for other
+    The robust accuracy is ``autoattack_acc`` only if the audit ran AutoAttack as published (``budget="full"``). Of
+    other audits, and of any black box, the worst case over the attacks is ``external``, RobustBench's name for other
     evaluations. Write the entry with ``json.dump``.
 
     Args:
