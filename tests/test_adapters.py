@@ -18,7 +18,7 @@ from surefooted import adapters
 from surefooted.core.packages import import_package
 from surefooted.core.predictions import predictions_from_logits
 from surefooted.errors import ArgumentError, DependencyError, ModelError
-from surefooted.evaluation.adapters.shared import with_eps
+from surefooted.evaluation.adapters.shared import predictions_from_outputs, with_eps
 
 FOLDER = Path(adapters.__file__).parent
 
@@ -53,6 +53,14 @@ def lines_of_code(file: Path) -> int:
             told |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     lines = enumerate(text.splitlines(), 1)
     return sum(1 for number, line in lines if number not in told and line.strip() and line.strip()[0] != "#")
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.5, 3, float("nan")])
+def test_one_score_per_example_is_a_probability(score):
+    p = predictions_from_outputs([0.25, 1.0], [0, 1]).log_p.exp()
+    assert p.tolist() == [[0.75, 0.25], [0.0, 1.0]]
+    with pytest.raises(ArgumentError, match=r"one score per example, not all in \[0, 1\]; expected probabilities"):
+        predictions_from_outputs([0.5, score], [0, 1])
 
 
 def test_an_adapter_has_at_most_sixty_lines():
@@ -248,7 +256,8 @@ def test_a_result_in_robustbenchs_format():
     """The entries of github.com/RobustBench/robustbench, model_info/cifar10/Linf/Rice2020Overfitting.json."""
     shares = [{"value": value} for value in (0.8534, 0.5342, 0.53)]
     numbers = {"norm": "linf", "eps": 8 / 255, "budget": "full", "calibration": {"clean": {"accuracy": shares[0]}}}
-    numbers["headline"] = {"suite_robust_accuracy": shares[1], "robust_accuracy": shares[2]}
+    headline = {"suite_robust_accuracy": shares[1], "robust_accuracy": shares[2]}
+    numbers["headline"] = headline | {"suite": "AutoAttack (full)"}
     stated = {
         "link": "https://arxiv.org/abs/2002.11569",
         "name": "Overfitting in adversarially robust deep learning",
@@ -263,6 +272,8 @@ def test_a_result_in_robustbenchs_format():
     assert adapters.robustbench_record(numbers, "cifar10", **stated) == stated | evaluated
     quick = adapters.robustbench_record(numbers | {"budget": "quick", "norm": "l2", "eps": 0.5}, "cifar10")
     assert (quick["eps"], quick["external"]) == ("0.5", "53.00") and "autoattack_acc" not in quick
+    black_box = adapters.robustbench_record(numbers | {"headline": headline | {"suite": "Square"}}, "cifar10")
+    assert black_box["external"] == "53.00" and "autoattack_acc" not in black_box
     with pytest.raises(ArgumentError, match="`title` is no entry"):
         adapters.robustbench_record(numbers, "cifar10", title="x")
 
@@ -355,6 +366,12 @@ def test_a_network_as_a_classifier_of_scikit_learn(net, points, logits):
     assert get_scorer("accuracy")(classifier, table, y) == classifier.score(table, y)
     ece = sf.metrics.ece(predictions_from_logits(logits, points.y))
     assert adapters.sklearn_scorer("ece")(classifier, table, y) == pytest.approx(-ece, abs=1e-6)
+    backwards = adapters.NetworkClassifier(net, names[::-1], shape=(1, 8, 8))  # its classes are not sorted
+    y = np.array(names[::-1])[points.y]
+    assert adapters.sklearn_scorer("ece")(backwards, table, y) == pytest.approx(-ece, abs=1e-6)
+    for wrong in ("digit 55", "zero"):  # between the classes, and after them
+        with pytest.raises(ArgumentError, match=f"`y` has the label '{wrong}', which is no class of the estimator"):
+            adapters.sklearn_scorer("ece")(classifier, table, [wrong, *y[1:]])
 
 
 # --- Hugging Face evaluate ---

@@ -10,6 +10,7 @@ import surefooted as sf
 from surefooted.errors import ArgumentError, DependencyError, Notice
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
+from surefooted.training import loggers
 
 CPU = Runtime("cpu", threads=1)
 DATA = {"digits": {"train_limit": 64, "test_limit": 40, "validation": 0.25}}
@@ -116,6 +117,30 @@ def test_tensorboard_writes_what_tensorboard_reads(tmp_path):
     events.Reload()
     read = [(one.step, one.value) for one in events.Scalars("loss")]
     assert read == [(entry["epoch"], pytest.approx(entry["loss"], rel=1e-6)) for entry in run.history]
+
+
+def test_a_run_of_mlflow_is_finished_only_after_the_last_epoch(tmp_path, monkeypatch):
+    """A stand-in with the calls of the package that the logger uses."""
+    ends, run = [], types.SimpleNamespace(info=types.SimpleNamespace(run_id="r"))
+    client = types.SimpleNamespace(
+        get_experiment_by_name=lambda name: types.SimpleNamespace(experiment_id="0"),
+        create_run=lambda *given, **options: run,
+        log_param=lambda *given: None,
+        log_metric=lambda *given, **options: None,
+        set_terminated=lambda run_id, status: ends.append(status),
+    )
+    monkeypatch.setitem(sys.modules, "mlflow", types.SimpleNamespace(MlflowClient=lambda tracking_uri: client))
+    logger = loggers.mlflow()
+
+    def stop(entry):
+        if entry["epoch"] == 2:
+            raise KeyError("mine")
+
+    for seed in (0, 1):  # the second run does not end as the first did
+        with pytest.raises(KeyError, match="mine"):
+            train(Store(tmp_path), seed=seed, loggers=[logger], on_epoch=stop)
+        train(Store(tmp_path), seed=seed, loggers=[logger])
+    assert ends == ["FAILED", "FINISHED"] * 2
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -100,6 +100,8 @@ def test_what_cannot_be_corrupted_is_refused_before_any_work(net):
     small = arrays(np.zeros((12, 4, 4), np.uint8) + 9, np.arange(12) % 10, names=10)
     with pytest.raises(InputError, match="4×4 pixels; expected at least 8"):
         sf.corrupt(nn.Sequential(nn.Flatten(), nn.Linear(16, 10)), small, "fog", quiet=True)
+    with pytest.raises(ArgumentError, match="`draws` is 0; expected a whole number of at least 1"):
+        sf.corrupt(net, "no data set", "fog", draws=0, quiet=True)
     with pytest.raises(InputError, match="saturate changes colours"):
         sf.corrupt(net, "digits", "saturate", limit=N, quiet=True)
     with pytest.raises(InputError, match="classes"):
@@ -154,6 +156,12 @@ def test_a_linear_classifier_is_as_linear_as_it_is(linear):
 def test_radii_of_an_analysis_are_positive(linear, option):
     with pytest.raises(ArgumentError, match=f"`{option}` is -1; expected a finite number above 0"):
         sf.analyse(linear, "digits", **{option: -1.0}, quiet=True)
+
+
+@pytest.mark.parametrize("surfaces", [-1, 1.5])
+def test_surfaces_of_an_analysis_are_counted(linear, surfaces):
+    with pytest.raises(ArgumentError, match=f"`surfaces` is {surfaces}; expected a whole number of at least 0"):
+        sf.analyse(linear, "no data set", surfaces=surfaces, quiet=True)
 
 
 # Commands

@@ -66,6 +66,8 @@ def analyse(
     for name, value in (("eps", eps), ("reach", reach)):
         if not 0 < value < float("inf"):
             raise ArgumentError(f"`{name}` is {value:g}; expected a finite number above 0, for pixels in [0, 1].")
+    if not isinstance(surfaces, int) or surfaces < 0:
+        raise ArgumentError(f"`surfaces` is {surfaces!r}; expected a whole number of at least 0.")
     run = Run(store or Store(), runtime or Runtime(), quiet, before_run)
     audited = admit(model, data, run, limit=limit, **options)
     o = audited.options

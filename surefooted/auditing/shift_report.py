@@ -10,6 +10,7 @@ from torch import nn
 
 from surefooted.auditing.result import EvaluationResult, Run, admit
 from surefooted.auditing.shift import CorruptionDesign, ShiftFindings, corruption_types, shift_section
+from surefooted.errors import ArgumentError
 from surefooted.pipeline.runtime import Runtime
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import Source, collect_provenance
@@ -60,6 +61,8 @@ def corrupt(
         >>> len(result.numbers["by_severity"]["accuracy"]), sorted(result.numbers["accuracy"])
         (6, ['contrast', 'fog'])
     """
+    if not isinstance(draws, int) or draws < 1:
+        raise ArgumentError(f"`draws` is {draws!r}; expected a whole number of at least 1.")
     run = Run(store or Store(), runtime or Runtime(), quiet, before_run)
     audited = admit(model, data, run, limit=limit, **options)
     o, images = audited.options, getattr(audited.splits, audited.options.split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,9 @@ def export(
         str | None, typer.Argument(metavar="KEY", help="A trained network, as --model of other commands takes it.")
     ] = None,
     to: Annotated[str | None, typer.Option(help="onnx, pt2, torchscript or safetensors.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The file; by default KEY with the format's ending.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file; by default KEY with the format's ending, if that is free.")
+    ] = None,
     store: StorePath = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
@@ -46,6 +49,7 @@ def export(
     file = out or Path(f"{Path(str(model)).stem.replace(',', '-')}{_ENDINGS[str(to)]}")
     chosen: Any = to or format_of(file)
     about = stored_metadata(source, session.store)
+    _check_free(file, out is not None, source, session.store)
     check = export_network(source.load(session.store), tuple(about["shape"]), file, chosen, about)
     if as_json:
         return print_json({"file": str(check.file), "format": check.format, "largest_difference": check.difference})
@@ -56,10 +60,22 @@ def export(
     )
 
 
+def _check_free(file: Path, named: bool, source: Any, store: Any) -> None:
+    """Check that writing a file destroys neither the network that it is made from nor a file that was not named."""
+    from surefooted.pipeline.tasks import WeightsFile, trainings_of
+
+    if not file.exists():
+        return
+    stored = [training.path(store) / "weights.safetensors" for training in trainings_of(source)]
+    own = [source.file] if isinstance(source, WeightsFile) else stored
+    if any(one.exists() and file.samefile(one) for one in own):
+        raise ArgumentError(f"`out` {file} is the network that is to be exported. Name another file.")
+    if not named:
+        raise ArgumentError(f"{file} exists already. To overwrite it, name it: --out {shlex.quote(str(file))}.")
+
+
 def _next_line(file: Path, to: str, source: Any, places: str) -> list[str]:
     """A command that reads the file."""
-    import shlex
-
     from surefooted.components.spec import base_name
     from surefooted.pipeline.tasks import training_data
     from surefooted.pipeline.tasks.base import without_location

@@ -76,3 +76,21 @@ def test_export_writes_a_file_and_says_how_close_it_is(run, document, refused, h
     assert "--to is 'keras'; expected onnx" in refused("export", key, "--to", "keras")
     assert "Which network?" in refused("export", "--to", "pt2")
     assert Store().has("train", key)
+
+
+def test_export_overwrites_only_what_is_named_and_never_the_network(document, refused, here):
+    key = document("train", "vanilla", "--net", "mlp", *SMALL)["key"]
+    net = here / "net.safetensors"
+    document("export", key, "--out", net)
+    trained = next((here / "store").glob(f"artefacts/train/{key[:8]}*/weights.safetensors"))
+    before = trained.read_bytes(), net.read_bytes()
+    for words in ([key, "--out", trained], [net, "--out", net], ["net.safetensors", "--to", "safetensors"]):
+        assert "is the network that is to be exported" in refused("export", *words)
+    assert (trained.read_bytes(), net.read_bytes()) == before
+    other = here / f"{key}.safetensors"
+    other.write_text("mine")
+    message = f"{other.name} exists already. To overwrite it, name it: --out {other.name}."
+    assert message in refused("export", key, "--to", "safetensors")
+    assert other.read_text() == "mine"
+    document("export", key, "--out", other.name)
+    assert other.read_bytes() == before[1]

@@ -67,8 +67,9 @@ class RobustBenchLoader:
 def robustbench_record(numbers: dict[str, Any], dataset: str, **description: Any) -> dict[str, Any]:
     """The result of an audit as an entry of RobustBench's ``model_info/<dataset>/<threat model>/<name>.json``.
 
-    The robust accuracy is ``autoattack_acc`` only if the audit ran AutoAttack as published (``budget="full"``), and
-    ``external``, RobustBench's name for other evaluations, if it did not. Write the entry with ``json.dump``.
+    The robust accuracy is ``autoattack_acc`` only if the audit ran AutoAttack as published (``budget="full"``). Of
+    other audits, and of any black box, the worst case over the attacks is ``external``, RobustBench's name for other
+    evaluations. Write the entry with ``json.dump``.
 
     Args:
         numbers: ``AuditResult.numbers``.
@@ -86,7 +87,8 @@ def robustbench_record(numbers: dict[str, Any], dataset: str, **description: Any
         >>> share = {"value": 0.5342, "low": 0.52, "high": 0.55, "n": 10000}
         >>> calibration = {"clean": {"accuracy": share | {"value": 0.8534}}}
         >>> numbers = {"norm": "linf", "eps": 8 / 255, "budget": "full", "calibration": calibration}
-        >>> numbers["headline"] = {"suite_robust_accuracy": share, "robust_accuracy": share}
+        >>> suite = {"suite": "AutoAttack (full)", "suite_robust_accuracy": share}
+        >>> numbers["headline"] = suite | {"robust_accuracy": share}
         >>> entry = robustbench_record(numbers, "cifar10", architecture="WideResNet-34-20")
         >>> entry["eps"], entry["clean_acc"], entry["autoattack_acc"]
         ('8/255', '85.34', '53.42')
@@ -95,8 +97,9 @@ def robustbench_record(numbers: dict[str, Any], dataset: str, **description: Any
         raise ArgumentError(f"`{min(unknown)}` is no entry of RobustBench's; expected {', '.join(DESCRIPTION)}.")
     levels = Fraction(numbers["eps"] * 255).limit_denominator(100)
     exact = numbers["norm"] == "linf" and abs(levels / 255 - numbers["eps"]) < 1e-9
-    full = numbers["budget"] == "full"
-    robust = numbers["headline"]["suite_robust_accuracy" if full else "robust_accuracy"]
+    headline = numbers["headline"]
+    full = numbers["budget"] == "full" and headline["suite"].startswith("AutoAttack")
+    robust = headline["suite_robust_accuracy" if full else "robust_accuracy"]
     return {
         **{name: description.get(name) for name in DESCRIPTION},
         "dataset": dataset,

@@ -58,7 +58,8 @@ def sklearn_scorer(metric: Any = "ece", **options: Any) -> Any:
         options: of the metric, such as ``bins``.
 
     Raises:
-        ArgumentError: for an unknown metric, or one of which neither high nor low values are better.
+        ArgumentError: for an unknown metric, or one of which neither high nor low values are better. The scorer
+            raises it for labels that are no classes of the estimator.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -74,8 +75,11 @@ def sklearn_scorer(metric: Any = "ece", **options: Any) -> Any:
     sign = 1 if better == "high" else -1
 
     def score(estimator: Any, x: Any, y: Any) -> float:
-        labels = np.searchsorted(estimator.classes_, y)
-        return sign * sklearn_score(labels, estimator.predict_proba(x), metric=chosen)
+        place = {label: k for k, label in enumerate(np.asarray(estimator.classes_).tolist())}
+        labels = np.asarray(y).reshape(-1).tolist()
+        if unknown := [label for label in labels if label not in place]:
+            raise ArgumentError(f"`y` has the label {unknown[0]!r}, which is no class of the estimator.")
+        return sign * sklearn_score([place[label] for label in labels], estimator.predict_proba(x), metric=chosen)
 
     score.__name__ = name
     return score

@@ -13,6 +13,7 @@ from surefooted.attacks.base import Attack
 from surefooted.components.spec import build
 from surefooted.core.arrays import ArrayLike, as_tensor
 from surefooted.core.predictions import Predictions, predictions, predictions_from_logits
+from surefooted.errors import ArgumentError
 from surefooted.evaluation.metrics.functional import Metric
 from surefooted.evaluation.metrics.measuring import choose_metrics
 
@@ -33,6 +34,11 @@ def predictions_from_outputs(values: ArrayLike, y: ArrayLike) -> Predictions:
     """
     scores = as_tensor(values, "predictions")
     if scores.ndim == 1:
+        if not bool(((scores >= 0) & (scores <= 1)).all()):
+            raise ArgumentError(
+                "`predictions` has one score per example, not all in [0, 1]; expected probabilities of the second of "
+                "two classes. Pass logits as one column per class."
+            )
         scores = torch.stack([1 - scores, scores], 1)
     sums_to_one = scores.ndim == 2 and len(scores) > 0 and bool(((scores.sum(-1) - 1).abs() < 1e-3).all())
     if sums_to_one and bool((scores >= 0).all()):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from surefooted.components.component import component
+from surefooted.components.spec import build
 from surefooted.training.loggers.base import NamedLogger, flat, load_package, numbers
 
 # MLflow refuses longer values of parameters.
@@ -14,6 +15,8 @@ _LONGEST = 500
 
 class MLflowLogger(NamedLogger):
     """Opens a run of MLflow per training, with the arguments as parameters and the history as metrics.
+
+    The run is FINISHED once the last epoch of the recipe is logged; without it, as after an error, it is FAILED.
 
     Args:
         experiment: name of the experiment.
@@ -24,10 +27,11 @@ class MLflowLogger(NamedLogger):
         self.experiment, self.uri = experiment, uri
         self.client: Any = None
         self.run = ""
-        self.status = "FAILED"
+        self.status, self.epochs = "FAILED", 0
 
     def start(self, key: str, arguments: Mapping[str, Any]) -> None:
         package = load_package("mlflow", "mlflow")
+        self.run, self.status, self.epochs = "", "FAILED", build("recipe", arguments["recipe"]).epochs
         self.client = package.MlflowClient(tracking_uri=self.uri or None)
         found = self.client.get_experiment_by_name(self.experiment)
         experiment = found.experiment_id if found else self.client.create_experiment(self.experiment)
@@ -40,7 +44,8 @@ class MLflowLogger(NamedLogger):
     def log(self, entry: Mapping[str, Any]) -> None:
         for name, value in numbers(entry).items():
             self.client.log_metric(self.run, name, value, step=entry["epoch"])
-        self.status = "FINISHED"
+        if entry["epoch"] == self.epochs:
+            self.status = "FINISHED"
 
     def finish(self) -> None:
         if self.run:
