@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ import surefooted as sf
 from surefooted import cli
 from surefooted.auditing.ood import OODDesign, OODFindings
 from surefooted.auditing.shift import corruption_types, mean_over_parts
+from surefooted.core.predictions import predictions
 from surefooted.core.types import Points
 from surefooted.data import arrays, digits
 from surefooted.errors import ArgumentError, DataNotice, InputError
-from surefooted.evaluation.metrics import accuracy, ece
+from surefooted.evaluation.metrics import accuracy, ece, overconfidence
 from surefooted.evaluation.metrics.detection import detection
 from surefooted.evaluation.metrics.measuring import metric_interval
 from surefooted.evaluation.metrics.uncertainty import uncertainties
@@ -85,6 +87,26 @@ def test_the_mean_of_one_version_is_the_metric_with_its_interval(net):
     assert (found.value, found.low, found.high) == pytest.approx(metric_interval(ece, p, draws=100)[:3])
     whole = sf.bootstrap(accuracy, p, draws=100)
     assert mean_over_parts(accuracy, [p, p], draws=100)[:3] == pytest.approx(whole[:3])
+    assert mean_over_parts(ece, [p, p], draws=100)[:3] == pytest.approx(found[:3])
+    for metric in (overconfidence, partial(ece, bins=4)):
+        assert mean_over_parts(metric, [p], draws=100) == pytest.approx(metric_interval(metric, p, draws=100))
+
+
+def test_the_mean_of_perfect_accuracies_has_an_interval(net):
+    p = sf.predict(net, digits().test.take(slice(0, N)))
+    right = p._replace(y=p.log_p.argmax(-1))
+    assert mean_over_parts(accuracy, [right, right], draws=20) == metric_interval(accuracy, right)
+    wrong = p._replace(y=p.log_p.argmin(-1))
+    assert mean_over_parts(accuracy, [wrong, wrong], draws=20) == metric_interval(accuracy, wrong)
+
+
+def test_the_mean_error_of_calibrated_versions_may_be_zero():
+    generator = torch.Generator().manual_seed(0)
+    sure = torch.rand(3, 400, generator=generator, dtype=torch.float64) / 2 + 0.5
+    y = (torch.rand(3, 400, generator=generator) > sure).long()
+    parts = [predictions(torch.stack([c, 1 - c], 1).log(), one) for c, one in zip(sure, y)]
+    found = mean_over_parts(ece, parts, draws=200)
+    assert found.low == 0 and found.value == pytest.approx(np.mean([ece(p) for p in parts]))
 
 
 def test_types_are_named_or_grouped():

@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isnan
+from math import nan
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from rich.console import RenderableType
+from torch import Tensor
 
 from surefooted.components.spec import build, complete
 from surefooted.core.predictions import Predictions
@@ -18,8 +20,14 @@ from surefooted.data import corruptions
 from surefooted.data.order import Order
 from surefooted.errors import ArgumentError, DataError, DataNotice, did_you_mean
 from surefooted.evaluation.metrics import accuracy, ece, overconfidence
-from surefooted.evaluation.metrics.functional import Metric, as_functional
-from surefooted.evaluation.metrics.intervals import Interval, central_quantiles, resamples
+from surefooted.evaluation.metrics.functional import GapFunctional, Metric, as_functional, split_partial
+from surefooted.evaluation.metrics.intervals import (
+    Interval,
+    binomial_interval,
+    central_quantiles,
+    invert_gaps,
+    resamples,
+)
 from surefooted.evaluation.metrics.measuring import metric_interval
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import (
@@ -242,8 +250,9 @@ def mean_over_parts(
 ) -> Interval:
     """A metric averaged over predictions on versions of the same images, with a bootstrap interval over the images.
 
-    Images are resampled together with all their versions. The interval is of the kind that suits the metric; see
-    ``metric_interval``.
+    Images are resampled together with all their versions. The interval of a calibration error is that of
+    ``calibration_interval``, of any other metric the percentile interval. If all predictions are right, or all wrong,
+    so are all resamples: accuracy then has Wilson's interval for one prediction per image, which is conservative.
 
     Args:
         metric: a metric.
@@ -259,17 +268,32 @@ def mean_over_parts(
         >>> found.low < found.value == 0.75 < found.high
         True
     """
-    examples, unit = torch.unique(parts[0].rows, return_inverse=True)
-    n, value = len(examples), sum(metric(p) for p in parts) / len(parts)
+    rows = parts[0].rows
+    examples, unit = torch.unique(rows, return_inverse=True)
+    n, value = len(examples), float(sum(metric(p) for p in parts) / len(parts))
     functionals = [as_functional(metric, p) for p in parts]
-    weights = resamples(n, draws, seed, parts[0].log_p.device)
+    gaps = [f for f in functionals if isinstance(f, GapFunctional)]
+    if len(gaps) == len(parts):
+        return invert_gaps(_mean_of_errors(gaps, rows), value, rows, draws=draws, level=level, seed=seed)
+    if getattr(split_partial(metric)[0], "interval", "") == "wilson" and value in (0, 1):
+        return binomial_interval(round(value) * n, n, level=level)
+    weights = resamples(n, draws, seed, rows.device)
     values = torch.cat([torch.stack([f(w[:, unit]) for f in functionals]).mean(0) for w in weights])
+    if values.isnan().any() or n == 1:
+        return Interval(value, nan, nan, n)
     low, high = central_quantiles(values, level)
-    if isnan(low) or n == 1:
-        return Interval(value, float("nan"), float("nan"), n)
-    if getattr(metric, "interval", "") == "basic":
-        low, high = (min(max(bound, 0.0), 1.0) for bound in (2 * value - high, 2 * value - low))
     return Interval(value, min(low, value), max(high, value), n)
+
+
+def _mean_of_errors(functionals: Sequence[GapFunctional], rows: Int[Tensor, " n"]) -> GapFunctional:
+    """The mean of calibration errors, as a functional of the gaps of all of them."""
+    equal = torch.ones(1, len(rows), dtype=torch.float64, device=rows.device)
+    sizes = [len(f.gaps(equal)) for f in functionals]
+    return GapFunctional(
+        lambda weights: torch.stack([f(weights) for f in functionals]).mean(0),
+        lambda weights: torch.cat([f.gaps(weights) for f in functionals]),
+        lambda gaps: torch.stack([f.norm(part) for f, part in zip(functionals, gaps.split(sizes))]).mean(0),
+    )
 
 
 def shift_section(f: ShiftFindings) -> Section:
