@@ -119,13 +119,30 @@ def test_types_are_named_or_grouped():
 
 
 def test_what_cannot_be_corrupted_is_refused_before_any_work(net):
-    small = arrays(np.zeros((12, 4, 4), np.uint8) + 9, np.arange(12) % 10, names=10)
+    small = arrays(np.zeros((12, 4, 4), np.uint8) + 99, np.arange(12) % 10, names=10)
     with pytest.raises(InputError, match="4×4 pixels; expected at least 8"):
         sf.corrupt(nn.Sequential(nn.Flatten(), nn.Linear(16, 10)), small, "fog", quiet=True)
     with pytest.raises(InputError, match="saturate changes colours"):
         sf.corrupt(net, "digits", "saturate", limit=N, quiet=True)
     with pytest.raises(InputError, match="classes"):
         sf.corrupt(nn.Sequential(nn.Flatten(), nn.Linear(64, 7)), "digits", "fog", limit=N, quiet=True)
+
+
+def box(net):
+    return sf.blackbox(lambda x: net(torch.from_numpy(x)).argmax(1).numpy(), 10, "labels")
+
+
+def test_of_labels_only_accuracy_is_reported(net):
+    with torch.no_grad():
+        result = sf.corrupt(box(net), "digits", "fog", limit=N, draws=20, quiet=True)
+        expected = sf.corrupt(net, "digits", "fog", limit=N, draws=20, quiet=True)
+    n = result.numbers
+    assert n["by_severity"] == {"accuracy": expected.numbers["by_severity"]["accuracy"]}
+    assert set(n["by_type"]["fog"]) == {"accuracy"} and "mean_ece" not in n
+    assert "ECE" not in str(result) and "calibration cannot be measured" in str(result)
+    for item in result.page.items:
+        assert "calibration" not in item.title and "ECE" not in item.caption
+        assert not {"ece", "overconfidence"} & {column.key for column in getattr(item, "columns", ())}
 
 
 # Out-of-distribution images
@@ -154,6 +171,8 @@ def test_odd_sets_of_ood_images_are_refused(net):
         OODDesign(model, own, resolve_data(arrays(*noise(shape=(9, 9))))).check()
     with pytest.raises(InputError, match="the data set of the classifier itself"):
         OODDesign(model, own, own).check()
+    with pytest.raises(ArgumentError, match="`ood` needs the classifier's confidence, but it answers labels only"):
+        OODDesign(InMemoryModel(box(net), (1, 8, 8)), own, resolve_data(arrays(*noise()))).check()
 
 
 # Local analysis

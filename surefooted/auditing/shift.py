@@ -130,6 +130,11 @@ class CorruptionDesign:
     def tasks(self) -> list[Task]:
         return [self.clean, *self.shifted.values()]
 
+    @cached_property
+    def labels_only(self) -> bool:
+        """Whether the classifier answers labels without confidence: only its accuracy can be measured."""
+        return bool(getattr(self.model, "labels_only", False))
+
     def check(self) -> None:
         """Refuse, before anything is computed, images that the classifier was trained on or that are too small."""
         images = eval_images(self.model, self.data, self.split, self.limit, self.order)
@@ -159,21 +164,26 @@ class ShiftFindings:
         """Predictions by type, at each severity."""
         return {name: task.result(self.store) for name, task in self.design.shifted.items()}
 
+    @property
+    def labels_only(self) -> bool:
+        return self.design.labels_only
+
     @cached_property
     def by_severity(self) -> dict[str, list[Interval]]:
         """Each metric on clean images, then at each severity, averaged over types."""
+        metrics = (accuracy,) if self.labels_only else (accuracy, overconfidence, ece)
         return {
             metric.__name__: [
                 metric_interval(metric, self.clean, draws=self.design.draws),
                 *(self._mean(metric, [levels[k] for levels in self.shifted.values()]) for k in range(len(INTENSITIES))),
             ]
-            for metric in (accuracy, overconfidence, ece)
+            for metric in metrics
         }
 
     @cached_property
     def by_type(self) -> dict[str, dict[str, Interval]]:
         """Accuracy and ECE of each type, averaged over severities."""
-        metrics = {"accuracy": accuracy, "ece": ece}
+        metrics = {"accuracy": accuracy} if self.labels_only else {"accuracy": accuracy, "ece": ece}
         return {
             name: {key: self._mean(metric, levels) for key, metric in metrics.items()}
             for name, levels in self.shifted.items()
@@ -191,9 +201,9 @@ class ShiftFindings:
         return found._replace(value=1 - found.value, low=1 - found.high, high=1 - found.low)
 
     @cached_property
-    def mean_ece(self) -> Interval:
-        """ECE, averaged over types and severities."""
-        return self._mean(ece, [p for levels in self.shifted.values() for p in levels])
+    def mean_ece(self) -> Interval | None:
+        """ECE, averaged over types and severities; None for labels without confidence."""
+        return None if self.labels_only else self._mean(ece, [p for levels in self.shifted.values() for p in levels])
 
     def _mean(self, metric: Metric, parts: Sequence[Predictions]) -> Interval:
         return mean_over_parts(metric, parts, draws=self.design.draws)
@@ -207,7 +217,7 @@ class ShiftFindings:
             "n": len(self.clean.y),
             "seed": d.seed,
             "mean_corruption_error": self.mean_error._asdict(),
-            "mean_ece": self.mean_ece._asdict(),
+            **({"mean_ece": self.mean_ece._asdict()} if self.mean_ece else {}),
             "by_severity": {name: [one._asdict() for one in values] for name, values in self.by_severity.items()},
             "by_type": {
                 name: {key: one._asdict() for key, one in values.items()} for name, values in self.by_type.items()
@@ -226,19 +236,26 @@ class ShiftFindings:
     def headline(self) -> str:
         """The result in a sentence."""
         clean = self.by_severity["accuracy"][0]
-        return (
+        error = (
             f"Mean corruption error: {self.mean_error.percent()}; error on clean images: "
-            f"{100 * (1 - clean.value):.2f} %. ECE under corruption: {self.mean_ece.percent()}; on clean images: "
+            f"{100 * (1 - clean.value):.2f} %."
+        )
+        if self.mean_ece is None:
+            return f"{error} Labels come without confidence, so calibration cannot be measured."
+        return (
+            f"{error} ECE under corruption: {self.mean_ece.percent()}; on clean images: "
             f"{self.by_severity['ece'][0].percent()}."
         )
 
     def lines(self) -> list[RenderableType]:
         """The results for a terminal."""
-        first = make_table("severity", "accuracy", "confidence − accuracy", "ECE")
+        calibration = () if self.labels_only else ("confidence − accuracy", "ECE")
+        first = make_table("severity", "accuracy", *calibration)
         for k, label in enumerate(("clean", *map(str, INTENSITIES))):
-            values = (self.by_severity[name][k] for name in ("accuracy", "overconfidence", "ece"))
+            values = (one[k] for one in self.by_severity.values())
             first.add_row(label, *(escape(value.percent()) for value in values))
-        second = make_table("type", *(f"{k}" for k in INTENSITIES), "accuracy, mean", "ECE, mean")
+        means_of = ("accuracy, mean",) if self.labels_only else ("accuracy, mean", "ECE, mean")
+        second = make_table("type", *(f"{k}" for k in INTENSITIES), *means_of)
         for name, levels in self.accuracies.items():
             means = (escape(value.percent()) for value in self.by_type[name].values())
             second.add_row(name, *(f"{100 * one.value:.1f}" for one in levels), *means)
@@ -313,7 +330,12 @@ def _severity_table(f: ShiftFindings) -> Table:
         {"severity": label, **{name: values[k] for name, values in f.by_severity.items()}}
         for k, label in enumerate(labels)
     )
-    return Table("shift-severity", "Accuracy and calibration by severity", columns, rows, f.caption())
+    shown = tuple(column for column in columns if column.key in rows[0])
+    return Table("shift-severity", f"{_measured(f)} by severity", shown, rows, f.caption())
+
+
+def _measured(f: ShiftFindings) -> str:
+    return "Accuracy" if f.labels_only else "Accuracy and calibration"
 
 
 def _type_table(f: ShiftFindings) -> Table:
@@ -331,13 +353,15 @@ def _type_table(f: ShiftFindings) -> Table:
         }
         for name in f.shifted
     )
+    shown = tuple(column for column in columns if column.key in rows[0])
     caption = (
-        "Accuracy and ECE averaged over severities, and accuracy at each severity (95 % Wilson intervals). The mean "
-        "corruption error is 1 minus the mean of this table's accuracies; it is not divided by that of AlexNet. "
+        f"{'Accuracy' if f.labels_only else 'Accuracy and ECE'} averaged over severities, and accuracy at each "
+        "severity (95 % Wilson intervals). The mean corruption error is 1 minus the mean of this table's accuracies; "
+        "it is not divided by that of AlexNet. "
         "Corruptions are Surefooted's own, with the constants of CIFAR-10-C for images of up to 64 pixels and of "
         f"ImageNet-C for larger ones. {f.caption()}"
     )
-    return Table("shift-types", "Accuracy and calibration by corruption", columns, rows, caption)
+    return Table("shift-types", f"{_measured(f)} by corruption", shown, rows, caption)
 
 
 def _figure(f: ShiftFindings) -> Figure:
@@ -351,10 +375,11 @@ def _figure(f: ShiftFindings) -> Figure:
             lambda ax: box_plot(ax, groups, ticks=ticks, ylabel=title, xlabel="Severity"), "", (4.6, 3.6), {title: line}
         )
 
+    panels = [panel(accuracy, "Accuracy")] if f.labels_only else [panel(accuracy, "Accuracy"), panel(ece, "ECE")]
     return Figure(
         "shift",
-        "Accuracy and calibration error under corruption",
-        (panel(accuracy, "Accuracy"), panel(ece, "ECE")),
+        "Accuracy under corruption" if f.labels_only else "Accuracy and calibration error under corruption",
+        tuple(panels),
         f"Quartiles over types of corruption, whiskers from least to greatest. {f.caption()}",
-        "Accuracy and ECE against the severity of the corruption.",
+        f"{'Accuracy' if f.labels_only else 'Accuracy and ECE'} against the severity of the corruption.",
     )
