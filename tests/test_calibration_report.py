@@ -107,6 +107,7 @@ def test_rows_without_an_answer_are_counted_and_said():
     broken[[3, 50]] = nan
     with pytest.warns(NonFiniteOutput, match="2 of 120"):
         report = sf.calibration(broken, Y, draws=10)
+    assert sf.calibration(LOGITS, Y, metrics="ece", draws=5).missing == ""
     assert report.document()["no_answer"] == 2 and "2 of 120 rows are no answer" in report.summary()
     assert report.metrics["nll"].value == torch.inf and not isnan(report.temperature.change["nll"].value)
 

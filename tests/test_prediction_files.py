@@ -159,12 +159,49 @@ def test_objects_are_not_unpickled_and_sizes_are_looked_at_first(tmp_path, monke
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**6, 10**6)})
     with zipfile.ZipFile(tmp_path / "p.npz", "w") as archive:
         archive.writestr("logits.npy", header.getvalue())
-    with pytest.raises(InputError, match="'logits' has 1,000,000,000,000 numbers; at most"):
+    with pytest.raises(InputError, match="'logits': this takes 8,000,000,000,000 bytes; at most"):
         read_predictions(tmp_path / "p.npz")
-    monkeypatch.setattr(prediction_files, "_MOST_NUMBERS", 20)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<U100000000", "fortran_order": False, "shape": (12,)})
+    with zipfile.ZipFile(tmp_path / "p.npz", "w") as archive:
+        archive.writestr("y.npy", header.getvalue())
+    with pytest.raises(InputError, match="'y': this takes 4,800,000,000 bytes; at most"):
+        read_predictions(tmp_path / "p.npz")
+    monkeypatch.setattr(prediction_files, "_MOST_BYTES", 160)
     pq.write_table(pa.table({"y": Y, **per_class("p", PROBABILITIES)}), tmp_path / "p.parquet")
-    with pytest.raises(InputError, match=r"p.parquet has 48 numbers; at most 20"):
+    with pytest.raises(InputError, match=r"p.parquet: this takes \d+ bytes; at most 160"):
         read_predictions(tmp_path / "p.parquet")
     (tmp_path / "p.csv").write_text(as_csv({"y": Y, **per_class("p", PROBABILITIES)}))
     with pytest.raises(InputError, match="is larger than"):
         read_predictions(tmp_path / "p.csv")
+    monkeypatch.setattr(prediction_files, "_MOST_BYTES", 8 * 48)
+    np.savez(tmp_path / "p.npz", logits=LOGITS, y=Y, ids=Y)
+    with pytest.raises(InputError, match="'y': this takes 480 bytes; at most 384"):
+        read_predictions(tmp_path / "p.npz")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_one_long_name_does_not_fill_the_memory(tmp_path, monkeypatch, suffix):
+    columns = {"y": Y.tolist(), "id": ["x" * 2000, *map(str, range(11))], **per_class("p", PROBABILITIES)}
+    file = tmp_path / f"p{suffix}"
+    if suffix == ".csv":
+        file.write_text(as_csv(columns))
+    else:
+        pq.write_table(pa.table(columns), file)
+    assert len(read_predictions(file).ids) == 12
+    monkeypatch.setattr(prediction_files, "_MOST_BYTES", 20_000)
+    with pytest.raises(InputError, match="'id': this takes 96,000 bytes; at most 20,000"):
+        read_predictions(file)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet"])
+def test_what_is_not_read_may_be_large(tmp_path, monkeypatch, suffix):
+    columns = {"y": Y, "features": np.zeros((12, 900)), "logits": LOGITS}
+    file = tmp_path / f"p{suffix}"
+    if suffix == ".npz":
+        np.savez(file, **columns, notes=np.array([None]))
+    else:
+        pq.write_table(pa.table({name: value.tolist() for name, value in columns.items()}), file)
+    monkeypatch.setattr(prediction_files, "_MOST_BYTES", 2000)
+    with pytest.warns(DataNotice, match="'features'"):
+        assert read_predictions(file).p.log_p.allclose(P.log_p)

@@ -202,6 +202,16 @@ def test_files_of_different_rows_are_refused(second, message):
         pair_rows(first, read_outputs(second.pop("values"), second.pop("y"), name="second", **second))
 
 
+@pytest.mark.parametrize("named", [0, 1])
+def test_ids_of_one_file_alone_are_said_not_to_be_used(named):
+    files = [read_outputs(LOGITS, Y, ids=np.arange(40)[::-1] if k == named else None, name=f"file {k}") for k in (0, 1)]
+    with pytest.warns(
+        DataNotice, match=f"file {named} has ids of its rows, file {1 - named} has none: rows are paired"
+    ):
+        pair_rows(*files)
+    pair_rows(read_outputs(LOGITS, Y, ids=np.arange(40)), files[1 - named])  # positions
+
+
 def test_repeated_ids_in_another_order_cannot_be_paired():
     ids = np.array([0, 0, 1, *range(3, 40)])
     first, second = (read_outputs(LOGITS, Y * 0, ids=one, name="file") for one in (ids, ids[::-1]))

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ import surefooted as sf
 from surefooted import cli
 from surefooted.auditing.ood import OODDesign, OODFindings
 from surefooted.auditing.shift import corruption_types, mean_over_parts
+from surefooted.core.predictions import predictions
 from surefooted.core.types import Points
 from surefooted.data import arrays, digits
 from surefooted.errors import ArgumentError, DataNotice, InputError
-from surefooted.evaluation.metrics import accuracy, ece
+from surefooted.evaluation.metrics import accuracy, ece, overconfidence
 from surefooted.evaluation.metrics.detection import detection
 from surefooted.evaluation.metrics.measuring import metric_interval
 from surefooted.evaluation.metrics.uncertainty import uncertainties
@@ -85,6 +87,26 @@ def test_the_mean_of_one_version_is_the_metric_with_its_interval(net):
     assert (found.value, found.low, found.high) == pytest.approx(metric_interval(ece, p, draws=100)[:3])
     whole = sf.bootstrap(accuracy, p, draws=100)
     assert mean_over_parts(accuracy, [p, p], draws=100)[:3] == pytest.approx(whole[:3])
+    assert mean_over_parts(ece, [p, p], draws=100)[:3] == pytest.approx(found[:3])
+    for metric in (overconfidence, partial(ece, bins=4)):
+        assert mean_over_parts(metric, [p], draws=100) == pytest.approx(metric_interval(metric, p, draws=100))
+
+
+def test_the_mean_of_perfect_accuracies_has_an_interval(net):
+    p = sf.predict(net, digits().test.take(slice(0, N)))
+    right = p._replace(y=p.log_p.argmax(-1))
+    assert mean_over_parts(accuracy, [right, right], draws=20) == metric_interval(accuracy, right)
+    wrong = p._replace(y=p.log_p.argmin(-1))
+    assert mean_over_parts(accuracy, [wrong, wrong], draws=20) == metric_interval(accuracy, wrong)
+
+
+def test_the_mean_error_of_calibrated_versions_may_be_zero():
+    generator = torch.Generator().manual_seed(0)
+    sure = torch.rand(3, 400, generator=generator, dtype=torch.float64) / 2 + 0.5
+    y = (torch.rand(3, 400, generator=generator) > sure).long()
+    parts = [predictions(torch.stack([c, 1 - c], 1).log(), one) for c, one in zip(sure, y)]
+    found = mean_over_parts(ece, parts, draws=200)
+    assert found.low == 0 and found.value == pytest.approx(np.mean([ece(p) for p in parts]))
 
 
 def test_types_are_named_or_grouped():
@@ -97,7 +119,7 @@ def test_types_are_named_or_grouped():
 
 
 def test_what_cannot_be_corrupted_is_refused_before_any_work(net):
-    small = arrays(np.zeros((12, 4, 4), np.uint8) + 9, np.arange(12) % 10, names=10)
+    small = arrays(np.zeros((12, 4, 4), np.uint8) + 99, np.arange(12) % 10, names=10)
     with pytest.raises(InputError, match="4×4 pixels; expected at least 8"):
         sf.corrupt(nn.Sequential(nn.Flatten(), nn.Linear(16, 10)), small, "fog", quiet=True)
     with pytest.raises(ArgumentError, match="`draws` is 0; expected a whole number of at least 1"):
@@ -106,6 +128,23 @@ def test_what_cannot_be_corrupted_is_refused_before_any_work(net):
         sf.corrupt(net, "digits", "saturate", limit=N, quiet=True)
     with pytest.raises(InputError, match="classes"):
         sf.corrupt(nn.Sequential(nn.Flatten(), nn.Linear(64, 7)), "digits", "fog", limit=N, quiet=True)
+
+
+def box(net):
+    return sf.blackbox(lambda x: net(torch.from_numpy(x)).argmax(1).numpy(), 10, "labels")
+
+
+def test_of_labels_only_accuracy_is_reported(net):
+    with torch.no_grad():
+        result = sf.corrupt(box(net), "digits", "fog", limit=N, draws=20, quiet=True)
+        expected = sf.corrupt(net, "digits", "fog", limit=N, draws=20, quiet=True)
+    n = result.numbers
+    assert n["by_severity"] == {"accuracy": expected.numbers["by_severity"]["accuracy"]}
+    assert set(n["by_type"]["fog"]) == {"accuracy"} and "mean_ece" not in n
+    assert "ECE" not in str(result) and "calibration cannot be measured" in str(result)
+    for item in result.page.items:
+        assert "calibration" not in item.title and "ECE" not in item.caption
+        assert not {"ece", "overconfidence"} & {column.key for column in getattr(item, "columns", ())}
 
 
 # Out-of-distribution images
@@ -134,6 +173,8 @@ def test_odd_sets_of_ood_images_are_refused(net):
         OODDesign(model, own, resolve_data(arrays(*noise(shape=(9, 9))))).check()
     with pytest.raises(InputError, match="the data set of the classifier itself"):
         OODDesign(model, own, own).check()
+    with pytest.raises(ArgumentError, match="`ood` needs the classifier's confidence, but it answers labels only"):
+        OODDesign(InMemoryModel(box(net), (1, 8, 8)), own, resolve_data(arrays(*noise()))).check()
 
 
 # Local analysis

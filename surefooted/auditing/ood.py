@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from surefooted.data.order import Order
-from surefooted.errors import DataError
+from surefooted.errors import ArgumentError, DataError
 from surefooted.evaluation.metrics.detection import Detection, detection
 from surefooted.evaluation.metrics.intervals import Interval
 from surefooted.pipeline.store import Store
@@ -70,11 +70,17 @@ class OODDesign:
         return [self.inside, self.outside]
 
     def check(self) -> None:
-        """Refuse images of another shape than those of the classifier.
+        """Refuse labels without confidence, and images of another shape than those of the classifier.
 
         Raises:
+            ArgumentError: if the classifier answers labels only.
             DataError: if the shapes differ, or both sets are one.
         """
+        if getattr(self.model, "labels_only", False):
+            raise ArgumentError(
+                "`ood` needs the classifier's confidence, but it answers labels only. Leave it out, or give a "
+                "classifier that returns logits or probabilities."
+            )
         own = self.data or training_data(self.model)
         shapes = [eval_images(self.model, one, self.split, self.limit).shape for one in (self.data, self.ood)]
         if shapes[0] != shapes[1]:

@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isnan
+from math import nan
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from rich.console import RenderableType
+from torch import Tensor
 
 from surefooted.components.spec import build, complete
 from surefooted.core.predictions import Predictions
@@ -18,8 +20,14 @@ from surefooted.data import corruptions
 from surefooted.data.order import Order
 from surefooted.errors import ArgumentError, DataError, DataNotice, did_you_mean
 from surefooted.evaluation.metrics import accuracy, ece, overconfidence
-from surefooted.evaluation.metrics.functional import Metric, as_functional
-from surefooted.evaluation.metrics.intervals import Interval, central_quantiles, resamples
+from surefooted.evaluation.metrics.functional import GapFunctional, Metric, as_functional, split_partial
+from surefooted.evaluation.metrics.intervals import (
+    Interval,
+    binomial_interval,
+    central_quantiles,
+    invert_gaps,
+    resamples,
+)
 from surefooted.evaluation.metrics.measuring import metric_interval
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import (
@@ -122,6 +130,11 @@ class CorruptionDesign:
     def tasks(self) -> list[Task]:
         return [self.clean, *self.shifted.values()]
 
+    @cached_property
+    def labels_only(self) -> bool:
+        """Whether the classifier answers labels without confidence: only its accuracy can be measured."""
+        return bool(getattr(self.model, "labels_only", False))
+
     def check(self) -> None:
         """Refuse, before anything is computed, images that the classifier was trained on or that are too small."""
         images = eval_images(self.model, self.data, self.split, self.limit, self.order)
@@ -151,21 +164,26 @@ class ShiftFindings:
         """Predictions by type, at each severity."""
         return {name: task.result(self.store) for name, task in self.design.shifted.items()}
 
+    @property
+    def labels_only(self) -> bool:
+        return self.design.labels_only
+
     @cached_property
     def by_severity(self) -> dict[str, list[Interval]]:
         """Each metric on clean images, then at each severity, averaged over types."""
+        metrics = (accuracy,) if self.labels_only else (accuracy, overconfidence, ece)
         return {
             metric.__name__: [
                 metric_interval(metric, self.clean, draws=self.design.draws),
                 *(self._mean(metric, [levels[k] for levels in self.shifted.values()]) for k in range(len(INTENSITIES))),
             ]
-            for metric in (accuracy, overconfidence, ece)
+            for metric in metrics
         }
 
     @cached_property
     def by_type(self) -> dict[str, dict[str, Interval]]:
         """Accuracy and ECE of each type, averaged over severities."""
-        metrics = {"accuracy": accuracy, "ece": ece}
+        metrics = {"accuracy": accuracy} if self.labels_only else {"accuracy": accuracy, "ece": ece}
         return {
             name: {key: self._mean(metric, levels) for key, metric in metrics.items()}
             for name, levels in self.shifted.items()
@@ -183,9 +201,9 @@ class ShiftFindings:
         return found._replace(value=1 - found.value, low=1 - found.high, high=1 - found.low)
 
     @cached_property
-    def mean_ece(self) -> Interval:
-        """ECE, averaged over types and severities."""
-        return self._mean(ece, [p for levels in self.shifted.values() for p in levels])
+    def mean_ece(self) -> Interval | None:
+        """ECE, averaged over types and severities; None for labels without confidence."""
+        return None if self.labels_only else self._mean(ece, [p for levels in self.shifted.values() for p in levels])
 
     def _mean(self, metric: Metric, parts: Sequence[Predictions]) -> Interval:
         return mean_over_parts(metric, parts, draws=self.design.draws)
@@ -199,7 +217,7 @@ class ShiftFindings:
             "n": len(self.clean.y),
             "seed": d.seed,
             "mean_corruption_error": self.mean_error._asdict(),
-            "mean_ece": self.mean_ece._asdict(),
+            **({"mean_ece": self.mean_ece._asdict()} if self.mean_ece else {}),
             "by_severity": {name: [one._asdict() for one in values] for name, values in self.by_severity.items()},
             "by_type": {
                 name: {key: one._asdict() for key, one in values.items()} for name, values in self.by_type.items()
@@ -218,19 +236,26 @@ class ShiftFindings:
     def headline(self) -> str:
         """The result in a sentence."""
         clean = self.by_severity["accuracy"][0]
-        return (
+        error = (
             f"Mean corruption error: {self.mean_error.percent()}; error on clean images: "
-            f"{100 * (1 - clean.value):.2f} %. ECE under corruption: {self.mean_ece.percent()}; on clean images: "
+            f"{100 * (1 - clean.value):.2f} %."
+        )
+        if self.mean_ece is None:
+            return f"{error} Labels come without confidence, so calibration cannot be measured."
+        return (
+            f"{error} ECE under corruption: {self.mean_ece.percent()}; on clean images: "
             f"{self.by_severity['ece'][0].percent()}."
         )
 
     def lines(self) -> list[RenderableType]:
         """The results for a terminal."""
-        first = make_table("severity", "accuracy", "confidence − accuracy", "ECE")
+        calibration = () if self.labels_only else ("confidence − accuracy", "ECE")
+        first = make_table("severity", "accuracy", *calibration)
         for k, label in enumerate(("clean", *map(str, INTENSITIES))):
-            values = (self.by_severity[name][k] for name in ("accuracy", "overconfidence", "ece"))
+            values = (one[k] for one in self.by_severity.values())
             first.add_row(label, *(escape(value.percent()) for value in values))
-        second = make_table("type", *(f"{k}" for k in INTENSITIES), "accuracy, mean", "ECE, mean")
+        means_of = ("accuracy, mean",) if self.labels_only else ("accuracy, mean", "ECE, mean")
+        second = make_table("type", *(f"{k}" for k in INTENSITIES), *means_of)
         for name, levels in self.accuracies.items():
             means = (escape(value.percent()) for value in self.by_type[name].values())
             second.add_row(name, *(f"{100 * one.value:.1f}" for one in levels), *means)
@@ -242,8 +267,9 @@ def mean_over_parts(
 ) -> Interval:
     """A metric averaged over predictions on versions of the same images, with a bootstrap interval over the images.
 
-    Images are resampled together with all their versions. The interval is of the kind that suits the metric; see
-    ``metric_interval``.
+    Images are resampled together with all their versions. The interval of a calibration error is that of
+    ``calibration_interval``, of any other metric the percentile interval. If all predictions are right, or all wrong,
+    so are all resamples: accuracy then has Wilson's interval for one prediction per image, which is conservative.
 
     Args:
         metric: a metric.
@@ -259,17 +285,32 @@ def mean_over_parts(
         >>> found.low < found.value == 0.75 < found.high
         True
     """
-    examples, unit = torch.unique(parts[0].rows, return_inverse=True)
-    n, value = len(examples), sum(metric(p) for p in parts) / len(parts)
+    rows = parts[0].rows
+    examples, unit = torch.unique(rows, return_inverse=True)
+    n, value = len(examples), float(sum(metric(p) for p in parts) / len(parts))
     functionals = [as_functional(metric, p) for p in parts]
-    weights = resamples(n, draws, seed, parts[0].log_p.device)
+    gaps = [f for f in functionals if isinstance(f, GapFunctional)]
+    if len(gaps) == len(parts):
+        return invert_gaps(_mean_of_errors(gaps, rows), value, rows, draws=draws, level=level, seed=seed)
+    if getattr(split_partial(metric)[0], "interval", "") == "wilson" and value in (0, 1):
+        return binomial_interval(round(value) * n, n, level=level)
+    weights = resamples(n, draws, seed, rows.device)
     values = torch.cat([torch.stack([f(w[:, unit]) for f in functionals]).mean(0) for w in weights])
+    if values.isnan().any() or n == 1:
+        return Interval(value, nan, nan, n)
     low, high = central_quantiles(values, level)
-    if isnan(low) or n == 1:
-        return Interval(value, float("nan"), float("nan"), n)
-    if getattr(metric, "interval", "") == "basic":
-        low, high = (min(max(bound, 0.0), 1.0) for bound in (2 * value - high, 2 * value - low))
     return Interval(value, min(low, value), max(high, value), n)
+
+
+def _mean_of_errors(functionals: Sequence[GapFunctional], rows: Int[Tensor, " n"]) -> GapFunctional:
+    """The mean of calibration errors, as a functional of the gaps of all of them."""
+    equal = torch.ones(1, len(rows), dtype=torch.float64, device=rows.device)
+    sizes = [len(f.gaps(equal)) for f in functionals]
+    return GapFunctional(
+        lambda weights: torch.stack([f(weights) for f in functionals]).mean(0),
+        lambda weights: torch.cat([f.gaps(weights) for f in functionals]),
+        lambda gaps: torch.stack([f.norm(part) for f, part in zip(functionals, gaps.split(sizes))]).mean(0),
+    )
 
 
 def shift_section(f: ShiftFindings) -> Section:
@@ -289,7 +330,12 @@ def _severity_table(f: ShiftFindings) -> Table:
         {"severity": label, **{name: values[k] for name, values in f.by_severity.items()}}
         for k, label in enumerate(labels)
     )
-    return Table("shift-severity", "Accuracy and calibration by severity", columns, rows, f.caption())
+    shown = tuple(column for column in columns if column.key in rows[0])
+    return Table("shift-severity", f"{_measured(f)} by severity", shown, rows, f.caption())
+
+
+def _measured(f: ShiftFindings) -> str:
+    return "Accuracy" if f.labels_only else "Accuracy and calibration"
 
 
 def _type_table(f: ShiftFindings) -> Table:
@@ -307,13 +353,15 @@ def _type_table(f: ShiftFindings) -> Table:
         }
         for name in f.shifted
     )
+    shown = tuple(column for column in columns if column.key in rows[0])
     caption = (
-        "Accuracy and ECE averaged over severities, and accuracy at each severity (95 % Wilson intervals). The mean "
-        "corruption error is 1 minus the mean of this table's accuracies; it is not divided by that of AlexNet. "
+        f"{'Accuracy' if f.labels_only else 'Accuracy and ECE'} averaged over severities, and accuracy at each "
+        "severity (95 % Wilson intervals). The mean corruption error is 1 minus the mean of this table's accuracies; "
+        "it is not divided by that of AlexNet. "
         "Corruptions are Surefooted's own, with the constants of CIFAR-10-C for images of up to 64 pixels and of "
         f"ImageNet-C for larger ones. {f.caption()}"
     )
-    return Table("shift-types", "Accuracy and calibration by corruption", columns, rows, caption)
+    return Table("shift-types", f"{_measured(f)} by corruption", shown, rows, caption)
 
 
 def _figure(f: ShiftFindings) -> Figure:
@@ -327,10 +375,11 @@ def _figure(f: ShiftFindings) -> Figure:
             lambda ax: box_plot(ax, groups, ticks=ticks, ylabel=title, xlabel="Severity"), "", (4.6, 3.6), {title: line}
         )
 
+    panels = [panel(accuracy, "Accuracy")] if f.labels_only else [panel(accuracy, "Accuracy"), panel(ece, "ECE")]
     return Figure(
         "shift",
-        "Accuracy and calibration error under corruption",
-        (panel(accuracy, "Accuracy"), panel(ece, "ECE")),
+        "Accuracy under corruption" if f.labels_only else "Accuracy and calibration error under corruption",
+        tuple(panels),
         f"Quartiles over types of corruption, whiskers from least to greatest. {f.caption()}",
-        "Accuracy and ECE against the severity of the corruption.",
+        f"{'Accuracy' if f.labels_only else 'Accuracy and ECE'} against the severity of the corruption.",
     )

@@ -121,7 +121,10 @@ def measure(
     resampling = {"draws": draws, "seed": seed}
     if predictions:
         models = {"--model": model, "--data": data, "--attack": attack, "--levels": levels, "--ood": ood}
-        refuse_options(models | {"--limit": limit, "--decompose": decompose}, "--predictions is measured, no network")
+        reading = {"--weights": weights, "--mean": mean, "--std": std}
+        reading |= {"--layout": layout != "nchw", "--pixels": pixels != "float32"}
+        images = {"--split": split != "test", "--limit": limit, "--order": order != "official"}
+        refuse_options(models | reading | images | {"--decompose": decompose}, "--predictions is measured, no network")
         given = parse_components(chosen, {}, words or [], config, defaults={name: name for name in chosen})
         bound = {name: _bind(name, given[name]) for name in chosen}
         document, lines = measure_files(

@@ -117,6 +117,8 @@ class CalibrationMeasures:
     def missing(self) -> str:
         """A sentence on rows without an answer; empty if there are none."""
         missing = int((~self.saved.p.answered).sum())
+        if not missing:
+            return ""
         return f"{missing:,} of {len(self.saved.p.y):,} rows are no answer (NaN or +inf): wrong, with confidence 1."
 
     def document(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def calibration_page(report: CalibrationMeasures) -> Page:
         Page('Calibration of predictions', 2 findings, 4 tables, 2 figures)
     """
     level = f"{100 * report.resampling['level']:g} % intervals over examples; they do not cover training seeds."
-    missing = "" if report.saved.p.answered.all() else f" {report.missing}"
+    missing = f" {report.missing}" if report.missing else ""
     sections = [
         Section("Metrics", "", (_metric_table(report, level),)),
         Section("Reliability", "", (_reliability_figure(report, level), _reliability_table(report, level))),

@@ -42,7 +42,7 @@ class CalibrationReport(CalibrationMeasures, Printable):
     def lines(self) -> list[RenderableType]:
         """The summary for a terminal."""
         shown: list[RenderableType] = [f"[bold]{escape(self.heading)}[/]"]
-        if not self.saved.p.answered.all():
+        if self.missing:
             shown.append(f"[yellow]{self.missing}[/]")
         table = make_table("metric", "value", "95 % interval" if self._at_95 else "interval")
         for name, one in self.metrics.items():

@@ -35,7 +35,7 @@ from surefooted.data.paths import locate
 from surefooted.errors import DataError
 from surefooted.evaluation.saved_predictions import OutputKind, SavedPredictions, read_outputs
 
-_MOST_NUMBERS = 2**29  # of one array: 4 GiB as float64
+_MOST_BYTES = 2**32  # of all that is read of a file
 _DELIMITERS = ",;\t"
 
 _LABELS = ("y", "label", "labels", "target", "targets", "y_true", "true_label")
@@ -176,15 +176,26 @@ def _class_of(column: str, kind: OutputKind) -> str | None:
     return None
 
 
+def _is_known(column: str) -> bool:
+    """Whether an array or a column of this name may be read."""
+    name = column.strip()
+    known = (*_LABELS, *_PREDICTED, *_CONFIDENCE, *_IDS, *_CLASSES, *_ANY_OUTPUTS)
+    return name.lower() in known or _is_numeric(name)
+
+
 def _read_npz(file: Path) -> dict[str, np.ndarray]:
+    """The arrays; those whose names mean nothing here stay in the file, and empty ones stand for them."""
     try:
         with zipfile.ZipFile(file) as archive:
-            members = [member for member in archive.namelist() if member.endswith(".npy")]
-            for member in members:
-                with archive.open(member) as content:
-                    _check_header(content, f"{file.name}, {member.removesuffix('.npy')!r}")
+            names = {member.removesuffix(".npy") for member in archive.namelist() if member.endswith(".npy")}
+            known, size = sorted(filter(_is_known, names)), 0
+            for name in known:
+                where = f"{file.name}, {name!r}"
+                with archive.open(f"{name}.npy") as content:
+                    size += _check_header(content, where)
+                _check_size(size, where)
         with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays if f"{name}.npy" in members}
+            return {name: arrays[name] if name in known else np.empty(0) for name in arrays if name in names}
     except (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, DataError):
             raise
@@ -193,8 +204,8 @@ def _read_npz(file: Path) -> dict[str, np.ndarray]:
         ) from None
 
 
-def _check_header(content: Any, where: str) -> None:
-    """Refuse objects, which would be pickles, and arrays that are larger than what is measured here."""
+def _check_header(content: Any, where: str) -> int:
+    """The bytes of an array; objects are refused, which would be pickles."""
     version = np.lib.format.read_magic(content)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(content)
@@ -202,12 +213,22 @@ def _check_header(content: Any, where: str) -> None:
         raise DataError(
             f"{where} holds Python objects, which are not read. Save numbers or text, such as array.astype(float)."
         )
-    _check_size(int(np.prod(shape, dtype=object)), where)
+    return abs(int(np.prod(shape, dtype=object))) * dtype.itemsize
 
 
-def _check_size(numbers: int, where: str) -> None:
-    if numbers > _MOST_NUMBERS:
-        raise DataError(f"{where} has {numbers:,} numbers; at most {_MOST_NUMBERS:,} are read. Save fewer rows.")
+def _check_size(size: int, where: str) -> None:
+    """Refuse more bytes than are read of a file."""
+    if size > _MOST_BYTES:
+        raise DataError(f"{where}: this takes {size:,} bytes; at most {_MOST_BYTES:,} are read of a file. Save less.")
+
+
+def _text_array(column: Any, where: str) -> np.ndarray:
+    """Arrow's text as an array, in which every row takes as much as the longest."""
+    import pyarrow.compute as pc
+
+    longest = pc.max(pc.utf8_length(column)).as_py() or 0
+    _check_size(4 * longest * len(column), where)
+    return np.asarray(column.to_numpy(zero_copy_only=False)).astype(str)
 
 
 def _read_csv(file: Path) -> dict[str, np.ndarray]:
@@ -216,8 +237,8 @@ def _read_csv(file: Path) -> dict[str, np.ndarray]:
     from pyarrow import csv as arrow
 
     try:
-        if file.stat().st_size > 8 * _MOST_NUMBERS:
-            raise DataError(f"{str(file)!r} is larger than {8 * _MOST_NUMBERS // 2**30} GiB. Save it as .npz.")
+        if file.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{str(file)!r} is larger than {_MOST_BYTES // 2**30} GiB. Save it as .npz.")
         with file.open(encoding="utf-8-sig", newline="") as text:
             line = text.readline(2**24)
         delimiter = max(_DELIMITERS, key=line.count)
@@ -247,7 +268,7 @@ def _read_csv(file: Path) -> dict[str, np.ndarray]:
     if not table.num_rows:
         raise DataError(f"{str(file)!r} has no rows; expected at least one.")
     return {
-        name: column.to_numpy() if name in numeric else column.to_numpy().astype(str)
+        name: column.to_numpy() if name in numeric else _text_array(column.combine_chunks(), f"{file.name}, {name!r}")
         for name, column in zip(header, table.columns)
     }
 
@@ -273,14 +294,15 @@ def _read_parquet(file: Path) -> dict[str, np.ndarray]:
     with readable_parquet(file), pq.ParquetFile(file) as content:
         schema, rows = content.schema_arrow, content.metadata.num_rows
         _check_names(schema.names, file)
-        _check_size(rows * len(schema.names), file.name)
         plain = [field.name for field in schema if _is_plain(field.type)]
-        table = content.read(columns=plain)
+        known = [name for name in plain if _is_known(name)]
+        _check_size(_bytes_of(content.metadata, known), file.name)
+        table = content.read(columns=known)
     if not rows:
         raise DataError(f"{str(file)!r} has no rows; expected at least one.")
     report_unread([name for name in schema.names if name not in plain], file.name, "Read are numbers, text and lists.")
-    columns = {}
-    for name in plain:
+    columns = {name: np.empty(0) for name in plain}
+    for name in known:
         column = table[name].combine_chunks()
         if (
             pa.types.is_list(column.type)
@@ -288,18 +310,26 @@ def _read_parquet(file: Path) -> dict[str, np.ndarray]:
             or pa.types.is_fixed_size_list(column.type)
         ):
             flat = column.flatten()
-            _check_size(len(flat), f"{file.name}, {name!r}")
             if len(flat) % rows or (np.diff([0, *np.cumsum(column.value_lengths().to_numpy(zero_copy_only=False))])
                                     != len(flat) // rows).any():  # fmt: skip
                 raise DataError(f"{file.name}: the lists of {name!r} differ in length; expected one number per class.")
             columns[name] = flat.to_numpy(zero_copy_only=False).reshape(rows, -1)
         else:
             text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-            values = column.fill_null("") if text else column
-            columns[name] = (
-                values.to_numpy(zero_copy_only=False).astype(str) if text else values.to_numpy(zero_copy_only=False)
-            )
+            where = f"{file.name}, {name!r}"
+            columns[name] = _text_array(column.fill_null(""), where) if text else column.to_numpy(zero_copy_only=False)
     return columns
+
+
+def _bytes_of(metadata: Any, names: Sequence[str]) -> int:
+    """What these columns of a Parquet file take at least: 8 bytes for each number, and as much as is stored."""
+    groups = (metadata.row_group(k) for k in range(metadata.num_row_groups))
+    parts = (group.column(k) for group in groups for k in range(group.num_columns))
+    return sum(
+        max(8 * part.num_values, part.total_uncompressed_size)
+        for part in parts
+        if any(part.path_in_schema == name or part.path_in_schema.startswith(f"{name}.") for name in names)
+    )
 
 
 def _is_plain(kind: Any) -> bool:

@@ -113,8 +113,9 @@ def read_outputs(
 def pair_rows(first: SavedPredictions, second: SavedPredictions) -> tuple[Predictions, Predictions]:
     """The predictions of two files for the same rows in the same order.
 
-    If both have names of rows, the second is put in the order of the first; otherwise they are paired by position. If
-    one of them has confidences only, so have both in what is returned.
+    If both have names of rows, the second is put in the order of the first; otherwise they are paired by position, with
+    a notice if one of them has names other than 0, 1, ... If one of them has confidences only, so have both in what is
+    returned.
 
     Raises:
         DataError: if they have different rows, or different labels.
@@ -154,6 +155,14 @@ def _matching_order(first: SavedPredictions, second: SavedPredictions) -> np.nda
             raise DataError(
                 f"{first.name} has {n} rows, {second.name} {m}; expected the same rows, or a column `id` in both, by "
                 "which to pair them."
+            )
+        named, other = (second, first) if first.ids is None else (first, second)
+        if named.ids is not None and (_as_text(named.ids) != np.arange(n).astype(str)).any():
+            warnings.warn(
+                f"{named.name} has ids of its rows, {other.name} has none: rows are paired by position. Save the ids "
+                "with both to pair them by name.",
+                DataNotice,
+                stacklevel=4,
             )
         return np.arange(n)
     own, others = _as_text(first.ids), _as_text(second.ids)

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Annotated, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -119,11 +119,43 @@ def calibration_interval(
     functional = as_functional(metric, p)
     if not isinstance(functional, GapFunctional):
         raise ArgumentError("calibration_interval needs a calibration error, such as metrics.ece; use bootstrap.")
-    examples, unit = torch.unique(p.rows, return_inverse=True)
-    n, value = len(examples), float(metric(p))
+    return invert_gaps(functional, float(metric(p)), p.rows, draws=draws, level=level, seed=seed)
+
+
+def invert_gaps(
+    functional: GapFunctional,
+    value: float,
+    rows: Int[Tensor, " n"],
+    *,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The interval of ``calibration_interval`` for any functional of gaps, such as a mean of calibration errors.
+
+    Args:
+        functional: the gaps and their norm.
+        value: what the functional gives at equal weights.
+        rows: (N,) number of each example; entries with equal numbers are resampled together.
+        draws: number of bootstrap resamples.
+        level: confidence level.
+        seed: seed of the resamples.
+
+    Returns:
+        The value with its interval; for a single example, the bounds are nan.
+
+    Example:
+        >>> import surefooted as sf
+        >>> from surefooted.core.predictions import predictions
+        >>> p = predictions(torch.tensor([[0.9, 0.1]] * 100).log(), torch.tensor([0] * 92 + [1] * 8))
+        >>> found = invert_gaps(as_functional(sf.metrics.ece, p), sf.metrics.ece(p), p.rows)
+        >>> found == calibration_interval(sf.metrics.ece, p)
+        True
+    """
+    examples, unit = torch.unique(rows, return_inverse=True)
+    n, device = len(examples), rows.device
     if n == 1:
         return Interval(value, nan, nan, n)
-    device = p.log_p.device
     gaps = functional.gaps(torch.ones(1, len(unit), dtype=torch.float64, device=device))
     noise = torch.cat([functional.gaps(w[:, unit]) - gaps for w in resamples(n, draws, seed, device)], 1)
     seen, tail = float(functional.norm(gaps)), (1 - level) / 2
