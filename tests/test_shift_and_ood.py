@@ -199,7 +199,7 @@ def test_radii_of_an_analysis_are_positive(linear, option):
         sf.analyse(linear, "digits", **{option: -1.0}, quiet=True)
 
 
-@pytest.mark.parametrize("surfaces", [-1, 1.5])
+@pytest.mark.parametrize("surfaces", [-1, -3])
 def test_surfaces_of_an_analysis_are_counted(linear, surfaces):
     with pytest.raises(ArgumentError, match=f"`surfaces` is {surfaces}; expected a whole number of at least 0"):
         sf.analyse(linear, "no data set", surfaces=surfaces, quiet=True)

@@ -309,7 +309,7 @@ def _mean_of_errors(functionals: Sequence[GapFunctional], rows: Int[Tensor, " n"
     return GapFunctional(
         lambda weights: torch.stack([f(weights) for f in functionals]).mean(0),
         lambda weights: torch.cat([f.gaps(weights) for f in functionals]),
-        lambda gaps: torch.stack([f.norm(part) for f, part in zip(functionals, gaps.split(sizes))]).mean(0),
+        lambda gaps: torch.stack([f.norm(part) for f, part in zip(functionals, torch.split(gaps, sizes))]).mean(0),
     )
 
 

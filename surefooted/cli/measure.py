@@ -121,9 +121,9 @@ def measure(
     resampling = {"draws": draws, "seed": seed}
     if predictions:
         models = {"--model": model, "--data": data, "--attack": attack, "--levels": levels, "--ood": ood}
-        reading = {"--weights": weights, "--mean": mean, "--std": std}
+        reading: dict[str, Any] = {"--weights": weights, "--mean": mean, "--std": std}
         reading |= {"--layout": layout != "nchw", "--pixels": pixels != "float32"}
-        images = {"--split": split != "test", "--limit": limit, "--order": order != "official"}
+        images: dict[str, Any] = {"--split": split != "test", "--limit": limit, "--order": order != "official"}
         refuse_options(models | reading | images | {"--decompose": decompose}, "--predictions is measured, no network")
         given = parse_components(chosen, {}, words or [], config, defaults={name: name for name in chosen})
         bound = {name: _bind(name, given[name]) for name in chosen}
@@ -133,8 +133,8 @@ def measure(
         return print_json(document) if as_json else print_lines(*lines)
     refuse_options({"--out": out}, "it goes with --predictions")
     session = open_session(store, data_root, accelerator, as_json=as_json, quiet=quiet)
-    reading = None if outputs == "auto" else outputs
-    options = model_options(mean=mean, std=std, outputs=reading, weights=weights, layout=layout, pixels=pixels)
+    returns = None if outputs == "auto" else outputs
+    options = model_options(mean=mean, std=std, outputs=returns, weights=weights, layout=layout, pixels=pixels)
     choice = choose_model(model, session.store, words or [], options)
     rival = choose_model(against, session.store) if against else None
     given = parse_components(
