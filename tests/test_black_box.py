@@ -282,3 +282,12 @@ def test_the_key_of_a_callable_knows_inner_functions_and_keyword_defaults():
 
     assert key(1, 2) == key(1, 2)
     assert len({key(1, 2), key(2, 2), key(1, 3)}) == 3
+
+
+def test_a_bound_method_is_named_by_the_class_of_its_object():
+    class Base:
+        def predict(self, x): ...
+
+    class Forest(Base): ...
+
+    assert str(InMemoryModel(sf.blackbox(Forest().predict, classes=3), SHAPE)) == "Forest.predict"

@@ -23,9 +23,10 @@ def test_the_page_has_both_ways():
 
 @pytest.mark.filterwarnings("ignore::surefooted.errors.Notice")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit, which a user may still have
-def test_every_block_runs(tmp_path, monkeypatch, capsys):
+def test_every_block_runs(tmp_path, monkeypatch, capsys, request):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    request.addfinalizer(lambda: sys.modules.pop("mymodels", None))  # which the page writes
     names: dict = {}
     for kind, text in blocks():
         if kind == "python":

@@ -137,6 +137,8 @@ def name_of(function: Callable[..., Any]) -> str:
     """The name of a callable, without its address."""
     if isinstance(function, functools.partial):
         return name_of(function.func)
+    if isinstance(function, types.MethodType) and not isinstance(function.__self__, type):
+        return f"{type(function.__self__).__name__}.{function.__name__}"  # not the class that it inherits it from
     return getattr(function, "__qualname__", type(function).__name__)
 
 

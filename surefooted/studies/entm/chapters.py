@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from surefooted.pipeline.store import Store
 from surefooted.pipeline.tasks import Task
@@ -126,23 +127,30 @@ class GradientMasking(Chapter):
 
 
 @dataclass(frozen=True)
-class RadiusCurve(Chapter):
-    """Accuracy against the radius (figure 1)."""
+class CurveChapter(Chapter):
+    """One of figures 1 to 3."""
 
     curves: Curves
+    figure: ClassVar[str]
 
     @property
     def name(self) -> str:
-        return f"radius{self.curves.name_suffix}"
-
-    def tasks(self) -> list[Task]:
-        return list(self.curves.radius_attacks.values())
+        return f"{self.figure}{self.curves.name_suffix}"
 
     def notes(self) -> list[str]:
         return [SINGLE_TRAINING_NOTE]
 
     def narrow(self, scope: Scope) -> Chapter:
         return replace(self, curves=self.curves.narrow(scope))
+
+
+class RadiusCurve(CurveChapter):
+    """Accuracy against the radius (figure 1)."""
+
+    figure = "radius"
+
+    def tasks(self) -> list[Task]:
+        return list(self.curves.radius_attacks.values())
 
     def section(self, store: Store) -> Section:
         return Section(
@@ -156,26 +164,15 @@ class RadiusCurve(Chapter):
         return [*leads, attack_findings.zero_accuracy_finding(self.curves, store)]
 
 
-@dataclass(frozen=True)
-class StepCurve(Chapter):
+class StepCurve(CurveChapter):
     """Accuracy against the number of steps (figure 2)."""
 
-    curves: Curves
-
-    @property
-    def name(self) -> str:
-        return f"steps{self.curves.name_suffix}"
+    figure = "steps"
 
     def tasks(self) -> list[Task]:
         curves = self.curves
         parts = (curves.step_attacks, curves.adaptive_attacks, curves.adaptive_second_training)
         return [task for part in parts for task in part.values()]
-
-    def notes(self) -> list[str]:
-        return [SINGLE_TRAINING_NOTE]
-
-    def narrow(self, scope: Scope) -> Chapter:
-        return replace(self, curves=self.curves.narrow(scope))
 
     def section(self, store: Store) -> Section:
         return Section(
@@ -188,24 +185,13 @@ class StepCurve(Chapter):
         return attack_findings.adaptive_findings(self.curves, store)
 
 
-@dataclass(frozen=True)
-class EntropyWeight(Chapter):
+class EntropyWeight(CurveChapter):
     """Accuracy against the weight λ of the entropy (section 5.3, figure 3)."""
 
-    curves: Curves
-
-    @property
-    def name(self) -> str:
-        return f"lambda{self.curves.name_suffix}"
+    figure = "lambda"
 
     def tasks(self) -> list[Task]:
         return self.curves.sweep.tasks()
-
-    def notes(self) -> list[str]:
-        return self.curves.sweep.notes()
-
-    def narrow(self, scope: Scope) -> Chapter:
-        return replace(self, curves=self.curves.narrow(scope))
 
     def section(self, store: Store) -> Section:
         title = f"Weight of the entropy{self.curves.title_suffix}"
